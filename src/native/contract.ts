@@ -1,0 +1,115 @@
+// What the rest of Gantry may ask of the native program. `Spawner` (spawner.ts) implements
+// `Native` over the resident process; `Recorder` (recorder.ts) implements it for tests.
+
+import type { Duplex } from "node:stream";
+import type { Operation, Plan, PlanHalf } from "./operations.ts";
+
+/** Results by the index of the operation in its half that made them; raw bytes. */
+export interface PlanResults {
+  /** The int64s that operation `index` of the host half reported. */
+  ints(index: number): bigint[];
+  bytes(index: number): Uint8Array;
+  has(index: number): boolean;
+}
+
+/** Thrown (as GantryError, kind by errno) with this in `detail` when a plan fails. */
+export interface PlanFailure {
+  half: PlanHalf;
+  index: number;
+  operation: Operation | undefined;
+  errno: string; // "ENOENT"
+  number: number;
+  /** Text of the kernel or of the native program (netlink extack, path), may be "". */
+  text: string;
+  /** Teardown operations that failed too. */
+  teardown: { index: number; errno: string }[];
+}
+
+/** What the monitor of a container does beside running it. Paths are absolute. */
+export interface MonitorConfig {
+  id: string;
+  /** Its unix socket (mode 0600); also the place from which recovery finds it. */
+  socketPath: string;
+  /** Written atomically when the init has exited: see ExitRecord. */
+  exitPath: string;
+  /** json-file log; absent for log driver "none". */
+  log?: {
+    path: string;
+    maxBytes: number; // 0: no limit
+    maxFiles: number;
+    /** JSON text of the "attrs" member of each line, or "". */
+    attrs: string;
+    compress: boolean;
+  };
+  terminal: boolean;
+  /** Close the container's stdin when the first attached stdin ends (StdinOnce). */
+  stdinOnce: boolean;
+  openStdin: boolean;
+  /** Output stays unread in its pipe until release() or this deadline: nothing is lost between
+   * the start and the first attach. */
+  holdMs: number;
+  /** cgroup v1 memory.oom_control or v2 memory.events to watch for OOM kills; "" for none. */
+  oomPath: string;
+  /** Number of a host-half slot (pidfd of init) is implicit: the pid that clone reported. */
+}
+
+export interface ExitStatus {
+  /** 0–255; 128 + signal when killed by one, as docker shows it. */
+  code: number;
+  signal: number;
+  oomKilled: boolean;
+  finishedAt: Date;
+}
+
+export interface Created {
+  /** Pid of the container's init in the daemon's pid namespace. */
+  pid: number;
+  /** Start time of that pid in clock ticks (/proc/pid/stat field 22): guards pid reuse. */
+  startTicks: bigint;
+  monitorPid: number;
+  results: PlanResults;
+}
+
+export interface Native {
+  /** Runs a host-only plan in a worker; `container` must be empty. */
+  run(
+    plan: Pick<Plan, "host" | "deadlineMs"> & Partial<Plan>,
+    options?: { signal?: AbortSignal },
+  ): Promise<PlanResults>;
+  /** Starts a container: a monitor and, beneath it, the init. Resolves when execve succeeded.
+   * After a failure everything of the plan is torn down and the monitor is gone. */
+  create(plan: Plan, monitor: MonitorConfig, options?: { signal?: AbortSignal }): Promise<Created>;
+  /** A rendezvous for `connect` operations: put path and token in the plan, await the stream. */
+  openStream(): { path: string; token: Uint8Array; stream: Promise<Duplex>; close(): void };
+  close(): Promise<void>;
+}
+
+/** A live connection to one container's monitor. Lost when the monitor ends. */
+export interface Monitor {
+  readonly pid: number;
+  /** Resolves once with the exit of init; rejects only if the monitor vanishes without one. */
+  readonly exited: Promise<ExitStatus>;
+  /** Called for each OOM kill seen in the container's cgroup. */
+  onOom(listener: () => void): void;
+  /** Let output flow (see holdMs). */
+  release(): void;
+  /** `process` is "" for init or an exec id. */
+  kill(process: string, signal: number): Promise<void>;
+  resize(process: string, rows: number, columns: number): Promise<void>;
+  /** Runs an exec plan; resolves when execve succeeded, with the exec's pid. */
+  exec(
+    execId: string,
+    plan: Plan,
+    options: { terminal: boolean; openStdin: boolean; holdMs: number },
+  ): Promise<{ pid: number; exited: Promise<ExitStatus> }>;
+  /** A byte stream with the process's standard streams. What is read: with a terminal, raw
+   * bytes; without, docker's multiplexed frames ([stream, 0, 0, 0, length BE32] + data), so that
+   * the API can relay without looking. What is written is stdin, raw; ending it half-closes.
+   * Ends when the process's output ends. */
+  attach(
+    process: string,
+    streams: { stdin: boolean; stdout: boolean; stderr: boolean },
+  ): Promise<Duplex>;
+  /** Re-opens the log file (after an external rotation or a change of limits). */
+  close(): void;
+}

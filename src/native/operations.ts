@@ -1,0 +1,324 @@
+// The closed union of kernel operations: the whole vocabulary between TypeScript, which decides,
+// and the native program, which obeys. One table gives the type, the encoding and (through
+// tools/gen-operations.ts) the C header, so the two sides cannot drift apart.
+//
+// A slot is a small number (0–63) that names something known only while a plan runs: a
+// descriptor, a pid, an interface index. Where an operation has `root`, its path is resolved with
+// openat2(RESOLVE_IN_ROOT) beneath that descriptor, symlinks included; without it, the path is an
+// absolute path of the process that runs the plan.
+
+/** Kinds of fields; a trailing "?" makes the field optional (slot -1, 0, "", false, empty). */
+type FieldKind = "slot" | "int" | "str" | "bytes" | "strs" | "ints" | "flag" | "patches";
+type Field = FieldKind | `${FieldKind}?`;
+
+/** Replaces bytes of a netlink message by a slot's value, known only while the plan runs. */
+export type Patch = { offset: number; slot: number; width: 1 | 2 | 4 | 8 };
+
+type FieldTypes = {
+  slot: number;
+  int: number | bigint;
+  str: string;
+  bytes: Uint8Array;
+  strs: readonly string[];
+  ints: readonly (number | bigint)[];
+  flag: boolean;
+  patches: readonly Patch[];
+};
+
+export const operations = {
+  // files
+  mkdir: { code: 1, fields: { root: "slot?", path: "str", mode: "int", existOk: "flag?" } },
+  /** Makes every missing folder of `path`; new ones get mode and owner. */
+  mkdirs: {
+    code: 2,
+    fields: { root: "slot?", path: "str", mode: "int", uid: "int?", gid: "int?" },
+  },
+  /** Makes an empty regular file (and nothing else) unless something is there. */
+  touch: { code: 3, fields: { root: "slot?", path: "str", mode: "int" } },
+  /** Opens with `flags` (O_WRONLY is added) and writes `data` in one write(2). */
+  write: {
+    code: 4,
+    fields: { root: "slot?", path: "str", data: "bytes", flags: "int?", mode: "int?" },
+  },
+  /** Writes the slot's number in decimal: a pid into cgroup.procs. 0 in the slot means itself. */
+  writeSlot: { code: 5, fields: { root: "slot?", path: "str", slot: "slot" } },
+  /** Writes to /proc/<pid in slot>/<file>: uid_map, gid_map, setgroups, timens_offsets … */
+  writeProc: { code: 6, fields: { pid: "slot", file: "str", data: "bytes" } },
+  /** O_CLOEXEC is always added. With `optional`, a missing path leaves the slot at -1. */
+  open: {
+    code: 7,
+    fields: {
+      root: "slot?",
+      path: "str",
+      flags: "int",
+      mode: "int?",
+      optional: "flag?",
+      to: "slot",
+    },
+  },
+  /** Opens /proc/<pid in slot>/<file>, for instance ns/net. */
+  openProc: { code: 8, fields: { pid: "slot", file: "str", flags: "int", to: "slot" } },
+  close: { code: 9, fields: { slot: "slot" } },
+  symlink: {
+    code: 10,
+    fields: { root: "slot?", target: "str", path: "str", existOk: "flag?" },
+  },
+  mknod: {
+    code: 11,
+    fields: { root: "slot?", path: "str", mode: "int", major: "int", minor: "int" },
+  },
+  chown: {
+    code: 12,
+    fields: { root: "slot?", path: "str", uid: "int", gid: "int", nofollow: "flag?" },
+  },
+  chmod: { code: 13, fields: { root: "slot?", path: "str", mode: "int" } },
+  unlink: { code: 14, fields: { root: "slot?", path: "str", missingOk: "flag?" } },
+  /** `retryMs`: EBUSY is tried again for that long (a cgroup whose last process is exiting). */
+  rmdir: {
+    code: 15,
+    fields: { root: "slot?", path: "str", missingOk: "flag?", retryMs: "int?" },
+  },
+  rename: { code: 16, fields: { from: "str", to: "str", exchange: "flag?" } },
+  /** Result: the content, at most `max` bytes (more is E2BIG). */
+  readFile: {
+    code: 17,
+    fields: { root: "slot?", path: "str", max: "int", missingOk: "flag?" },
+  },
+  assertFilesystem: { code: 18, fields: { slot: "slot", magic: "int" } },
+  assertInode: { code: 19, fields: { slot: "slot", device: "int", inode: "int" } },
+  assertDevice: { code: 20, fields: { slot: "slot", mode: "int", major: "int", minor: "int" } },
+  /** Deletes a tree without following links or leaving its file system. */
+  removeTree: { code: 21, fields: { root: "slot?", path: "str", missingOk: "flag?" } },
+  /** Result: int64[] {dev, ino, mode, uid, gid, size, mtime s, mtime ns, rdev} of a slot. */
+  stat: { code: 22, fields: { slot: "slot" } },
+
+  // mounts
+  /** fsopen, one fsconfig for each "key=value" or "flag", create, fsmount: a detached mount.
+   * A value "@N" is slot N, passed as a descriptor (FSCONFIG_SET_FD): overlay layers. */
+  fsmount: { code: 30, fields: { fstype: "str", options: "strs", attr: "int?", to: "slot" } },
+  /** A detached clone (OPEN_TREE_CLONE) of a path, or of `slot` itself when path is "". */
+  openTree: {
+    code: 31,
+    fields: {
+      slot: "slot?",
+      root: "slot?",
+      path: "str",
+      recursive: "flag?",
+      nofollow: "flag?",
+      to: "slot",
+    },
+  },
+  /** mount_setattr(2) on a detached mount. Attributes that the kernel has locked stay set. */
+  mountAttr: {
+    code: 32,
+    fields: {
+      slot: "slot",
+      set: "int?",
+      clear: "int?",
+      propagation: "int?",
+      userns: "slot?",
+      recursive: "flag?",
+    },
+  },
+  /** Attaches a detached mount at a path. `make`: "dir" or "file" makes a missing target. */
+  moveMount: {
+    code: 33,
+    fields: { slot: "slot", root: "slot?", path: "str", make: "str?" },
+  },
+  /** mount(NULL, path, NULL, flags, NULL): changes propagation. */
+  propagation: { code: 34, fields: { root: "slot?", path: "str", flags: "int" } },
+  umount: { code: 35, fields: { path: "str", flags: "int?", missingOk: "flag?" } },
+  /** Hides a path: `devNull` (an fd of the verified /dev/null) over a file, an empty read-only
+   * tmpfs over a folder; a missing path is left alone. */
+  maskPath: { code: 36, fields: { root: "slot?", path: "str", devNull: "slot" } },
+  /** Remounts a path on itself read-only; a missing path is left alone. */
+  readonlyPath: { code: 37, fields: { root: "slot?", path: "str" } },
+  /** fchdir(slot), pivot_root(".", "."), detach the old root, chdir("/"). */
+  pivotRoot: { code: 38, fields: { slot: "slot" } },
+  /** For roots that cannot be pivoted (initramfs): MS_MOVE to / and chroot. */
+  moveRoot: { code: 39, fields: { slot: "slot" } },
+  chroot: { code: 40, fields: { slot: "slot" } },
+
+  // processes and namespaces
+  /** clone3 with `flags` (CLONE_NEW*); the child starts the plan's container half. It becomes
+   * the monitor's child (CLONE_PARENT) where there is a monitor. */
+  clone: {
+    code: 50,
+    fields: { flags: "int", pid: "slot", pidfd: "slot?", cgroup: "slot?" },
+  },
+  /** Barriers: one half says that it reached point n, the other waits for it. */
+  signalPeer: { code: 51, fields: { point: "int" } },
+  awaitPeer: { code: 52, fields: { point: "int" } },
+  sendSlot: { code: 53, fields: { slot: "slot" } },
+  receiveSlot: { code: 54, fields: { to: "slot" } },
+  setns: { code: 55, fields: { slot: "slot", flags: "int?" } },
+  unshare: { code: 56, fields: { flags: "int" } },
+  setsid: { code: 57, fields: {} },
+  hostname: { code: 58, fields: { name: "str" } },
+  domainname: { code: 59, fields: { name: "str" } },
+  prctl: {
+    code: 60,
+    fields: { option: "int", arg2: "int?", arg3: "int?", arg4: "int?", arg5: "int?" },
+  },
+  setgroups: { code: 61, fields: { gids: "ints" } },
+  setgid: { code: 62, fields: { gid: "int" } },
+  setuid: { code: 63, fields: { uid: "int" } },
+  /** Drops every capability outside the mask from the bounding set. */
+  capBounding: { code: 64, fields: { keep: "int" } },
+  capset: { code: 65, fields: { effective: "int", permitted: "int", inheritable: "int" } },
+  capAmbient: { code: 66, fields: { raise: "int" } },
+  /** prlimit(2) on itself. With `clamp`, a hard limit that may not be raised is left (EPERM). */
+  rlimit: {
+    code: 67,
+    fields: { resource: "int", soft: "int", hard: "int", clamp: "flag?" },
+  },
+  umask: { code: 68, fields: { mode: "int" } },
+  /** seccomp(SECCOMP_SET_MODE_FILTER); `filter` is an array of struct sock_filter. */
+  seccomp: { code: 69, fields: { filter: "bytes", flags: "int?", listener: "slot?" } },
+  personality: { code: 70, fields: { value: "int" } },
+  scheduler: {
+    code: 71,
+    fields: {
+      policy: "int",
+      nice: "int?",
+      priority: "int?",
+      flags: "int?",
+      runtime: "int?",
+      deadline: "int?",
+      period: "int?",
+    },
+  },
+  ioPriority: { code: 72, fields: { class: "int", priority: "int" } },
+  affinity: { code: 73, fields: { mask: "bytes" } },
+  /** `create`: a missing folder is made (Docker's WORKDIR), owned by uid and gid. */
+  chdir: { code: 74, fields: { path: "str", create: "flag?", uid: "int?", gid: "int?" } },
+  /** Searches PATH of `env` when argv[0] has no slash, as execvp(3). Does not return. */
+  execve: { code: 75, fields: { argv: "strs", env: "strs" } },
+  /** Joins a new session keyring of that name; `label` is ignored where SELinux is absent. */
+  keyring: { code: 76, fields: { name: "str" } },
+  pidfdOpen: { code: 77, fields: { pid: "int", to: "slot" } },
+  kill: { code: 78, fields: { slot: "slot", signal: "int" } },
+  /** A user namespace that no process lives in, with these maps, for id-mapped mounts. */
+  makeUserns: { code: 79, fields: { uidMap: "str", gidMap: "str", to: "slot" } },
+  /** Kills every process of a cgroup (v2 cgroup.kill, v1 by its cgroup.procs). */
+  killCgroup: { code: 80, fields: { path: "str", signal: "int?", missingOk: "flag?" } },
+  bpfCgroupDevice: { code: 81, fields: { cgroup: "slot", program: "bytes" } },
+
+  // standard streams
+  /** Opens a new pty through `path` (the container's own /dev/ptmx) beneath root. */
+  pty: {
+    code: 90,
+    fields: {
+      root: "slot?",
+      path: "str",
+      master: "slot",
+      slave: "slot",
+      rows: "int?",
+      columns: "int?",
+      uid: "int?",
+      gid: "int?",
+    },
+  },
+  pipe: { code: 91, fields: { read: "slot", write: "slot" } },
+  dup2: { code: 92, fields: { slot: "slot", fd: "int" } },
+  controllingTty: { code: 93, fields: { slot: "slot" } },
+  /** Hands a descriptor to the monitor: as is "stdin", "stdout", "stderr", "tty" or "seccomp". */
+  export: { code: 94, fields: { slot: "slot", as: "str" } },
+  /** Marks every descriptor from `fd` on close-on-exec (--preserve-fds keeps those before). */
+  closeFrom: { code: 95, fields: { fd: "int" } },
+
+  // network
+  /** Sends netlink messages (each with NLM_F_ACK) and reads every answer; a negative ack fails
+   * the operation unless its errno is `ignore`. Result: the echoed or dumped messages.
+   * `netns`: the socket belongs to that network namespace. */
+  netlink: {
+    code: 100,
+    fields: {
+      protocol: "int",
+      data: "bytes",
+      patches: "patches?",
+      netns: "slot?",
+      ignore: "int?",
+    },
+  },
+  interfaceIndex: { code: 101, fields: { name: "str", netns: "slot?", to: "slot" } },
+
+  // results and streams
+  /** Result: the slot's number. */
+  report: { code: 110, fields: { slot: "slot" } },
+  /** Result: {device, inode} of the namespace or file in the slot. */
+  reportInode: { code: 111, fields: { slot: "slot" } },
+  memfd: { code: 112, fields: { name: "str", data: "bytes", to: "slot" } },
+  /** Connects to the daemon's stream socket and sends the token: a byte stream to or from
+   * TypeScript, for archives. */
+  connect: { code: 113, fields: { path: "str", token: "bytes", to: "slot" } },
+
+  // archives (native/archive*.c)
+  /** Unpacks a tar stream beneath `root`. `split` receives what a byte-exact rebuild needs.
+   * flags: see ARCHIVE_* in archive flags. Result: int64[] {entries, bytes of file content}. */
+  untar: {
+    code: 120,
+    fields: {
+      root: "slot",
+      path: "str?",
+      from: "slot",
+      split: "slot?",
+      flags: "int?",
+      maxBytes: "int?",
+      maxEntries: "int?",
+      uid: "int?",
+      gid: "int?",
+    },
+  },
+  /** Writes `path` beneath `root` as a tar stream. `name` renames the first component. */
+  tar: {
+    code: 121,
+    fields: { root: "slot", path: "str", name: "str?", to: "slot", flags: "int?" },
+  },
+  /** Writes an overlay upper folder as an OCI layer (whiteouts as .wh. files). */
+  tarUpper: { code: 122, fields: { root: "slot", to: "slot", flags: "int?" } },
+  /** Writes the exact bytes of the tar that `split` describes, with content from `root`. */
+  untarRebuild: { code: 123, fields: { root: "slot", split: "slot", to: "slot" } },
+  /** Copies a tree with all metadata: volume copy-up. */
+  copyTree: {
+    code: 124,
+    fields: { fromRoot: "slot", from: "str", toRoot: "slot", to: "str", flags: "int?" },
+  },
+  /** Result: int64[] {bytes, inodes} of a tree. */
+  treeSize: { code: 125, fields: { root: "slot", path: "str?" } },
+  /** Result: lines "A|C|D path\n" of an overlay upper folder against the lower root. */
+  changes: { code: 126, fields: { upper: "slot", lower: "slot" } },
+  /** Result: int64[] as stat, then the link target: lstat of a path beneath root. */
+  statPath: { code: 127, fields: { root: "slot", path: "str", follow: "flag?" } },
+} as const satisfies Record<string, { code: number; fields: Record<string, Field> }>;
+
+export type OperationName = keyof typeof operations;
+
+type Required<F> = { [K in keyof F as F[K] extends `${string}?` ? never : K]: F[K] };
+type Optional<F> = { [K in keyof F as F[K] extends `${string}?` ? K : never]: F[K] };
+type ValueOf<K> = K extends `${infer B extends FieldKind}?`
+  ? FieldTypes[B]
+  : K extends FieldKind
+    ? FieldTypes[K]
+    : never;
+type Fields<F> = { [K in keyof Required<F>]: ValueOf<F[K]> } & {
+  [K in keyof Optional<F>]?: ValueOf<F[K]>;
+};
+
+/** One operation of a plan; discriminated by `op`. */
+export type Operation = {
+  [N in OperationName]: { op: N } & Fields<(typeof operations)[N]["fields"]>;
+}[OperationName];
+
+/** A plan is data. `host` runs in a worker; its `clone` starts `container` in the new process;
+ * `teardown` (best effort, each operation whatever became of the others) runs when either half
+ * fails, and when the container has exited. */
+export type Plan = {
+  host: readonly Operation[];
+  container: readonly Operation[];
+  teardown: readonly Operation[];
+  /** The whole plan must be done by then, or its processes are killed. Default 30,000. */
+  deadlineMs?: number;
+};
+
+export type PlanHalf = "host" | "container" | "teardown";

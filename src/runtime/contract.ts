@@ -1,0 +1,53 @@
+// What the engine may ask of the runtime: pure planners. The caller gives everything that must be
+// known; the result is data.
+
+import type { MonitorConfig, Operation, Plan } from "../native/index.ts";
+import type { OciSpec, RootfsMount } from "../spec/index.ts";
+
+/** Facts about the kernel and host, probed once (probe.ts). */
+export interface KernelFeatures {
+  release: string;
+  arch: "x86_64" | "aarch64";
+  cgroup: CgroupLayout;
+  overlayLowerdirAppend: boolean; // fsconfig lowerdir+ (6.5)
+  idmappedOverlay: boolean;
+  timeNamespace: boolean;
+  apparmor: boolean;
+  selinux: boolean;
+  seccompActions: string[];
+  lastCapability: number;
+  /** Capabilities that this process itself holds: nothing else can be given. */
+  heldCapabilities: bigint;
+  warnings: string[]; // for `info`
+}
+export interface CgroupLayout {
+  version: 1 | 2 | "hybrid";
+  /** Controller → mount point, found in mountinfo; v1 named hierarchies as "name=systemd". */
+  v1: ReadonlyMap<string, string>;
+  /** Mount point of the unified hierarchy, if any, and its available controllers. */
+  v2?: { path: string; controllers: readonly string[] };
+}
+
+/** The network's share of a plan. Slots 40–59 are its own. `netns` is a slot holding the
+ * container's network namespace; the container waits until `host` is done. */
+export interface NetworkShare {
+  host(slots: { pid: number; netns: number }): Operation[];
+  teardown(): Operation[];
+}
+
+export interface CreateInput {
+  id: string;
+  spec: OciSpec;
+  rootfs: RootfsMount;
+  kernel: KernelFeatures;
+  network?: NetworkShare;
+  /** Joining other containers: absolute namespace paths are in spec.linux.namespaces. */
+  monitor: Omit<MonitorConfig, "oomPath">;
+}
+export interface PlannedCreate {
+  plan: Plan;
+  monitor: MonitorConfig;
+  /** Host-half indexes of operations whose results the engine wants. */
+  results: Record<string, number>;
+  cgroupPaths: Record<string, string>; // controller → absolute folder ("" key: v2)
+}

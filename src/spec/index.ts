@@ -1,0 +1,11 @@
+export type * from "./container.ts";
+export type { ImageConfigDocument, ImageHistory } from "./image-config.ts";
+export type { RootfsMount } from "./mount.ts";
+export type * from "./oci-runtime.ts";
+export {
+  familiarName,
+  familiarReference,
+  formatReference,
+  parseReference,
+  type Reference,
+} from "./reference.ts";

@@ -1,0 +1,102 @@
+// What the engine may ask of storage. Everything on disk lives beneath one root; storage-paths.ts
+// draws the tree and alone produces paths.
+
+import type { Readable } from "node:stream";
+import type { ImageConfigDocument, RootfsMount } from "../spec/index.ts";
+
+export type Descriptor = { mediaType: string; digest: string; size: number };
+
+/** Content-addressed blobs. A blob is visible only whole and verified. */
+export interface ContentStore {
+  put(
+    source: AsyncIterable<Uint8Array> | Uint8Array,
+    expected?: { digest?: string; size?: number },
+  ): Promise<{ digest: string; size: number }>;
+  /** Throws not-found, or corrupt when the bytes do not match. For small blobs (≤ 8 MiB). */
+  read(digest: string): Promise<Uint8Array>;
+  open(digest: string): Promise<Readable>;
+  has(digest: string): Promise<boolean>;
+  remove(digest: string): Promise<void>;
+}
+
+/** An unpacked layer, one copy however many images share it, keyed by diff id. */
+export interface Layer {
+  diffId: string; // sha256 of the uncompressed tar
+  shortId: string; // the name of its folder
+  dir: string; // absolute path of the unpacked tree, overlay format
+  size: number; // bytes of file content
+  tarSize: number; // bytes of the uncompressed tar
+}
+export interface LayerStore {
+  /** Unpacks an uncompressed tar in a chrooted native process while its digest is computed.
+   * A layer that is there already is not unpacked twice. Throws corrupt on a digest mismatch. */
+  apply(tar: Readable, options?: { diffId?: string; signal?: AbortSignal }): Promise<Layer>;
+  /** Turns a container's upper folder into a layer (commit). */
+  capture(upperDir: string, options?: { signal?: AbortSignal }): Promise<Layer>;
+  get(diffId: string): Layer | undefined;
+  /** The exact bytes of the layer's tar. */
+  tar(diffId: string): Promise<Readable>;
+  list(): Layer[];
+}
+
+export interface StoredImage {
+  id: string; // digest of the raw config
+  config: ImageConfigDocument;
+  rawConfig: Uint8Array;
+  manifest?: Descriptor; // of the stored manifest, when it came with one
+  layers: Layer[];
+  references: string[]; // normalised: docker.io/library/alpine:3.20
+  digests: string[]; // docker.io/library/alpine@sha256:…
+  createdAt: Date; // when it was stored or last tagged
+  parent?: string;
+}
+export interface ImageStore {
+  /** Every layer must be in the layer store. Returns the id. */
+  put(
+    rawConfig: Uint8Array,
+    options?: { manifest?: Uint8Array; manifestType?: string; parent?: string },
+  ): Promise<string>;
+  tag(id: string, reference: string): Promise<void>;
+  untag(reference: string): Promise<void>;
+  /** By normalised reference, digest reference, id, or unambiguous id prefix (≥ 1 hex digit). */
+  resolve(reference: string): StoredImage | undefined;
+  get(id: string): StoredImage | undefined;
+  list(): StoredImage[];
+  /** Deletes the image and what no other image or lease uses. Returns deleted chain ids. */
+  remove(id: string): Promise<string[]>;
+}
+
+/** Writable root file systems of containers. */
+export interface SnapshotStore {
+  prepare(id: string, diffIds: readonly string[]): Promise<RootfsMount>;
+  get(id: string): RootfsMount | undefined;
+  remove(id: string): Promise<void>;
+  usage(id: string): Promise<{ bytes: number; inodes: number }>;
+  list(): string[];
+}
+
+/** Durable records: one JSON document a key, in SQLite. Synchronous, microseconds each. */
+export interface Collection<T> {
+  get(key: string): T | undefined;
+  put(key: string, value: T): void;
+  delete(key: string): void;
+  all(): [key: string, value: T][];
+}
+export interface Records {
+  collection<T>(name: string): Collection<T>;
+  /** All writes in `work` are one transaction. */
+  transaction<T>(work: () => T): T;
+}
+
+export interface Storage {
+  content: ContentStore;
+  layers: LayerStore;
+  images: ImageStore;
+  snapshots: SnapshotStore;
+  records: Records;
+  /** Keeps digests from garbage collection until released. */
+  lease(digests: string[]): { release(): void };
+  /** Deletes half-made files of an earlier run and what nothing refers to. */
+  reconcile(live: { snapshotIds: ReadonlySet<string> }): Promise<void>;
+  close(): Promise<void>;
+}
