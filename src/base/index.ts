@@ -1,5 +1,16 @@
 export { writeFileAtomic } from "./atomic-file.ts";
+export { formatDuration, humanDuration, parseDuration } from "./durations.ts";
 export { type ErrorKind, errnoOf, GantryError, kindOf, messageOf } from "./errors.ts";
+export { type FlagType, type FlagValues, parseBool, splitCsv } from "./flag-types.ts";
+export {
+  defineFlags,
+  type FlagSpec,
+  type FlagSpecs,
+  type ParsedFlags,
+  type ParsedValues,
+  parseFlags,
+} from "./flags.ts";
 export { KeyedMutex } from "./keyed-mutex.ts";
 export { createLogger, type Logger, type LogLevel, silentLogger } from "./logger.ts";
 export { Rollback } from "./rollback.ts";
+export { humanBinarySize, humanSize, parseDiskBytes, parseRamBytes } from "./sizes.ts";
