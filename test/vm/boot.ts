@@ -1,0 +1,145 @@
+// Boots Debian's kernel under qemu (TCG, no KVM needed) with the host's root file system shared
+// read-only beneath a writable overlay, and runs one command in it: the tests' way to cgroup v2,
+// to a second kernel version, and to modules that the host's kernel lacks. Nothing on the host is
+// changed but a cache folder.
+
+import { execFile, spawn } from "node:child_process";
+import { existsSync } from "node:fs";
+import { copyFile, mkdir, mkdtemp, readdir, rename, rm, writeFile } from "node:fs/promises";
+import { homedir, tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+
+const run = promisify(execFile);
+const here = fileURLToPath(new URL(".", import.meta.url));
+const cache = join(process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "gantry", "vm");
+/** Modules that must be there before the root file system is; the rest are loaded by modprobe. */
+const BOOT_MODULES = ["virtio_pci", "9p", "9pnet_virtio", "overlay"];
+
+export type VmOptions = {
+  /** Run by /bin/sh in the guest as root. */
+  command: string;
+  memoryMiB?: number;
+  deadlineMs?: number;
+  onOutput: (text: string) => void;
+};
+
+/** Resolves with the command's exit code; throws when the machine itself fails or hangs. */
+export async function bootVm(options: VmOptions): Promise<number> {
+  await installTools();
+  const kernel = await fetchKernel();
+  const scratch = await mkdtemp(join(tmpdir(), "gantry-vm-"));
+  try {
+    const initramfs = await makeInitramfs(scratch, kernel, options.command);
+    return await runQemu(kernel, initramfs, options);
+  } finally {
+    await rm(scratch, { recursive: true, force: true });
+  }
+}
+
+async function installTools(): Promise<void> {
+  const wanted: [tool: string, debianPackage: string][] = [
+    ["/usr/bin/qemu-system-x86_64", "qemu-system-x86"],
+    ["/usr/sbin/depmod", "kmod"],
+    ["/usr/bin/cpio", "cpio"],
+  ];
+  const missing = wanted.filter(([tool]) => !existsSync(tool)).map(([, name]) => name);
+  if (missing.length === 0) return;
+  process.stderr.write(`vm: installing ${missing.join(", ")}\n`);
+  const options = { env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" } };
+  await run("apt-get", ["update"], options);
+  await run("apt-get", ["install", "-y", "--no-install-recommends", ...missing], options);
+}
+
+type Kernel = { image: string; modules: string; version: string };
+
+/** Debian's current kernel, unpacked into the cache once (never installed). */
+async function fetchKernel(): Promise<Kernel> {
+  const name = await kernelPackage();
+  const folder = join(cache, name);
+  if (!existsSync(folder)) {
+    await mkdir(cache, { recursive: true });
+    const scratch = await mkdtemp(join(cache, "fetch-"));
+    await run("apt-get", ["download", name], { cwd: scratch });
+    const archive = (await readdir(scratch)).find((file) => file.endsWith(".deb"));
+    if (archive === undefined) throw new Error(`apt-get download ${name} brought no archive`);
+    const tree = join(scratch, "tree");
+    await run("dpkg", ["-x", join(scratch, archive), tree]);
+    const [version] = await readdir(join(tree, "lib/modules"));
+    await run("/usr/sbin/depmod", ["-b", tree, version!]);
+    await rename(tree, folder);
+    await rm(scratch, { recursive: true });
+  }
+  const modules = join(folder, "lib/modules");
+  const version = (await readdir(modules))[0]!;
+  return { image: join(folder, "boot", `vmlinuz-${version}`), modules, version };
+}
+
+async function kernelPackage(): Promise<string> {
+  const wanted = process.env["GANTRY_VM_KERNEL"] ?? "linux-image-amd64";
+  const ask = () => run("apt-cache", ["depends", "--important", wanted]).catch(() => undefined);
+  let answer = await ask();
+  if (answer === undefined || answer.stdout.trim() === "") {
+    await run("apt-get", ["update"]);
+    answer = await ask();
+  }
+  const match = /Depends: (linux-image-\S+)/.exec(answer?.stdout ?? "");
+  return match?.[1] ?? wanted;
+}
+
+async function makeInitramfs(scratch: string, kernel: Kernel, command: string): Promise<string> {
+  const tree = join(scratch, "tree");
+  await mkdir(join(tree, "modules"), { recursive: true });
+  for (const folder of ["lower", "upper", "root", "proc"]) await mkdir(join(tree, folder));
+  await run("gcc", ["-O2", "-static", "-Wall", "-o", join(tree, "init"), join(here, "init.c")]);
+  const files = await bootModules(kernel);
+  for (const [index, file] of files.entries()) {
+    await copyFile(file, join(tree, "modules", `${String(index).padStart(2, "0")}.ko`));
+  }
+  await writeFile(join(tree, "command"), command);
+  const image = join(scratch, "initramfs");
+  await run("sh", ["-c", `cd "$1" && find . | cpio -o -H newc --quiet > "$2"`, "sh", tree, image]);
+  return image;
+}
+
+async function bootModules({ modules, version }: Kernel): Promise<string[]> {
+  const base = join(modules, "../..");
+  const files: string[] = [];
+  for (const name of BOOT_MODULES) {
+    const args = ["-d", base, "-S", version, "--show-depends", name];
+    const { stdout } = await run("/usr/sbin/modprobe", args);
+    for (const [, file] of stdout.matchAll(/^insmod (\S+)/gm)) {
+      if (!files.includes(file!)) files.push(file!);
+    }
+  }
+  return files;
+}
+
+async function runQemu(kernel: Kernel, initramfs: string, options: VmOptions): Promise<number> {
+  const share = (tag: string, path: string) => [
+    "-virtfs",
+    `local,path=${path},mount_tag=${tag},security_model=none,readonly=on,multidevs=remap`,
+  ];
+  const args = [
+    ...["-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2"],
+    ...["-m", String(options.memoryMiB ?? 3072), "-nographic", "-no-reboot", "-nodefaults"],
+    ...["-serial", "stdio", "-kernel", kernel.image, "-initrd", initramfs],
+    ...["-append", "console=ttyS0 quiet loglevel=3 panic=-1 random.trust_cpu=on"],
+    ...["-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"],
+    ...share("host", "/"),
+    ...share("modules", kernel.modules),
+  ];
+  const child = spawn("qemu-system-x86_64", args, { stdio: ["ignore", "pipe", "inherit"] });
+  const deadline = setTimeout(() => child.kill("SIGKILL"), options.deadlineMs ?? 900_000);
+  child.stdout.setEncoding("utf8");
+  child.stdout.on("data", (text: string) => options.onOutput(text.replaceAll("\r", "")));
+  const code = await new Promise<number | null>((resolve, reject) => {
+    child.on("error", reject);
+    child.on("close", resolve);
+  });
+  clearTimeout(deadline);
+  // isa-debug-exit: an odd status is ours; anything else is qemu's own.
+  if (code === null || code % 2 === 0) throw new Error(`The machine ended on its own: ${code}`);
+  return code >> 1;
+}

@@ -1,0 +1,20 @@
+// npm run test:vm: runs the tests of test/vm/guest (or the files given) inside a virtual machine
+// with cgroup v2 and Debian's kernel. The last line is that of the run inside.
+
+import { globSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { bootVm } from "./boot.ts";
+
+const root = fileURLToPath(new URL("../..", import.meta.url));
+const named = process.argv.slice(2);
+const files =
+  named.length > 0 ? named : globSync(["test/vm/guest/*.test.ts"], { cwd: root }).sort();
+
+const quoted = files.map((file) => `'${file.replaceAll("'", "")}'`).join(" ");
+const command = [
+  `cd '${root}'`,
+  "export TMPDIR=/var/tmp",
+  `exec '${process.execPath}' --disable-warning=ExperimentalWarning tools/test.ts ${quoted}`,
+].join("\n");
+
+process.exitCode = await bootVm({ command, onOutput: (text) => process.stdout.write(text) });
