@@ -1,0 +1,259 @@
+// npm test: builds what the tests need, runs them and prints `N passed, N failed` as the last line.
+// Unit tests share one process; a test file that touches the kernel gets a process, a process
+// group and a deadline of its own. A crash, a hang, a missing summary and anything left behind on
+// the host are failures, whatever the counts say.
+//
+//   tools/test.ts [unit | integration | e2e | vm | FILE…]
+
+import { type ChildProcess, spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { existsSync, globSync } from "node:fs";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join, relative } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { hostState, ownProcesses, RUN_ID_VARIABLE, strays } from "./leak-check.ts";
+import type { ReportLine } from "./test-reporter.ts";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const UNIT_DEADLINE_MS = 180_000;
+const FILE_DEADLINE_MS = 240_000;
+const SETTLE_DEADLINE_MS = 5_000; // what is dying when the last test ends may take that long
+const OUTPUT_LINES_MAX = 120;
+const CONCURRENCY = 2;
+
+const groups = {
+  unit: ["src/**/*.test.ts", "test/tidy/*.test.ts", "tools/**/*.test.ts"],
+  integration: ["test/integration/**/*.test.ts"],
+  e2e: ["test/e2e/**/*.test.ts"],
+} as const;
+
+/** Files that run in one process. */
+type Batch = { name: string; files: string[]; deadlineMs: number };
+type Failure = { title: string; detail: string };
+type Outcome = { passed: number; skipped: number; failures: Failure[] };
+
+const runId = randomBytes(8).toString("hex");
+const scratch = await mkdtemp(join(tmpdir(), "gantry-test-"));
+const environment = { ...process.env, [RUN_ID_VARIABLE]: runId, GANTRY_TEST_SCRATCH: scratch };
+
+const names = process.argv.slice(2);
+if (names[0] === "vm") {
+  process.exitCode = await runToTerminal("test/vm/vm.ts", names.slice(1));
+  await rm(scratch, { recursive: true, force: true });
+} else {
+  await main(plan(names));
+}
+
+function plan(wanted: string[]): Batch[] {
+  const batches: Batch[] = [];
+  const everything = wanted.length === 0;
+  if (everything || wanted.includes("unit")) {
+    const files = globSync([...groups.unit], { cwd: root }).sort();
+    const name = `${files.length} unit files`;
+    if (files.length > 0) batches.push({ name, files, deadlineMs: UNIT_DEADLINE_MS });
+  }
+  for (const group of ["integration", "e2e"] as const) {
+    if (!everything && !wanted.includes(group)) continue;
+    for (const file of globSync([...groups[group]], { cwd: root }).sort())
+      batches.push(alone(file));
+  }
+  for (const name of wanted) {
+    if (!(name in groups)) batches.push(alone(relative(root, join(process.cwd(), name))));
+  }
+  return batches;
+}
+
+function alone(file: string): Batch {
+  return { name: file, files: [file], deadlineMs: FILE_DEADLINE_MS };
+}
+
+async function main(batches: Batch[]): Promise<void> {
+  const outcomes: Outcome[] = [];
+  try {
+    const built = await build();
+    if (built !== undefined) outcomes.push(built);
+    const before = await hostState();
+    const queue = [...batches];
+    const worker = async () => {
+      for (let next = queue.shift(); next; next = queue.shift())
+        outcomes.push(await runBatch(next));
+    };
+    await Promise.all(Array.from({ length: CONCURRENCY }, worker));
+    outcomes.push(await checkStrays(before));
+  } finally {
+    await rm(scratch, { recursive: true, force: true }).catch(() => {});
+  }
+  summarise(outcomes);
+}
+
+/** Compiles the native program; a failure is reported once and the tests still run. */
+async function build(): Promise<Outcome | undefined> {
+  const script = "tools/build-native.ts";
+  if (!existsSync(join(root, script))) return undefined;
+  const { code, output } = await run(["--disable-warning=ExperimentalWarning", script], 120_000);
+  if (code === 0) return undefined;
+  return { passed: 0, skipped: 0, failures: [{ title: "native build", detail: output }] };
+}
+
+async function runBatch(batch: Batch): Promise<Outcome> {
+  const report = join(scratch, `${randomBytes(6).toString("hex")}.jsonl`);
+  const started = Date.now();
+  const result = await run(
+    [
+      "--disable-warning=ExperimentalWarning",
+      "--test",
+      "--test-isolation=none",
+      "--test-reporter=./tools/test-reporter.ts",
+      `--test-reporter-destination=${report}`,
+      ...batch.files,
+    ],
+    batch.deadlineMs,
+  );
+  const lines = await readReport(report);
+  const failures: Failure[] = [];
+  for (const line of lines) {
+    if (line.type !== "fail") continue;
+    const file = line.file === "" ? batch.name : relative(root, line.file);
+    failures.push({ title: `${file}: ${line.name}`, detail: line.error });
+  }
+  const died = causeOfDeath(result, lines, failures.length, batch.deadlineMs);
+  if (died !== undefined) failures.push({ title: batch.name, detail: died });
+  if (failures.length > 0 && result.output !== "") {
+    failures.at(-1)!.detail += `\n--- output of ${batch.name}\n${tail(result.output)}`;
+  }
+  const passed = lines.filter(({ type }) => type === "pass").length;
+  const skipped = lines.filter(({ type }) => type === "skip").length;
+  const seconds = ((Date.now() - started) / 1000).toFixed(1);
+  const mark = failures.length === 0 ? "ok  " : "FAIL";
+  console.log(`${mark} ${batch.name}: ${counts(passed, failures.length, skipped)} (${seconds} s)`);
+  return { passed, skipped, failures };
+}
+
+type RunResult = { code: number | null; signal: string | null; timedOut: boolean; output: string };
+
+/** Why the process itself is a failure, if it is one that no test reported. */
+function causeOfDeath(
+  { code, signal, timedOut }: RunResult,
+  lines: ReportLine[],
+  failed: number,
+  deadlineMs: number,
+): string | undefined {
+  const finished = lines.some(({ type }) => type === "summary");
+  if (timedOut) {
+    const why = finished ? "its tests are done, but something keeps it alive" : "a test hangs";
+    return `Did not end within ${deadlineMs / 1000} s: ${why}`;
+  }
+  if (signal !== null) return `Ended by ${signal}`;
+  if (!finished) return `Ended with exit code ${code} before its tests were done`;
+  if (code !== 0 && failed === 0) return `Ended with exit code ${code} though no test failed`;
+  return undefined;
+}
+
+async function readReport(path: string): Promise<ReportLine[]> {
+  const text = await readFile(path, "utf8").catch(() => "");
+  const lines: ReportLine[] = [];
+  for (const line of text.split("\n")) {
+    if (line !== "") lines.push(JSON.parse(line) as ReportLine);
+  }
+  return lines;
+}
+
+/** Runs Node in a process group of its own, which is killed when the deadline passes. */
+async function run(args: string[], deadlineMs: number): Promise<RunResult> {
+  const child = spawn(process.execPath, args, {
+    cwd: root,
+    env: environment,
+    stdio: ["ignore", "pipe", "pipe"],
+    detached: true,
+  });
+  let output = "";
+  child.stdout.on("data", (chunk) => (output += chunk));
+  child.stderr.on("data", (chunk) => (output += chunk));
+  let timedOut = false;
+  const timer = setTimeout(() => {
+    timedOut = true;
+    killGroup(child);
+  }, deadlineMs);
+  const [code, signal] = await new Promise<[number | null, string | null]>((resolve) => {
+    child.on("exit", (...how) => resolve(how));
+  });
+  clearTimeout(timer);
+  // A daemon that outlives its test holds the pipe: what it prints later is nobody's.
+  await Promise.race([new Promise((resolve) => child.on("close", resolve)), delay(200)]);
+  child.stdout.destroy();
+  child.stderr.destroy();
+  killGroup(child);
+  return { code, signal, timedOut, output };
+}
+
+function killGroup(child: ChildProcess): void {
+  try {
+    process.kill(-child.pid!, "SIGKILL");
+  } catch {
+    // The group is empty already.
+  }
+}
+
+/** Reports, and as far as they are processes of this run ends, what the tests left behind. */
+async function checkStrays(before: Awaited<ReturnType<typeof hostState>>): Promise<Outcome> {
+  const deadline = Date.now() + SETTLE_DEADLINE_MS;
+  let processes = await ownProcesses(runId);
+  let left = strays(before, await hostState());
+  while (processes.length + left.length > 0 && Date.now() < deadline) {
+    await delay(250);
+    processes = await ownProcesses(runId);
+    left = strays(before, await hostState());
+  }
+  for (const { pid } of processes) {
+    try {
+      process.kill(pid, "SIGKILL");
+    } catch {
+      // It ended by itself just now.
+    }
+  }
+  const lines = [...processes.map(({ pid, command }) => `process ${pid} ${command}`), ...left];
+  if (lines.length === 0) return { passed: 1, skipped: 0, failures: [] };
+  const failure = { title: "the run leaves nothing behind on the host", detail: lines.join("\n") };
+  if (process.env["GANTRY_TEST_LEAKS"] === "warn") {
+    console.log(`left behind (a warning here):\n${failure.detail}`);
+    return { passed: 0, skipped: 1, failures: [] };
+  }
+  return { passed: 0, skipped: 0, failures: [failure] };
+}
+
+function summarise(outcomes: Outcome[]): void {
+  const failures = outcomes.flatMap((outcome) => outcome.failures);
+  for (const { title, detail } of failures) {
+    console.log(`\n✖ ${title}\n${detail.replaceAll(/^/gm, "    ")}`);
+  }
+  const passed = outcomes.reduce((sum, outcome) => sum + outcome.passed, 0);
+  const skipped = outcomes.reduce((sum, outcome) => sum + outcome.skipped, 0);
+  console.log(`\n${counts(passed, failures.length, skipped)}`);
+  process.exitCode = failures.length === 0 ? 0 : 1;
+}
+
+function counts(passed: number, failed: number, skipped: number): string {
+  const skips = skipped === 0 ? "" : `, ${skipped} skipped`;
+  return `${passed} passed, ${failed} failed${skips}`;
+}
+
+function tail(text: string): string {
+  const lines = text.trimEnd().split("\n");
+  const cut = lines.length - OUTPUT_LINES_MAX;
+  return cut > 0 ? [`(${cut} lines cut)`, ...lines.slice(cut)].join("\n") : lines.join("\n");
+}
+
+async function runToTerminal(script: string, args: string[]): Promise<number> {
+  const child = spawn(
+    process.execPath,
+    ["--disable-warning=ExperimentalWarning", script, ...args],
+    {
+      cwd: root,
+      env: environment,
+      stdio: ["ignore", "inherit", "inherit"],
+    },
+  );
+  return await new Promise((resolve) => child.on("exit", (code) => resolve(code ?? 1)));
+}
