@@ -1,0 +1,419 @@
+// Writes tar streams: a path beneath a root (docker cp, export) or an overlay upper folder as an
+// OCI layer (tarUpper). Headers are ustar with a pax header in front where something does not fit:
+// long or non-ASCII names, large numbers, fractions of a second, extended attributes. The order is
+// that of the names' bytes, so one tree always gives one tar.
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/sysmacros.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#include <linux/stat.h>
+
+#include "archive.h"
+
+#define OCTAL_MAX_7 07777777
+#define OCTAL_MAX_11 077777777777
+
+struct text {
+  char *data;
+  size_t used, room;
+};
+struct writer {
+  struct run *run;
+  struct sink out;
+  struct links links;
+  int64_t flags;
+  bool upper;  // write whiteouts as .wh. files
+  uint64_t mount_id;
+  struct text pax;
+};
+// One file on its way out.
+struct item {
+  int parent;
+  const char *file;  // its name in parent
+  const char *name;  // its name in the tar, without a slash at the end
+  const char *link;
+  struct stat st;
+  char type;
+  uint64_t size;
+};
+
+static int add_text(struct text *t, const void *data, size_t n) {
+  if (t->used + n > t->room) {
+    size_t room = (t->used + n) * 2;
+    char *grown = realloc(t->data, room);
+    if (grown == NULL) return -ENOMEM;
+    t->data = grown;
+    t->room = room;
+  }
+  memcpy(t->data + t->used, data, n);
+  t->used += n;
+  return 0;
+}
+
+// "LENGTH KEY=VALUE\n", where LENGTH counts its own digits.
+static int add_record(struct text *t, const char *key, const void *value, size_t n) {
+  size_t rest = strlen(key) + n + 3, length = rest + 1;
+  char digits[24];
+  while ((size_t)snprintf(digits, sizeof digits, "%zu", length) + rest != length) {
+    length = rest + strlen(digits);
+  }
+  int error = add_text(t, digits, strlen(digits));
+  if (error == 0) error = add_text(t, " ", 1);
+  if (error == 0) error = add_text(t, key, strlen(key));
+  if (error == 0) error = add_text(t, "=", 1);
+  if (error == 0) error = add_text(t, value, n);
+  return error < 0 ? error : add_text(t, "\n", 1);
+}
+
+static int add_number(struct text *t, const char *key, uint64_t value) {
+  char text[24];
+  int n = snprintf(text, sizeof text, "%llu", (unsigned long long)value);
+  return add_record(t, key, text, (size_t)n);
+}
+
+static void put_octal(unsigned char *field, int digits, uint64_t value) {
+  char text[24];
+  snprintf(text, sizeof text, "%0*llo", digits, (unsigned long long)value);
+  memcpy(field, text, (size_t)digits);
+}
+
+static bool ascii(const char *text) {
+  for (; *text != '\0'; text++) {
+    if ((unsigned char)*text >= 0x80) return false;
+  }
+  return true;
+}
+
+// Where to cut a name into ustar's prefix (155) and name (100), or -1.
+static int cut_name(const char *name, size_t n) {
+  if (n <= 100) return 0;
+  if (n > 256) return -1;
+  size_t at = n - 101 > 155 ? 156 : n - 1 < 156 ? n - 1 : 155;
+  for (; at > 0; at--) {
+    if (name[at] == '/' && n - at - 1 <= 100 && n - at - 1 > 0 && at <= 155) return (int)at;
+  }
+  return -1;
+}
+
+static void put_name(unsigned char *h, const char *name) {
+  size_t n = strlen(name);
+  int at = cut_name(name, n);
+  if (at > 0) {
+    memcpy(h + 345, name, (size_t)at);
+    name += at + 1;
+    n -= (size_t)at + 1;
+  }
+  memcpy(h, name, n < 100 ? n : 100);
+}
+
+static void finish_header(unsigned char *h) {
+  memcpy(h + 257, "ustar\00000", 8);
+  memset(h + 148, ' ', 8);
+  unsigned sum = 0;
+  for (int i = 0; i < BLOCK; i++) sum += h[i];
+  snprintf((char *)h + 148, 8, "%06o", sum);
+}
+
+static int write_pax(struct writer *w, const char *name) {
+  unsigned char h[BLOCK] = {0};
+  char text[101];
+  const char *base = strrchr(name, '/');
+  snprintf(text, sizeof text, "PaxHeaders.0/%.80s", base == NULL || base[1] == '\0' ? name : base + 1);
+  if (!ascii(text)) snprintf(text, sizeof text, "PaxHeaders.0/entry");
+  put_name(h, text);
+  put_octal(h + 100, 7, 0);
+  put_octal(h + 108, 7, 0);
+  put_octal(h + 116, 7, 0);
+  put_octal(h + 124, 11, w->pax.used);
+  put_octal(h + 136, 11, 0);
+  h[156] = 'x';
+  finish_header(h);
+  int error = sink_write(&w->out, h, BLOCK);
+  if (error == 0) error = sink_write(&w->out, w->pax.data, w->pax.used);
+  return error < 0 ? error : sink_zeros(&w->out, (uint64_t)-(int64_t)w->pax.used % BLOCK);
+}
+
+static int add_time(struct writer *w, const struct stat *st) {
+  char text[48];
+  int64_t seconds = st->st_mtim.tv_sec;
+  long nanoseconds = st->st_mtim.tv_nsec;
+  const char *sign = "";
+  if (seconds < 0) {  // -1.5 is -2 s and half a second
+    sign = "-";
+    seconds = -seconds - (nanoseconds > 0);
+    nanoseconds = nanoseconds > 0 ? 1000000000 - nanoseconds : 0;
+  }
+  int n = snprintf(text, sizeof text, "%s%lld.%09ld", sign, (long long)seconds, nanoseconds);
+  while (text[n - 1] == '0') n--;
+  if (text[n - 1] == '.') n--;
+  return add_record(&w->pax, "mtime", text, (size_t)n);
+}
+
+static int add_xattrs(struct writer *w, const struct item *i, int fd) {
+  const char *name = fd < 0 ? i->file : NULL;
+  if (fd < 0) fd = i->parent;
+  char *list = NULL;
+  ssize_t n = list_xattrs(fd, name, &list);
+  int error = n < 0 ? (int)n : 0;
+  for (ssize_t at = 0; error == 0 && at < n; at += (ssize_t)strlen(list + at) + 1) {
+    const char *key = list + at;
+    if (!xattr_travels(key)) continue;
+    char *value = NULL, record[300];
+    ssize_t length = get_xattr(fd, name, key, &value);
+    snprintf(record, sizeof record, "SCHILY.xattr.%s", key);
+    if (length >= 0) error = add_record(&w->pax, record, value, (size_t)length);
+    else if (length != -ENODATA) error = (int)length;
+    free(value);
+  }
+  free(list);
+  return error;
+}
+
+// Fills the pax text with what the ustar header cannot say.
+static int plan_pax(struct writer *w, const struct item *i, const char *name, int fd) {
+  const struct stat *st = &i->st;
+  struct text *t = &w->pax;
+  t->used = 0;
+  int error = 0;
+  if (cut_name(name, strlen(name)) < 0 || !ascii(name)) {
+    error = add_record(t, "path", name, strlen(name));
+  }
+  if (error == 0 && i->link != NULL && (strlen(i->link) > 100 || !ascii(i->link))) {
+    error = add_record(t, "linkpath", i->link, strlen(i->link));
+  }
+  if (error == 0 && st->st_uid > OCTAL_MAX_7) error = add_number(t, "uid", st->st_uid);
+  if (error == 0 && st->st_gid > OCTAL_MAX_7) error = add_number(t, "gid", st->st_gid);
+  if (error == 0 && i->size > OCTAL_MAX_11) error = add_number(t, "size", i->size);
+  if (error == 0 && (st->st_mtim.tv_nsec != 0 || st->st_mtim.tv_sec < 0 ||
+                     st->st_mtim.tv_sec > OCTAL_MAX_11)) {
+    error = add_time(w, st);
+  }
+  return error < 0 || i->type == '1' ? error : add_xattrs(w, i, fd);
+}
+
+static uint64_t fit(uint64_t value, uint64_t max) {
+  return value > max ? 0 : value;
+}
+
+static int write_header(struct writer *w, const struct item *i, int fd) {
+  char name[8192];
+  bool folder = i->type == '5';
+  int n = snprintf(name, sizeof name, "%s%s", i->name, folder && strcmp(i->name, "/") != 0 ? "/" : "");
+  if (n >= (int)sizeof name) return -ENAMETOOLONG;
+  int error = plan_pax(w, i, name, fd);
+  if (error == 0 && w->pax.used > 0) error = write_pax(w, i->name);
+  if (error < 0) return error;
+  const struct stat *st = &i->st;
+  unsigned char h[BLOCK] = {0};
+  put_name(h, name);
+  put_octal(h + 100, 7, st->st_mode & 07777);
+  put_octal(h + 108, 7, fit(st->st_uid, OCTAL_MAX_7));
+  put_octal(h + 116, 7, fit(st->st_gid, OCTAL_MAX_7));
+  put_octal(h + 124, 11, fit(i->size, OCTAL_MAX_11));
+  put_octal(h + 136, 11, fit((uint64_t)st->st_mtim.tv_sec, OCTAL_MAX_11));
+  h[156] = (unsigned char)i->type;
+  if (i->link != NULL) memcpy(h + 157, i->link, strnlen(i->link, 100));
+  if (i->type == '3' || i->type == '4') {
+    put_octal(h + 329, 7, major(st->st_rdev));
+    put_octal(h + 337, 7, minor(st->st_rdev));
+  }
+  finish_header(h);
+  return sink_write(&w->out, h, BLOCK);
+}
+
+// Content of exactly `size` bytes: a file that shrinks meanwhile is filled with zeros.
+static int write_content(struct writer *w, int fd, uint64_t size) {
+  char buffer[65536];
+  uint64_t left = size;
+  while (left > 0) {
+    ssize_t got = read(fd, buffer, left < sizeof buffer ? (size_t)left : sizeof buffer);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return -errno;
+    if (got == 0) break;
+    int error = sink_write(&w->out, buffer, (size_t)got);
+    if (error < 0) return error;
+    left -= (uint64_t)got;
+  }
+  return sink_zeros(&w->out, left + (uint64_t)-(int64_t)size % BLOCK);
+}
+
+static int write_file(struct writer *w, struct item *i) {
+  AUTO_CLOSE int fd = openat(i->parent, i->file, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+  if (fd < 0) return errno == ENOENT ? 0 : -errno;  // deleted meanwhile
+  struct stat st;
+  if (fstat(fd, &st) < 0) return -errno;
+  if (!S_ISREG(st.st_mode)) return 0;  // replaced meanwhile
+  i->st = st;
+  int error;
+  const char *first = st.st_nlink > 1 ? links_note(&w->links, &st, i->name, &error) : NULL;
+  if (st.st_nlink > 1 && first == NULL && error < 0) return error;
+  i->type = first != NULL ? '1' : '0';
+  i->link = first;
+  i->size = first != NULL ? 0 : (uint64_t)st.st_size;
+  error = write_header(w, i, fd);
+  return error < 0 || first != NULL ? error : write_content(w, fd, i->size);
+}
+
+static int write_symlink(struct writer *w, struct item *i) {
+  char target[4097];
+  ssize_t n = readlinkat(i->parent, i->file, target, sizeof target - 1);
+  if (n < 0) return errno == ENOENT || errno == EINVAL ? 0 : -errno;
+  target[n] = '\0';
+  i->type = '2';
+  i->link = target;
+  return write_header(w, i, -1);
+}
+
+static int write_special(struct writer *w, struct item *i) {
+  if (S_ISSOCK(i->st.st_mode)) return 0;  // tar has no sockets
+  i->type = S_ISCHR(i->st.st_mode) ? '3' : S_ISBLK(i->st.st_mode) ? '4' : '6';
+  return write_header(w, i, -1);
+}
+
+// The .wh. file that stands for a whiteout or an opaque folder.
+static int write_marker(struct writer *w, const struct item *of, const char *format) {
+  char name[8192];
+  const char *slash = strrchr(of->name, '/');
+  int head = slash == NULL ? 0 : (int)(slash - of->name + 1);
+  int n = snprintf(name, sizeof name, format, head, of->name, of->name + head);
+  if (n >= (int)sizeof name) return -ENAMETOOLONG;
+  unsigned char h[BLOCK] = {0};
+  w->pax.used = 0;
+  int error = 0;
+  if (cut_name(name, (size_t)n) < 0 || !ascii(name)) {
+    error = add_record(&w->pax, "path", name, (size_t)n);
+    if (error == 0) error = write_pax(w, name);
+  }
+  put_name(h, name);
+  put_octal(h + 100, 7, 0600);
+  put_octal(h + 108, 7, fit(of->st.st_uid, OCTAL_MAX_7));
+  put_octal(h + 116, 7, fit(of->st.st_gid, OCTAL_MAX_7));
+  put_octal(h + 124, 11, 0);
+  put_octal(h + 136, 11, fit((uint64_t)of->st.st_mtim.tv_sec, OCTAL_MAX_11));
+  h[156] = '0';
+  finish_header(h);
+  return error < 0 ? error : sink_write(&w->out, h, BLOCK);
+}
+
+static int write_children(struct writer *w, int fd, const char *prefix);
+
+static uint64_t mount_of(int fd, const char *name) {
+  struct statx x;
+  long done = syscall(SYS_statx, fd, name, AT_SYMLINK_NOFOLLOW | (*name == '\0' ? AT_EMPTY_PATH : 0),
+                      STATX_MNT_ID, &x);
+  return done < 0 || !(x.stx_mask & STATX_MNT_ID) ? 0 : x.stx_mnt_id;
+}
+
+// Folders that overlay renamed or whose content it left beneath cannot be told from one layer.
+static int check_upper(struct writer *w, const struct item *i, int fd, bool *opaque) {
+  char *value = NULL;
+  ssize_t n = get_xattr(fd, NULL, "trusted.overlay.redirect", &value);
+  free(value);
+  if (n >= 0) return run_fail(w->run, -EOPNOTSUPP, "folder was renamed by overlay: %.180s", i->name);
+  n = get_xattr(fd, NULL, "trusted.overlay.opaque", &value);
+  *opaque = n == 1 && value[0] == 'y';
+  free(value);
+  return 0;
+}
+
+static int write_folder(struct writer *w, struct item *i) {
+  AUTO_CLOSE int fd = openat(i->parent, i->file, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  if (fd < 0) return errno == ENOENT || errno == ENOTDIR ? 0 : -errno;
+  if (fstat(fd, &i->st) < 0) return -errno;
+  i->type = '5';
+  i->size = 0;
+  int error = write_header(w, i, fd);
+  bool opaque = false;
+  if (error == 0 && w->upper) error = check_upper(w, i, fd, &opaque);
+  if (error == 0 && opaque) error = write_marker(w, i, "%.*s%s/.wh..wh..opq");
+  if (error < 0) return error;
+  if (w->flags & ARCHIVE_ONE_MOUNT && mount_of(fd, "") != w->mount_id) return 0;
+  return write_children(w, fd, i->name);
+}
+
+static int write_item(struct writer *w, int parent, const char *file, const char *name) {
+  struct item i = {.parent = parent, .file = file, .name = name};
+  if (fstatat(parent, file, &i.st, AT_SYMLINK_NOFOLLOW) < 0) return errno == ENOENT ? 0 : -errno;
+  if (w->upper && is_whiteout(&i.st)) return write_marker(w, &i, "%.*s.wh.%s");
+  if (S_ISDIR(i.st.st_mode)) return write_folder(w, &i);
+  if (S_ISREG(i.st.st_mode) && w->flags & ARCHIVE_ONE_MOUNT && mount_of(parent, file) != w->mount_id) {
+    i.type = '0';
+    return write_header(w, &i, -1);
+  }
+  if (S_ISREG(i.st.st_mode)) return write_file(w, &i);
+  return S_ISLNK(i.st.st_mode) ? write_symlink(w, &i) : write_special(w, &i);
+}
+
+static int write_children(struct writer *w, int fd, const char *prefix) {
+  char **names;
+  size_t count;
+  int error = read_names(fd, &names, &count);
+  bool bare = *prefix == '\0' || strcmp(prefix, "/") == 0;
+  for (size_t n = 0; error == 0 && n < count; n++) {
+    size_t room = strlen(prefix) + strlen(names[n]) + 2;
+    char *name = malloc(room);
+    if (name == NULL) {
+      error = -ENOMEM;
+      break;
+    }
+    snprintf(name, room, "%s%s%s", prefix, bare ? "" : "/", names[n]);
+    error = write_item(w, fd, names[n], name);
+    if (error < 0 && w->run->text[0] == '\0') run_fail(w->run, error, "archive %.180s", name);
+    free(name);
+  }
+  free_names(names, count);
+  return error;
+}
+
+static int finish_writer(struct writer *w, int error) {
+  if (error == 0) error = sink_zeros(&w->out, 2 * BLOCK);
+  if (error == 0) error = sink_flush(&w->out);
+  sink_close(&w->out);
+  links_free(&w->links);
+  free(w->pax.data);
+  return error;
+}
+
+// The folder and last name of `path` beneath root; "/" is "." in the root itself.
+static int write_path(struct writer *w, const struct op *o, const char *path) {
+  const char *file, *name = o->fields[2].ptr;
+  bool root = strspn(path, "/") == strlen(path);
+  AUTO_CLOSE int parent = root ? run_open(w->run, &o->fields[0], ".", O_PATH | O_DIRECTORY, 0)
+                               : run_open_parent(w->run, &o->fields[0], path, &file);
+  if (parent < 0) return run_fail(w->run, parent, "open %.200s", path);
+  if (root) file = ".";
+  struct stat st;
+  if (fstatat(parent, file, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+    return run_fail(w->run, -errno, "open %.200s", path);
+  }
+  w->mount_id = mount_of(parent, file);
+  if (!(w->flags & ARCHIVE_CONTENTS)) {
+    return write_item(w, parent, file, *name != '\0' ? name : root ? "/" : file);
+  }
+  AUTO_CLOSE int fd = openat(parent, file, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  if (fd < 0) return run_fail(w->run, -errno, "open %.200s", path);
+  return write_children(w, fd, name);
+}
+
+int op_tar(struct run *r, const struct op *o) {
+  struct writer w = {.run = r, .flags = o->fields[4].num};
+  int to = run_fd(r, &o->fields[3]);
+  if (to < 0) return to;
+  int error = sink_open(&w.out, to);
+  if (error == 0) error = write_path(&w, o, o->fields[1].ptr);
+  return finish_writer(&w, error);
+}
+
+int op_tarUpper(struct run *r, const struct op *o) {
+  struct writer w = {.run = r, .flags = o->fields[2].num, .upper = true};
+  int root = run_fd(r, &o->fields[0]), to = run_fd(r, &o->fields[1]);
+  if (root < 0 || to < 0) return -EBADF;
+  AUTO_CLOSE int fd = openat(root, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  int error = fd < 0 ? -errno : sink_open(&w.out, to);
+  if (error == 0) error = write_children(&w, fd, "");
+  return finish_writer(&w, error);
+}

@@ -1,0 +1,147 @@
+// What the archive operations share (archive-*.c): flags, buffered streams, the tar reader, the
+// split (what a byte-exact rebuild of a tar needs beside the unpacked files) and safe paths.
+// Everything that comes from an archive is hostile: sizes are checked before they are used, and
+// every path is resolved by the kernel beneath the root descriptor.
+#ifndef GANTRY_ARCHIVE_H
+#define GANTRY_ARCHIVE_H
+#include <stdbool.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+#include <time.h>
+
+#include "ops.h"
+
+// Flags of the archive operations; src/storage/archive-flags.ts has the same numbers.
+enum {
+  ARCHIVE_LAYER = 1,        // untar: .wh. files become overlay whiteouts
+  ARCHIVE_CHOWN = 2,        // untar: everything belongs to the fields uid and gid
+  ARCHIVE_KEEP_KIND = 4,    // untar: a folder never replaces another kind of file, nor is replaced
+  ARCHIVE_SYNC = 8,         // untar: syncfs(2) before the answer
+  ARCHIVE_CONTENTS = 16,    // tar: what the folder holds, without the folder itself
+  ARCHIVE_ONE_MOUNT = 32,   // tar: a mount point is written as an empty folder or file
+  ARCHIVE_IF_EMPTY = 64,    // copyTree: do nothing unless the target folder is empty
+};
+
+#define BLOCK 512
+#define STREAM_BYTES (256 * 1024)
+#define PAX_BYTES_MAX (1 << 20)   // pax header or GNU long name; the limit of Go's reader
+#define EXTENTS_MAX (1 << 20)     // of one sparse file
+
+// ---- streams (archive-stream.c)
+
+struct split;
+
+struct source {
+  int fd;
+  bool ended;
+  size_t start, end;
+  char *buffer;
+  struct split *split;  // gets a copy of what is read as raw bytes
+};
+struct sink {
+  int fd;
+  size_t used;
+  char *buffer;
+  uint64_t total;
+};
+
+int source_open(struct source *s, int fd);
+void source_close(struct source *s);
+// Makes buffered bytes available: their count, 0 at the end of the stream, or a negative errno.
+ssize_t source_fill(struct source *s);
+// Reads exactly n bytes as raw; -ENODATA at a clean end before the first, -EPIPE when cut short.
+int source_read(struct source *s, void *to, size_t n);
+int source_skip(struct source *s, uint64_t n);
+
+int sink_open(struct sink *s, int fd);
+void sink_close(struct sink *s);
+int sink_write(struct sink *s, const void *data, size_t n);
+int sink_zeros(struct sink *s, uint64_t n);
+int sink_flush(struct sink *s);
+int write_all(int fd, const void *data, size_t n);
+
+// ---- tar entries (archive-read.c)
+
+struct extent {
+  uint64_t offset, length;
+};
+struct xattr {
+  const char *name;  // points into the pax text of the entry
+  const char *value;
+  size_t length;
+};
+struct entry {
+  char type;  // '0' file, '1' hard link, '2' symlink, '3' char, '4' block, '5' folder, '6' fifo
+  char *name;
+  char *link;
+  mode_t mode;
+  int64_t uid, gid;
+  struct timespec mtime;
+  uint32_t major, minor;
+  uint64_t stored;  // bytes of content still in the stream
+  uint64_t size;    // bytes of the file
+  bool sparse;
+  struct extent *extents;
+  size_t extent_count;
+  struct xattr *xattrs;
+  size_t xattr_count;
+  uint64_t padding;  // after the content
+  char *pax;         // owned text of the pax header
+};
+// The next entry: 1, 0 at the end of the archive, or a negative errno with run_fail's text.
+int tar_next(struct run *r, struct source *s, struct entry *e);
+void entry_free(struct entry *e);
+// Reads the map that a pax 1.0 sparse file has before its content.
+int tar_read_sparse_map(struct run *r, struct source *s, struct entry *e);
+int tar_sparse_append(struct entry *e, uint64_t offset, uint64_t length);
+
+// ---- the split (archive-split.c, docs/internals/layer-split.md)
+
+struct kept;  // one file record: which inode holds its content
+struct split {
+  struct sink out;
+  char raw[4096];
+  size_t raw_used;
+  uint64_t zeros;
+  uint64_t tar_bytes;
+  uint32_t files, saved;
+  struct kept *kept;  // open addressing by inode
+  size_t kept_slots, kept_used;
+};
+int split_open(struct split *s, int fd);
+void split_close(struct split *s);
+int split_raw(struct split *s, const void *data, size_t n);
+// Says that the next bytes of the tar are the content of `path`, which is inode `ino`.
+int split_file(struct split *s, const char *path, ino_t ino, const struct entry *e);
+// Keeps the content of an inode that is about to lose a name, when a file record needs it.
+int split_save(struct split *s, int parent, const char *name);
+int split_end(struct split *s);
+
+// ---- paths (archive-path.c)
+
+// Removes empty, "." and ".." parts in place. -EXDEV when it leads above the root.
+int clean_path(char *path);
+// openat2 beneath root. `symlinks`: whether links may be followed, as if root were "/".
+int open_beneath(int root, const char *path, int flags, bool symlinks);
+// Deletes name in the folder parent, whatever it is. `split` (optional) keeps needed content.
+int remove_beneath(int parent, const char *name, struct split *split);
+bool is_whiteout(const struct stat *st);
+// The names in a folder, sorted by bytes, without "." and "..". Free with free_names.
+int read_names(int fd, char ***names, size_t *count);
+void free_names(char **names, size_t count);
+// Extended attributes of an open file, or, where fd cannot be opened, of name in parent.
+ssize_t list_xattrs(int fd, const char *name, char **list);
+ssize_t get_xattr(int fd, const char *name, const char *key, char **value);
+// Whether an attribute travels in archives and copies: not overlay's own, not labels of this host.
+bool xattr_travels(const char *key);
+
+// First names of inodes that have several, for hard links.
+struct links {
+  struct link_slot *slots;
+  size_t size, used;
+};
+// The name noted earlier for this inode, or NULL after noting `name`; -ENOMEM in *error.
+const char *links_note(struct links *l, const struct stat *st, const char *name, int *error);
+void links_free(struct links *l);
+
+#endif
