@@ -1,0 +1,260 @@
+// Address allocation. An address is leased to an endpoint by a durable record before anything is
+// made with it, and the record goes only when the endpoint is gone, so no address is ever handed
+// out twice, whatever crashed in between. The lowest free address is taken, as Docker does.
+
+import { GantryError } from "../base/index.ts";
+import {
+  contains,
+  type Family,
+  formatAddress,
+  formatSubnet,
+  lastOf,
+  overlaps,
+  parseAddress,
+  parseSubnet,
+  type Subnet,
+  sizeOf,
+  subnetOf,
+} from "./addresses.ts";
+
+/** What this layer needs of storage's durable records. */
+export interface Collection<T> {
+  get(key: string): T | undefined;
+  put(key: string, value: T): void;
+  delete(key: string): void;
+  all(): [key: string, value: T][];
+}
+
+/** One subnet of a network, as inspect shows it (IPAM.Config). */
+export interface PoolConfig {
+  subnet: string;
+  gateway: string;
+  /** Only addresses of this part are handed out. */
+  range?: string;
+  /** Name → address that is never handed out. */
+  auxiliary?: Record<string, string>;
+}
+
+/** The free and used addresses of one subnet. Pure bookkeeping. */
+export class AddressPool {
+  readonly subnet: Subnet;
+  readonly #first: bigint;
+  readonly #last: bigint;
+  readonly #used = new Set<bigint>();
+  #lowestFree: bigint;
+
+  constructor(config: PoolConfig) {
+    this.subnet = parseSubnet(config.subnet);
+    const { family, base, prefix } = this.subnet;
+    const range = config.range ? parseSubnet(config.range) : this.subnet;
+    if (!contains(this.subnet, range.family, range.base) || range.prefix < prefix) {
+      throw new GantryError(
+        "invalid",
+        `invalid ip-range ${config.range}: it is not within subnet ${config.subnet}`,
+      );
+    }
+    this.#first = range.base;
+    this.#last = lastOf(range);
+    this.#lowestFree = this.#first;
+    const hostBits = (family === 4 ? 32 : 128) - prefix;
+    // The subnet's own address (IPv6: the routers' anycast) and IPv4's broadcast are no hosts'.
+    if (hostBits > 1) {
+      this.#used.add(base);
+      if (family === 4) this.#used.add(lastOf(this.subnet));
+    }
+    for (const address of [config.gateway, ...Object.values(config.auxiliary ?? {})]) {
+      if (address) this.#used.add(this.#valueOf(address));
+    }
+  }
+
+  /** Takes `wanted`, or the lowest free address. Throws conflict, invalid or exhausted. */
+  take(wanted?: string): string {
+    if (wanted !== undefined) {
+      const value = this.#valueOf(wanted);
+      if (this.#used.has(value)) {
+        throw new GantryError("conflict", "Address already in use", {
+          detail: { address: wanted },
+        });
+      }
+      this.#used.add(value);
+      return formatAddress(this.subnet.family, value);
+    }
+    let value = this.#lowestFree;
+    while (value <= this.#last && this.#used.has(value)) value++;
+    this.#lowestFree = value;
+    if (value > this.#last) {
+      throw new GantryError(
+        "exhausted",
+        `no available IPv${this.subnet.family} addresses on this network's address pools: ` +
+          `${formatSubnet(this.subnet)} is full; remove containers or use a larger subnet`,
+      );
+    }
+    this.#used.add(value);
+    return formatAddress(this.subnet.family, value);
+  }
+
+  /** Marks an address as used that a record or an interface holds; true when it was free. */
+  mark(address: string): boolean {
+    const parsed = parseAddress(address);
+    if (!parsed || !contains(this.subnet, parsed.family, parsed.value)) return false;
+    if (this.#used.has(parsed.value)) return false;
+    this.#used.add(parsed.value);
+    return true;
+  }
+
+  free(address: string): void {
+    const value = this.#valueOf(address);
+    this.#used.delete(value);
+    if (value >= this.#first && value < this.#lowestFree) this.#lowestFree = value;
+  }
+
+  #valueOf(address: string): bigint {
+    const parsed = parseAddress(address);
+    if (!parsed) throw new GantryError("invalid", `invalid IP address: ${address}`);
+    if (!contains(this.subnet, parsed.family, parsed.value)) {
+      throw new GantryError(
+        "invalid",
+        `invalid address ${address}: It does not belong to any of this network's subnets`,
+      );
+    }
+    return parsed.value;
+  }
+}
+
+export interface Lease {
+  networkId: string;
+  endpointId: string;
+  address: string;
+}
+
+/** The pools of every network, with their leases on record. */
+export class Ipam {
+  readonly #leases: Collection<Lease>;
+  readonly #pools = new Map<string, AddressPool[]>();
+
+  constructor(leases: Collection<Lease>) {
+    this.#leases = leases;
+  }
+
+  /** Opens a network's pools; leases on record are taken already. */
+  open(networkId: string, configs: readonly PoolConfig[]): void {
+    const pools = configs.map((config) => new AddressPool(config));
+    for (const [, lease] of this.#leases.all()) {
+      if (lease.networkId === networkId) for (const pool of pools) pool.mark(lease.address);
+    }
+    this.#pools.set(networkId, pools);
+  }
+
+  close(networkId: string): void {
+    this.#pools.delete(networkId);
+    for (const [key, lease] of this.#leases.all()) {
+      if (lease.networkId === networkId) this.#leases.delete(key);
+    }
+  }
+
+  /** Leases an address of the family; undefined when the network has no such subnet. */
+  lease(
+    networkId: string,
+    family: Family,
+    endpointId: string,
+    wanted?: string,
+  ): { address: string; prefix: number } | undefined {
+    const pools = this.#poolsOf(networkId).filter(({ subnet }) => subnet.family === family);
+    const parsed = wanted === undefined ? undefined : parseAddress(wanted);
+    let full: unknown;
+    for (const pool of pools) {
+      if (parsed && !contains(pool.subnet, parsed.family, parsed.value)) continue;
+      try {
+        const address = pool.take(wanted);
+        this.#leases.put(`${networkId}/${address}`, { networkId, endpointId, address });
+        return { address, prefix: pool.subnet.prefix };
+      } catch (error) {
+        if (!(error instanceof GantryError) || error.kind !== "exhausted") throw error;
+        full = error;
+      }
+    }
+    if (full) throw full;
+    if (wanted === undefined) return undefined;
+    throw new GantryError(
+      "invalid",
+      `invalid address ${wanted}: It does not belong to any of this network's subnets`,
+    );
+  }
+
+  /** Ends a lease; one that does not exist is left alone. */
+  release(networkId: string, address: string, endpointId: string): void {
+    const key = `${networkId}/${address}`;
+    if (this.#leases.get(key)?.endpointId !== endpointId) return;
+    this.#leases.delete(key);
+    for (const pool of this.#pools.get(networkId) ?? []) {
+      const parsed = parseAddress(address);
+      if (parsed && contains(pool.subnet, parsed.family, parsed.value)) pool.free(address);
+    }
+  }
+
+  /** Ends every lease whose endpoint is not alive; returns them. */
+  reconcile(liveEndpoints: ReadonlySet<string>): Lease[] {
+    const dead = this.#leases.all().filter(([, lease]) => !liveEndpoints.has(lease.endpointId));
+    for (const [key, lease] of dead) {
+      if (this.#pools.has(lease.networkId)) {
+        this.release(lease.networkId, lease.address, lease.endpointId);
+      } else this.#leases.delete(key);
+    }
+    return dead.map(([, lease]) => lease);
+  }
+
+  /** Takes a lease that a live endpoint holds but no record knows (a lost data root). */
+  adopt(lease: Lease): void {
+    const key = `${lease.networkId}/${lease.address}`;
+    if (this.#leases.get(key)) return;
+    this.#leases.put(key, lease);
+    for (const pool of this.#pools.get(lease.networkId) ?? []) pool.mark(lease.address);
+  }
+
+  #poolsOf(networkId: string): AddressPool[] {
+    const pools = this.#pools.get(networkId);
+    if (!pools) throw new GantryError("not-found", `network ${networkId} not found`);
+    return pools;
+  }
+}
+
+/** As dockerd's default-address-pools: blocks to be cut into subnets of `size` bits. */
+export interface AddressBlock {
+  base: string;
+  size: number;
+}
+
+export const DEFAULT_BLOCKS: readonly AddressBlock[] = [
+  ...Array.from({ length: 15 }, (_, index) => ({ base: `172.${17 + index}.0.0/16`, size: 16 })),
+  { base: "192.168.0.0/16", size: 20 },
+];
+
+/** The first subnet of the blocks that overlaps none of `taken`. Throws exhausted. */
+export function chooseSubnet(
+  family: Family,
+  blocks: readonly AddressBlock[],
+  taken: readonly Subnet[],
+): Subnet {
+  for (const block of blocks) {
+    const whole = parseSubnet(block.base);
+    if (whole.family !== family) continue;
+    const step = sizeOf({ ...whole, prefix: block.size });
+    for (let base = whole.base; base <= lastOf(whole); base += step) {
+      const subnet = subnetOf(family, base, block.size);
+      const clash = taken.filter((other) => overlaps(subnet, other));
+      if (clash.length === 0) return subnet;
+      // Skips past whatever is in the way instead of trying each subnet in turn.
+      const end = clash.map(lastOf).reduce((a, b) => (a > b ? a : b));
+      if (end > base + step) base += ((end - base) / step) * step - (end % step === 0n ? step : 0n);
+    }
+  }
+  throw new GantryError(
+    "exhausted",
+    "all predefined address pools have been fully subnetted: remove unused networks, or add " +
+      "pools with --default-address-pool",
+  );
+}
+
+/** The subnet's first host address. */
+export const firstHost = (subnet: Subnet): string =>
+  formatAddress(subnet.family, sizeOf(subnet) > 1n ? subnet.base + 1n : subnet.base);

@@ -1,0 +1,333 @@
+// rtnetlink(7) messages for links, addresses, routes and neighbours, and the reading of dumps.
+// Each function appends one message to a writer, so that a caller sends everything for one
+// network namespace at once. Every message asks for an acknowledgement.
+
+import { addressBytes, bytesAddress, formatMac, macBytes } from "./addresses.ts";
+import {
+  type Late,
+  NetlinkWriter,
+  type NetlinkData,
+  NLM_F_ACK,
+  NLM_F_CREATE,
+  NLM_F_DUMP,
+  NLM_F_EXCL,
+  NLM_F_REPLACE,
+  readAttributes,
+  readMessages,
+  readString,
+  readU32,
+} from "./netlink-message.ts";
+
+export const NETLINK_ROUTE = 0;
+
+const RTM_NEWLINK = 16;
+const RTM_DELLINK = 17;
+const RTM_GETLINK = 18;
+const RTM_SETLINK = 19;
+const RTM_NEWADDR = 20;
+const RTM_DELADDR = 21;
+const RTM_GETADDR = 22;
+const RTM_NEWROUTE = 24;
+const RTM_GETROUTE = 26;
+const RTM_NEWNEIGH = 28;
+
+const AF_UNSPEC = 0;
+const AF_INET = 2;
+const AF_BRIDGE = 7;
+const AF_INET6 = 10;
+const IFF_UP = 1;
+
+const IFLA = { ADDRESS: 1, IFNAME: 3, MTU: 4, MASTER: 10, PROTINFO: 12, LINKINFO: 18 } as const;
+const IFLA_AF_SPEC = 26;
+const IFLA_NET_NS_FD = 28;
+const IFLA_INFO_KIND = 1;
+const IFLA_INFO_DATA = 2;
+const VETH_INFO_PEER = 1;
+const IFLA_BRPORT_MODE = 4; // hairpin
+const IFLA_BRPORT_ISOLATED = 33;
+const IFLA_INET6_ADDR_GEN_MODE = 8;
+const IN6_ADDR_GEN_MODE_NONE = 1;
+const IFA = { ADDRESS: 1, LOCAL: 2, BROADCAST: 4, FLAGS: 8 } as const;
+const IFA_F_NODAD = 0x02;
+const RTA = { DST: 1, OIF: 4, GATEWAY: 5, PRIORITY: 6, TABLE: 15 } as const;
+const RT_TABLE_MAIN = 254;
+const RTPROT_BOOT = 3;
+const RTPROT_STATIC = 4;
+const RTN_UNICAST = 1;
+const RT_SCOPE_UNIVERSE = 0;
+const RT_SCOPE_LINK = 253;
+const RTNH_F_ONLINK = 4;
+const NDA = { DST: 1, LLADDR: 2 } as const;
+const NUD_STALE = 0x04;
+
+/** A link by index, by slot, or by its name. */
+export type LinkRef = Late | string;
+
+export interface LinkChange {
+  up?: boolean;
+  master?: Late;
+  mtu?: number;
+  mac?: string;
+  /** No IPv6 link-local address of the kernel's own making. Needs a kernel with IPv6. */
+  noLinkLocal?: boolean;
+  rename?: string;
+}
+
+export class RouteWriter {
+  readonly #w = new NetlinkWriter();
+
+  finish(): NetlinkData {
+    return this.#w.finish();
+  }
+
+  /** Makes a bridge that is down. EEXIST when the name is taken. */
+  addBridge(name: string, { mtu, mac }: { mtu?: number; mac?: string } = {}): this {
+    const w = this.#w;
+    w.message(RTM_NEWLINK, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, () => {
+      this.#linkHeader(0, false);
+      w.attrString(IFLA.IFNAME, name);
+      if (mtu) w.attrU32(IFLA.MTU, mtu);
+      if (mac) w.attrBytes(IFLA.ADDRESS, macBytes(mac));
+      w.nest(IFLA.LINKINFO, () => w.attrString(IFLA_INFO_KIND, "bridge"));
+    });
+    return this;
+  }
+
+  /** Makes a veth pair whose peer is born inside another namespace (`peer.netns`, a slot that
+   * holds its descriptor): it never exists in ours. Both ends are down. */
+  addVeth(o: {
+    name: string;
+    master?: Late;
+    mtu?: number;
+    mac?: string;
+    peer: { name: string; netns: number; mac?: string };
+  }): this {
+    const w = this.#w;
+    w.message(RTM_NEWLINK, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, () => {
+      this.#linkHeader(0, false);
+      w.attrString(IFLA.IFNAME, o.name);
+      if (o.mtu) w.attrU32(IFLA.MTU, o.mtu);
+      if (o.mac) w.attrBytes(IFLA.ADDRESS, macBytes(o.mac));
+      if (o.master !== undefined) w.attrU32(IFLA.MASTER, o.master);
+      w.nest(IFLA.LINKINFO, () => {
+        w.attrString(IFLA_INFO_KIND, "veth");
+        w.nest(IFLA_INFO_DATA, () =>
+          w.nest(VETH_INFO_PEER, () => {
+            this.#linkHeader(0, false);
+            w.attrString(IFLA.IFNAME, o.peer.name);
+            if (o.mtu) w.attrU32(IFLA.MTU, o.mtu);
+            if (o.peer.mac) w.attrBytes(IFLA.ADDRESS, macBytes(o.peer.mac));
+            w.attrU32(IFLA_NET_NS_FD, { slot: o.peer.netns });
+          }),
+        );
+      });
+    });
+    return this;
+  }
+
+  setLink(link: LinkRef, change: LinkChange): this {
+    const w = this.#w;
+    w.message(RTM_SETLINK, NLM_F_ACK, () => {
+      this.#linkHeader(typeof link === "string" ? 0 : link, change.up);
+      if (typeof link === "string") w.attrString(IFLA.IFNAME, link);
+      else if (change.rename) w.attrString(IFLA.IFNAME, change.rename);
+      if (change.mtu) w.attrU32(IFLA.MTU, change.mtu);
+      if (change.mac) w.attrBytes(IFLA.ADDRESS, macBytes(change.mac));
+      if (change.master !== undefined) w.attrU32(IFLA.MASTER, change.master);
+      if (change.noLinkLocal) {
+        w.nest(IFLA_AF_SPEC, () =>
+          w.nest(AF_INET6, () => w.attrU8(IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE)),
+        );
+      }
+    });
+    return this;
+  }
+
+  /** Bridge port flags: `isolated` ports reach the bridge but not one another (ICC off);
+   * `hairpin` ports may get back what they sent. */
+  setBridgePort(link: Late, flags: { isolated?: boolean; hairpin?: boolean }): this {
+    const w = this.#w;
+    w.message(RTM_SETLINK, NLM_F_ACK, () => {
+      this.#linkHeader(link, undefined, AF_BRIDGE);
+      w.nest(IFLA.PROTINFO, () => {
+        if (flags.hairpin !== undefined) w.attrU8(IFLA_BRPORT_MODE, Number(flags.hairpin));
+        if (flags.isolated !== undefined) w.attrU8(IFLA_BRPORT_ISOLATED, Number(flags.isolated));
+      });
+    });
+    return this;
+  }
+
+  deleteLink(link: LinkRef): this {
+    const w = this.#w;
+    w.message(RTM_DELLINK, NLM_F_ACK, () => {
+      this.#linkHeader(typeof link === "string" ? 0 : link, undefined);
+      if (typeof link === "string") w.attrString(IFLA.IFNAME, link);
+    });
+    return this;
+  }
+
+  /** IPv6 addresses skip duplicate address detection: the address is ours by allocation. */
+  addAddress(link: Late, address: string, prefix: number): this {
+    return this.#address(RTM_NEWADDR, NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE, {
+      link,
+      address,
+      prefix,
+    });
+  }
+  deleteAddress(link: Late, address: string, prefix: number): this {
+    return this.#address(RTM_DELADDR, NLM_F_ACK, { link, address, prefix });
+  }
+
+  #address(
+    type: number,
+    flags: number,
+    { link, address, prefix }: { link: Late; address: string; prefix: number },
+  ): this {
+    const w = this.#w;
+    const bytes = addressBytes(address);
+    const v4 = bytes.length === 4;
+    w.message(type, flags, () => {
+      w.u8(v4 ? AF_INET : AF_INET6).u8(prefix).u8(v4 ? 0 : IFA_F_NODAD).u8(RT_SCOPE_UNIVERSE);
+      w.u32(link);
+      w.attrBytes(IFA.LOCAL, bytes).attrBytes(IFA.ADDRESS, bytes);
+      if (v4 && prefix < 31) w.attrBytes(IFA.BROADCAST, broadcastOf(bytes, prefix));
+    });
+    return this;
+  }
+
+  /** A route to `destination` ("default" or a subnet). `onlink`: the gateway need not be in a
+   * subnet of the link. */
+  addRoute(o: {
+    link: Late;
+    family: 4 | 6;
+    destination?: { address: string; prefix: number };
+    gateway?: string;
+    onlink?: boolean;
+    metric?: number;
+  }): this {
+    const w = this.#w;
+    w.message(RTM_NEWROUTE, NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE, () => {
+      w.u8(o.family === 4 ? AF_INET : AF_INET6);
+      w.u8(o.destination?.prefix ?? 0).u8(0).u8(0);
+      w.u8(RT_TABLE_MAIN).u8(o.gateway ? RTPROT_BOOT : RTPROT_STATIC);
+      w.u8(o.gateway || o.family === 6 ? RT_SCOPE_UNIVERSE : RT_SCOPE_LINK).u8(RTN_UNICAST);
+      w.u32(o.onlink ? RTNH_F_ONLINK : 0);
+      if (o.destination) w.attrBytes(RTA.DST, addressBytes(o.destination.address));
+      w.attrU32(RTA.OIF, o.link);
+      if (o.gateway) w.attrBytes(RTA.GATEWAY, addressBytes(o.gateway));
+      if (o.metric) w.attrU32(RTA.PRIORITY, o.metric);
+    });
+    return this;
+  }
+
+  /** What the link must believe about an address, replacing what it learned of an earlier owner;
+   * verified on use (stale). */
+  setNeighbour(link: Late, address: string, mac: string): this {
+    const w = this.#w;
+    const bytes = addressBytes(address);
+    w.message(RTM_NEWNEIGH, NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE, () => {
+      w.u8(bytes.length === 4 ? AF_INET : AF_INET6).u8(0).u16(0).u32(link);
+      w.u16(NUD_STALE).u8(0).u8(0);
+      w.attrBytes(NDA.DST, bytes).attrBytes(NDA.LLADDR, macBytes(mac));
+    });
+    return this;
+  }
+
+  #linkHeader(index: Late, up: boolean | undefined, family = AF_UNSPEC): void {
+    this.#w.u8(family).u8(0).u16(0).u32(index);
+    this.#w.u32(up ? IFF_UP : 0).u32(up === undefined ? 0 : IFF_UP);
+  }
+}
+
+function broadcastOf(bytes: Uint8Array, prefix: number): Uint8Array {
+  return bytes.map((byte, index) => {
+    const hostBits = Math.min(8, Math.max(0, 8 * (index + 1) - prefix));
+    return byte | ((1 << hostBits) - 1);
+  });
+}
+
+function dump(type: number, headerBytes: number): Uint8Array {
+  const w = new NetlinkWriter();
+  w.message(type, NLM_F_DUMP, () => w.bytes(new Uint8Array(headerBytes)));
+  return w.finish().data;
+}
+export const dumpLinks = (): Uint8Array => dump(RTM_GETLINK, 16);
+export const dumpAddresses = (): Uint8Array => dump(RTM_GETADDR, 8);
+export const dumpRoutes = (): Uint8Array => dump(RTM_GETROUTE, 12);
+
+export interface Link {
+  index: number;
+  name: string;
+  up: boolean;
+  mac: string;
+  mtu: number;
+  master: number; // 0: none
+  kind: string; // "bridge", "veth", "" for hardware
+}
+
+export function readLinks(answer: Uint8Array): Link[] {
+  return readMessages(answer)
+    .filter(({ type }) => type === RTM_NEWLINK)
+    .map(({ payload }) => {
+      const attributes = readAttributes(payload, 16);
+      const info = attributes.get(IFLA.LINKINFO);
+      return {
+        index: readU32(payload.subarray(4)),
+        name: readString(attributes.get(IFLA.IFNAME)),
+        up: (readU32(payload.subarray(8)) & IFF_UP) !== 0,
+        mac: formatMac(attributes.get(IFLA.ADDRESS) ?? new Uint8Array()),
+        mtu: readU32(attributes.get(IFLA.MTU)),
+        master: readU32(attributes.get(IFLA.MASTER)),
+        kind: info ? readString(readAttributes(info).get(IFLA_INFO_KIND)) : "",
+      };
+    });
+}
+
+export interface LinkAddress {
+  index: number;
+  address: string;
+  prefix: number;
+}
+
+export function readAddresses(answer: Uint8Array): LinkAddress[] {
+  return readMessages(answer)
+    .filter(({ type }) => type === RTM_NEWADDR)
+    .flatMap(({ payload }) => {
+      const attributes = readAttributes(payload, 8);
+      const bytes = attributes.get(IFA.LOCAL) ?? attributes.get(IFA.ADDRESS);
+      if (!bytes) return [];
+      return [
+        { index: readU32(payload.subarray(4)), address: bytesAddress(bytes), prefix: payload[1]! },
+      ];
+    });
+}
+
+export interface Route {
+  family: 4 | 6;
+  address: string;
+  prefix: number;
+  link: number;
+  gateway: string;
+}
+
+/** Unicast routes of the main table. */
+export function readRoutes(answer: Uint8Array): Route[] {
+  return readMessages(answer)
+    .filter(({ type, payload }) => type === RTM_NEWROUTE && payload[7] === RTN_UNICAST)
+    .flatMap(({ payload }) => {
+      const attributes = readAttributes(payload, 12);
+      const table = attributes.has(RTA.TABLE) ? readU32(attributes.get(RTA.TABLE)) : payload[4];
+      if (table !== RT_TABLE_MAIN) return [];
+      const family: 4 | 6 = payload[0] === AF_INET ? 4 : 6;
+      const gateway = attributes.get(RTA.GATEWAY);
+      return [
+        {
+          family,
+          address: bytesAddress(attributes.get(RTA.DST) ?? new Uint8Array(family === 4 ? 4 : 16)),
+          prefix: payload[1]!,
+          link: readU32(attributes.get(RTA.OIF)),
+          gateway: gateway ? bytesAddress(gateway) : "",
+        },
+      ];
+    });
+}
