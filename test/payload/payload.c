@@ -1,0 +1,488 @@
+// What the tests run as PID 1: one small static program with a verb for each thing that a test
+// wants to see from inside a container, so that tests need no image of others and run offline. The
+// verb is the name it is called by (/bin/cat) or, called as "payload", its first argument.
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/utsname.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+typedef int verb_function(int argc, char **argv);
+static int run_verb(int argc, char **argv);
+
+static int fail(const char *what) {
+  fprintf(stderr, "%s: %s\n", what, strerror(errno));
+  return 1;
+}
+
+static void pause_ms(long ms) {
+  struct timespec t = {ms / 1000, ms % 1000 * 1000000};
+  while (nanosleep(&t, &t) < 0 && errno == EINTR) {
+  }
+}
+
+static long number(int argc, char **argv, int at, long otherwise) {
+  return at < argc ? strtol(argv[at], NULL, 0) : otherwise;
+}
+
+// ---- plain things
+
+static int v_true(int argc, char **argv) { (void)argc, (void)argv; return 0; }
+static int v_false(int argc, char **argv) { (void)argc, (void)argv; return 1; }
+static int v_exit(int argc, char **argv) { return (int)number(argc, argv, 1, 0); }
+
+static int print_words(FILE *to, int argc, char **argv) {
+  for (int i = 1; i < argc; i++) fprintf(to, "%s%s", i > 1 ? " " : "", argv[i]);
+  fputc('\n', to);
+  return 0;
+}
+static int v_echo(int argc, char **argv) { return print_words(stdout, argc, argv); }
+static int v_err(int argc, char **argv) { return print_words(stderr, argc, argv); }
+
+static int copy_to_stdout(int fd) {
+  char buffer[65536];
+  ssize_t n;
+  while ((n = read(fd, buffer, sizeof buffer)) > 0) {
+    for (ssize_t done = 0, w; done < n; done += w) {
+      if ((w = write(1, buffer + done, n - done)) < 0) return fail("write");
+    }
+  }
+  return n < 0 ? fail("read") : 0;
+}
+
+static int v_cat(int argc, char **argv) {
+  if (argc < 2) return copy_to_stdout(0);
+  for (int i = 1; i < argc; i++) {
+    int fd = open(argv[i], O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return fail(argv[i]);
+    int code = copy_to_stdout(fd);
+    close(fd);
+    if (code) return code;
+  }
+  return 0;
+}
+
+static int v_env(int argc, char **argv) {
+  (void)argc, (void)argv;
+  for (char **e = environ; *e; e++) puts(*e);
+  return 0;
+}
+
+static int v_pwd(int argc, char **argv) {
+  (void)argc, (void)argv;
+  char path[4096];
+  if (!getcwd(path, sizeof path)) return fail("getcwd");
+  return puts(path) < 0;
+}
+
+static int put_file(int argc, char **argv, int flags) {
+  if (argc < 3) return 2;
+  int fd = open(argv[1], O_WRONLY | O_CREAT | O_CLOEXEC | flags, 0644);
+  if (fd < 0) return fail(argv[1]);
+  if (dprintf(fd, "%s\n", argv[2]) < 0) return fail(argv[1]);
+  return close(fd) < 0 ? fail(argv[1]) : 0;
+}
+static int v_write(int argc, char **argv) { return put_file(argc, argv, O_TRUNC); }
+static int v_append(int argc, char **argv) { return put_file(argc, argv, O_APPEND); }
+static int v_mkdir(int argc, char **argv) {
+  return argc < 2 ? 2 : mkdir(argv[1], 0755) < 0 ? fail(argv[1]) : 0;
+}
+static int v_rm(int argc, char **argv) {
+  return argc < 2 ? 2 : remove(argv[1]) < 0 ? fail(argv[1]) : 0;
+}
+
+static int v_ls(int argc, char **argv) {
+  struct dirent **entries;
+  int n = scandir(argc > 1 ? argv[1] : ".", &entries, NULL, alphasort);
+  if (n < 0) return fail(argc > 1 ? argv[1] : ".");
+  for (int i = 0; i < n; i++) {
+    if (strcmp(entries[i]->d_name, ".") && strcmp(entries[i]->d_name, "..")) {
+      puts(entries[i]->d_name);
+    }
+  }
+  return 0;
+}
+
+static int v_stat(int argc, char **argv) {
+  for (int i = 1; i < argc; i++) {
+    struct stat s;
+    if (lstat(argv[i], &s) < 0) return fail(argv[i]);
+    printf("%s mode=%o uid=%d gid=%d size=%lld rdev=%d:%d\n", argv[i], s.st_mode, s.st_uid,
+           s.st_gid, (long long)s.st_size, major(s.st_rdev), minor(s.st_rdev));
+  }
+  return 0;
+}
+
+// ---- what the process is
+
+static int v_id(int argc, char **argv) {
+  (void)argc, (void)argv;
+  gid_t groups[256];
+  int n = getgroups(256, groups);
+  printf("uid=%d gid=%d groups=", getuid(), getgid());
+  for (int i = 0; i < n; i++) printf("%s%d", i ? "," : "", groups[i]);
+  printf("\n");
+  return 0;
+}
+
+static int v_status(int argc, char **argv) {
+  FILE *f = fopen("/proc/self/status", "re");
+  char line[512];
+  if (!f) return fail("/proc/self/status");
+  while (fgets(line, sizeof line, f)) {
+    for (int i = 1; i < argc; i++) {
+      if (!strncmp(line, argv[i], strlen(argv[i]))) fputs(line, stdout);
+    }
+  }
+  fclose(f);
+  return 0;
+}
+
+static int v_ns(int argc, char **argv) {
+  (void)argc, (void)argv;
+  static const char *names[] = {"cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts"};
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    char path[64], link[64] = "";
+    snprintf(path, sizeof path, "/proc/self/ns/%s", names[i]);
+    if (readlink(path, link, sizeof link - 1) > 0) puts(link);
+  }
+  return 0;
+}
+
+static int v_pid(int argc, char **argv) {
+  (void)argc, (void)argv;
+  printf("pid=%d ppid=%d sid=%d\n", getpid(), getppid(), getsid(0));
+  return 0;
+}
+
+static int v_ps(int argc, char **argv) {
+  (void)argc, (void)argv;
+  struct dirent **entries;
+  int n = scandir("/proc", &entries, NULL, versionsort);
+  for (int i = 0; i < n; i++) {
+    char path[300], comm[64] = "", state = '?';
+    snprintf(path, sizeof path, "/proc/%s/stat", entries[i]->d_name);
+    FILE *f = entries[i]->d_name[0] > '9' ? NULL : fopen(path, "re");
+    if (!f) continue;
+    if (fscanf(f, "%*d (%63[^)]) %c", comm, &state) == 2) {
+      printf("%s %c %s\n", entries[i]->d_name, state, comm);
+    }
+    fclose(f);
+  }
+  return 0;
+}
+
+static int v_hostname(int argc, char **argv) {
+  if (argc > 1 && sethostname(argv[1], strlen(argv[1])) < 0) return fail("sethostname");
+  struct utsname u;
+  uname(&u);
+  printf("%s %s\n", u.nodename, u.domainname);
+  return 0;
+}
+
+static int v_limits(int argc, char **argv) {
+  (void)argc, (void)argv;
+  struct rlimit n, p, c;
+  getrlimit(RLIMIT_NOFILE, &n), getrlimit(RLIMIT_NPROC, &p), getrlimit(RLIMIT_CORE, &c);
+  mode_t mask = umask(0);
+  printf("nofile=%lld:%lld nproc=%lld core=%lld umask=%03o\n", (long long)n.rlim_cur,
+         (long long)n.rlim_max, (long long)p.rlim_cur, (long long)c.rlim_cur, mask);
+  return 0;
+}
+
+static void print_window(void) {
+  struct winsize w = {0};
+  ioctl(0, TIOCGWINSZ, &w);
+  printf("tty=%d%d%d rows=%d columns=%d\n", isatty(0), isatty(1), isatty(2), w.ws_row, w.ws_col);
+  fflush(stdout);
+}
+static int v_tty(int argc, char **argv) { (void)argc, (void)argv; print_window(); return 0; }
+
+// ---- signals and time
+
+static volatile sig_atomic_t got;
+static void on_signal(int number) { got = number; }
+static void catch_signal(int signal_number) {
+  struct sigaction action = {.sa_handler = on_signal};
+  sigaction(signal_number, &action, NULL);
+}
+
+// sleep SECONDS: says so and ends with 0 at SIGTERM or SIGINT; SECONDS absent: for ever.
+static int v_sleep(int argc, char **argv) {
+  double seconds = argc > 1 ? atof(argv[1]) : 1e8;
+  struct timespec t = {(time_t)seconds, (long)((seconds - (double)(time_t)seconds) * 1e9)};
+  catch_signal(SIGTERM), catch_signal(SIGINT);
+  if (nanosleep(&t, NULL) < 0 && got) printf("got signal %d\n", got);
+  return 0;
+}
+
+// stubborn: SIGTERM does nothing but a line.
+static int v_stubborn(int argc, char **argv) {
+  (void)argc, (void)argv;
+  catch_signal(SIGTERM);
+  do {
+    printf("stubborn\n"), fflush(stdout);
+  } while (pause() < 0);
+  return 0;
+}
+
+// signals: a line for each signal; ends at SIGTERM. SIGWINCH prints the window.
+static int v_signals(int argc, char **argv) {
+  (void)argc, (void)argv;
+  static const int caught[] = {SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGTERM, SIGWINCH};
+  sigset_t set;
+  sigemptyset(&set);
+  for (size_t i = 0; i < sizeof caught / sizeof *caught; i++) sigaddset(&set, caught[i]);
+  sigprocmask(SIG_BLOCK, &set, NULL);
+  printf("ready\n"), fflush(stdout);
+  for (int signal_number = 0; signal_number != SIGTERM;) {
+    if (sigwait(&set, &signal_number)) continue;
+    if (signal_number == SIGWINCH) print_window();
+    else printf("signal %d\n", signal_number), fflush(stdout);
+  }
+  return 0;
+}
+
+// lines COUNT [MS]: numbered lines, alternately on stdout and stderr where MS is negative.
+static int v_lines(int argc, char **argv) {
+  long count = number(argc, argv, 1, 10), ms = number(argc, argv, 2, 0);
+  for (long i = 1; i <= count; i++) {
+    dprintf(ms < 0 && i % 2 == 0 ? 2 : 1, "line %ld\n", i);
+    if (ms > 0) pause_ms(ms);
+  }
+  return 0;
+}
+
+// spam BYTES [out|err]: that many bytes of a known pattern, 64 a line.
+static int v_spam(int argc, char **argv) {
+  long left = number(argc, argv, 1, 1 << 20);
+  int fd = argc > 2 && !strcmp(argv[2], "err") ? 2 : 1;
+  char block[65536];
+  for (size_t i = 0; i < sizeof block; i++) block[i] = i % 64 == 63 ? '\n' : (char)('0' + i % 64);
+  while (left > 0) {
+    ssize_t w = write(fd, block, left < (long)sizeof block ? (size_t)left : sizeof block);
+    if (w < 0) return fail("write");
+    left -= w;
+  }
+  return 0;
+}
+
+// eof: how much came on stdin until its end.
+static int v_eof(int argc, char **argv) {
+  (void)argc, (void)argv;
+  char buffer[65536];
+  long long total = 0;
+  for (ssize_t n; (n = read(0, buffer, sizeof buffer)) > 0;) total += n;
+  printf("eof after %lld bytes\n", total);
+  return 0;
+}
+
+// ---- limits
+
+// eat MIB: touches that much memory, then waits.
+static int v_eat(int argc, char **argv) {
+  long mib = number(argc, argv, 1, 64);
+  for (long i = 0; i < mib; i++) {
+    char *block = malloc(1 << 20);
+    if (!block) return fail("malloc");
+    memset(block, 1, 1 << 20);
+  }
+  printf("ate %ld MiB\n", mib);
+  return 0;
+}
+
+// bomb COUNT: forks at most COUNT children that wait, and says how many there were.
+static int v_bomb(int argc, char **argv) {
+  long count = number(argc, argv, 1, 100), made = 0;
+  pid_t child = 0;
+  for (; made < count; made++) {
+    if ((child = fork()) < 0) break;
+    if (child == 0) {
+      prctl(PR_SET_PDEATHSIG, SIGKILL);
+      pause();
+      _exit(0);
+    }
+  }
+  printf("forked %ld%s\n", made, made < count ? " until EAGAIN" : "");
+  return 0;
+}
+
+// zombies COUNT: orphans that end at once; says how many zombies there are after a moment.
+static int v_zombies(int argc, char **argv) {
+  long count = number(argc, argv, 1, 5);
+  for (long i = 0; i < count; i++) {
+    pid_t parent = fork();
+    if (parent == 0) _exit(fork() == 0 ? 0 : 0);
+    waitpid(parent, NULL, 0);
+  }
+  pause_ms(number(argc, argv, 2, 300));
+  return v_ps(argc, argv);
+}
+
+static int v_mount(int argc, char **argv) {
+  if (argc < 3) return 2;
+  return mount("none", argv[2], argv[1], 0, NULL) < 0 ? fail("mount") : v_echo(2, argv);
+}
+static int v_mknod(int argc, char **argv) {
+  if (argc < 4) return 2;
+  dev_t device = makedev(atoi(argv[2]), atoi(argv[3]));
+  if (mknod(argv[1], S_IFCHR | 0600, device) < 0) return fail("mknod");
+  int fd = open(argv[1], O_RDWR | O_CLOEXEC);
+  return fd < 0 ? fail("open") : 0;
+}
+static int v_unshare(int argc, char **argv) {
+  (void)argc, (void)argv;
+  return unshare(CLONE_NEWUSER) < 0 ? fail("unshare") : 0;
+}
+
+// ---- network: addresses are numeric
+
+static int make_socket(const char *host, int port, int type, struct sockaddr_storage *to,
+                       socklen_t *length) {
+  struct sockaddr_in *four = (void *)to;
+  struct sockaddr_in6 *six = (void *)to;
+  memset(to, 0, sizeof *to);
+  if (inet_pton(AF_INET, host, &four->sin_addr) == 1) {
+    four->sin_family = AF_INET, four->sin_port = htons(port), *length = sizeof *four;
+  } else if (inet_pton(AF_INET6, host, &six->sin6_addr) == 1) {
+    six->sin6_family = AF_INET6, six->sin6_port = htons(port), *length = sizeof *six;
+  } else {
+    errno = EINVAL;
+    return -1;
+  }
+  return socket(to->ss_family, type | SOCK_CLOEXEC, 0);
+}
+
+static void print_peer(char *text, size_t size, struct sockaddr_storage *peer) {
+  char address[64] = "";
+  struct sockaddr_in *four = (void *)peer;
+  struct sockaddr_in6 *six = (void *)peer;
+  const void *raw = peer->ss_family == AF_INET ? (void *)&four->sin_addr : (void *)&six->sin6_addr;
+  inet_ntop(peer->ss_family, raw, address, sizeof address);
+  struct utsname u;
+  uname(&u);
+  snprintf(text, size, "hello from %s to %s\n", u.nodename, address);
+}
+
+// listen tcp|udp PORT [ADDRESS]: greets every client by its address, then echoes one message.
+static int v_listen(int argc, char **argv) {
+  if (argc < 3) return 2;
+  int tcp = !strcmp(argv[1], "tcp");
+  struct sockaddr_storage address, peer;
+  socklen_t length, size;
+  int s = make_socket(argc > 3 ? argv[3] : "0.0.0.0", atoi(argv[2]), tcp ? SOCK_STREAM : SOCK_DGRAM,
+                      &address, &length);
+  if (s < 0) return fail("socket");
+  setsockopt(s, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int));
+  if (bind(s, (void *)&address, length) < 0) return fail("bind");
+  if (tcp && listen(s, 128) < 0) return fail("listen");
+  printf("listening\n"), fflush(stdout);
+  for (char text[2048];;) {
+    size = sizeof peer;
+    if (!tcp) {
+      if (recvfrom(s, text, sizeof text, 0, (void *)&peer, &size) < 0) return fail("recvfrom");
+      print_peer(text, sizeof text, &peer);
+      sendto(s, text, strlen(text), 0, (void *)&peer, size);
+      continue;
+    }
+    int client = accept4(s, (void *)&peer, &size, SOCK_CLOEXEC);
+    if (client < 0) return fail("accept");
+    print_peer(text, sizeof text, &peer);
+    if (write(client, text, strlen(text)) < 0) perror("write");
+    shutdown(client, SHUT_WR);
+    while (read(client, text, sizeof text) > 0) {
+    }
+    close(client);
+  }
+}
+
+// connect tcp|udp ADDRESS PORT: prints what the other side says.
+static int v_connect(int argc, char **argv) {
+  if (argc < 4) return 2;
+  int tcp = !strcmp(argv[1], "tcp");
+  struct sockaddr_storage address;
+  socklen_t length;
+  int s = make_socket(argv[2], atoi(argv[3]), tcp ? SOCK_STREAM : SOCK_DGRAM, &address, &length);
+  struct timeval deadline = {5, 0};
+  if (s < 0) return fail("socket");
+  setsockopt(s, SOL_SOCKET, SO_RCVTIMEO, &deadline, sizeof deadline);
+  setsockopt(s, SOL_SOCKET, SO_SNDTIMEO, &deadline, sizeof deadline);
+  if (connect(s, (void *)&address, length) < 0) return fail("connect");
+  if (tcp) return copy_to_stdout(s);
+  char text[2048];
+  if (send(s, "?", 1, 0) < 0) return fail("send");
+  ssize_t n = recv(s, text, sizeof text, 0);
+  return n < 0 ? fail("recv") : (int)(fwrite(text, 1, n, stdout) != (size_t)n);
+}
+
+// ---- several verbs in one process
+
+// seq "VERB ARGUMENTS" …: one after the other, until one fails.
+static int v_seq(int argc, char **argv) {
+  for (int i = 1; i < argc; i++) {
+    char *words[32], *text = strdup(argv[i]), *save = NULL;
+    int count = 0;
+    for (char *w = strtok_r(text, " ", &save); w && count < 31; w = strtok_r(NULL, " ", &save)) {
+      words[count++] = w;
+    }
+    words[count] = NULL;
+    int code = count ? run_verb(count, words) : 0;
+    fflush(stdout);
+    if (code) return code;
+  }
+  return 0;
+}
+
+static const struct {
+  const char *name;
+  verb_function *run;
+} verbs[] = {
+    {"true", v_true},       {"false", v_false},       {"exit", v_exit},       {"echo", v_echo},
+    {"err", v_err},         {"cat", v_cat},           {"env", v_env},         {"pwd", v_pwd},
+    {"write", v_write},     {"append", v_append},     {"mkdir", v_mkdir},     {"rm", v_rm},
+    {"ls", v_ls},           {"stat", v_stat},         {"id", v_id},           {"status", v_status},
+    {"ns", v_ns},           {"pid", v_pid},           {"ps", v_ps},           {"tty", v_tty},
+    {"sleep", v_sleep},     {"stubborn", v_stubborn}, {"signals", v_signals}, {"lines", v_lines},
+    {"spam", v_spam},       {"eof", v_eof},           {"eat", v_eat},         {"bomb", v_bomb},
+    {"zombies", v_zombies}, {"mount", v_mount},       {"mknod", v_mknod},     {"seq", v_seq},
+    {"unshare", v_unshare}, {"listen", v_listen},     {"connect", v_connect}, {"limits", v_limits},
+    {"hostname", v_hostname},
+};
+#define VERB_COUNT (sizeof verbs / sizeof *verbs)
+
+static int run_verb(int argc, char **argv) {
+  const char *name = strrchr(argv[0], '/');
+  name = name ? name + 1 : argv[0];
+  if (!strcmp(name, "payload") && argc > 1) return run_verb(argc - 1, argv + 1);
+  for (size_t i = 0; i < VERB_COUNT; i++) {
+    if (!strcmp(verbs[i].name, name)) return verbs[i].run(argc, argv);
+  }
+  if (!strcmp(name, "payload")) {  // alone: the names, from which the harness makes /bin
+    for (size_t i = 0; i < VERB_COUNT; i++) puts(verbs[i].name);
+    return 0;
+  }
+  fprintf(stderr, "payload: no verb %s\n", name);
+  return 127;
+}
+
+int main(int argc, char **argv) {
+  setvbuf(stdout, NULL, isatty(1) ? _IOLBF : _IOFBF, 0);
+  return run_verb(argc, argv);
+}
