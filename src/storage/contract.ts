@@ -34,6 +34,11 @@ export interface LayerStore {
   /** Turns a container's upper folder into a layer (commit). */
   capture(upperDir: string, options?: { signal?: AbortSignal }): Promise<Layer>;
   get(diffId: string): Layer | undefined;
+  /** The layer that a blob (compressed or not) is known to unpack to. */
+  byBlob(digest: string): Layer | undefined;
+  /** Notes that a blob is a compressed form of a layer. */
+  noteBlob(diffId: string, blob: Descriptor): void;
+  blobs(diffId: string): Descriptor[];
   /** The exact bytes of the layer's tar. */
   tar(diffId: string): Promise<Readable>;
   list(): Layer[];
@@ -62,13 +67,21 @@ export interface ImageStore {
   resolve(reference: string): StoredImage | undefined;
   get(id: string): StoredImage | undefined;
   list(): StoredImage[];
+  /** Ids of the images whose parent is `id`. */
+  children(id: string): string[];
   /** Deletes the image and what no other image or lease uses. Returns deleted chain ids. */
   remove(id: string): Promise<string[]>;
 }
 
 /** Writable root file systems of containers. */
 export interface SnapshotStore {
-  prepare(id: string, diffIds: readonly string[]): Promise<RootfsMount>;
+  prepare(
+    id: string,
+    diffIds: readonly string[],
+    options?: { volatile?: boolean },
+  ): Promise<RootfsMount>;
+  /** The mount for one more use: a volatile overlay needs a fresh work folder each time. */
+  renew(id: string): Promise<RootfsMount>;
   get(id: string): RootfsMount | undefined;
   remove(id: string): Promise<void>;
   usage(id: string): Promise<{ bytes: number; inodes: number }>;

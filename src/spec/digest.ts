@@ -1,0 +1,37 @@
+// Content digests ("sha256:<64 hex digits>", OCI image-spec descriptor.md) and the chain ids that
+// name a stack of layers (image-spec config.md, "Layer ChainID").
+
+import { createHash } from "node:crypto";
+import { GantryError } from "../base/index.ts";
+
+const DIGEST = /^sha256:[0-9a-f]{64}$/;
+
+/** The digest of `data`. */
+export function digestOf(data: string | Uint8Array): string {
+  return `sha256:${createHash("sha256").update(data).digest("hex")}`;
+}
+
+export function isDigest(text: string): boolean {
+  return DIGEST.test(text);
+}
+
+/** Returns `text` when it is a sha256 digest; throws invalid otherwise. */
+export function parseDigest(text: unknown): string {
+  if (typeof text === "string" && DIGEST.test(text)) return text;
+  throw new GantryError("invalid", `Invalid digest ${JSON.stringify(text)}: want sha256:<64 hex>`);
+}
+
+/** The 64 hexadecimal digits of a digest. */
+export function hexOf(digest: string): string {
+  return digest.slice(digest.indexOf(":") + 1);
+}
+
+/** The chain ids of every prefix of `diffIds`, bottom layer first. */
+export function chainIds(diffIds: readonly string[]): string[] {
+  const chain: string[] = [];
+  for (const diffId of diffIds) {
+    const parent = chain.at(-1);
+    chain.push(parent === undefined ? diffId : digestOf(`${parent} ${diffId}`));
+  }
+  return chain;
+}

@@ -1,0 +1,282 @@
+// Images: raw configs (whose digest is the image's id), their manifests, names and parents. Kept
+// in memory as well, since there are few and everything asks for them.
+
+import { GantryError, kindOf } from "../base/index.ts";
+import {
+  chainIds,
+  digestOf,
+  formatReference,
+  type ImageConfigDocument,
+  isDigest,
+  parseReference,
+  type Reference,
+} from "../spec/index.ts";
+import type { ContentStore, Descriptor, ImageStore, Layer, StoredImage } from "./contract.ts";
+import type { Database } from "./database.ts";
+import { parseImageConfig } from "./image-config.ts";
+import type { UnpackedLayers } from "./layer-store.ts";
+
+type ImageRow = {
+  id: string;
+  config: Uint8Array;
+  manifest_digest: string | null;
+  manifest_type: string | null;
+  manifest_size: number | null;
+  parent: string | null;
+  created_at: number;
+};
+type Image = {
+  id: string;
+  rawConfig: Uint8Array;
+  config: ImageConfigDocument;
+  manifest?: Descriptor;
+  parent?: string;
+  createdAt: number;
+  names: Map<string, number>; // normalised name → when it was given, milliseconds
+};
+
+export class ImageRecords implements ImageStore {
+  #database: Database;
+  #content: ContentStore;
+  #layers: UnpackedLayers;
+  #images = new Map<string, Image>();
+  #names = new Map<string, string>();
+  /** Layers that must outlive their image: snapshots and leases. */
+  #inUse: () => Set<string>;
+
+  constructor(
+    database: Database,
+    content: ContentStore,
+    layers: UnpackedLayers,
+    inUse: () => Set<string>,
+  ) {
+    this.#database = database;
+    this.#content = content;
+    this.#layers = layers;
+    this.#inUse = inUse;
+    const rows = database.sql.prepare("SELECT * FROM images").all() as unknown as ImageRow[];
+    for (const row of rows) this.#images.set(row.id, fromRow(row));
+    const names = database.sql.prepare("SELECT * FROM image_names").all() as unknown as {
+      name: string;
+      image_id: string;
+      tagged_at: number;
+    }[];
+    for (const { name, image_id, tagged_at } of names) {
+      this.#images.get(image_id)?.names.set(name, tagged_at);
+      this.#names.set(name, image_id);
+    }
+  }
+
+  async put(
+    rawConfig: Uint8Array,
+    options: { manifest?: Uint8Array; manifestType?: string; parent?: string } = {},
+  ): Promise<string> {
+    const config = parseImageConfig(rawConfig);
+    for (const diffId of config.rootfs.diff_ids) {
+      if (this.#layers.get(diffId) === undefined) {
+        throw new GantryError("not-found", `Layer ${diffId} of the image is not stored`);
+      }
+    }
+    const id = digestOf(rawConfig);
+    const manifest = await this.#keepManifest(options);
+    await this.#content.put(rawConfig);
+    const known = this.#images.get(id);
+    const parent = options.parent ?? known?.parent;
+    const image: Image = {
+      id,
+      rawConfig,
+      config,
+      createdAt: known?.createdAt ?? Date.now(),
+      names: known?.names ?? new Map(),
+      ...((manifest ?? known?.manifest) ? { manifest: (manifest ?? known?.manifest)! } : {}),
+      ...(parent === undefined ? {} : { parent }),
+    };
+    this.#database.sql
+      .prepare("INSERT OR REPLACE INTO images VALUES (?, ?, ?, ?, ?, ?, ?)")
+      .run(
+        id,
+        rawConfig,
+        image.manifest?.digest ?? null,
+        image.manifest?.mediaType ?? null,
+        image.manifest?.size ?? null,
+        image.parent ?? null,
+        image.createdAt,
+      );
+    this.#images.set(id, image);
+    return id;
+  }
+
+  async #keepManifest(options: {
+    manifest?: Uint8Array;
+    manifestType?: string;
+  }): Promise<Descriptor | undefined> {
+    if (options.manifest === undefined) return undefined;
+    const { digest, size } = await this.#content.put(options.manifest);
+    const mediaType = options.manifestType ?? "application/vnd.oci.image.manifest.v1+json";
+    return { mediaType, digest, size };
+  }
+
+  /** `reference` is a tag ("alpine:3.20") or a digest reference ("alpine@sha256:…"). */
+  async tag(id: string, reference: string): Promise<void> {
+    const image = this.#images.get(id);
+    if (image === undefined) throw new GantryError("not-found", `No such image: ${id}`);
+    const name = formatReference(parseReference(reference));
+    const now = Date.now();
+    this.#database.sql
+      .prepare("INSERT OR REPLACE INTO image_names VALUES (?, ?, ?)")
+      .run(name, id, now);
+    const before = this.#names.get(name);
+    if (before !== undefined) this.#images.get(before)?.names.delete(name);
+    image.names.set(name, now);
+    this.#names.set(name, id);
+  }
+
+  async untag(reference: string): Promise<void> {
+    const name = formatReference(parseReference(reference));
+    const id = this.#names.get(name);
+    if (id === undefined) throw new GantryError("not-found", `No such image: ${reference}`);
+    this.#database.sql.prepare("DELETE FROM image_names WHERE name = ?").run(name);
+    this.#names.delete(name);
+    this.#images.get(id)?.names.delete(name);
+  }
+
+  resolve(reference: string): StoredImage | undefined {
+    const id = this.#byId(reference) ?? this.#byName(reference) ?? this.#byPrefix(reference);
+    return id === undefined ? undefined : this.get(id);
+  }
+
+  #byId(reference: string): string | undefined {
+    const id = isDigest(reference) ? reference : `sha256:${reference}`;
+    return this.#images.has(id) ? id : undefined;
+  }
+
+  #byName(text: string): string | undefined {
+    let reference: Reference;
+    try {
+      reference = parseReference(text);
+    } catch (error) {
+      if (kindOf(error) === "invalid") return undefined;
+      throw error;
+    }
+    if (reference.digest === undefined) return this.#names.get(formatReference(reference));
+    // With a digest, a tag beside it is only decoration.
+    const { tag: _, ...exact } = reference;
+    const named = this.#names.get(formatReference(exact));
+    if (named !== undefined) return named;
+    const prefix = `${reference.registry}/${reference.repository}`;
+    const image = this.#images.get(reference.digest);
+    const hasName = [...(image?.names.keys() ?? [])].some((name) => repositoryOf(name) === prefix);
+    return hasName ? image?.id : undefined;
+  }
+
+  #byPrefix(text: string): string | undefined {
+    const prefix = text.startsWith("sha256:") ? text : `sha256:${text}`;
+    if (!/^sha256:[0-9a-f]{1,63}$/.test(prefix)) return undefined;
+    const found = [...this.#images.keys()].filter((id) => id.startsWith(prefix));
+    if (found.length > 1) {
+      throw new GantryError("invalid", `ambiguous image id prefix: ${text}`, {
+        detail: { matches: found },
+      });
+    }
+    return found[0];
+  }
+
+  get(id: string): StoredImage | undefined {
+    const image = this.#images.get(id);
+    if (image === undefined) return undefined;
+    const names = [...image.names.keys()].sort();
+    const taggedAt = Math.max(image.createdAt, ...image.names.values());
+    return {
+      id,
+      config: image.config,
+      rawConfig: image.rawConfig,
+      layers: image.config.rootfs.diff_ids.map((diffId) => this.#layer(diffId)),
+      references: names.filter((name) => !name.includes("@")),
+      digests: names.filter((name) => name.includes("@")),
+      createdAt: new Date(taggedAt),
+      ...(image.manifest ? { manifest: image.manifest } : {}),
+      ...(image.parent !== undefined ? { parent: image.parent } : {}),
+    };
+  }
+
+  #layer(diffId: string): Layer {
+    const layer = this.#layers.get(diffId);
+    if (layer === undefined) throw new GantryError("corrupt", `Layer ${diffId} is missing`);
+    return layer;
+  }
+
+  list(): StoredImage[] {
+    return [...this.#images.keys()].map((id) => this.get(id)!);
+  }
+
+  /** Ids of the images that were made from `id`. */
+  children(id: string): string[] {
+    return [...this.#images.values()].filter((image) => image.parent === id).map(({ id }) => id);
+  }
+
+  async remove(id: string): Promise<string[]> {
+    const image = this.#images.get(id);
+    if (image === undefined) throw new GantryError("not-found", `No such image: ${id}`);
+    this.#database.transaction(() => {
+      this.#database.sql.prepare("DELETE FROM image_names WHERE image_id = ?").run(id);
+      this.#database.sql.prepare("DELETE FROM images WHERE id = ?").run(id);
+    });
+    this.#images.delete(id);
+    for (const name of image.names.keys()) this.#names.delete(name);
+    await this.#content.remove(id);
+    const { manifest } = image;
+    const others = [...this.#images.values()];
+    if (manifest && !others.some((other) => other.manifest?.digest === manifest.digest)) {
+      await this.#content.remove(manifest.digest);
+    }
+    const chains = chainIds(image.config.rootfs.diff_ids);
+    const kept = new Set(others.flatMap((other) => chainIds(other.config.rootfs.diff_ids)));
+    await this.collect(image.config.rootfs.diff_ids);
+    return chains.filter((chain) => !kept.has(chain)).reverse();
+  }
+
+  /** Deletes those of `diffIds` that no image, snapshot or lease uses. */
+  async collect(diffIds: Iterable<string>): Promise<string[]> {
+    const used = this.#inUse();
+    for (const { config } of this.#images.values()) {
+      for (const diffId of config.rootfs.diff_ids) used.add(diffId);
+    }
+    const unused = [...new Set(diffIds)].filter((diffId) => !used.has(diffId));
+    for (const diffId of unused) await this.#layers.remove(diffId);
+    return unused;
+  }
+
+  /** Digests of the blobs that images need. */
+  blobDigests(): Set<string> {
+    const digests = new Set<string>();
+    for (const { id, manifest } of this.#images.values()) {
+      digests.add(id);
+      if (manifest) digests.add(manifest.digest);
+    }
+    return digests;
+  }
+}
+
+function fromRow(row: ImageRow): Image {
+  const manifest = row.manifest_digest !== null && {
+    digest: row.manifest_digest,
+    mediaType: row.manifest_type!,
+    size: row.manifest_size!,
+  };
+  return {
+    id: row.id,
+    rawConfig: row.config,
+    config: parseImageConfig(row.config),
+    createdAt: row.created_at,
+    names: new Map(),
+    ...(manifest ? { manifest } : {}),
+    ...(row.parent === null ? {} : { parent: row.parent }),
+  };
+}
+
+/** docker.io/library/alpine of docker.io/library/alpine:3.20 or …@sha256:… */
+function repositoryOf(name: string): string {
+  const bare = name.split("@", 1)[0]!;
+  const colon = bare.lastIndexOf(":");
+  return colon > bare.lastIndexOf("/") ? bare.slice(0, colon) : bare;
+}

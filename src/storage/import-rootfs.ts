@@ -1,0 +1,47 @@
+// `docker import`: a root file system archive becomes an image of one layer.
+
+import type { Readable } from "node:stream";
+import { applyChanges } from "../spec/index.ts";
+import { decompress } from "./compression.ts";
+import type { Storage } from "./contract.ts";
+import { encodeImageConfig } from "./new-image.ts";
+
+export interface ImportOptions {
+  changes: readonly string[];
+  message?: string;
+  /** OCI names: architecture "amd64", "arm64" … */
+  platform: { os: string; architecture: string; variant?: string };
+  /** Written as docker_version. */
+  producer?: string;
+  signal?: AbortSignal;
+}
+
+/** Stores the image and returns its id. Commit point: the image record is written. */
+export async function importRootfs(
+  storage: Pick<Storage, "layers" | "images" | "lease">,
+  from: Readable,
+  options: ImportOptions,
+): Promise<string> {
+  // Before any byte is unpacked: a wrong --change must not cost an import.
+  const config = applyChanges({}, options.changes);
+  const { stream } = await decompress(from);
+  const { signal } = options;
+  const layer = await storage.layers.apply(stream, signal ? { signal } : {});
+  const lease = storage.lease([layer.diffId]);
+  try {
+    const created = new Date();
+    const comment = options.message || "Imported from -";
+    const raw = encodeImageConfig({
+      ...options.platform,
+      created,
+      comment,
+      config,
+      diffIds: [layer.diffId],
+      history: [{ created: created.toISOString(), comment }],
+      ...(options.producer ? { dockerVersion: options.producer } : {}),
+    });
+    return await storage.images.put(raw);
+  } finally {
+    lease.release();
+  }
+}

@@ -1,0 +1,21 @@
+export { ARCHIVE } from "./archive-flags.ts";
+export { type Compression, decompress, decompressAs, detectCompression } from "./compression.ts";
+export type {
+  Collection,
+  ContentStore,
+  Descriptor,
+  ImageStore,
+  Layer,
+  LayerStore,
+  Records,
+  SnapshotStore,
+  Storage,
+  StoredImage,
+} from "./contract.ts";
+export { type ImportOptions, importRootfs } from "./import-rootfs.ts";
+export { type ArchiveLimits, DEFAULT_ARCHIVE_LIMITS } from "./layer-store.ts";
+export { type LoadedImage, type LoadOptions, loadArchive } from "./load-archive.ts";
+export { encodeImageConfig, type NewImage } from "./new-image.ts";
+export { type SaveRequest, saveArchive } from "./save-archive.ts";
+export { type OpenStorage, openStorage, type StorageOptions } from "./storage.ts";
+export { StoragePaths } from "./storage-paths.ts";

@@ -1,0 +1,304 @@
+// Unpacked layers, one copy of each, keyed by diff id (the digest of the uncompressed tar). The
+// tar flows through this process only to be hashed; a native process that has entered the new
+// folder unpacks it and writes the split, from which the exact tar can be made again.
+//
+// Crash safety: the folder comes first, the row last, after syncfs(2). A folder without a row is
+// rubbish, and reconcile() removes it.
+
+import { createHash } from "node:crypto";
+import { mkdir, readdir, rename, statfs } from "node:fs/promises";
+import { type Readable, Transform } from "node:stream";
+import { GantryError, KeyedMutex, type Logger } from "../base/index.ts";
+import type { Native, Operation } from "../native/index.ts";
+import { ARCHIVE, O } from "./archive-flags.ts";
+import type { Descriptor, Layer, LayerStore } from "./contract.ts";
+import type { Database } from "./database.ts";
+import { readOutput, runWithInput } from "./native-streams.ts";
+import type { StoragePaths } from "./storage-paths.ts";
+
+export interface ArchiveLimits {
+  entriesMax: number;
+  /** Of unpacked content; what is free on the disk, less the reserve, is a limit too. */
+  bytesMax: number;
+  diskReserveBytes: number;
+}
+export const DEFAULT_ARCHIVE_LIMITS: ArchiveLimits = {
+  entriesMax: 20_000_000,
+  bytesMax: 4 * 2 ** 40,
+  diskReserveBytes: 64 * 2 ** 20,
+};
+
+type LayerRow = {
+  diff_id: string;
+  short_id: string;
+  size: number;
+  tar_size: number;
+  opaque_root: number;
+};
+export class UnpackedLayers implements LayerStore {
+  #native: Native;
+  #paths: StoragePaths;
+  #database: Database;
+  #limits: ArchiveLimits;
+  #log: Logger;
+  #layers = new Map<string, Layer>();
+  #opaqueRoots = new Set<string>();
+  #busy = new Set<string>();
+  #mutex = new KeyedMutex();
+
+  constructor(
+    native: Native,
+    paths: StoragePaths,
+    database: Database,
+    limits: ArchiveLimits,
+    log: Logger,
+  ) {
+    this.#native = native;
+    this.#paths = paths;
+    this.#database = database;
+    this.#limits = limits;
+    this.#log = log;
+    const rows = database.sql.prepare("SELECT * FROM layers").all() as unknown as LayerRow[];
+    for (const row of rows) this.#remember(row);
+  }
+
+  #remember(row: LayerRow): Layer {
+    const layer: Layer = {
+      diffId: row.diff_id,
+      shortId: row.short_id,
+      dir: this.#paths.layerDiff(row.short_id),
+      size: row.size,
+      tarSize: row.tar_size,
+    };
+    this.#layers.set(layer.diffId, layer);
+    if (row.opaque_root !== 0) this.#opaqueRoots.add(layer.diffId);
+    return layer;
+  }
+
+  async apply(
+    tar: Readable,
+    { diffId, signal }: { diffId?: string; signal?: AbortSignal } = {},
+  ): Promise<Layer> {
+    if (diffId === undefined) return this.#unpack(tar, undefined, signal);
+    return this.#mutex.run(diffId, async () => {
+      const known = this.#layers.get(diffId);
+      if (known === undefined) return this.#unpack(tar, diffId, signal);
+      for await (const _ of tar) signal?.throwIfAborted();
+      return known;
+    });
+  }
+
+  async #unpack(tar: Readable, diffId: string | undefined, signal?: AbortSignal): Promise<Layer> {
+    const shortId = this.#database.nextShortId();
+    this.#busy.add(shortId);
+    try {
+      await mkdir(this.#paths.layerDiff(shortId), { recursive: true, mode: 0o755 });
+      const row = await this.#fill(shortId, tar, signal);
+      if (diffId !== undefined && row.diff_id !== diffId) {
+        const message = `Layer has digest ${row.diff_id}, want ${diffId}`;
+        throw new GantryError("corrupt", message, { detail: { want: diffId, got: row.diff_id } });
+      }
+      const twin = this.#layers.get(row.diff_id);
+      if (twin === undefined) return this.#record(row);
+      await this.#discard(shortId);
+      return twin;
+    } catch (error) {
+      await this.#discard(shortId).catch((failure) =>
+        this.#log.warn("cannot remove a half-made layer", { shortId, error: failure }),
+      );
+      throw error;
+    } finally {
+      this.#busy.delete(shortId);
+    }
+  }
+
+  async #fill(shortId: string, tar: Readable, signal?: AbortSignal): Promise<LayerRow> {
+    const limits = await this.#limitsNow();
+    const meter = new HashMeter();
+    tar.once("error", (error) => meter.destroy(error));
+    const results = await runWithInput(
+      this.#native,
+      tar.pipe(meter),
+      ({ path, token }) => [
+        { op: "open", path: this.#paths.layerDiff(shortId), flags: O.path | O.directory, to: 0 },
+        {
+          op: "open",
+          path: this.#paths.layerSplit(shortId),
+          flags: O.rdwr | O.creat | O.excl,
+          mode: 0o600,
+          to: 1,
+        },
+        { op: "connect", path, token, to: 2 },
+        { op: "chroot", slot: 0 },
+        {
+          op: "untar",
+          root: 0,
+          from: 2,
+          split: 1,
+          flags: ARCHIVE.layer | ARCHIVE.sync,
+          maxBytes: limits.bytesMax,
+          maxEntries: limits.entriesMax,
+        },
+      ],
+      signal ? { signal } : {},
+    ).finally(() => tar.unpipe(meter).destroy());
+    const [, size, opaqueRoot] = results.ints(4);
+    return {
+      diff_id: `sha256:${meter.digest()}`,
+      short_id: shortId,
+      size: Number(size),
+      tar_size: meter.bytes,
+      opaque_root: Number(opaqueRoot),
+    };
+  }
+
+  /** A bomb must not fill the disk: what is free now, less a reserve, is the most. */
+  async #limitsNow(): Promise<{ bytesMax: number; entriesMax: number }> {
+    const disk = await statfs(this.#paths.layers);
+    const free = Math.max(1, disk.bavail * disk.bsize - this.#limits.diskReserveBytes);
+    return {
+      bytesMax: Math.min(this.#limits.bytesMax, free),
+      entriesMax: this.#limits.entriesMax,
+    };
+  }
+
+  #record(row: LayerRow): Layer {
+    this.#database.sql
+      .prepare("INSERT INTO layers VALUES (?, ?, ?, ?, ?)")
+      .run(row.diff_id, row.short_id, row.size, row.tar_size, row.opaque_root);
+    return this.#remember(row);
+  }
+
+  async capture(upperDir: string, { signal }: { signal?: AbortSignal } = {}): Promise<Layer> {
+    const tar = readOutput(
+      this.#native,
+      ({ path, token }) => [
+        { op: "open", path: upperDir, flags: O.path | O.directory, to: 0 },
+        { op: "connect", path, token, to: 1 },
+        { op: "chroot", slot: 0 },
+        { op: "tarUpper", root: 0, to: 1 },
+      ],
+      signal ? { signal } : {},
+    );
+    return this.apply(tar, signal ? { signal } : {});
+  }
+
+  get(diffId: string): Layer | undefined {
+    return this.#layers.get(diffId);
+  }
+
+  /** Whether the layer hides everything beneath it (an opaque root). */
+  hidesLower(diffId: string): boolean {
+    return this.#opaqueRoots.has(diffId);
+  }
+
+  async tar(diffId: string): Promise<Readable> {
+    const layer = this.#layers.get(diffId);
+    if (layer === undefined) throw new GantryError("not-found", `No such layer: ${diffId}`);
+    const raw = readOutput(this.#native, ({ path, token }) =>
+      this.#rebuildPlan(layer, path, token),
+    );
+    const meter = new HashMeter(() => {
+      const got = `sha256:${meter.digest()}`;
+      if (got === diffId) return;
+      throw new GantryError("corrupt", `Layer ${diffId} is damaged on disk: it gives ${got}`);
+    });
+    raw.once("error", (error) => meter.destroy(error));
+    meter.once("close", () => raw.destroy());
+    return raw.pipe(meter);
+  }
+
+  #rebuildPlan(layer: Layer, path: string, token: Uint8Array): Operation[] {
+    const split = this.#paths.layerSplit(layer.shortId);
+    return [
+      { op: "open", path: layer.dir, flags: O.path | O.directory, to: 0 },
+      { op: "open", path: split, flags: O.rdonly, to: 1 },
+      { op: "connect", path, token, to: 2 },
+      { op: "chroot", slot: 0 },
+      { op: "untarRebuild", root: 0, split: 1, to: 2 },
+    ];
+  }
+
+  list(): Layer[] {
+    return [...this.#layers.values()];
+  }
+
+  /** Forgets and deletes a layer; the caller knows that nothing uses it. */
+  async remove(diffId: string): Promise<void> {
+    const layer = this.#layers.get(diffId);
+    if (layer === undefined) return;
+    this.#database.transaction(() => {
+      this.#database.sql.prepare("DELETE FROM layers WHERE diff_id = ?").run(diffId);
+      this.#database.sql.prepare("DELETE FROM layer_blobs WHERE diff_id = ?").run(diffId);
+    });
+    this.#layers.delete(diffId);
+    this.#opaqueRoots.delete(diffId);
+    await this.#discard(layer.shortId);
+  }
+
+  async #discard(shortId: string): Promise<void> {
+    const doomed = this.#paths.trashEntry();
+    await rename(this.#paths.layer(shortId), doomed);
+    await this.#native.run({ host: [{ op: "removeTree", path: doomed, missingOk: true }] });
+  }
+
+  /** Removes folders that no row speaks of: layers half made or half deleted by a crash. */
+  async reconcile(): Promise<void> {
+    const known = new Set([...this.#layers.values()].map((layer) => layer.shortId));
+    for (const name of await readdir(this.#paths.layers)) {
+      if (!known.has(name) && !this.#busy.has(name)) await this.#discard(name);
+    }
+  }
+
+  /** Notes that `blob` is a compressed form of a layer. */
+  noteBlob(diffId: string, blob: Descriptor): void {
+    this.#database.sql
+      .prepare("INSERT OR REPLACE INTO layer_blobs VALUES (?, ?, ?, ?)")
+      .run(blob.digest, diffId, blob.mediaType, blob.size);
+  }
+
+  blobs(diffId: string): Descriptor[] {
+    return this.#database.sql
+      .prepare("SELECT digest, media_type AS mediaType, size FROM layer_blobs WHERE diff_id = ?")
+      .all(diffId) as unknown as Descriptor[];
+  }
+
+  /** The layer that a compressed or plain blob unpacks to, if it is here. */
+  byBlob(digest: string): Layer | undefined {
+    const row = this.#database.sql
+      .prepare("SELECT diff_id FROM layer_blobs WHERE digest = ?")
+      .get(digest) as { diff_id: string } | undefined;
+    return this.#layers.get(row?.diff_id ?? digest);
+  }
+}
+
+/** Passes bytes on, counting and hashing them. */
+export class HashMeter extends Transform {
+  bytes = 0;
+  #hash = createHash("sha256");
+  #digest: string | undefined;
+  #check: (() => void) | undefined;
+
+  constructor(check?: () => void) {
+    super({ highWaterMark: 256 * 1024 });
+    this.#check = check;
+  }
+  override _transform(chunk: Buffer, _: string, done: (error: null, chunk: Buffer) => void): void {
+    this.bytes += chunk.length;
+    this.#hash.update(chunk);
+    done(null, chunk);
+  }
+  override _flush(done: (error?: Error | null) => void): void {
+    try {
+      this.#check?.();
+      done();
+    } catch (error) {
+      done(error as Error);
+    }
+  }
+  /** Hexadecimal; only once the stream has ended. */
+  digest(): string {
+    this.#digest ??= this.#hash.digest("hex");
+    return this.#digest;
+  }
+}

@@ -1,0 +1,204 @@
+// The writable root file systems of containers: an upper and a work folder each, over the init
+// layer and the image's layers. Mounting is the runtime's part.
+
+import { mkdir, readdir, rename, rmdir } from "node:fs/promises";
+import { GantryError, KeyedMutex } from "../base/index.ts";
+import type { Native } from "../native/index.ts";
+import { chainIds, type RootfsMount } from "../spec/index.ts";
+import type { SnapshotStore } from "./contract.ts";
+import type { Database } from "./database.ts";
+import { makeInitLayer, makeLike } from "./init-layer.ts";
+import type { UnpackedLayers } from "./layer-store.ts";
+import type { StoragePaths } from "./storage-paths.ts";
+
+type Snapshot = { diffIds: string[]; init: string; volatile: boolean };
+type SnapshotRow = { id: string; diff_ids: string; init: string; is_volatile: number };
+type OverlayMount = Extract<RootfsMount, { kind: "overlay" }>;
+
+export class OverlaySnapshots implements SnapshotStore {
+  #native: Native;
+  #paths: StoragePaths;
+  #database: Database;
+  #layers: UnpackedLayers;
+  #snapshots = new Map<string, Snapshot>();
+  #inits = new Map<string, string>();
+  #mutex = new KeyedMutex();
+
+  constructor(native: Native, paths: StoragePaths, database: Database, layers: UnpackedLayers) {
+    this.#native = native;
+    this.#paths = paths;
+    this.#database = database;
+    this.#layers = layers;
+    const rows = database.sql.prepare("SELECT * FROM snapshots").all() as unknown as SnapshotRow[];
+    for (const row of rows) {
+      this.#snapshots.set(row.id, {
+        diffIds: JSON.parse(row.diff_ids) as string[],
+        init: row.init,
+        volatile: row.is_volatile !== 0,
+      });
+    }
+    const inits = database.sql.prepare("SELECT key, short_id FROM inits").all() as unknown as {
+      key: string;
+      short_id: string;
+    }[];
+    for (const { key, short_id } of inits) this.#inits.set(key, short_id);
+  }
+
+  async prepare(
+    id: string,
+    diffIds: readonly string[],
+    { volatile = false }: { volatile?: boolean } = {},
+  ): Promise<OverlayMount> {
+    if (!/^[A-Za-z0-9][\w.-]*$/.test(id)) throw new GantryError("invalid", `Bad snapshot id ${id}`);
+    if (this.#snapshots.has(id)) throw new GantryError("conflict", `Snapshot ${id} exists`);
+    const init = await this.#init(diffIds);
+    const snapshot: Snapshot = { diffIds: [...diffIds], init, volatile };
+    const upper = this.#paths.upper(id);
+    await mkdir(this.#paths.work(id), { recursive: true, mode: 0o700 });
+    await makeLike(upper, `${this.#paths.init(init)}/fs`);
+    this.#database.sql
+      .prepare("INSERT INTO snapshots VALUES (?, ?, ?, ?)")
+      .run(id, JSON.stringify(diffIds), init, volatile ? 1 : 0);
+    this.#snapshots.set(id, snapshot);
+    return this.#mount(id, snapshot);
+  }
+
+  #mount(id: string, snapshot: Snapshot): OverlayMount {
+    return {
+      kind: "overlay",
+      lowerDirs: [`${this.#paths.init(snapshot.init)}/fs`, ...this.#lowerDirs(snapshot.diffIds)],
+      upperDir: this.#paths.upper(id),
+      workDir: this.#paths.work(id),
+      ...(snapshot.volatile ? { volatile: true } : {}),
+    };
+  }
+
+  /** Top first; what an opaque root hides is left out, since overlay does not look at it. */
+  #lowerDirs(diffIds: readonly string[]): string[] {
+    const dirs: string[] = [];
+    for (const diffId of diffIds.toReversed()) {
+      const layer = this.#layers.get(diffId);
+      if (layer === undefined) throw new GantryError("not-found", `No such layer: ${diffId}`);
+      dirs.push(layer.dir);
+      if (this.#layers.hidesLower(diffId)) break;
+    }
+    return dirs;
+  }
+
+  /** The short id of the init layer over these layers; made on first use. */
+  async #init(diffIds: readonly string[]): Promise<string> {
+    const key = chainIds(diffIds).at(-1) ?? "scratch";
+    return (
+      this.#inits.get(key) ??
+      this.#mutex.run(key, async () => {
+        const known = this.#inits.get(key);
+        if (known !== undefined) return known;
+        const shortId = this.#database.nextShortId();
+        await mkdir(this.#paths.init(shortId), { mode: 0o700 });
+        const lowerDirs = this.#lowerDirs(diffIds);
+        const scratch = this.#paths.trashEntry();
+        await makeInitLayer(this.#native, lowerDirs, this.#paths.init(shortId), scratch);
+        this.#database.sql.prepare("INSERT INTO inits VALUES (?, ?)").run(key, shortId);
+        this.#inits.set(key, shortId);
+        return shortId;
+      })
+    );
+  }
+
+  get(id: string): OverlayMount | undefined {
+    const snapshot = this.#snapshots.get(id);
+    return snapshot && this.#mount(id, snapshot);
+  }
+
+  /** The layers beneath a snapshot, bottom first. */
+  diffIds(id: string): readonly string[] {
+    return this.#snapshots.get(id)?.diffIds ?? [];
+  }
+
+  /** Gives a snapshot a fresh work folder: a volatile overlay cannot be mounted twice with one. */
+  async renew(id: string): Promise<OverlayMount> {
+    const snapshot = this.#snapshots.get(id);
+    if (snapshot === undefined) throw new GantryError("not-found", `No such snapshot: ${id}`);
+    if (snapshot.volatile) {
+      await this.#discard([this.#paths.work(id)]);
+      await mkdir(this.#paths.work(id), { mode: 0o700 });
+    }
+    return this.#mount(id, snapshot);
+  }
+
+  async remove(id: string): Promise<void> {
+    if (!this.#snapshots.has(id)) return;
+    this.#database.sql.prepare("DELETE FROM snapshots WHERE id = ?").run(id);
+    this.#snapshots.delete(id);
+    await this.#discard([this.#paths.upper(id), this.#paths.work(id)]);
+    await this.#forgetFolder(id);
+  }
+
+  /** Removes the container's folder if nothing of the engine's is in it. */
+  async #forgetFolder(id: string): Promise<void> {
+    await rmdir(this.#paths.container(id)).catch(() => {});
+  }
+
+  async #discard(paths: string[]): Promise<void> {
+    const doomed: string[] = [];
+    for (const path of paths) {
+      const trash = this.#paths.trashEntry();
+      const moved = await rename(path, trash).then(
+        () => true,
+        () => false,
+      );
+      if (moved) doomed.push(trash);
+    }
+    if (doomed.length === 0) return;
+    await this.#native.run({
+      host: doomed.map((path) => ({ op: "removeTree", path, missingOk: true })),
+    });
+  }
+
+  async usage(id: string): Promise<{ bytes: number; inodes: number }> {
+    if (!this.#snapshots.has(id)) throw new GantryError("not-found", `No such snapshot: ${id}`);
+    const results = await this.#native.run({
+      host: [
+        { op: "open", path: this.#paths.upper(id), flags: 0o200000, to: 0 },
+        { op: "treeSize", root: 0 },
+      ],
+    });
+    const [bytes, inodes] = results.ints(1);
+    return { bytes: Number(bytes), inodes: Number(inodes) };
+  }
+
+  list(): string[] {
+    return [...this.#snapshots.keys()];
+  }
+
+  /** Layers that some snapshot stands on. */
+  layersInUse(): Set<string> {
+    return new Set([...this.#snapshots.values()].flatMap(({ diffIds }) => diffIds));
+  }
+
+  /** Removes snapshots that no container has, folders without a row, and unused init layers. */
+  async reconcile(live: ReadonlySet<string>, chains: ReadonlySet<string>): Promise<void> {
+    for (const id of this.list()) if (!live.has(id)) await this.remove(id);
+    for (const name of await readdir(this.#paths.containers)) {
+      if (this.#snapshots.has(name)) continue;
+      await this.#discard([this.#paths.upper(name), this.#paths.work(name)]);
+      await this.#forgetFolder(name);
+    }
+    await this.dropInits(chains);
+    const known = new Set(this.#inits.values());
+    for (const name of await readdir(this.#paths.inits)) {
+      if (!known.has(name)) await this.#discard([this.#paths.init(name)]);
+    }
+  }
+
+  /** Deletes init layers of images that are gone. `chains`: top chain ids of stored images. */
+  async dropInits(chains: ReadonlySet<string>): Promise<void> {
+    const used = new Set([...this.#snapshots.values()].map(({ init }) => init));
+    for (const [key, shortId] of [...this.#inits]) {
+      if (key === "scratch" || chains.has(key) || used.has(shortId)) continue;
+      this.#database.sql.prepare("DELETE FROM inits WHERE key = ?").run(key);
+      this.#inits.delete(key);
+      await this.#discard([this.#paths.init(shortId)]);
+    }
+  }
+}

@@ -1,0 +1,115 @@
+// Opens the stores beneath one root and ties them together: who uses which layer, leases, and
+// what a crash left behind.
+
+import { mkdir, readdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { GantryError, type Logger, silentLogger } from "../base/index.ts";
+import type { Native } from "../native/index.ts";
+import { chainIds } from "../spec/index.ts";
+import { BlobStore } from "./content-store.ts";
+import type { Storage } from "./contract.ts";
+import { Database } from "./database.ts";
+import { ImageRecords } from "./image-store.ts";
+import { type ArchiveLimits, DEFAULT_ARCHIVE_LIMITS, UnpackedLayers } from "./layer-store.ts";
+import { OverlaySnapshots } from "./snapshot-store.ts";
+import { StoragePaths } from "./storage-paths.ts";
+
+export interface StorageOptions {
+  /** Absolute path; made if missing, mode 0700. */
+  root: string;
+  native: Native;
+  log?: Logger;
+  limits?: Partial<ArchiveLimits>;
+}
+
+/** The concrete stores: a little more than the contract asks. */
+export interface OpenStorage extends Storage {
+  content: BlobStore;
+  layers: UnpackedLayers;
+  images: ImageRecords;
+  snapshots: OverlaySnapshots;
+  /** Deletes blobs and layers that no image, snapshot or lease uses. Returns freed layer bytes. */
+  collect(): Promise<{ layers: string[]; bytes: number }>;
+}
+
+export async function openStorage(options: StorageOptions): Promise<OpenStorage> {
+  const { native, log = silentLogger } = options;
+  if (!options.root.startsWith("/") || /[\n,]/.test(options.root)) {
+    const message = `Bad storage root ${JSON.stringify(options.root)}: want an absolute path`;
+    throw new GantryError("invalid", message);
+  }
+  const paths = new StoragePaths(options.root);
+  await mkdir(options.root, { recursive: true, mode: 0o711 });
+  for (const folder of paths.folders()) await mkdir(folder, { recursive: true, mode: 0o700 });
+  const database = new Database(paths.database);
+  const content = new BlobStore(paths);
+  const limits = { ...DEFAULT_ARCHIVE_LIMITS, ...options.limits };
+  const layers = new UnpackedLayers(native, paths, database, limits, log);
+  const snapshots = new OverlaySnapshots(native, paths, database, layers);
+  const leases = new Leases();
+  const inUse = () => new Set([...snapshots.layersInUse(), ...leases.digests()]);
+  const images = new ImageRecords(database, content, layers, inUse);
+
+  const topChains = () =>
+    new Set(images.list().map(({ config }) => chainIds(config.rootfs.diff_ids).at(-1) ?? ""));
+
+  async function collect(): Promise<{ layers: string[]; bytes: number }> {
+    const sizes = new Map(layers.list().map((layer) => [layer.diffId, layer.size]));
+    const removed = await images.collect(sizes.keys());
+    const needed = new Set([...images.blobDigests(), ...leases.digests()]);
+    for (const name of await readdir(paths.blobs)) {
+      if (!needed.has(`sha256:${name}`)) await content.remove(`sha256:${name}`);
+    }
+    await snapshots.dropInits(topChains());
+    return {
+      layers: removed,
+      bytes: removed.reduce((sum, diffId) => sum + (sizes.get(diffId) ?? 0), 0),
+    };
+  }
+
+  return {
+    content,
+    layers,
+    images,
+    snapshots,
+    records: database,
+    lease: (digests) => leases.take(digests),
+    collect,
+    async reconcile({ snapshotIds }) {
+      for (const name of await readdir(paths.ingest)) await rm(join(paths.ingest, name));
+      await layers.reconcile();
+      await snapshots.reconcile(snapshotIds, topChains());
+      await collect();
+      await emptyTrash(native, paths);
+    },
+    async close() {
+      database.close();
+    },
+  };
+}
+
+async function emptyTrash(native: Native, paths: StoragePaths): Promise<void> {
+  const doomed = await readdir(paths.trash);
+  if (doomed.length === 0) return;
+  await native.run({
+    host: doomed.map((name) => ({
+      op: "removeTree",
+      path: join(paths.trash, name),
+      missingOk: true,
+    })),
+  });
+}
+
+/** Holds of digests, for as long as this process lives: a crash ends every transfer anyway. */
+class Leases {
+  #held = new Map<symbol, readonly string[]>();
+
+  take(digests: readonly string[]): { release(): void } {
+    const key = Symbol("lease");
+    this.#held.set(key, [...digests]);
+    return { release: () => void this.#held.delete(key) };
+  }
+  *digests(): Iterable<string> {
+    for (const digests of this.#held.values()) yield* digests;
+  }
+}
