@@ -234,9 +234,7 @@ export type Progress = Record<string, unknown>; // a message of docker's JSON pr
 export interface Images {
   list(o?: Signal & { all?: boolean; filters?: Filters; sharedSize?: boolean }): Promise<Image[]>;
   inspect(ref: string, o?: Signal & { platform?: string }): Promise<Image>;
-  history(
-    ref: string,
-  ): Promise<
+  history(ref: string): Promise<
     {
       Id: string;
       Created: number;

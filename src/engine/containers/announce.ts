@@ -1,0 +1,39 @@
+// Events of containers, in docker's shape: the image, the name and every label, then what the
+// action adds.
+
+import type { EngineContext } from "../context.ts";
+import type { ContainerRecord } from "./record.ts";
+
+export function announce(
+  engine: EngineContext,
+  c: ContainerRecord,
+  action: string,
+  attributes: Record<string, string | undefined> = {},
+): void {
+  const labels = c.config.Labels ?? {};
+  const name = c.name;
+  const shared = { ...labels, image: c.config.Image ?? c.imageName, name };
+  engine.bus.publish("container", action, c.id, { ...shared, ...attributes });
+}
+
+export function announceVolume(
+  engine: EngineContext,
+  action: "create" | "mount" | "unmount" | "destroy",
+  name: string,
+  attributes: Record<string, string> = {},
+): void {
+  engine.bus.publish("volume", action, name, { driver: "local", ...attributes });
+}
+
+export function announceNetwork(
+  engine: EngineContext,
+  action: "connect" | "disconnect",
+  network: { id: string; name: string; type: string },
+  containerId: string,
+): void {
+  engine.bus.publish("network", action, network.id, {
+    container: containerId,
+    name: network.name,
+    type: network.type,
+  });
+}

@@ -1,0 +1,129 @@
+// Create: resolve the image, merge the configs, reserve the name, make volumes and the writable
+// layer, and remember it all. Commit point: the record without intent is in the database; before
+// it everything is undone in reverse order, also by a later engine after a crash.
+
+import { randomBytes } from "node:crypto";
+import { mkdir, rm } from "node:fs/promises";
+import { hostname } from "node:os";
+import { GantryError, Rollback } from "../../base/index.ts";
+import type { ContainerConfig, HostConfig } from "../../spec/index.ts";
+import type { StoredImage } from "../../storage/index.ts";
+import type { EngineContext } from "../context.ts";
+import type { CreateRequest, Signal } from "../contract.ts";
+import { checkImagePlatform, findImage } from "../images/find.ts";
+import { ensureHelloWorld } from "../images/hello-world.ts";
+import { NEVER, timestamp } from "../timestamps.ts";
+import { announce } from "./announce.ts";
+import { checkHostConfig, completeHostConfig, containerOf } from "./host-config.ts";
+import { mergeConfig } from "./merge-config.ts";
+import { makeVolumes, releaseVolumes, resolveMounts } from "./mounts.ts";
+import { checkName, randomName } from "./names.ts";
+import type { ContainerRecord } from "./record.ts";
+import { validateResources } from "./validate.ts";
+
+const ID_BYTES = 32;
+
+export async function createContainer(
+  engine: EngineContext,
+  request: CreateRequest,
+  { signal }: Signal = {},
+): Promise<{ id: string; warnings: string[] }> {
+  await ensureHelloWorld(engine.storage, request.config.Image ?? "");
+  const image = findImage(engine, request.config.Image ?? "");
+  const warnings = checkImagePlatform(image, request.platform, request.config.Image ?? "");
+  const config = mergeConfig(request.config, image.config.config ?? {});
+  const hostConfig = completeHostConfig(engine, request.hostConfig);
+  checkHostConfig(engine, hostConfig);
+  warnings.push(...validateResources(engine, config, hostConfig));
+
+  const id = randomBytes(ID_BYTES).toString("hex");
+  const mounts = await resolveMounts(engine, config, hostConfig);
+  signal?.throwIfAborted();
+
+  await using undo = new Rollback((what, error) =>
+    engine.log.error(`Failed to undo ${what} of a create`, { id, error }),
+  );
+  const name = request.name
+    ? checkName(request.name)
+    : randomName((wanted) => engine.containers.isNameFree(wanted));
+  engine.containers.reserveName(name, id);
+  undo.defer("name", () => engine.containers.releaseName(name, id));
+
+  const record = newRecord({ engine, id, name, image, config, hostConfig, request });
+  engine.containers.put(record);
+  undo.defer("record", () => engine.containers.delete(record));
+
+  const { dir } = engine.paths.container(id);
+  await mkdir(dir, { mode: 0o710 });
+  undo.defer("folder", () => rm(dir, { recursive: true, force: true }));
+  await engine.storage.snapshots.prepare(id, record.diffIds, {
+    volatile: hostConfig.AutoRemove === true,
+  });
+  undo.defer("snapshot", () => engine.storage.snapshots.remove(id));
+  undo.defer("volumes", () => releaseVolumes(engine, record, { removeAnonymous: true }));
+  await makeVolumes(engine, record, mounts);
+
+  signal?.throwIfAborted();
+  delete record.intent;
+  engine.containers.put(record);
+  undo.commit();
+  announce(engine, record, "create");
+  return { id, warnings };
+}
+
+function newRecord(o: {
+  engine: EngineContext;
+  id: string;
+  name: string;
+  image: StoredImage;
+  config: ContainerConfig;
+  hostConfig: HostConfig;
+  request: CreateRequest;
+}): ContainerRecord {
+  const { engine, id, name, image, config, hostConfig, request } = o;
+  config.Hostname ||= defaultHostname(engine, id, hostConfig);
+  config.Image = request.config.Image ?? "";
+  const [path = "", ...args] = [...(config.Entrypoint ?? []), ...(config.Cmd ?? [])];
+  const networkMode = hostConfig.NetworkMode ?? "bridge";
+  const wanted = request.networkingConfig?.EndpointsConfig ?? {};
+  const endpoints: ContainerRecord["endpoints"] = {};
+  if (!containerOf(networkMode)) {
+    const given = wanted[networkMode] ?? (networkMode === "bridge" ? wanted["default"] : undefined);
+    endpoints[networkMode] = { ...given };
+    if (config.MacAddress) endpoints[networkMode].MacAddress ||= config.MacAddress;
+  }
+  for (const other of Object.keys(wanted)) {
+    if (other === networkMode || other === "default" || other === "bridge") continue;
+    throw new GantryError("not-found", `network ${other} not found`);
+  }
+  return {
+    id,
+    name,
+    created: timestamp(),
+    path,
+    args,
+    imageId: image.id,
+    imageName: request.config.Image ?? "",
+    platform: image.config.os || "linux",
+    diffIds: image.layers.map((layer) => layer.diffId),
+    config,
+    hostConfig,
+    endpoints,
+    mounts: [],
+    intent: "creating",
+    manuallyStopped: false,
+    restartCount: 0,
+    startedAt: NEVER,
+    finishedAt: NEVER,
+    exitCode: 0,
+    oomKilled: false,
+    error: "",
+  };
+}
+
+function defaultHostname(engine: EngineContext, id: string, host: HostConfig): string {
+  if (host.NetworkMode === "host" || host.UTSMode === "host") return hostname();
+  const shared = containerOf(host.NetworkMode);
+  if (shared !== undefined) return engine.containers.find(shared).config.Hostname ?? "";
+  return id.slice(0, 12);
+}

@@ -1,0 +1,195 @@
+// Exec: a further process in a running container, child of the same monitor. Its record lives in
+// memory, as docker's does, and is gone with the run of its container.
+
+import { randomBytes } from "node:crypto";
+import { GantryError } from "../../base/index.ts";
+import type { Monitor } from "../../native/index.ts";
+import type { ExecConfig } from "../../spec/index.ts";
+import type { EngineContext } from "../context.ts";
+import type { AttachStream, ExecState, Signal } from "../contract.ts";
+import { announce } from "./announce.ts";
+import { AttachPipe } from "./attach-pipe.ts";
+import { DETACH_KEYS_DEFAULT, DetachFilter, parseDetachKeys } from "./detach-keys.ts";
+import { prepareExec } from "./launch.ts";
+import type { ExecInstance } from "./live.ts";
+import { type ContainerRecord, isPaused, isRestarting, isRunning } from "./record.ts";
+import { explainExecFailure } from "./start-failure.ts";
+
+const ID_BYTES = 32;
+/** Output waits this long for the attach that follows the start. */
+const HOLD_MS = 10_000;
+
+export async function createExec(
+  engine: EngineContext,
+  ref: string,
+  config: ExecConfig,
+): Promise<{ id: string }> {
+  const c = engine.containers.find(ref);
+  if (!config.Cmd?.length) throw new GantryError("invalid", "No exec command specified");
+  requireRunning(engine, c);
+  const keys = config.DetachKeys || DETACH_KEYS_DEFAULT;
+  parseDetachKeys(keys);
+  const exec: ExecInstance = {
+    id: randomBytes(ID_BYTES).toString("hex"),
+    containerId: c.id,
+    config,
+    detachKeys: keys,
+    running: false,
+    started: false,
+    exitCode: null,
+    pid: 0,
+  };
+  engine.live.of(c.id).execs.set(exec.id, exec);
+  engine.live.execs.set(exec.id, exec);
+  announce(engine, c, `exec_create: ${config.Cmd.join(" ")}`, { execID: exec.id });
+  return { id: exec.id };
+}
+
+export interface ExecStartOptions extends Signal {
+  detach: boolean;
+  tty: boolean;
+  consoleSize?: [number, number];
+  detachKeys?: string;
+}
+
+/** Commit point: the command has been exec'd. Without detach, resolves with its streams. */
+export async function startExec(
+  engine: EngineContext,
+  execId: string,
+  o: ExecStartOptions,
+): Promise<AttachStream | undefined> {
+  const exec = findExec(engine, execId);
+  const c = engine.containers.find(exec.containerId);
+  if (exec.started) {
+    const state = exec.running ? "is already running" : "has already run";
+    throw new GantryError("conflict", `exec ${exec.id} ${state}`);
+  }
+  const monitor = requireRunning(engine, c);
+  const keys = parseDetachKeys(o.detachKeys || exec.detachKeys);
+  exec.started = true;
+  exec.running = true;
+  announce(engine, c, `exec_start: ${exec.config.Cmd.join(" ")}`, { execID: exec.id });
+  const wantsStreams = !o.detach;
+  try {
+    await launchExec(engine, c, exec, { monitor, hold: wantsStreams, consoleSize: o.consoleSize });
+  } catch (error) {
+    const failure = explainExecFailure(exec.config.Cmd[0]!, error);
+    exec.running = false;
+    exec.exitCode = failure.exitCode;
+    throw failure.error;
+  }
+  if (!wantsStreams) return undefined;
+  const tty = exec.config.Tty === true;
+  const stdin = exec.config.AttachStdin === true;
+  const inner = await monitor.attach(exec.id, {
+    stdin,
+    stdout: exec.config.AttachStdout !== false || tty,
+    stderr: exec.config.AttachStderr !== false,
+  });
+  if (!tty || !stdin) return { tty, stream: inner };
+  const pipe = new AttachPipe(new DetachFilter(keys), () =>
+    announce(engine, c, "exec_detach", { execID: exec.id }),
+  );
+  pipe.connect(inner);
+  return { tty, stream: pipe };
+}
+
+/** Also the way of health checks. Resolves when the command runs; `exec.exited` follows it. */
+export async function launchExec(
+  engine: EngineContext,
+  c: ContainerRecord,
+  exec: ExecInstance,
+  o: { monitor: Monitor; hold: boolean; consoleSize: [number, number] | undefined },
+): Promise<void> {
+  const plan = await prepareExec(engine, c, exec, o.consoleSize);
+  const started = await o.monitor.exec(exec.id, plan, {
+    terminal: exec.config.Tty === true,
+    openStdin: exec.config.AttachStdin === true,
+    holdMs: o.hold ? HOLD_MS : 0,
+  });
+  exec.pid = started.pid;
+  exec.exited = started.exited;
+  void started.exited.then(
+    (status) => finishExec(engine, c, exec, status.code),
+    () => finishExec(engine, c, exec, exec.exitCode ?? 137),
+  );
+}
+
+function finishExec(
+  engine: EngineContext,
+  c: ContainerRecord,
+  exec: ExecInstance,
+  exitCode: number,
+): void {
+  exec.running = false;
+  exec.exitCode = exitCode;
+  announce(engine, c, "exec_die", { execID: exec.id, exitCode: String(exitCode) });
+  if (!isRunning(c)) {
+    engine.live.execs.delete(exec.id);
+    engine.live.peek(c.id)?.execs.delete(exec.id);
+  }
+}
+
+export async function inspectExec(engine: EngineContext, execId: string): Promise<ExecState> {
+  const exec = findExec(engine, execId);
+  const [entrypoint = "", ...args] = exec.config.Cmd;
+  return {
+    ID: exec.id,
+    Running: exec.running,
+    ExitCode: exec.exitCode,
+    ProcessConfig: {
+      tty: exec.config.Tty === true,
+      entrypoint,
+      arguments: args,
+      privileged: exec.config.Privileged === true,
+      ...(exec.config.User && { user: exec.config.User }),
+    },
+    OpenStdin: exec.config.AttachStdin === true,
+    OpenStderr: exec.config.AttachStderr === true,
+    OpenStdout: exec.config.AttachStdout === true,
+    CanRemove: false,
+    ContainerID: exec.containerId,
+    DetachKeys: Buffer.from(parseDetachKeys(exec.detachKeys)).toString("latin1"),
+    Pid: exec.pid,
+  };
+}
+
+export async function resizeExec(
+  engine: EngineContext,
+  execId: string,
+  rows: number,
+  columns: number,
+): Promise<void> {
+  const exec = findExec(engine, execId);
+  const monitor = engine.live.peek(exec.containerId)?.monitor;
+  if (!exec.running || !monitor) {
+    throw new GantryError("conflict", `exec ${execId} is not running`);
+  }
+  if (exec.config.Tty) await monitor.resize(exec.id, rows, columns);
+}
+
+function findExec(engine: EngineContext, id: string): ExecInstance {
+  const exec = engine.live.execs.get(id);
+  if (!exec) throw new GantryError("not-found", `No such exec instance: ${id}`);
+  return exec;
+}
+
+function requireRunning(engine: EngineContext, c: ContainerRecord): Monitor {
+  const monitor = engine.live.of(c.id).monitor;
+  if (isRestarting(c)) {
+    throw new GantryError(
+      "conflict",
+      `Container ${c.id} is restarting, wait until the container is running`,
+    );
+  }
+  if (!isRunning(c) || !monitor) {
+    throw new GantryError("conflict", `container ${c.id} is not running`);
+  }
+  if (isPaused(c)) {
+    throw new GantryError(
+      "conflict",
+      `Container ${c.name} is paused, unpause the container before exec`,
+    );
+  }
+  return monitor;
+}

@@ -1,0 +1,114 @@
+// What happens when a container's init has ended: the fact is recorded, networks are released,
+// waiters hear of it, and then the restart policy or --rm has its turn.
+
+import { messageOf } from "../../base/index.ts";
+import type { ExitStatus, Monitor } from "../../native/index.ts";
+import type { EngineContext } from "../context.ts";
+import { millisecondsOf, timestampOf } from "../timestamps.ts";
+import { announce, announceVolume } from "./announce.ts";
+import { detachNetworks } from "./networking.ts";
+import type { ContainerRecord } from "./record.ts";
+import { removeLocked } from "./remove.ts";
+import { nextDelayMs, wantsRestart } from "./restart-policy.ts";
+import { startLocked } from "./start.ts";
+
+/** Exit code where the status was lost with the monitor, as docker has it. */
+const EXIT_LOST = 255;
+
+/** Follows the run of `c` to its end, in the background. */
+export function watchExit(engine: EngineContext, c: ContainerRecord, monitor: Monitor): void {
+  const live = engine.live.of(c.id);
+  monitor.onOom(() => announce(engine, c, "oom"));
+  live.exitHandled = monitor.exited
+    .catch((error: unknown) => lostExit(engine, c, error))
+    .then((status) => {
+      if (engine.closing.signal.aborted && engine.options.liveRestore) return undefined;
+      return engine.transitions.run(c.id, () => handleExit(engine, c, status));
+    })
+    .catch((error: unknown) => {
+      engine.log.error("Failed to handle the exit of a container", { id: c.id, error });
+    });
+}
+
+/** The monitor has vanished: its container must not go on without one. */
+function lostExit(engine: EngineContext, c: ContainerRecord, error: unknown): ExitStatus {
+  engine.log.error("Lost the monitor of a container", { id: c.id, error: messageOf(error) });
+  if (c.run && !engine.closing.signal.aborted) {
+    try {
+      process.kill(c.run.pid, "SIGKILL");
+    } catch {
+      // It ended with its monitor.
+    }
+  }
+  return { code: EXIT_LOST, signal: 0, oomKilled: false, finishedAt: new Date() };
+}
+
+/** The caller holds the container's transition. */
+export async function handleExit(
+  engine: EngineContext,
+  c: ContainerRecord,
+  status: ExitStatus,
+): Promise<void> {
+  const run = c.run;
+  if (!run) return;
+  const live = engine.live.of(c.id);
+  live.stopHealth?.();
+  live.stopHealth = undefined;
+  live.monitor?.close();
+  live.monitor = undefined;
+  endExecs(engine, c);
+
+  const ranMs = Math.max(0, status.finishedAt.getTime() - millisecondsOf(c.startedAt));
+  c.exitCode = status.code;
+  c.oomKilled = status.oomKilled;
+  c.finishedAt = timestampOf(status.finishedAt);
+  delete c.run;
+  const restart =
+    !live.stopping && !engine.closing.signal.aborted && wantsRestart(c.hostConfig.RestartPolicy, c);
+  if (restart) {
+    c.restarting = true;
+    c.restartCount++;
+  }
+  engine.containers.put(c);
+  announce(engine, c, "die", {
+    exitCode: String(status.code),
+    execDuration: String(Math.floor(ranMs / 1000)),
+  });
+  await detachNetworks(engine, c, run.attachments).catch((error) => {
+    engine.log.error("Failed to release the networks of a container", { id: c.id, error });
+  });
+  for (const name of run.volumes) {
+    announceVolume(engine, "unmount", name, { container: c.id });
+  }
+  live.announceExit({ exitCode: status.code });
+  if (restart) scheduleRestart(engine, c, ranMs);
+  else if (c.hostConfig.AutoRemove && !live.keepAfterExit) {
+    await removeLocked(engine, c, { removeAnonymousVolumes: true });
+  }
+}
+
+/** Starts the container again after the back-off, unless someone else acts first. */
+export function scheduleRestart(engine: EngineContext, c: ContainerRecord, ranMs: number): void {
+  const live = engine.live.of(c.id);
+  live.restartDelayMs = nextDelayMs(live.restartDelayMs, ranMs);
+  live.restartTimer = setTimeout(() => {
+    void engine.transitions
+      .run(c.id, async () => {
+        if (!c.restarting || c.run || engine.closing.signal.aborted) return;
+        await startLocked(engine, c);
+      })
+      .catch((error) => {
+        engine.log.error("Failed to restart a container", { id: c.id, error });
+      });
+  }, live.restartDelayMs);
+}
+
+/** A container's execs die with its pid namespace; their records go with the next start. */
+function endExecs(engine: EngineContext, c: ContainerRecord): void {
+  const live = engine.live.of(c.id);
+  for (const [id, exec] of live.execs) {
+    if (exec.running) continue;
+    live.execs.delete(id);
+    engine.live.execs.delete(id);
+  }
+}

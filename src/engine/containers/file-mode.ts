@@ -1,0 +1,21 @@
+// Go's os.FileMode bits, as docker's X-Docker-Container-Path-Stat header has them, from st_mode.
+
+const S_IFMT = 0o170000;
+const TYPES: Record<number, number> = {
+  9604: 2 ** 31, // directory
+  21609: 2 ** 27, // symbolic link
+  14406: 2 ** 26, // block device
+  4802: 2 ** 26 + 2 ** 21, // character device
+  2401: 2 ** 25, // named pipe
+  26411: 2 ** 24, // socket
+};
+
+export function goFileMode(mode: number): number {
+  const type = TYPES[mode & S_IFMT] ?? 0;
+  const setuid = mode & 0o4000 ? 2 ** 23 : 0;
+  const setgid = mode & 0o2000 ? 2 ** 22 : 0;
+  const sticky = mode & 0o1000 ? 2 ** 20 : 0;
+  return type + setuid + setgid + sticky + (mode & 0o777);
+}
+
+export const isDirectory = (goMode: number): boolean => goMode >= 2 ** 31;

@@ -1,0 +1,127 @@
+// The host config as dockerd keeps and shows it: daemon-wide defaults filled in, and the checks
+// that belong to the engine (modes that name other containers, log drivers, restart policy).
+
+import { GantryError } from "../../base/index.ts";
+import type { HostConfig } from "../../spec/index.ts";
+import type { EngineContext } from "../context.ts";
+import { checkRestartPolicy } from "./restart-policy.ts";
+
+const LOG_DRIVERS = ["json-file", "local", "none"];
+const JSON_FILE_OPTIONS = [
+  "max-size",
+  "max-file",
+  "compress",
+  "labels",
+  "labels-regex",
+  "env",
+  "env-regex",
+  "tag",
+  "mode",
+  "max-buffer-size",
+];
+const LINKS_UNSUPPORTED = "--link is not supported yet; use a user-defined network's names";
+
+/** Docker's masked and read-only paths (oci.DefaultSpec). */
+export const maskedPathsDefault = [
+  "/proc/acpi",
+  "/proc/asound",
+  "/proc/interrupts",
+  "/proc/kcore",
+  "/proc/keys",
+  "/proc/latency_stats",
+  "/proc/sched_debug",
+  "/proc/scsi",
+  "/proc/timer_list",
+  "/proc/timer_stats",
+  "/sys/devices/virtual/powercap",
+  "/sys/firmware",
+];
+export const readonlyPathsDefault = [
+  "/proc/bus",
+  "/proc/fs",
+  "/proc/irq",
+  "/proc/sys",
+  "/proc/sysrq-trigger",
+];
+
+/** Returns a copy with every default filled in. */
+export function completeHostConfig(engine: EngineContext, given: HostConfig): HostConfig {
+  const { defaults } = engine.options;
+  const host: HostConfig = { ...given };
+  if (!host.NetworkMode || host.NetworkMode === "default") host.NetworkMode = "bridge";
+  if (!host.ShmSize) host.ShmSize = defaults.shmSizeBytes;
+  host.IpcMode ||= defaults.ipcMode;
+  host.CgroupnsMode ||= host.Privileged && usesV1(engine) ? "host" : defaults.cgroupnsMode;
+  host.RestartPolicy = {
+    Name: host.RestartPolicy?.Name || "no",
+    MaximumRetryCount: host.RestartPolicy?.MaximumRetryCount ?? 0,
+  };
+  host.LogConfig = logConfig(engine, host);
+  host.Runtime ||= "runc";
+  host.PidMode ??= "";
+  host.UTSMode ??= "";
+  host.UsernsMode ??= "";
+  if (host.Memory && !host.MemorySwap) host.MemorySwap = host.Memory * 2;
+  if (usesV1(engine)) host.OomKillDisable ??= false;
+  const open = host.Privileged === true;
+  host.MaskedPaths ??= open ? null : maskedPathsDefault;
+  host.ReadonlyPaths ??= open ? null : readonlyPathsDefault;
+  host.Binds ??= null;
+  host.PortBindings ??= {};
+  host.ConsoleSize ??= [0, 0];
+  return host;
+}
+
+function logConfig(engine: EngineContext, host: HostConfig): HostConfig["LogConfig"] {
+  const { logDriver, logOptions } = engine.options.defaults;
+  const type = host.LogConfig?.Type || logDriver;
+  const own = host.LogConfig?.Config ?? {};
+  return { Type: type, Config: type === logDriver ? { ...logOptions, ...own } : { ...own } };
+}
+
+/** Throws invalid, or not-implemented with the reason. */
+export function checkHostConfig(engine: EngineContext, host: HostConfig): void {
+  checkRestartPolicy(host);
+  checkLogConfig(host);
+  if (host.Links?.length) throw new GantryError("not-implemented", LINKS_UNSUPPORTED);
+  if (host.StorageOpt && Object.keys(host.StorageOpt).length > 0) {
+    throw new GantryError(
+      "not-implemented",
+      "--storage-opt is supported only with project quotas, which are not there yet",
+    );
+  }
+  for (const mode of [host.NetworkMode, host.IpcMode, host.PidMode]) {
+    const ref = containerOf(mode);
+    if (ref === "") throw new GantryError("invalid", `invalid mode: ${mode}`);
+    if (ref !== undefined) engine.containers.find(ref);
+  }
+  if (containerOf(host.NetworkMode) && Object.keys(host.PortBindings ?? {}).length > 0) {
+    throw new GantryError(
+      "invalid",
+      "conflicting options: port publishing and the container type network mode",
+    );
+  }
+}
+
+function checkLogConfig(host: HostConfig): void {
+  const type = host.LogConfig?.Type ?? "json-file";
+  if (!LOG_DRIVERS.includes(type)) {
+    throw new GantryError(
+      "invalid",
+      `logger: no log driver named '${type}' is registered (json-file, local and none are)`,
+    );
+  }
+  for (const key of Object.keys(host.LogConfig?.Config ?? {})) {
+    if (type !== "none" && JSON_FILE_OPTIONS.includes(key)) continue;
+    throw new GantryError("invalid", `unknown log opt '${key}' for ${type} log driver`);
+  }
+}
+
+/** The container that "container:REF" names. */
+export function containerOf(mode: string | undefined): string | undefined {
+  return mode?.startsWith("container:") ? mode.slice("container:".length) : undefined;
+}
+
+function usesV1(engine: EngineContext): boolean {
+  return engine.runtime.kernel.cgroup.version !== 2;
+}

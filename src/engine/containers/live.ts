@@ -1,0 +1,105 @@
+// What is known of a container only while this process lives: the connection to its monitor, its
+// execs, who waits for its exit, who wants to attach when it starts. Nothing here must survive.
+
+import type { Duplex } from "node:stream";
+import type { ExitStatus, Monitor } from "../../native/index.ts";
+import type { ExecConfig } from "../../spec/index.ts";
+
+export interface WaitResult {
+  exitCode: number;
+  error?: string;
+}
+
+export interface ExecInstance {
+  id: string;
+  containerId: string;
+  config: ExecConfig;
+  detachKeys: string;
+  running: boolean;
+  started: boolean;
+  exitCode: number | null;
+  pid: number;
+  exited?: Promise<ExitStatus>;
+}
+
+/** Someone attached before the start: connected, or failed, by start. */
+export interface PendingAttach {
+  streams: { stdin: boolean; stdout: boolean; stderr: boolean };
+  connect(inner: Duplex): void;
+  fail(): void;
+}
+
+export class LiveContainer {
+  monitor: Monitor | undefined;
+  pendingAttaches = new Set<PendingAttach>();
+  execs = new Map<string, ExecInstance>();
+  restartTimer: NodeJS.Timeout | undefined;
+  restartDelayMs = 0;
+  /** The stop in progress: an exit while it is set is not restarted. */
+  stopping = false;
+  /** A restart is under way: --rm does not apply to this exit. */
+  keepAfterExit = false;
+  stopHealth: (() => void) | undefined;
+  /** Settles when the exit of the current run has been recorded. */
+  exitHandled: Promise<void> = Promise.resolve();
+  #exitWaiters = new Set<(result: WaitResult) => void>();
+  #removalWaiters = new Set<(result: WaitResult) => void>();
+
+  onNextExit(listener: (result: WaitResult) => void): () => void {
+    this.#exitWaiters.add(listener);
+    return () => this.#exitWaiters.delete(listener);
+  }
+
+  onRemoval(listener: (result: WaitResult) => void): () => void {
+    this.#removalWaiters.add(listener);
+    return () => this.#removalWaiters.delete(listener);
+  }
+
+  announceExit(result: WaitResult): void {
+    const waiters = [...this.#exitWaiters];
+    this.#exitWaiters.clear();
+    for (const waiter of waiters) waiter(result);
+  }
+
+  announceRemoval(result: WaitResult): void {
+    this.announceExit(result);
+    const waiters = [...this.#removalWaiters];
+    this.#removalWaiters.clear();
+    for (const waiter of waiters) waiter(result);
+  }
+
+  failPendingAttaches(): void {
+    const pending = [...this.pendingAttaches];
+    this.pendingAttaches.clear();
+    for (const attach of pending) attach.fail();
+  }
+}
+
+export class LiveContainers {
+  #byId = new Map<string, LiveContainer>();
+  /** Exec id → its instance; docker addresses execs without their container. */
+  readonly execs = new Map<string, ExecInstance>();
+
+  of(id: string): LiveContainer {
+    let live = this.#byId.get(id);
+    if (!live) {
+      live = new LiveContainer();
+      this.#byId.set(id, live);
+    }
+    return live;
+  }
+
+  peek(id: string): LiveContainer | undefined {
+    return this.#byId.get(id);
+  }
+
+  forget(id: string): void {
+    const live = this.#byId.get(id);
+    for (const execId of live?.execs.keys() ?? []) this.execs.delete(execId);
+    this.#byId.delete(id);
+  }
+
+  values(): IterableIterator<LiveContainer> {
+    return this.#byId.values();
+  }
+}

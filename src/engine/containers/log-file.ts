@@ -1,0 +1,144 @@
+// The files of a json-file log: the current one and the rotated ones (path.1 is the youngest,
+// .gz where compressed). Everything streams; `tail` reads blocks from the end.
+
+import { createReadStream } from "node:fs";
+import { type FileHandle, open } from "node:fs/promises";
+import { createGunzip } from "node:zlib";
+
+const BLOCK_BYTES = 64 * 1024;
+const ROTATED_FILES_MAX = 1000;
+const NEWLINE = 10;
+
+export interface LogFile {
+  path: string;
+  compressed: boolean;
+  handle: FileHandle;
+  /** How far it has been read (of a plain file). */
+  position: number;
+}
+
+/** Opens every file there is, oldest first, so that a rotation while reading loses nothing. The
+ * current file (last) may be missing when nothing was ever written. */
+export async function openLogFiles(path: string): Promise<LogFile[]> {
+  const files: LogFile[] = [];
+  const current = await openIfThere(path, false);
+  for (let n = 1; n <= ROTATED_FILES_MAX; n++) {
+    const rotated =
+      (await openIfThere(`${path}.${n}`, false)) ?? (await openIfThere(`${path}.${n}.gz`, true));
+    if (!rotated) break;
+    files.unshift(rotated);
+  }
+  if (current) files.push(current);
+  return files;
+}
+
+async function openIfThere(path: string, compressed: boolean): Promise<LogFile | undefined> {
+  try {
+    return { path, compressed, handle: await open(path, "r"), position: 0 };
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw error;
+  }
+}
+
+/** Sets the files' positions so that the last `count` lines of all follow. Returns the first file
+ * to read, and how many of its lines to skip where it is compressed. */
+export async function seekTail(
+  files: readonly LogFile[],
+  count: number,
+): Promise<{ file: number; skipLines: number }> {
+  let missing = count;
+  for (let index = files.length - 1; index >= 0; index--) {
+    const file = files[index]!;
+    if (file.compressed) {
+      const lines = await countLines(file);
+      if (lines >= missing) return { file: index, skipLines: lines - missing };
+      missing -= lines;
+      continue;
+    }
+    const found = await tailOffset(file.handle, missing);
+    if (found.lines >= missing) {
+      file.position = found.offset;
+      return { file: index, skipLines: 0 };
+    }
+    missing -= found.lines;
+  }
+  return { file: 0, skipLines: 0 };
+}
+
+/** The offset at which the last `count` lines of a file begin, reading backwards. */
+async function tailOffset(
+  handle: FileHandle,
+  count: number,
+): Promise<{ lines: number; offset: number }> {
+  const { size } = await handle.stat();
+  if (count === 0) return { lines: 0, offset: size };
+  const block = Buffer.allocUnsafe(BLOCK_BYTES);
+  let lines = 0;
+  let position = size;
+  while (position > 0) {
+    const length = Math.min(BLOCK_BYTES, position);
+    position -= length;
+    const { bytesRead } = await handle.read(block, 0, length, position);
+    for (let at = bytesRead - 1; at >= 0; at--) {
+      if (block[at] !== NEWLINE) continue;
+      // A newline at the very end closes the last line; every other one opens the next.
+      if (position + at + 1 < size) lines++;
+      if (lines === count) return { lines, offset: position + at + 1 };
+    }
+  }
+  return { lines: size > 0 ? lines + 1 : 0, offset: 0 };
+}
+
+async function countLines(file: LogFile): Promise<number> {
+  let lines = 0;
+  for await (const chunk of streamFile(file)) {
+    for (let at = chunk.indexOf(NEWLINE); at >= 0; at = chunk.indexOf(NEWLINE, at + 1)) lines++;
+  }
+  return lines;
+}
+
+/** The content of a file from its position on, which moves along; the handle stays open. */
+export function streamFile(file: LogFile): AsyncIterable<Buffer> {
+  if (!file.compressed) return readBlocks(file);
+  const source = createReadStream("", { fd: file.handle.fd, autoClose: false, start: 0 });
+  return source.pipe(createGunzip());
+}
+
+async function* readBlocks(file: LogFile): AsyncGenerator<Buffer> {
+  for (;;) {
+    const block = Buffer.allocUnsafe(BLOCK_BYTES);
+    const { bytesRead } = await file.handle.read(block, 0, BLOCK_BYTES, file.position);
+    if (bytesRead === 0) return;
+    file.position += bytesRead;
+    yield block.subarray(0, bytesRead);
+  }
+}
+
+/** The files that were begun after `current` by rotations, oldest first. */
+export async function openNewerFiles(path: string, current: LogFile): Promise<LogFile[]> {
+  const { ino } = await current.handle.stat();
+  const newer: LogFile[] = [];
+  for (let n = 0; n <= ROTATED_FILES_MAX; n++) {
+    const file = await openIfThere(n === 0 ? path : `${path}.${n}`, false);
+    if (!file) break;
+    if ((await file.handle.stat()).ino === ino) {
+      await file.handle.close();
+      break;
+    }
+    newer.unshift(file);
+  }
+  return newer;
+}
+
+/** Cuts chunks into whole lines; what is left over waits for the next chunk. */
+export class LineCutter {
+  #rest: Buffer = Buffer.alloc(0);
+
+  push(chunk: Buffer): string[] {
+    const all = this.#rest.length > 0 ? Buffer.concat([this.#rest, chunk]) : chunk;
+    const end = all.lastIndexOf(NEWLINE);
+    this.#rest = Buffer.from(all.subarray(end + 1));
+    return end < 0 ? [] : all.toString("utf8", 0, end).split("\n");
+  }
+}

@@ -1,0 +1,78 @@
+// One line of a json-file log, and how docker's API shows it: optional time stamp and attributes
+// before the text, a frame header where the container has no terminal.
+
+export interface LogLine {
+  log: string;
+  stream: "stdout" | "stderr";
+  time: string;
+  attrs?: Record<string, string>;
+}
+
+export interface LineFormat {
+  stdout: boolean;
+  stderr: boolean;
+  timestamps: boolean;
+  details: boolean;
+  /** Multiplexed frames; off for a container with a terminal. */
+  frames: boolean;
+  since?: string;
+  until?: string;
+}
+
+const HEADER_BYTES = 8;
+const STREAMS = { stdout: 1, stderr: 2 } as const;
+
+/** Parses one line of the file; undefined for a line that a crash has torn. */
+export function parseLogLine(text: string): LogLine | undefined {
+  try {
+    const line = JSON.parse(text) as LogLine;
+    return typeof line.log === "string" ? line : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Formats a line, or says that it is not wanted ("skip") or that the rest is not ("end"). */
+export function formatLogLine(line: LogLine, format: LineFormat): Buffer | "skip" | "end" {
+  if (format.since !== undefined && compareTimes(line.time, format.since) < 0) return "skip";
+  if (format.until !== undefined && compareTimes(line.time, format.until) > 0) return "end";
+  if (!format[line.stream]) return "skip";
+  let text = line.log;
+  if (format.details) text = `${attributesOf(line.attrs)} ${text}`;
+  if (format.timestamps) text = `${fixedTime(line.time)} ${text}`;
+  const body = Buffer.from(text);
+  if (!format.frames) return body;
+  const frame = Buffer.allocUnsafe(HEADER_BYTES + body.length);
+  frame.writeUInt32BE(STREAMS[line.stream] << 24, 0);
+  frame.writeUInt32BE(body.length, 4);
+  body.copy(frame, HEADER_BYTES);
+  return frame;
+}
+
+function attributesOf(attrs: Record<string, string> | undefined): string {
+  return Object.entries(attrs ?? {})
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([key, value]) => `${encodeURIComponent(key)}=${encodeURIComponent(value)}`)
+    .join(",");
+}
+
+/** RFC 3339 in UTC with exactly nine digits, so that texts compare as times do. */
+export function fixedTime(time: string): string {
+  const match = /^(.{19})(?:\.(\d+))?Z$/.exec(time);
+  return match ? `${match[1]}.${(match[2] ?? "").padEnd(9, "0")}Z` : time;
+}
+
+function compareTimes(time: string, bound: string): number {
+  const fixed = fixedTime(time);
+  return fixed < bound ? -1 : fixed > bound ? 1 : 0;
+}
+
+/** A bound of `since` or `until` as comparable text. */
+export function boundOf(
+  at: Date | { seconds: number; nanoseconds: number } | undefined,
+): string | undefined {
+  if (at === undefined) return undefined;
+  if (at instanceof Date) return fixedTime(at.toISOString());
+  const whole = new Date(at.seconds * 1000).toISOString().slice(0, 19);
+  return `${whole}.${String(at.nanoseconds).padStart(9, "0")}Z`;
+}

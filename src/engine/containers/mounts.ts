@@ -1,0 +1,149 @@
+// The mounts of a container: what the request asks for is united (volumes-from, binds, Mounts, the
+// image's VOLUMEs), then volumes are made, referred to and filled from the image on first use.
+
+import { mkdir, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { GantryError } from "../../base/index.ts";
+import type { ContainerConfig, HostConfig } from "../../spec/index.ts";
+import type { EngineContext } from "../context.ts";
+import { ANONYMOUS_LABEL } from "../volumes/registry.ts";
+import { announceVolume } from "./announce.ts";
+import {
+  addMount,
+  fromMountRequest,
+  fromVolumePath,
+  parseBind,
+  parseVolumesFrom,
+} from "./mount-points.ts";
+import type { ContainerRecord, MountRecord } from "./record.ts";
+import { lowerRoot } from "./root-access.ts";
+
+const SLOT_IMAGE = 1;
+const SLOT_VOLUME = 2;
+
+/** Everything that is to be mounted, nothing made yet. Later sources replace volumes-from. */
+export async function resolveMounts(
+  engine: EngineContext,
+  config: ContainerConfig,
+  host: HostConfig,
+): Promise<MountRecord[]> {
+  const inherited = new Map<string, MountRecord>();
+  for (const spec of host.VolumesFrom ?? []) {
+    const { ref, rw } = parseVolumesFrom(spec);
+    for (const mount of engine.containers.find(ref).mounts) {
+      const { request: _, ...rest } = mount;
+      inherited.set(mount.Destination, { ...rest, RW: rw ?? mount.RW, copyUp: false });
+    }
+  }
+  const own = new Map<string, MountRecord>();
+  for (const spec of host.Binds ?? []) addMount(own, parseBind(spec), host);
+  for (const mount of host.Mounts ?? []) {
+    const exists = mount.Type !== "bind" || (await pathExists(mount.Source ?? ""));
+    addMount(own, fromMountRequest(mount, exists), host);
+  }
+  const all = new Map([...inherited, ...own]);
+  for (const path of Object.keys(config.Volumes ?? {})) {
+    const record = fromVolumePath(path);
+    const taken = all.has(record.Destination) || host.Tmpfs?.[record.Destination] !== undefined;
+    if (!taken) all.set(record.Destination, record);
+  }
+  return [...all.values()];
+}
+
+/** Makes the volumes that are missing and fills in names and sources. Kept in record.mounts one by
+ * one, so that releasing after a failure sees what was made. */
+export async function makeVolumes(
+  engine: EngineContext,
+  record: ContainerRecord,
+  mounts: readonly MountRecord[],
+): Promise<void> {
+  for (const mount of mounts) {
+    if (mount.Type === "bind" && mount.createSource) {
+      await mkdir(mount.Source, { recursive: true, mode: 0o755 }).catch((cause) => {
+        if ((cause as NodeJS.ErrnoException).code === "EEXIST") return;
+        throw new GantryError(
+          "invalid",
+          `error while creating mount source path '${mount.Source}': mkdir ${mount.Source}: ${cause.message}`,
+          { cause },
+        );
+      });
+    }
+    if (mount.Type !== "volume") {
+      record.mounts.push(mount);
+      continue;
+    }
+    const { volume, created } = await engine.volumes.create({
+      name: mount.Name || undefined,
+      ...(mount.request?.VolumeOptions?.Labels && { labels: mount.request.VolumeOptions.Labels }),
+      ...(mount.request?.VolumeOptions?.DriverConfig?.Options && {
+        options: mount.request.VolumeOptions.DriverConfig.Options,
+      }),
+    });
+    if (created) announceVolume(engine, "create", volume.name);
+    const source = join(engine.paths.volumeData(volume.name), mount.subpath ?? "");
+    engine.volumes.refer(volume.name, record.id);
+    record.mounts.push({ ...mount, Name: volume.name, Source: source });
+    engine.containers.put(record);
+    if (mount.copyUp) await copyUp(engine, record, source, mount.Destination);
+  }
+}
+
+/** Copies what the image holds at `destination` into the volume, if that is empty. */
+async function copyUp(
+  engine: EngineContext,
+  record: ContainerRecord,
+  volumeDir: string,
+  destination: string,
+): Promise<void> {
+  const rootfs = engine.storage.snapshots.get(record.id);
+  if (!rootfs) return;
+  const host = [
+    ...lowerRoot(rootfs, SLOT_IMAGE),
+    { op: "open", path: volumeDir, flags: O_PATH_DIRECTORY, to: SLOT_VOLUME },
+    {
+      op: "copyTree",
+      fromRoot: SLOT_IMAGE,
+      from: destination,
+      toRoot: SLOT_VOLUME,
+      to: ".",
+      flags: ARCHIVE_IF_EMPTY,
+    },
+  ] as const;
+  try {
+    await engine.native.run({ host });
+  } catch (error) {
+    // The image has nothing there: the usual case of a VOLUME that the program fills itself.
+    const errno = (error as GantryError).detail?.["errno"];
+    if (errno === "ENOENT" || errno === "ENOTDIR") return;
+    throw error;
+  }
+}
+
+/** Forgets the references; deletes anonymous volumes that nobody else uses, when asked. */
+export async function releaseVolumes(
+  engine: EngineContext,
+  record: ContainerRecord,
+  { removeAnonymous }: { removeAnonymous: boolean },
+): Promise<void> {
+  for (const mount of record.mounts) {
+    if (mount.Type !== "volume" || !mount.Name) continue;
+    engine.volumes.unrefer(mount.Name, record.id);
+    const volume = engine.volumes.get(mount.Name);
+    const anonymous = volume?.anonymous || volume?.labels?.[ANONYMOUS_LABEL] !== undefined;
+    if (!removeAnonymous || !anonymous || engine.volumes.users(mount.Name).length > 0) continue;
+    await engine.volumes.remove(mount.Name);
+    announceVolume(engine, "destroy", mount.Name);
+  }
+}
+
+async function pathExists(path: string): Promise<boolean> {
+  return stat(path).then(
+    () => true,
+    () => false,
+  );
+}
+
+/** native/archive.h */
+const ARCHIVE_IF_EMPTY = 64;
+/** O_PATH | O_DIRECTORY */
+const O_PATH_DIRECTORY = 0o10000000 | 0o200000;

@@ -1,0 +1,143 @@
+// Attaching a container to its networks at start and releasing them at exit. "host", "none" and
+// "container:" need nothing of the network layer; docker announces the first two all the same.
+
+import { GantryError, Rollback } from "../../base/index.ts";
+import type { Attachment, AttachmentRecord, PublishRequest } from "../../network/index.ts";
+import type { ContainerConfig, EndpointSettings, HostConfig } from "../../spec/index.ts";
+import type { EngineContext } from "../context.ts";
+import { announceNetwork } from "./announce.ts";
+import { containerOf } from "./host-config.ts";
+import type { ContainerRecord } from "./record.ts";
+
+const PORT_MAX = 65_535;
+
+export interface AttachedNetworks {
+  records: AttachmentRecord[];
+  attachments: Attachment[];
+}
+
+export async function attachNetworks(
+  engine: EngineContext,
+  c: ContainerRecord,
+): Promise<AttachedNetworks> {
+  const mode = c.hostConfig.NetworkMode ?? "bridge";
+  if (c.config.NetworkDisabled || containerOf(mode) !== undefined) {
+    return { records: [], attachments: [] };
+  }
+  const network = describeNetwork(engine, mode);
+  if (network.Driver === "host" || network.Driver === "null") {
+    announceNetwork(engine, "connect", identity(network), c.id);
+    return { records: [], attachments: [] };
+  }
+  await using undo = new Rollback();
+  const settings = c.endpoints[mode] ?? {};
+  const attachment = await engine.network.attach({
+    containerId: c.id,
+    networkName: mode,
+    settings,
+    publish: publishRequests(c.config, c.hostConfig),
+    ...(settings.MacAddress && { macAddress: settings.MacAddress }),
+  });
+  undo.defer("attachment", () => engine.network.detach(attachment.record));
+  announceNetwork(engine, "connect", identity(network), c.id);
+  undo.commit();
+  return { records: [attachment.record], attachments: [attachment] };
+}
+
+/** Gives everything back; what is recorded in `attachments` suffices, also after a crash. */
+export async function detachNetworks(
+  engine: EngineContext,
+  c: ContainerRecord,
+  attachments: readonly AttachmentRecord[],
+): Promise<void> {
+  for (const record of attachments) await engine.network.detach(record);
+  const mode = c.hostConfig.NetworkMode ?? "bridge";
+  if (c.config.NetworkDisabled || containerOf(mode) !== undefined) return;
+  announceNetwork(engine, "disconnect", identity(describeNetwork(engine, mode)), c.id);
+}
+
+export function describeNetwork(
+  engine: EngineContext,
+  name: string,
+): { Id: string; Name: string; Driver: string } {
+  const found = engine.network.describe().find((n) => n.Name === name || n.Id === name);
+  if (!found) throw new GantryError("not-found", `network ${name} not found`);
+  return found;
+}
+
+const identity = (network: { Id: string; Name: string; Driver: string }) => ({
+  id: network.Id,
+  name: network.Name,
+  type: network.Driver,
+});
+
+/** What -p and -P ask for. Throws invalid with docker's wording. */
+export function publishRequests(config: ContainerConfig, host: HostConfig): PublishRequest[] {
+  const requests: PublishRequest[] = [];
+  const bindings = { ...host.PortBindings };
+  if (host.PublishAllPorts) {
+    for (const port of Object.keys(config.ExposedPorts ?? {})) bindings[port] ??= [];
+  }
+  for (const [port, wanted] of Object.entries(bindings)) {
+    const { number, protocol } = parsePort(port);
+    const all = wanted?.length ? wanted : [{ HostIp: "", HostPort: "" }];
+    for (const { HostIp, HostPort } of all) {
+      const [hostPort, hostPortEnd] = parseRange(HostPort ?? "");
+      const hostIp = HostIp ?? "";
+      requests.push({ containerPort: number, protocol, hostIp, hostPort, hostPortEnd });
+    }
+  }
+  return requests;
+}
+
+export function parsePort(text: string): {
+  number: number;
+  protocol: PublishRequest["protocol"];
+} {
+  const [port = "", protocol = "tcp"] = text.split("/");
+  const number = Number(port);
+  if (!/^\d+$/.test(port) || number < 1 || number > PORT_MAX) {
+    throw new GantryError("invalid", `invalid port specification: ${JSON.stringify(text)}`);
+  }
+  const known = protocol.toLowerCase();
+  if (known !== "tcp" && known !== "udp" && known !== "sctp") {
+    throw new GantryError("invalid", `invalid port specification: ${JSON.stringify(text)}`);
+  }
+  return { number, protocol: known };
+}
+
+function parseRange(text: string): [first: number, last: number] {
+  if (text === "") return [0, 0];
+  const match = /^(\d+)(?:-(\d+))?$/.exec(text);
+  const first = Number(match?.[1] ?? -1);
+  const last = Number(match?.[2] ?? first);
+  if (first < 0 || last > PORT_MAX || last < first) {
+    throw new GantryError("invalid", `invalid port specification: ${JSON.stringify(text)}`);
+  }
+  return [first, last];
+}
+
+/** The endpoint as inspect shows it: what was asked for, and what the network layer gave. */
+export function renderEndpoint(
+  settings: EndpointSettings,
+  networkId: string,
+  record: AttachmentRecord | undefined,
+): EndpointSettings {
+  return {
+    IPAMConfig: settings.IPAMConfig ?? null,
+    Links: settings.Links ?? null,
+    Aliases: settings.Aliases ?? null,
+    MacAddress: record?.macAddress ?? "",
+    DriverOpts: settings.DriverOpts ?? null,
+    GwPriority: settings.GwPriority ?? 0,
+    NetworkID: networkId,
+    EndpointID: record?.endpointId ?? "",
+    Gateway: record?.ipv4?.gateway ?? "",
+    IPAddress: record?.ipv4?.address ?? "",
+    IPPrefixLen: record?.ipv4?.prefix ?? 0,
+    IPv6Gateway: record?.ipv6?.gateway ?? "",
+    GlobalIPv6Address: record?.ipv6?.address ?? "",
+    GlobalIPv6PrefixLen: record?.ipv6?.prefix ?? 0,
+    DNSNames: settings.DNSNames ?? null,
+  };
+}

@@ -1,0 +1,86 @@
+// Every container the engine knows, in memory and written through to SQLite: `list` and look-ups
+// read no file. A name belongs to one container from the moment it is reserved.
+
+import { GantryError } from "../../base/index.ts";
+import type { Collection } from "../../storage/index.ts";
+import type { ContainerRecord } from "./record.ts";
+
+export class ContainerRegistry {
+  #records: Collection<ContainerRecord>;
+  #byId = new Map<string, ContainerRecord>();
+  #idByName = new Map<string, string>();
+
+  constructor(records: Collection<ContainerRecord>) {
+    this.#records = records;
+    for (const [id, record] of records.all()) {
+      this.#byId.set(id, record);
+      this.#idByName.set(record.name, id);
+    }
+  }
+
+  all(): ContainerRecord[] {
+    return [...this.#byId.values()];
+  }
+
+  get(id: string): ContainerRecord | undefined {
+    return this.#byId.get(id);
+  }
+
+  byName(name: string): ContainerRecord | undefined {
+    const id = this.#idByName.get(name);
+    return id === undefined ? undefined : this.#byId.get(id);
+  }
+
+  isNameFree(name: string): boolean {
+    return !this.#idByName.has(name);
+  }
+
+  /** Takes the name for `id`, atomically; throws conflict with docker's wording. */
+  reserveName(name: string, id: string): void {
+    const holder = this.#idByName.get(name);
+    if (holder !== undefined && holder !== id) {
+      throw new GantryError(
+        "conflict",
+        `Conflict. The container name "/${name}" is already in use by container "${holder}". ` +
+          "You have to remove (or rename) that container to be able to reuse that name.",
+      );
+    }
+    this.#idByName.set(name, id);
+  }
+
+  releaseName(name: string, id: string): void {
+    if (this.#idByName.get(name) === id) this.#idByName.delete(name);
+  }
+
+  /** Remembers a new or changed record. */
+  put(record: ContainerRecord): void {
+    this.#records.put(record.id, record);
+    this.#byId.set(record.id, record);
+  }
+
+  delete(record: ContainerRecord): void {
+    this.#records.delete(record.id);
+    this.#byId.delete(record.id);
+    this.releaseName(record.name, record.id);
+  }
+
+  /** By full id, name (with or without slash) or unambiguous prefix of an id. */
+  find(ref: string): ContainerRecord {
+    const found = this.#byId.get(ref) ?? this.byName(ref.replace(/^\//, "")) ?? this.#prefix(ref);
+    if (!found) throw new GantryError("not-found", `No such container: ${ref}`);
+    return found;
+  }
+
+  #prefix(ref: string): ContainerRecord | undefined {
+    if (!/^[0-9a-f]{1,63}$/.test(ref)) return undefined;
+    let found: ContainerRecord | undefined;
+    for (const [id, record] of this.#byId) {
+      if (!id.startsWith(ref)) continue;
+      if (found) {
+        throw new GantryError("invalid", `Multiple IDs found with provided prefix: ${ref}`);
+      }
+      found = record;
+    }
+    return found;
+  }
+}

@@ -1,0 +1,84 @@
+// Remove: the writable layer, the files, anonymous volumes when asked, the record. Intent is
+// written first, so that a removal which was cut short is completed at the next boot.
+
+import { rm } from "node:fs/promises";
+import { GantryError } from "../../base/index.ts";
+import type { EngineContext } from "../context.ts";
+import { announce } from "./announce.ts";
+import { killContainer } from "./kill.ts";
+import { releaseVolumes } from "./mounts.ts";
+import { type ContainerRecord, isPaused, isRemoving, isRestarting, isRunning } from "./record.ts";
+
+export interface RemoveOptions {
+  force?: boolean;
+  volumes?: boolean;
+  link?: boolean;
+}
+
+/** Commit point: the intent is recorded. */
+export async function removeContainer(
+  engine: EngineContext,
+  ref: string,
+  o: RemoveOptions = {},
+): Promise<void> {
+  const c = engine.containers.find(ref);
+  if (o.link) {
+    throw new GantryError("not-implemented", "removing a link is not supported: links are not");
+  }
+  if (isRemoving(c) && !c.dead) {
+    throw new GantryError("conflict", `removal of container ${ref} is already in progress`);
+  }
+  if (isRunning(c) || isRestarting(c)) {
+    if (!o.force) throw inUse(c);
+    await killContainer(engine, c.id, "SIGKILL").catch((error) => {
+      if (isRunning(c)) throw error;
+    });
+  }
+  await engine.transitions.run(c.id, async () => {
+    // It may have been removed (--rm) or started while we waited.
+    if (!engine.containers.get(c.id)) return;
+    if (isRunning(c)) throw inUse(c);
+    await removeLocked(engine, c, { removeAnonymousVolumes: o.volumes === true });
+  });
+}
+
+/** The caller holds the container's transition. */
+export async function removeLocked(
+  engine: EngineContext,
+  c: ContainerRecord,
+  { removeAnonymousVolumes }: { removeAnonymousVolumes: boolean },
+): Promise<void> {
+  const live = engine.live.of(c.id);
+  clearTimeout(live.restartTimer);
+  c.intent = "removing";
+  c.restarting = false;
+  engine.containers.put(c);
+  try {
+    await engine.storage.snapshots.remove(c.id);
+    await releaseVolumes(engine, c, { removeAnonymous: removeAnonymousVolumes });
+    await rm(engine.paths.container(c.id).dir, { recursive: true, force: true });
+  } catch (cause) {
+    c.dead = true;
+    engine.containers.put(c);
+    throw new GantryError("internal", `cannot remove container ${JSON.stringify(`/${c.name}`)}`, {
+      cause,
+    });
+  }
+  engine.containers.delete(c);
+  live.failPendingAttaches();
+  announce(engine, c, "destroy");
+  live.announceRemoval({ exitCode: c.exitCode, ...(c.error && { error: c.error }) });
+  engine.live.forget(c.id);
+}
+
+function inUse(c: ContainerRecord): GantryError {
+  const why = isPaused(c)
+    ? "container is paused and must be unpaused first"
+    : isRestarting(c)
+      ? "container is restarting: stop the container before removing or force remove"
+      : "container is running: stop the container before removing or force remove";
+  return new GantryError(
+    "conflict",
+    `cannot remove container ${JSON.stringify(`/${c.name}`)}: ${why}`,
+  );
+}

@@ -1,0 +1,37 @@
+// Rename: the new name is reserved before the old one is given up.
+
+import { GantryError } from "../../base/index.ts";
+import type { EngineContext } from "../context.ts";
+import { announce } from "./announce.ts";
+import { checkName } from "./names.ts";
+import { isRemoving } from "./record.ts";
+
+export async function renameContainer(
+  engine: EngineContext,
+  ref: string,
+  name: string,
+): Promise<void> {
+  const c = engine.containers.find(ref);
+  if (name === "" || name === "/") {
+    throw new GantryError("invalid", "Neither old nor new names may be empty");
+  }
+  if (isRemoving(c)) {
+    throw new GantryError("conflict", `Container ${c.id} is marked for removal`);
+  }
+  const wanted = checkName(name);
+  const oldName = c.name;
+  if (wanted === oldName) {
+    throw new GantryError("invalid", "Renaming a container with the same name as its current name");
+  }
+  engine.containers.reserveName(wanted, c.id);
+  c.name = wanted;
+  try {
+    engine.containers.put(c);
+  } catch (error) {
+    c.name = oldName;
+    engine.containers.releaseName(wanted, c.id);
+    throw error;
+  }
+  engine.containers.releaseName(oldName, c.id);
+  announce(engine, c, "rename", { oldName: `/${oldName}` });
+}

@@ -1,0 +1,99 @@
+// A container record as the doors show it.
+
+import { join } from "node:path";
+import type { AttachmentRecord, PublishedPort } from "../../network/index.ts";
+import type { EndpointSettings } from "../../spec/index.ts";
+import type { EngineContext } from "../context.ts";
+import type { Container, MountPoint } from "../contract.ts";
+import { describeNetwork, renderEndpoint } from "./networking.ts";
+import { type ContainerRecord, hasNeverRun, type MountRecord, stateOf } from "./record.ts";
+
+const NETNS_NAME_HEX = 12;
+
+export function renderContainer(engine: EngineContext, c: ContainerRecord): Container {
+  const paths = engine.paths.container(c.id);
+  const rootfs = engine.storage.snapshots.get(c.id);
+  const overlay = rootfs?.kind === "overlay" ? rootfs : undefined;
+  const attachments = c.run?.attachments ?? [];
+  const image = engine.storage.images.get(c.imageId);
+  const started = !hasNeverRun(c);
+  return {
+    id: c.id,
+    name: c.name,
+    created: c.created,
+    path: c.path,
+    args: c.args,
+    state: stateOf(c),
+    imageId: c.imageId,
+    imageName: c.imageName,
+    platform: c.platform,
+    config: c.config,
+    hostConfig: c.hostConfig,
+    mounts: c.mounts.map(renderMount),
+    networks: renderNetworks(engine, c, attachments),
+    ports: renderPorts(c, attachments),
+    restartCount: c.restartCount,
+    logPath: c.hostConfig.LogConfig?.Type === "none" ? "" : paths.log,
+    resolvConfPath: started ? paths.resolvConf : "",
+    hostnamePath: started ? paths.hostname : "",
+    hostsPath: started ? paths.hosts : "",
+    execIds: [...(engine.live.peek(c.id)?.execs.keys() ?? [])],
+    sandbox: c.run
+      ? { id: c.id, key: `/proc/${c.run.pid}/ns/net#${c.id.slice(0, NETNS_NAME_HEX)}` }
+      : { id: "", key: "" },
+    driver: "overlay2",
+    graph: {
+      lowerDirs: [...(overlay?.lowerDirs ?? [])],
+      upperDir: overlay?.upperDir ?? "",
+      workDir: overlay?.workDir ?? "",
+      mergedDir: overlay ? join(overlay.upperDir, "../merged") : "",
+    },
+    appArmorProfile: engine.runtime.kernel.apparmor ? "docker-default" : "",
+    mountLabel: "",
+    processLabel: "",
+    ...(image?.manifest && { imageManifest: image.manifest }),
+  };
+}
+
+function renderMount(mount: MountRecord): MountPoint {
+  return {
+    Type: mount.Type,
+    ...(mount.Name && { Name: mount.Name }),
+    Source: mount.Source,
+    Destination: mount.Destination,
+    ...(mount.Driver && { Driver: mount.Driver }),
+    Mode: mount.Mode,
+    RW: mount.RW,
+    Propagation: mount.Propagation,
+  };
+}
+
+function renderNetworks(
+  engine: EngineContext,
+  c: ContainerRecord,
+  attachments: readonly AttachmentRecord[],
+): Record<string, EndpointSettings> {
+  const networks: Record<string, EndpointSettings> = {};
+  for (const [name, settings] of Object.entries(c.endpoints)) {
+    const network = describeNetwork(engine, name);
+    const record = attachments.find((attachment) => attachment.networkId === network.Id);
+    networks[name] = renderEndpoint(settings, c.run || record ? network.Id : "", record);
+  }
+  return networks;
+}
+
+/** Published ports with their host sides; ports that are only exposed have null. */
+function renderPorts(
+  c: ContainerRecord,
+  attachments: readonly AttachmentRecord[],
+): Container["ports"] {
+  const ports: Container["ports"] = {};
+  if (!c.run) return ports;
+  for (const port of Object.keys(c.config.ExposedPorts ?? {})) ports[port] = null;
+  for (const port of attachments.flatMap((attachment) => attachment.ports)) {
+    (ports[keyOf(port)] ??= []).push({ HostIp: port.hostIp, HostPort: String(port.hostPort) });
+  }
+  return ports;
+}
+
+const keyOf = (port: PublishedPort): string => `${port.containerPort}/${port.protocol}`;

@@ -1,0 +1,27 @@
+// Signal names and numbers as docker accepts them: "TERM", "SIGTERM", "15", "RTMIN+3".
+
+import { constants } from "node:os";
+import { GantryError } from "../../base/index.ts";
+
+export const SIGKILL = 9;
+const SIGRTMIN = 34;
+const SIGRTMAX = 64;
+
+/** Returns the number; throws invalid with docker's wording. */
+export function parseSignal(text: string): number {
+  const number = /^\d+$/.test(text) ? Number(text) : named(text.toUpperCase());
+  if (number === undefined || number < 1 || number > SIGRTMAX) {
+    throw new GantryError("invalid", `invalid signal: ${text}`);
+  }
+  return number;
+}
+
+function named(upper: string): number | undefined {
+  const name = upper.startsWith("SIG") ? upper : `SIG${upper}`;
+  const realtime = /^SIGRTM(IN|AX)(?:([+-])(\d+))?$/.exec(name);
+  if (!realtime) return (constants.signals as Record<string, number>)[name];
+  const [, end, sign, offset = "0"] = realtime;
+  if (end === "IN" && sign !== "-") return SIGRTMIN + Number(offset);
+  if (end === "AX" && sign !== "+") return SIGRTMAX - Number(offset);
+  return undefined;
+}

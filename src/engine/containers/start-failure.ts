@@ -1,0 +1,132 @@
+// Says why a start failed as dockerd and runc say it, because clients grep these words: the docker
+// CLI exits with 127 or 126 when it finds "executable file not found", "permission denied" …
+
+import { type ErrorKind, errnoOf, GantryError, messageOf } from "../../base/index.ts";
+import type { Operation, PlanFailure } from "../../native/index.ts";
+import type { ContainerRecord } from "./record.ts";
+
+const PREFIX =
+  "failed to create task for container: failed to create shim task: OCI runtime create failed: " +
+  "runc create failed: unable to start container process: error during container init: ";
+const EXEC_PREFIX = "OCI runtime exec failed: exec failed: unable to start container process: ";
+
+const EXIT_NOT_FOUND = 127;
+const EXIT_NOT_EXECUTABLE = 126;
+const EXIT_UNKNOWN = 128;
+
+const words: Record<string, string> = {
+  ENOENT: "no such file or directory",
+  EACCES: "permission denied",
+  EPERM: "operation not permitted",
+  ENOEXEC: "exec format error",
+  EISDIR: "is a directory",
+  ENOTDIR: "not a directory",
+  ELOOP: "too many levels of symbolic links",
+  ENOMEM: "cannot allocate memory",
+  ENOSPC: "no space left on device",
+  EINVAL: "invalid argument",
+  E2BIG: "argument list too long",
+  EBUSY: "device or resource busy",
+  ENODEV: "no such device",
+  ETXTBSY: "text file busy",
+  EAGAIN: "resource temporarily unavailable",
+};
+
+export interface Explained {
+  error: GantryError;
+  exitCode: number;
+}
+
+export function explainStartFailure(c: ContainerRecord, error: unknown): Explained {
+  return explain(error, PREFIX, c.path, "");
+}
+
+/** As explainStartFailure, for a command run in a running container. */
+export function explainExecFailure(command: string, error: unknown): Explained {
+  return explain(error, EXEC_PREFIX, command, ": unknown");
+}
+
+function explain(error: unknown, prefix: string, command: string, suffix: string): Explained {
+  const failure = failureOf(error);
+  if (!failure) {
+    const kept = error instanceof GantryError ? error : undefined;
+    return {
+      error: kept ?? new GantryError("internal", messageOf(error), { cause: error }),
+      exitCode: EXIT_UNKNOWN,
+    };
+  }
+  const { reason, exitCode, kind } = reasonOf(failure, command);
+  return {
+    error: new GantryError(kind, `${prefix}${reason}${suffix}`, {
+      cause: error,
+      detail: { ...failure, exitCode },
+    }),
+    exitCode,
+  };
+}
+
+function reasonOf(
+  failure: PlanFailure,
+  command: string,
+): { reason: string; exitCode: number; kind: ErrorKind } {
+  const why = words[failure.errno] ?? (failure.text || failure.errno);
+  const operation = failure.operation;
+  if (operation?.op === "execve") {
+    const name = operation.argv[0] ?? command;
+    return { ...execReason(name, failure.errno, why), kind: "invalid" };
+  }
+  if (operation?.op === "chdir") {
+    const exitCode = failure.errno === "EACCES" ? EXIT_NOT_EXECUTABLE : EXIT_NOT_FOUND;
+    const reason = `chdir to cwd (${JSON.stringify(operation.path)}) set in config.json failed: ${why}`;
+    return { reason, exitCode, kind: "invalid" };
+  }
+  const what = operation ? describe(operation) : `${failure.half} operation ${failure.index}`;
+  const text = failure.text && failure.text !== why ? ` (${failure.text})` : "";
+  if (failure.errno === "ENOTDIR" && operation && isMount(operation)) {
+    const hint =
+      "Are you trying to mount a directory onto a file (or vice-versa)? " +
+      "Check if the specified host path exists and is the expected type";
+    return { reason: `${what}: ${why}${text}: ${hint}`, exitCode: EXIT_NOT_FOUND, kind: "invalid" };
+  }
+  const kind: ErrorKind =
+    failure.errno === "ENOSPC" || failure.errno === "ENOMEM" ? "exhausted" : "internal";
+  return { reason: `${what}: ${why}${text}`, exitCode: EXIT_UNKNOWN, kind };
+}
+
+function execReason(
+  name: string,
+  errno: string,
+  why: string,
+): { reason: string; exitCode: number } {
+  const quoted = JSON.stringify(name);
+  if (errno === "ENOENT" && !name.includes("/")) {
+    return {
+      reason: `exec: ${quoted}: executable file not found in $PATH`,
+      exitCode: EXIT_NOT_FOUND,
+    };
+  }
+  if (errno === "ENOENT" || errno === "ENOTDIR") {
+    return { reason: `exec: ${quoted}: stat ${name}: ${why}`, exitCode: EXIT_NOT_FOUND };
+  }
+  if (errno === "ENOEXEC") {
+    const hint = "is it built for another architecture, or a script without #!";
+    return { reason: `exec ${name}: ${why} (${hint})`, exitCode: EXIT_NOT_EXECUTABLE };
+  }
+  return { reason: `exec: ${quoted}: ${why}`, exitCode: EXIT_NOT_EXECUTABLE };
+}
+
+function isMount(operation: Operation): boolean {
+  return operation.op === "moveMount" || operation.op === "openTree";
+}
+
+/** `moveMount "/data"`: the operation and what it was about. */
+function describe(operation: Operation): string {
+  const fields = operation as { path?: unknown; name?: unknown; fstype?: unknown; file?: unknown };
+  const object = fields.path ?? fields.name ?? fields.fstype ?? fields.file;
+  return object === undefined ? operation.op : `${operation.op} ${JSON.stringify(object)}`;
+}
+
+function failureOf(error: unknown): PlanFailure | undefined {
+  if (!(error instanceof GantryError) || errnoOf(error) === undefined) return undefined;
+  return "half" in error.detail ? (error.detail as unknown as PlanFailure) : undefined;
+}

@@ -1,0 +1,151 @@
+// Start: networks, files, the plan, the process. Commit point: the init has exec'd and its monitor
+// answers; until then a failure releases everything and leaves docker's exit code and message in
+// the state. A client that goes away does not stop a start.
+
+import { unlinkSync } from "node:fs";
+import { GantryError, messageOf, Rollback } from "../../base/index.ts";
+import type { Created } from "../../native/index.ts";
+import type { EngineContext } from "../context.ts";
+import { timestamp } from "../timestamps.ts";
+import { announce, announceVolume } from "./announce.ts";
+import { connectPending } from "./attach.ts";
+import { watchExit } from "./exit.ts";
+import { startHealthChecks } from "./health.ts";
+import { prepareLaunch } from "./launch.ts";
+import type { LiveContainer } from "./live.ts";
+import { attachNetworks, detachNetworks } from "./networking.ts";
+import {
+  type ContainerRecord,
+  isPaused,
+  isRemoving,
+  isRestarting,
+  isRunning,
+  type RunFacts,
+} from "./record.ts";
+import { removeLocked } from "./remove.ts";
+import { explainStartFailure } from "./start-failure.ts";
+
+const CONNECT_DEADLINE_MS = 10_000;
+
+/** Error kinds: not-modified when it runs already, invalid when the command cannot be run. */
+export async function startContainer(engine: EngineContext, ref: string): Promise<void> {
+  const { id } = engine.containers.find(ref);
+  await engine.transitions.run(id, async () => {
+    const c = engine.containers.find(id);
+    checkStartable(c);
+    c.manuallyStopped = false;
+    c.restartCount = 0;
+    engine.live.of(id).restartDelayMs = 0;
+    await startLocked(engine, c);
+  });
+}
+
+function checkStartable(c: ContainerRecord): void {
+  if (isPaused(c)) {
+    throw new GantryError("conflict", "cannot start a paused container, try unpause instead");
+  }
+  if (isRunning(c)) throw new GantryError("not-modified", `Container ${c.name} is already running`);
+  if (isRemoving(c) || c.dead) {
+    throw new GantryError("conflict", "container is marked for removal and cannot be started");
+  }
+}
+
+/** The caller holds the container's transition. Also the way of restart policies and boot. */
+export async function startLocked(engine: EngineContext, c: ContainerRecord): Promise<void> {
+  const live = engine.live.of(c.id);
+  const wasRestarting = isRestarting(c);
+  clearTimeout(live.restartTimer);
+  live.stopping = false;
+  c.intent = "starting";
+  engine.containers.put(c);
+  try {
+    await launch(engine, c, live);
+  } catch (error) {
+    const failure = explainStartFailure(c, error);
+    c.exitCode = failure.exitCode;
+    c.error = messageOf(failure.error);
+    c.restarting = false;
+    delete c.intent;
+    delete c.run;
+    engine.containers.put(c);
+    live.failPendingAttaches();
+    engine.log.error("Failed to start a container", { id: c.id, error: failure.error });
+    if (wasRestarting) live.announceExit({ exitCode: c.exitCode, error: c.error });
+    if (c.hostConfig.AutoRemove) await removeLocked(engine, c, { removeAnonymousVolumes: true });
+    throw failure.error;
+  }
+}
+
+async function launch(engine: EngineContext, c: ContainerRecord, live: LiveContainer) {
+  await using undo = new Rollback((what, error) =>
+    engine.log.error(`Failed to undo ${what} of a start`, { id: c.id, error }),
+  );
+  const attachments = await attachNetworks(engine, c);
+  undo.defer("network", () => detachNetworks(engine, c, attachments.records));
+  const planned = await prepareLaunch(engine, c, attachments, {
+    holdMs: live.pendingAttaches.size > 0 ? CONNECT_DEADLINE_MS : 0,
+  });
+  forgetLastExit(engine, c);
+  const created = await engine.native.create(planned.plan, planned.monitor);
+  undo.defer("process", () => kill(created));
+  const monitor = await engine.connectMonitor(planned.monitor.socketPath);
+
+  c.run = runFacts(c, created, planned.cgroupPaths, attachments.records);
+  c.startedAt = timestamp();
+  c.exitCode = 0;
+  c.error = "";
+  c.oomKilled = false;
+  c.restarting = false;
+  delete c.intent;
+  live.monitor = monitor;
+  await connectPending(c, live);
+  engine.containers.put(c);
+  undo.commit();
+  monitor.release();
+  watchExit(engine, c, monitor);
+  startHealthChecks(engine, c);
+  for (const mount of c.mounts) {
+    if (mount.Type !== "volume" || !mount.Name) continue;
+    announceVolume(engine, "mount", mount.Name, {
+      container: c.id,
+      destination: mount.Destination,
+      propagation: mount.Propagation,
+      "read/write": String(mount.RW),
+    });
+  }
+  announce(engine, c, "start");
+}
+
+function runFacts(
+  c: ContainerRecord,
+  created: Created,
+  cgroupPaths: Record<string, string>,
+  attachments: RunFacts["attachments"],
+): RunFacts {
+  return {
+    pid: created.pid,
+    startTicks: String(created.startTicks),
+    monitorPid: created.monitorPid,
+    paused: false,
+    cgroupPaths,
+    attachments,
+    volumes: c.mounts.flatMap((mount) => (mount.Type === "volume" && mount.Name) || []),
+  };
+}
+
+/** The exit record of the run before must not be taken for that of this one. */
+function forgetLastExit(engine: EngineContext, c: ContainerRecord): void {
+  try {
+    unlinkSync(engine.paths.container(c.id).exit);
+  } catch {
+    // The usual case: it has not run before.
+  }
+}
+
+function kill(created: Created): void {
+  try {
+    process.kill(created.pid, "SIGKILL");
+  } catch {
+    // It has ended by itself.
+  }
+}

@@ -1,0 +1,66 @@
+// Finding the image that a reference means, with docker's words when there is none, and whether it
+// can run on this machine.
+
+import { GantryError } from "../../base/index.ts";
+import { familiarReference, formatReference, parseReference } from "../../spec/index.ts";
+import type { StoredImage } from "../../storage/index.ts";
+import type { EngineContext } from "../context.ts";
+
+const ARCHITECTURES: Record<string, string> = { x64: "amd64", arm64: "arm64", arm: "arm" };
+
+/** By id, id prefix (with or without "sha256:") or reference; throws not-found. */
+export function findImage(engine: EngineContext, ref: string): StoredImage {
+  if (ref === "") throw new GantryError("invalid", "invalid reference format");
+  const found = engine.storage.images.resolve(ref) ?? byReference(engine, ref);
+  if (found) return found;
+  throw new GantryError("not-found", `No such image: ${display(ref)}`);
+}
+
+function byReference(engine: EngineContext, ref: string): StoredImage | undefined {
+  if (/^(sha256:)?[0-9a-f]{64}$/.test(ref)) return undefined;
+  return engine.storage.images.resolve(formatReference(parseReference(ref)));
+}
+
+function display(ref: string): string {
+  if (/^(sha256:)?[0-9a-f]{64}$/.test(ref)) return ref;
+  return familiarReference(parseReference(ref));
+}
+
+/** This machine as images name it. */
+export function hostPlatform(): { os: string; architecture: string } {
+  return { os: "linux", architecture: ARCHITECTURES[process.arch] ?? process.arch };
+}
+
+/** Returns docker's warning where the image is of another architecture and none was asked for;
+ * throws not-found where the platform that was asked for is not the image's. */
+export function checkImagePlatform(
+  image: StoredImage,
+  wanted: string | undefined,
+  ref: string,
+): string[] {
+  const { os, architecture, variant } = image.config;
+  const actual = [os || "linux", architecture, ...(variant ? [variant] : [])].join("/");
+  const host = hostPlatform();
+  if (wanted) {
+    const [wantedOs, wantedArchitecture, wantedVariant] = wanted.split("/");
+    const fits =
+      wantedOs === (os || "linux") &&
+      (wantedArchitecture === undefined || normal(wantedArchitecture) === architecture) &&
+      (wantedVariant === undefined || !variant || wantedVariant === variant);
+    if (!fits) {
+      throw new GantryError(
+        "not-found",
+        `image with reference ${ref} was found but does not provide the specified platform (${wanted})`,
+      );
+    }
+    return [];
+  }
+  if (!architecture || architecture === host.architecture) return [];
+  return [
+    `The requested image's platform (${actual}) does not match the detected host platform ` +
+      `(${host.os}/${host.architecture}) and no specific platform was requested`,
+  ];
+}
+
+const normal = (architecture: string): string =>
+  ({ x86_64: "amd64", aarch64: "arm64" })[architecture] ?? architecture;

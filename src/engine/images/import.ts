@@ -1,0 +1,33 @@
+// Import: a root file system archive becomes an image of one layer.
+
+import { formatReference } from "../../spec/index.ts";
+import { importRootfs } from "../../storage/index.ts";
+import type { EngineContext } from "../context.ts";
+import type { Images, Progress } from "../contract.ts";
+import { hostPlatform } from "./find.ts";
+import { announceImage, parseTarget } from "./tag.ts";
+
+type ImportRequest = Parameters<Images["import"]>[0];
+
+/** Yields docker's one progress message: the id. Commit point: the image is stored. */
+export async function* importImage(
+  engine: EngineContext,
+  o: ImportRequest,
+): AsyncGenerator<Progress> {
+  const target = o.repo ? parseTarget(o.repo, o.tag ?? "") : undefined;
+  const [os, architecture, variant] = (o.platform || "").split("/");
+  const host = hostPlatform();
+  const id = await importRootfs(engine.storage, o.from, {
+    changes: o.changes,
+    ...(o.message && { message: o.message }),
+    platform: {
+      os: os || host.os,
+      architecture: architecture || host.architecture,
+      ...(variant && { variant }),
+    },
+    ...(o.signal && { signal: o.signal }),
+  });
+  if (target) await engine.storage.images.tag(id, formatReference(target));
+  announceImage(engine, "import", id, target ? `${o.repo}:${target.tag}` : id);
+  yield { status: id };
+}

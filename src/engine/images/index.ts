@@ -1,0 +1,28 @@
+// The verbs of images as the doors see them.
+
+import type { EngineContext } from "../context.ts";
+import type { Images } from "../contract.ts";
+import { findImage } from "./find.ts";
+import { imageHistory } from "./history.ts";
+import { importImage } from "./import.ts";
+import { listImages } from "./list.ts";
+import { loadImages } from "./load.ts";
+import { pruneImages } from "./prune.ts";
+import { removeImage } from "./remove.ts";
+import { renderImage } from "./render.ts";
+import { saveImages } from "./save.ts";
+import { tagImage } from "./tag.ts";
+
+export function imageVerbs(engine: EngineContext): Images {
+  return {
+    list: (o) => listImages(engine, o),
+    inspect: async (ref) => renderImage(findImage(engine, ref)),
+    history: (ref) => imageHistory(engine, ref),
+    tag: (ref, repo, tag) => tagImage(engine, ref, repo, tag),
+    remove: (ref, o) => removeImage(engine, ref, o),
+    prune: (filters, o) => pruneImages(engine, filters, o),
+    import: (o) => importImage(engine, o),
+    load: (from, o) => loadImages(engine, from, o),
+    save: (refs, o) => saveImages(engine, refs, o),
+  };
+}

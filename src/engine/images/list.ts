@@ -1,0 +1,114 @@
+// The images, youngest first, by docker's filters. Untagged images that are parents of others are
+// hidden unless all are wanted.
+
+import { GantryError } from "../../base/index.ts";
+import { familiarName, parseReference } from "../../spec/index.ts";
+import type { StoredImage } from "../../storage/index.ts";
+import { matchesLabel } from "../containers/filter.ts";
+import type { EngineContext } from "../context.ts";
+import type { Filters, Image, Signal } from "../contract.ts";
+import { parseMoment } from "../prune-filters.ts";
+import { millisecondsOf } from "../timestamps.ts";
+import { findImage } from "./find.ts";
+import { familiar, renderImage } from "./render.ts";
+
+const KEYS = ["dangling", "label", "before", "since", "reference", "until"];
+
+export async function listImages(
+  engine: EngineContext,
+  o: Signal & { all?: boolean; filters?: Filters; sharedSize?: boolean } = {},
+): Promise<Image[]> {
+  const filters = o.filters ?? new Map<string, readonly string[]>();
+  for (const key of filters.keys()) {
+    if (!KEYS.includes(key)) throw new GantryError("invalid", `invalid filter '${key}'`);
+  }
+  const images = engine.storage.images.list();
+  const parents = new Set(images.map((image) => image.parent).filter(Boolean));
+  const matches = matcher(engine, filters, parents);
+  const layerUses = countLayerUses(images);
+  const containers = countContainers(engine);
+  return images
+    .filter((image) => o.all || image.references.length > 0 || !parents.has(image.id))
+    .filter(matches)
+    .map((image) => {
+      const rendered = renderImage(image);
+      rendered.containers = containers.get(image.id) ?? 0;
+      if (o.sharedSize) {
+        rendered.sharedSize = image.layers
+          .filter((layer) => (layerUses.get(layer.diffId) ?? 0) > 1)
+          .reduce((sum, layer) => sum + layer.size, 0);
+      }
+      return rendered;
+    })
+    .sort((a, b) => millisecondsOf(b.created) - millisecondsOf(a.created));
+}
+
+function matcher(
+  engine: EngineContext,
+  filters: Filters,
+  parents: ReadonlySet<string | undefined>,
+): (image: StoredImage) => boolean {
+  const createdOf = (key: string): number | undefined => {
+    const ref = filters.get(key)?.at(-1);
+    return ref === undefined
+      ? undefined
+      : millisecondsOf(findImage(engine, ref).config.created ?? "");
+  };
+  const before = createdOf("before");
+  const since = createdOf("since");
+  const until = filters.get("until")?.[0];
+  const untilMs = until === undefined ? undefined : parseMoment(until);
+  const dangling = danglingWanted(filters.get("dangling"));
+  return (image) => {
+    const created = millisecondsOf(image.config.created ?? "");
+    if (before !== undefined && created >= before) return false;
+    if (since !== undefined && created <= since) return false;
+    if (untilMs !== undefined && created > untilMs) return false;
+    const isDangling = image.references.length === 0 && !parents.has(image.id);
+    if (dangling !== undefined && dangling !== isDangling) return false;
+    const labels = image.config.config?.Labels ?? {};
+    if (!(filters.get("label") ?? []).every((label) => matchesLabel(labels, label))) return false;
+    const patterns = filters.get("reference") ?? [];
+    return patterns.length === 0 || patterns.some((pattern) => matchesReference(image, pattern));
+  };
+}
+
+export function danglingWanted(values: readonly string[] | undefined): boolean | undefined {
+  const value = values?.at(-1);
+  if (value === undefined) return undefined;
+  if (["1", "true"].includes(value)) return true;
+  if (["0", "false"].includes(value)) return false;
+  throw new GantryError("invalid", `invalid filter 'dangling=[${value}]'`);
+}
+
+/** Shell patterns over the familiar name, with or without the tag; `*` stops at slashes. */
+function matchesReference(image: StoredImage, pattern: string): boolean {
+  const expression = new RegExp(
+    `^${pattern
+      .replace(/[.+^${}()|\\]/g, "\\$&")
+      .replace(/\*/g, "[^/]*")
+      .replace(/\?/g, "[^/]")}$`,
+  );
+  return image.references.some((reference) => {
+    const parsed = parseReference(reference, { defaultTag: false });
+    return [familiar(reference), familiarName(parsed), reference].some((name) =>
+      expression.test(name),
+    );
+  });
+}
+
+function countLayerUses(images: readonly StoredImage[]): Map<string, number> {
+  const uses = new Map<string, number>();
+  for (const { layers } of images) {
+    for (const { diffId } of layers) uses.set(diffId, (uses.get(diffId) ?? 0) + 1);
+  }
+  return uses;
+}
+
+function countContainers(engine: EngineContext): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const c of engine.containers.all()) {
+    counts.set(c.imageId, (counts.get(c.imageId) ?? 0) + 1);
+  }
+  return counts;
+}

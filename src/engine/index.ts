@@ -1,0 +1,118 @@
+// The engine's door: openEngine() reconciles what is remembered with what is there and returns the
+// doors that every way in (HTTP, CRI, library) calls. Parts are given: this folder says no `new` of
+// another layer.
+
+import { mkdir } from "node:fs/promises";
+import { KeyedMutex, type Logger } from "../base/index.ts";
+import type { Monitor, Native } from "../native/index.ts";
+import type { NetworkLayer } from "../network/index.ts";
+import type { Storage } from "../storage/index.ts";
+import { containerVerbs } from "./containers/index.ts";
+import { LiveContainers } from "./containers/live.ts";
+import type { ContainerRecord } from "./containers/record.ts";
+import { ContainerRegistry } from "./containers/registry.ts";
+import { stopRunning } from "./containers/stop.ts";
+import type { EngineContext, EngineOptions } from "./context.ts";
+import type { EngineDoors } from "./contract.ts";
+import { EventBus } from "./events/bus.ts";
+import { imageVerbs } from "./images/index.ts";
+import { networkVerbs } from "./networks/verbs.ts";
+import { enginePaths } from "./paths.ts";
+import { applyRestartPolicies, recover } from "./recovery.ts";
+import type { RuntimePlans } from "./runtime-plans.ts";
+import { systemDf } from "./system/df.ts";
+import { systemInfo } from "./system/info.ts";
+import { systemVersion } from "./system/version.ts";
+import { type VolumeRecord, VolumeRegistry } from "./volumes/registry.ts";
+import { volumeVerbs } from "./volumes/verbs.ts";
+
+export type { EngineContext, EngineOptions } from "./context.ts";
+export type * from "./contract.ts";
+export type { ExecInput, RuntimePlans } from "./runtime-plans.ts";
+export { API_VERSION, API_VERSION_MIN } from "./system/version.ts";
+
+export interface EngineParts {
+  storage: Storage;
+  native: Native;
+  network: NetworkLayer;
+  runtime: RuntimePlans;
+  log: Logger;
+  connectMonitor(socketPath: string): Promise<Monitor>;
+}
+
+export interface RunningEngine extends EngineDoors {
+  /** Containers go on running when liveRestore is set; otherwise they are stopped first. The
+   * parts stay open: whoever made them closes them. */
+  close(): Promise<void>;
+}
+
+export async function openEngine(
+  options: EngineOptions,
+  parts: EngineParts,
+): Promise<RunningEngine> {
+  const engine = await makeContext(options, parts);
+  await recover(engine);
+  void applyRestartPolicies(engine);
+  return {
+    containers: containerVerbs(engine),
+    images: imageVerbs(engine),
+    volumes: volumeVerbs(engine),
+    networks: networkVerbs(engine),
+    events: engine.bus,
+    system: {
+      info: () => systemInfo(engine),
+      version: () => systemVersion(engine),
+      df: (o) => systemDf(engine, o),
+    },
+    close: () => closeEngine(engine),
+  };
+}
+
+async function makeContext(options: EngineOptions, parts: EngineParts): Promise<EngineContext> {
+  const paths = enginePaths(options);
+  await mkdir(paths.containers, { recursive: true, mode: 0o710 });
+  await mkdir(paths.volumes, { recursive: true, mode: 0o701 });
+  await mkdir(paths.monitors, { recursive: true, mode: 0o700 });
+  await mkdir(paths.scratchMount, { recursive: true, mode: 0o700 });
+  const { records } = parts.storage;
+  const transitions = new KeyedMutex();
+  return {
+    options,
+    paths,
+    log: parts.log,
+    storage: parts.storage,
+    native: parts.native,
+    network: parts.network,
+    runtime: parts.runtime,
+    connectMonitor: parts.connectMonitor,
+    containers: new ContainerRegistry(records.collection<ContainerRecord>("containers")),
+    live: new LiveContainers(),
+    volumes: new VolumeRegistry(records.collection<VolumeRecord>("volumes"), paths, transitions),
+    bus: new EventBus(),
+    transitions,
+    closing: new AbortController(),
+  };
+}
+
+async function closeEngine(engine: EngineContext): Promise<void> {
+  engine.closing.abort();
+  const running = engine.containers.all().filter((c) => c.run);
+  if (!engine.options.liveRestore) {
+    const { shutdownTimeoutSeconds } = engine.options;
+    await Promise.all(
+      running.map((c) => {
+        const own = c.config.StopTimeout ?? engine.options.defaults.stopTimeoutSeconds;
+        const timeoutSeconds = Math.min(own, shutdownTimeoutSeconds);
+        return stopRunning(engine, c, { timeoutSeconds }).catch((error) => {
+          engine.log.error("Failed to stop a container at shutdown", { id: c.id, error });
+        });
+      }),
+    );
+  }
+  for (const live of engine.live.values()) {
+    clearTimeout(live.restartTimer);
+    live.stopHealth?.();
+    live.failPendingAttaches();
+    live.monitor?.close();
+  }
+}

@@ -1,0 +1,172 @@
+// Boot: what the records say is compared with what is really there, and one of the two is made to
+// agree. Running containers are found through their monitors' sockets; exits that were missed come
+// from the exit records; what was half made or half removed goes; restart policies have their say.
+
+import { readdir, readFile, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { kindOf } from "../base/index.ts";
+import type { ExitStatus, Monitor } from "../native/index.ts";
+import { handleExit, watchExit } from "./containers/exit.ts";
+import { resumeHealthChecks } from "./containers/health.ts";
+import { releaseVolumes } from "./containers/mounts.ts";
+import type { ContainerRecord } from "./containers/record.ts";
+import { removeLocked } from "./containers/remove.ts";
+import { wantsStartAtBoot } from "./containers/restart-policy.ts";
+import { startLocked } from "./containers/start.ts";
+import type { EngineContext } from "./context.ts";
+import { NEVER } from "./timestamps.ts";
+
+const EXIT_LOST = 255;
+
+export async function recover(engine: EngineContext): Promise<void> {
+  for (const c of engine.containers.all()) referVolumes(engine, c);
+  await engine.volumes.reconcile();
+
+  const running: ContainerRecord[] = [];
+  const ended: [ContainerRecord, ExitStatus][] = [];
+  for (const c of engine.containers.all()) {
+    const found = await findRun(engine, c);
+    if (found === "running") running.push(c);
+    else if (found) ended.push([c, found]);
+  }
+  await removeStrays(engine);
+  const attachments = running.flatMap((c) => c.run?.attachments ?? []);
+  await engine.network.start(attachments);
+  for (const [c, status] of ended) {
+    engine.live.of(c.id).stopping = true; // Restart policies are applied below, by boot's rules.
+    await handleExit(engine, c, status);
+  }
+  await finishIntents(engine);
+  const snapshotIds = new Set(engine.containers.all().map((c) => c.id));
+  await engine.storage.reconcile({ snapshotIds });
+  for (const c of running) resumeHealthChecks(engine, c);
+}
+
+/** Starts what restart policies want started. Does not hold up the boot. */
+export async function applyRestartPolicies(engine: EngineContext): Promise<void> {
+  await Promise.all(
+    engine.containers.all().map(async (c) => {
+      const wasRestarting = c.restarting === true;
+      const hasRun = c.startedAt !== NEVER;
+      if (c.run || c.intent || (!hasRun && !wasRestarting)) return;
+      engine.live.of(c.id).stopping = false;
+      if (!wasRestarting && !wantsStartAtBoot(c.hostConfig.RestartPolicy, c)) return;
+      try {
+        await engine.transitions.run(c.id, async () => {
+          if (!c.run && engine.containers.get(c.id)) await startLocked(engine, c);
+        });
+      } catch (error) {
+        engine.log.error("Failed to start a container at boot", { id: c.id, error });
+      }
+    }),
+  );
+}
+
+function referVolumes(engine: EngineContext, c: ContainerRecord): void {
+  for (const mount of c.mounts) {
+    if (mount.Type === "volume" && mount.Name) engine.volumes.refer(mount.Name, c.id);
+  }
+}
+
+/** "running" when the monitor answers; the exit status when there was a run that has ended. */
+async function findRun(
+  engine: EngineContext,
+  c: ContainerRecord,
+): Promise<"running" | ExitStatus | undefined> {
+  const paths = engine.paths.container(c.id);
+  const wasStarting = c.intent === "starting";
+  if (!c.run && !wasStarting) return undefined;
+  const monitor = await connect(engine, paths.socket);
+  if (monitor && c.run) {
+    engine.live.of(c.id).monitor = monitor;
+    monitor.release();
+    watchExit(engine, c, monitor);
+    return "running";
+  }
+  if (monitor) {
+    // Started, but the daemon died before it could remember: as if the start had failed.
+    await endUnknown(monitor);
+  }
+  if (!c.run) {
+    delete c.intent;
+    engine.containers.put(c);
+    return undefined;
+  }
+  return (await readExit(paths.exit)) ?? lost();
+}
+
+async function connect(engine: EngineContext, socket: string): Promise<Monitor | undefined> {
+  try {
+    return await engine.connectMonitor(socket);
+  } catch (error) {
+    engine.log.debug("No monitor answers", { socket, kind: kindOf(error) });
+    return undefined;
+  }
+}
+
+async function endUnknown(monitor: Monitor): Promise<void> {
+  await monitor.kill("", 9).catch(() => {});
+  await monitor.exited.catch(() => {});
+  monitor.close();
+}
+
+/** "1 CODE SIGNAL OOM SECONDS NANOSECONDS": see native/WIRE.md. */
+async function readExit(path: string): Promise<ExitStatus | undefined> {
+  const text = await readFile(path, "utf8").catch(() => "");
+  const [version, code, signal, oom, seconds, nanoseconds] = text.trim().split(" ").map(Number);
+  if (version !== 1 || code === undefined) return undefined;
+  return {
+    code,
+    signal: signal ?? 0,
+    oomKilled: oom === 1,
+    finishedAt: new Date((seconds ?? 0) * 1000 + (nanoseconds ?? 0) / 1e6),
+  };
+}
+
+function lost(): ExitStatus {
+  return { code: EXIT_LOST, signal: 0, oomKilled: false, finishedAt: new Date() };
+}
+
+/** Completes removals and undoes creations that a crash cut short. */
+async function finishIntents(engine: EngineContext): Promise<void> {
+  for (const c of engine.containers.all()) {
+    if (c.intent === "removing") {
+      await removeLocked(engine, c, { removeAnonymousVolumes: c.hostConfig.AutoRemove === true });
+    } else if (c.intent === "creating") {
+      await engine.storage.snapshots.remove(c.id).catch(() => {});
+      await releaseVolumes(engine, c, { removeAnonymous: true });
+      await rm(engine.paths.container(c.id).dir, { recursive: true, force: true });
+      engine.containers.delete(c);
+    } else if (c.hostConfig.AutoRemove && !c.run && c.startedAt !== NEVER) {
+      await removeLocked(engine, c, { removeAnonymousVolumes: true });
+    }
+  }
+}
+
+/** Monitors, cgroups and folders that no record knows. */
+async function removeStrays(engine: EngineContext): Promise<void> {
+  const known = new Set(engine.containers.all().map((c) => engine.paths.container(c.id).socket));
+  for (const name of await list(engine.paths.monitors)) {
+    const socket = join(engine.paths.monitors, name);
+    if (known.has(socket) && (await isLive(engine, socket))) continue;
+    const monitor = known.has(socket) ? undefined : await connect(engine, socket);
+    if (monitor) await endUnknown(monitor);
+    await rm(socket, { force: true });
+  }
+  for (const id of await list(engine.paths.containers)) {
+    if (engine.containers.get(id)) continue;
+    await rm(engine.paths.container(id).dir, { recursive: true, force: true });
+  }
+  const live = new Set(engine.containers.all().flatMap((c) => (c.run ? [c.id] : [])));
+  await engine.runtime.removeStrayCgroups(engine.options.cgroupParent, live, engine.native);
+}
+
+async function isLive(engine: EngineContext, socket: string): Promise<boolean> {
+  return engine.containers
+    .all()
+    .some((c) => engine.paths.container(c.id).socket === socket && engine.live.peek(c.id)?.monitor);
+}
+
+async function list(path: string): Promise<string[]> {
+  return readdir(path).catch(() => []);
+}
