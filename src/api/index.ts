@@ -1,0 +1,37 @@
+// The Docker Engine API over the engine: makes HTTP servers that are ready to listen.
+
+import type { TlsOptions } from "node:tls";
+import type { Logger } from "../base/index.ts";
+import type { ApiOptions, Handlers } from "./call.ts";
+import { archiveHandlers } from "./routes/archive.ts";
+import { containerStateHandlers } from "./routes/container-state.ts";
+import { containerStreamHandlers } from "./routes/container-streams.ts";
+import { containerHandlers } from "./routes/containers.ts";
+import { execHandlers } from "./routes/exec.ts";
+import { imageHandlers } from "./routes/images.ts";
+import { systemHandlers } from "./routes/system.ts";
+import { volumeHandlers } from "./routes/volumes.ts";
+import { type ApiServer, createApiServer } from "./server.ts";
+
+export type { ApiOptions } from "./call.ts";
+export type { ApiServer } from "./server.ts";
+
+/** Makes the door to one engine; `listen` the servers it yields, one for each address. */
+export function createApi(options: ApiOptions & { log: Logger }): {
+  server(tls?: TlsOptions): ApiServer;
+} {
+  const { engine } = options;
+  const handlers: Handlers = {
+    ...containerHandlers(engine),
+    ...containerStateHandlers(engine),
+    ...containerStreamHandlers(engine),
+    ...archiveHandlers(engine),
+    ...execHandlers(engine),
+    ...imageHandlers(engine),
+    ...volumeHandlers(engine),
+    ...systemHandlers(engine, options),
+  };
+  return {
+    server: (tls) => createApiServer(handlers, tls === undefined ? options : { ...options, tls }),
+  };
+}

@@ -1,0 +1,84 @@
+// Handlers of /containers/… whose answers are streams: logs, stats, attach; and resize.
+
+import { GantryError } from "../../base/index.ts";
+import type { EngineDoors } from "../../engine/index.ts";
+import type { ApiVersion } from "../../protocol/index.ts";
+import type { SomeHandlers } from "../call.ts";
+import { parseTail, parseTimestamp } from "../parameters.ts";
+import { empty } from "../reply.ts";
+
+export const containerStreamHandlers = ({ containers }: EngineDoors) =>
+  ({
+    containerLogs: async ({ params, query, version, signal }) => {
+      if (!query.stdout && !query.stderr) {
+        throw invalid("Bad parameters: you must choose at least one stream");
+      }
+      const { follow, stdout, stderr, timestamps, details } = query;
+      const since = parseTimestamp(query.since);
+      const until = version.atLeast("1.35") ? parseTimestamp(query.until) : undefined;
+      const { tty, stream } = await containers.logs(params.id!, {
+        follow,
+        stdout,
+        stderr,
+        timestamps,
+        details,
+        tail: parseTail(query.tail),
+        ...(since ? { since } : {}),
+        ...(until ? { until } : {}),
+        signal,
+      });
+      return { kind: "bytes", stream, headers: { "Content-Type": streamType(tty, version) } };
+    },
+
+    containerStats: async ({ params, query, version, signal }) => {
+      const oneShot = query["one-shot"] && version.atLeast("1.41");
+      const ref = (await containers.inspect(params.id!, { signal })).id;
+      return {
+        kind: "documents",
+        documents: containers.stats(ref, { stream: query.stream, oneShot, signal }),
+        headers: { "Content-Type": "application/json" },
+        before: "",
+        after: "\n",
+        headersFirst: query.stream,
+        inBand: false,
+      };
+    },
+
+    containerAttach: async ({ params, query, version, signal }) => {
+      const { stdin, stdout, stderr, stream, logs, detachKeys } = query;
+      const attached = await containers.attach(params.id!, {
+        stdin,
+        stdout,
+        stderr,
+        stream,
+        logs,
+        ...(detachKeys === undefined ? {} : { detachKeys }),
+        signal,
+      });
+      const contentType = streamType(attached.tty, version);
+      return { kind: "hijack", stream: attached.stream, stdin: stdin && stream, contentType };
+    },
+
+    containerAttachWebsocket: () => {
+      throw new GantryError(
+        "not-implemented",
+        "attaching over WebSocket is not supported yet; use POST /containers/{id}/attach",
+      );
+    },
+
+    containerResize: async ({ params, query }) => {
+      await containers.resize(params.id!, query.h, query.w);
+      return empty(200);
+    },
+  }) satisfies SomeHandlers;
+
+/** The content type of a log or attach stream. */
+export function streamType(tty: boolean, version: ApiVersion): string {
+  return !tty && version.atLeast("1.42")
+    ? "application/vnd.docker.multiplexed-stream"
+    : "application/vnd.docker.raw-stream";
+}
+
+function invalid(message: string): GantryError {
+  return new GantryError("invalid", message);
+}

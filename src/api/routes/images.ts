@@ -1,0 +1,114 @@
+// Handlers of /images/….
+
+import type { Readable } from "node:stream";
+import { GantryError } from "../../base/index.ts";
+import type { EngineDoors } from "../../engine/index.ts";
+import type { ApiVersion } from "../../protocol/index.ts";
+import type { SomeHandlers } from "../call.ts";
+import { commaSeparated, parseRepoTag, platformFromJson } from "../parameters.ts";
+import { renderImageInspect, renderImageSummary } from "../render/image.ts";
+import { empty, json, progress, type Reply } from "../reply.ts";
+
+export const imageHandlers = ({ images }: EngineDoors) =>
+  ({
+    imageList: async ({ query, version, signal }) => {
+      const filters = new Map(query.filters);
+      if (query.filter && version.below("1.25") && !filters.has("reference")) {
+        filters.set("reference", [query.filter]);
+      }
+      const sharedSize = query["shared-size"] && version.atLeast("1.42");
+      const found = await images.list({ all: query.all, filters, sharedSize, signal });
+      return json(found.map((image) => renderImageSummary(image, version)));
+    },
+
+    imageInspect: async ({ params, query, version, signal }) => {
+      const asked = version.atLeast("1.49") ? query.platform : undefined;
+      const platform = asked ? { platform: platformFromJson(asked) } : {};
+      const image = await images.inspect(params.name!, { ...platform, signal });
+      return json(renderImageInspect(image, version));
+    },
+
+    imageHistory: async ({ params }) => json(await images.history(params.name!)),
+
+    imageTag: async ({ params, query }) => {
+      const named = parseRepoTag(query.repo, query.tag);
+      if (named === undefined) throw invalid("invalid reference format");
+      if (named.repo === "sha256") {
+        throw invalid("refusing to create an ambiguous tag using digest algorithm as name");
+      }
+      await images.tag(params.name!, named.repo, named.tag);
+      return empty(201);
+    },
+
+    imageDelete: async ({ params, query, signal }) => {
+      if (params.name!.trim() === "") throw invalid("image name cannot be blank");
+      const { force, noprune: noPrune } = query;
+      return json(await images.remove(params.name!, { force, noPrune, signal }));
+    },
+
+    imagePrune: async ({ query, signal }) => {
+      const { deleted, spaceReclaimed } = await images.prune(query.filters, { signal });
+      return json({
+        ImagesDeleted: deleted.length > 0 ? deleted : null,
+        SpaceReclaimed: spaceReclaimed,
+      });
+    },
+
+    imageCreate: async ({ query, body, signal }) => {
+      if (query.fromImage) {
+        throw new GantryError(
+          "not-implemented",
+          `pulling images is not supported yet: import or load ${query.fromImage} instead`,
+        );
+      }
+      const source = query.fromSrc ?? "";
+      if (source !== "-") {
+        throw new GantryError(
+          "not-implemented",
+          "importing from a URL is not supported: fetch it first, then import the file",
+        );
+      }
+      const messages = images.import({
+        from: body,
+        ...parseRepoTag(query.repo, query.tag),
+        message: query.message || `Imported from ${source}`,
+        changes: query.changes,
+        ...(query.platform ? { platform: query.platform } : {}),
+        signal,
+      });
+      return progress(messages);
+    },
+
+    imageLoad: async ({ query, body, version, signal }) => {
+      const platform = platformsOf(query.platform, version);
+      return progress(images.load(body, { quiet: query.quiet, ...platform, signal }));
+    },
+
+    imageGet: async ({ params, query, version, signal }) =>
+      tar(await images.save([params.name!], { ...platformsOf(query.platform, version), signal })),
+
+    imageGetAll: async ({ query, version, signal }) => {
+      const names = commaSeparated(query.names);
+      if (names.length === 0) throw invalid("no image names given");
+      return tar(await images.save(names, { ...platformsOf(query.platform, version), signal }));
+    },
+  }) satisfies SomeHandlers;
+
+function tar(stream: Readable): Reply {
+  return { kind: "bytes", stream, headers: { "Content-Type": "application/x-tar" } };
+}
+
+function platformsOf(values: string[], version: ApiVersion): { platform?: string[] } {
+  if (version.below("1.48") || values.length === 0) return {};
+  if (version.below("1.52") && values.length > 1) {
+    throw invalid(
+      "multiple platform parameters are not supported in this API version; " +
+        "use API version 1.52 or later",
+    );
+  }
+  return { platform: values.map(platformFromJson) };
+}
+
+function invalid(message: string): GantryError {
+  return new GantryError("invalid", message);
+}

@@ -1,0 +1,126 @@
+// Handlers of /_ping, /version, /info, /auth, /events and /system/df.
+
+import { GantryError } from "../../base/index.ts";
+import type { EngineDoors, Event } from "../../engine/index.ts";
+import { API_VERSION_MAX, API_VERSION_MIN, type ApiVersion } from "../../protocol/index.ts";
+import type { ApiOptions, SomeHandlers } from "../call.ts";
+import { timestampSeconds } from "../parameters.ts";
+import { json, type Reply } from "../reply.ts";
+
+const DF_TYPES = ["container", "image", "volume", "build-cache"];
+const EVENT_TYPES = ["application/x-ndjson", "application/json-seq"];
+
+export const systemHandlers = (
+  { system, events }: EngineDoors,
+  { minApiVersion = API_VERSION_MIN }: ApiOptions,
+) =>
+  ({
+    ping: () => ping("OK"),
+    pingHead: () => ping(""),
+
+    version: async () => {
+      const known = await system.version();
+      return json({ ApiVersion: API_VERSION_MAX, MinAPIVersion: minApiVersion, ...known });
+    },
+
+    info: async ({ version }) => json(infoFor(await system.info(), version)),
+
+    auth: () => {
+      throw new GantryError("not-implemented", "logging in to registries is not supported yet");
+    },
+
+    events: ({ query, version, headers, signal }) => {
+      const since = timestampSeconds(query.since);
+      const until = timestampSeconds(query.until);
+      if (since !== undefined && until !== undefined && until < since) {
+        throw new GantryError(
+          "invalid",
+          `\`since\` time (${query.since}) cannot be after \`until\` time (${query.until})`,
+        );
+      }
+      const stream = events.subscribe({
+        ...(since === undefined ? {} : { since }),
+        ...(until === undefined ? {} : { until }),
+        filters: query.filters,
+        signal,
+      });
+      return eventStream(eventsFor(stream, version), String(headers.accept ?? ""));
+    },
+
+    systemDf: async ({ query, version, signal }) => {
+      const types = version.below("1.42") || query.type.length === 0 ? DF_TYPES : query.type;
+      const unknown = types.find((type) => !DF_TYPES.includes(type));
+      if (unknown !== undefined) {
+        throw new GantryError("invalid", `unknown object type: ${unknown}`);
+      }
+      return json(await system.df({ types, signal }));
+    },
+  }) satisfies SomeHandlers;
+
+function ping(text: string): Reply {
+  return {
+    kind: "text",
+    text,
+    headers: {
+      "Content-Type": "text/plain; charset=utf-8",
+      "Cache-Control": "no-cache, no-store, must-revalidate",
+      Pragma: "no-cache",
+      "Builder-Version": "1",
+      Swarm: "inactive",
+    },
+  };
+}
+
+/** Fields that older clients expect, or would not understand. */
+function infoFor(info: Record<string, unknown>, version: ApiVersion): Record<string, unknown> {
+  const shown = { ...info };
+  if (version.below("1.46")) delete shown["Containerd"];
+  if (version.below("1.49")) delete shown["FirewallBackend"];
+  if (version.below("1.50")) {
+    delete shown["DiscoveredDevices"];
+    shown["BridgeNfIptables"] = false;
+    shown["BridgeNfIp6tables"] = false;
+  }
+  if (version.below("1.49")) {
+    for (const name of ["ContainerdCommit", "RuncCommit", "InitCommit"]) {
+      const commit = shown[name] as { ID?: string } | undefined;
+      shown[name] = { ID: commit?.ID ?? "", Expected: commit?.ID ?? "" };
+    }
+  }
+  return shown;
+}
+
+/** Events as the client's version knows them: `status`, `id` and `from` until API 1.52. */
+async function* eventsFor(
+  events: AsyncIterable<Event>,
+  version: ApiVersion,
+): AsyncGenerator<Record<string, unknown>> {
+  for await (const event of events) {
+    if (event.Type === "image" && event.Action === "create" && version.below("1.46")) continue;
+    const isLegacy = event.Type === "container" || event.Type === "image";
+    if (version.atLeast("1.52") || !isLegacy) {
+      yield { ...event };
+      continue;
+    }
+    const image = event.Actor.Attributes["image"];
+    yield {
+      status: event.Action,
+      id: event.Actor.ID,
+      ...(event.Type === "container" && image !== undefined ? { from: image } : {}),
+      ...event,
+    };
+  }
+}
+
+function eventStream(documents: AsyncIterable<unknown>, accept: string): Reply {
+  const type = EVENT_TYPES.find((offer) => accept.includes(offer)) ?? "application/json";
+  return {
+    kind: "documents",
+    documents,
+    headers: { "Content-Type": type },
+    before: type === "application/json-seq" ? "\x1e" : "",
+    after: "\n",
+    headersFirst: true,
+    inBand: false,
+  };
+}

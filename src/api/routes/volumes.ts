@@ -1,0 +1,54 @@
+// Handlers of /volumes, /networks (read only for now) and /plugins.
+
+import { GantryError } from "../../base/index.ts";
+import type { EngineDoors } from "../../engine/index.ts";
+import type { SomeHandlers } from "../call.ts";
+import { empty, json } from "../reply.ts";
+
+export const volumeHandlers = ({ volumes, networks }: EngineDoors) =>
+  ({
+    volumeList: async ({ query }) => {
+      const found = await volumes.list(query.filters);
+      return json({ Volumes: found.volumes, Warnings: nullWhenEmpty(found.warnings) });
+    },
+
+    volumeCreate: async ({ body = {} }) => {
+      const { ClusterVolumeSpec: cluster, ...request } = body;
+      if (cluster !== undefined) {
+        throw new GantryError(
+          "unavailable",
+          "cluster volumes need a swarm, which is not supported",
+        );
+      }
+      return json(await volumes.create(request), 201);
+    },
+
+    volumeInspect: async ({ params }) => json(await volumes.inspect(params.name!)),
+
+    volumeDelete: async ({ params, query }) => {
+      await volumes.remove(params.name!, { force: query.force });
+      return empty();
+    },
+
+    volumePrune: async ({ query, version }) => {
+      const filters = new Map(query.filters);
+      // Until API 1.42 named volumes were pruned too.
+      if (version.below("1.42")) filters.set("all", ["true"]);
+      const { deleted, spaceReclaimed } = await volumes.prune(filters);
+      return json({ VolumesDeleted: nullWhenEmpty(deleted), SpaceReclaimed: spaceReclaimed });
+    },
+
+    networkList: async ({ query, version }) => {
+      const found = await networks.list(query.filters);
+      // Until API 1.28 the list said which containers are attached; later ones ask inspect.
+      return json(version.below("1.28") ? found : found.map((row) => ({ ...row, Containers: {} })));
+    },
+
+    networkInspect: async ({ params }) => json(await networks.inspect(params.id!)),
+
+    pluginList: () => json([]),
+  }) satisfies SomeHandlers;
+
+function nullWhenEmpty<T>(list: T[]): T[] | null {
+  return list.length > 0 ? list : null;
+}

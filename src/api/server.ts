@@ -1,0 +1,116 @@
+// The door itself: node:http requests and hijacked connections in, replies out. Time limits are
+// our own: a request may last for ever (wait, logs -f, events), only its headers may not.
+
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { createServer as createTlsServer } from "node:https";
+import type { Socket } from "node:net";
+import type { TlsOptions } from "node:tls";
+import { errnoOf, type Logger, messageOf } from "../base/index.ts";
+import type { ApiOptions, Handlers } from "./call.ts";
+import { errorBody, statusOf } from "./errors.ts";
+import { installHijack } from "./hijack.ts";
+import { replyOverResponse } from "./hijack-response.ts";
+import { send } from "./reply.ts";
+import { commonHeaders, dispatch, findRoute } from "./router.ts";
+
+const headersTimeoutMs = 60_000;
+/** How long a silent kept-alive connection stays open: docker's clients pool connections. */
+const keepAliveTimeoutMs = 5 * 60_000;
+/** What a request in flight gets when the daemon ends; streams (events, logs -f) need none. */
+const closeGraceMs = 1_000;
+/** X-Registry-Config carries credentials of every registry and grows large. */
+const headerBytesMax = 512 * 1024;
+
+export interface ApiServer {
+  /** An HTTP server that is not listening yet. */
+  server: Server;
+  /** Stops listening, ends idle connections now and every other one after a short grace. */
+  close(): Promise<void>;
+}
+
+/** Makes a server for one listening address. */
+export function createApiServer(
+  handlers: Handlers,
+  options: ApiOptions & { log: Logger; tls?: TlsOptions },
+): ApiServer {
+  const listener = (request: IncomingMessage, response: ServerResponse): void =>
+    void serve(handlers, options, request, response);
+  const limits = {
+    requestTimeout: 0,
+    headersTimeout: headersTimeoutMs,
+    keepAliveTimeout: keepAliveTimeoutMs,
+    maxHeaderSize: headerBytesMax,
+    noDelay: true,
+  };
+  const server =
+    options.tls === undefined
+      ? createServer(limits, listener)
+      : (createTlsServer({ ...limits, ...options.tls }, listener) as unknown as Server);
+  server.timeout = 0;
+  installHijack(server, handlers, options);
+  const connections = new Set<Socket>();
+  server.on("connection", (socket: Socket) => {
+    if (connections.has(socket)) return; // given back by a detached exec
+    connections.add(socket);
+    socket.on("close", () => connections.delete(socket));
+  });
+  return { server, close: () => closeServer(server, connections) };
+}
+
+async function closeServer(server: Server, connections: ReadonlySet<Socket>): Promise<void> {
+  const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+  server.closeIdleConnections();
+  const grace = setTimeout(() => {
+    for (const socket of connections) socket.destroy();
+  }, closeGraceMs);
+  await closed;
+  clearTimeout(grace);
+}
+
+async function serve(
+  handlers: Handlers,
+  options: ApiOptions & { log: Logger },
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const { log } = options;
+  const abort = new AbortController();
+  response.on("close", () => {
+    if (!response.writableFinished) abort.abort();
+  });
+  response.on("error", () => {});
+  for (const [name, value] of Object.entries(commonHeaders(options))) {
+    response.setHeader(name, value);
+  }
+  const routed = findRoute(request.method ?? "GET", request.url ?? "/");
+  try {
+    const reply = await dispatch(routed, handlers, options, {
+      request,
+      body: request,
+      signal: abort.signal,
+      upgrade: false,
+    });
+    if (reply.kind === "hijack") await replyOverResponse(request, response, reply);
+    else await send(response, reply);
+  } catch (error) {
+    fail(response, error, log, `${request.method} ${routed.path}`);
+  }
+}
+
+/** Answers with docker's error document, or cuts the connection when headers are out. */
+function fail(response: ServerResponse, error: unknown, log: Logger, what: string): void {
+  const status = statusOf(error);
+  const level = status >= 500 && status !== 501 && status !== 503 ? "error" : "debug";
+  log[level](`Handler for ${what} returned error: ${messageOf(error)}`, {
+    status,
+    ...(errnoOf(error) === undefined ? {} : { errno: errnoOf(error) }),
+  });
+  if (response.headersSent || response.destroyed) return void response.destroy();
+  if (status === 304) return void response.writeHead(304).end();
+  const body = Buffer.from(`${JSON.stringify(errorBody(error))}\n`);
+  response.writeHead(status, {
+    "Content-Type": "application/json",
+    "Content-Length": body.length,
+  });
+  response.end(body);
+}

@@ -1,0 +1,69 @@
+// Routes of the Docker Engine API that Gantry knows but does not serve: swarm ones answer as a
+// dockerd that is not part of a swarm; the others say what is missing. A row moves to routes.ts
+// when it is implemented.
+
+import type { Method } from "./route-table.ts";
+
+export interface RefusedRoute {
+  method: Method;
+  path: string;
+  since?: string;
+  /** What does not exist yet, or undefined for swarm. */
+  missing?: string;
+}
+
+const NETWORKS = "Creating and connecting networks";
+const BUILD = "Building images";
+const REGISTRY = "Talking to registries";
+const PLUGINS = "Plugins";
+const CHECKPOINTS = "Checkpoints";
+
+export const refusedRoutes: readonly RefusedRoute[] = [
+  { method: "POST", path: "/networks/create", missing: NETWORKS },
+  { method: "POST", path: "/networks/prune", since: "1.25", missing: NETWORKS },
+  { method: "POST", path: "/networks/{id}/connect", missing: NETWORKS },
+  { method: "POST", path: "/networks/{id}/disconnect", missing: NETWORKS },
+  { method: "DELETE", path: "/networks/{id}", missing: NETWORKS },
+  { method: "PUT", path: "/volumes/{name}", since: "1.42", missing: "Cluster volumes" },
+  { method: "POST", path: "/build", missing: BUILD },
+  { method: "POST", path: "/build/prune", since: "1.31", missing: BUILD },
+  { method: "POST", path: "/build/cancel", missing: BUILD },
+  { method: "POST", path: "/session", missing: BUILD },
+  { method: "POST", path: "/grpc", missing: BUILD },
+  { method: "GET", path: "/images/search", missing: REGISTRY },
+  { method: "POST", path: "/images/{name}/push", missing: REGISTRY },
+  { method: "GET", path: "/images/{name}/attestations", since: "1.55", missing: "Attestations" },
+  { method: "GET", path: "/distribution/{name}/json", since: "1.30", missing: REGISTRY },
+  { method: "GET", path: "/plugins/privileges", missing: PLUGINS },
+  { method: "GET", path: "/plugins/{name}/json", missing: PLUGINS },
+  { method: "DELETE", path: "/plugins/{name}", missing: PLUGINS },
+  { method: "POST", path: "/plugins/pull", missing: PLUGINS },
+  { method: "POST", path: "/plugins/create", missing: PLUGINS },
+  { method: "POST", path: "/plugins/{name}/enable", missing: PLUGINS },
+  { method: "POST", path: "/plugins/{name}/disable", missing: PLUGINS },
+  { method: "POST", path: "/plugins/{name}/upgrade", since: "1.26", missing: PLUGINS },
+  { method: "POST", path: "/plugins/{name}/push", missing: PLUGINS },
+  { method: "POST", path: "/plugins/{name}/set", missing: PLUGINS },
+  { method: "GET", path: "/containers/{id}/checkpoints", missing: CHECKPOINTS },
+  { method: "POST", path: "/containers/{id}/checkpoints", missing: CHECKPOINTS },
+  { method: "DELETE", path: "/containers/{id}/checkpoints/{checkpoint}", missing: CHECKPOINTS },
+  ...swarm("GET", "/swarm", "/swarm/unlockkey", "/nodes", "/nodes/{id}"),
+  ...swarm("POST", "/swarm/init", "/swarm/join", "/swarm/leave", "/swarm/update"),
+  ...swarm("POST", "/swarm/unlock", "/nodes/{id}/update"),
+  ...swarm("DELETE", "/nodes/{id}", "/services/{id}", "/secrets/{id}", "/configs/{id}"),
+  ...swarm("GET", "/services", "/services/{id}/logs", "/services/{id}"),
+  ...swarm("POST", "/services/create", "/services/{id}/update"),
+  ...swarm("GET", "/tasks", "/tasks/{id}/logs", "/tasks/{id}"),
+  ...swarm("GET", "/secrets", "/secrets/{id}", "/configs", "/configs/{id}"),
+  ...swarm("POST", "/secrets/create", "/secrets/{id}/update"),
+  ...swarm("POST", "/configs/create", "/configs/{id}/update"),
+];
+
+function swarm(method: Method, ...paths: string[]): RefusedRoute[] {
+  return paths.map((path) => ({ method, path }));
+}
+
+/** What dockerd says to every swarm request when it is in no swarm. */
+export const NOT_A_SWARM_MANAGER =
+  'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" ' +
+  "to connect this node to swarm and try again.";
