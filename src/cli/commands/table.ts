@@ -1,0 +1,153 @@
+// Every command, with what help says of it and where it is: a command's file is loaded only when
+// it is called, because loading is most of a command's start.
+
+import type { RootEntry } from "../help.ts";
+
+export interface CommandEntry {
+  short: string;
+  load: () => Promise<unknown>;
+}
+export interface CommandGroup {
+  short: string;
+  commands: Record<string, CommandEntry>;
+  aliases: Record<string, string>;
+}
+
+type Module = Promise<{ default: unknown }>;
+const entry = (short: string, module: () => Module): CommandEntry => ({
+  short,
+  load: async () => (await module()).default,
+});
+
+const container: Record<string, CommandEntry> = {
+  attach: entry("Attach to a running container's streams", () => import("./container/attach.ts")),
+  commit: entry("Make an image of a container's changes", () => import("./container/commit.ts")),
+  cp: entry("Copy files between a container and here", () => import("./container/cp.ts")),
+  create: entry("Create a container", () => import("./container/create.ts")),
+  diff: entry("Show what changed in a container's file system", () => import("./container/diff.ts")),
+  exec: entry("Run a command in a running container", () => import("./container/exec.ts")),
+  export: entry("Write a container's file system as a tar archive", () => import("./container/export.ts")),
+  inspect: entry("Show details of containers", () => import("./container/inspect.ts")),
+  kill: entry("Kill running containers", () => import("./container/kill.ts")),
+  logs: entry("Show a container's logs", () => import("./container/logs.ts")),
+  ls: entry("List containers", () => import("./container/ls.ts")),
+  pause: entry("Pause all processes of containers", () => import("./container/pause.ts")),
+  port: entry("Show a container's published ports", () => import("./container/port.ts")),
+  prune: entry("Remove all stopped containers", () => import("./container/prune.ts")),
+  rename: entry("Rename a container", () => import("./container/rename.ts")),
+  restart: entry("Restart containers", () => import("./container/restart.ts")),
+  rm: entry("Remove containers", () => import("./container/rm.ts")),
+  run: entry("Create a container from an image and run it", () => import("./container/run.ts")),
+  start: entry("Start stopped containers", () => import("./container/start.ts")),
+  stats: entry("Show what containers use, live", () => import("./container/stats.ts")),
+  stop: entry("Stop running containers", () => import("./container/stop.ts")),
+  top: entry("Show a container's processes", () => import("./container/top.ts")),
+  unpause: entry("Let paused containers go on", () => import("./container/unpause.ts")),
+  update: entry("Change limits of containers", () => import("./container/update.ts")),
+  wait: entry("Wait until containers stop and print their exit codes", () => import("./container/wait.ts")),
+};
+
+const image: Record<string, CommandEntry> = {
+  history: entry("Show how an image was made", () => import("./image/history.ts")),
+  import: entry("Make an image of a root file system archive", () => import("./image/import.ts")),
+  inspect: entry("Show details of images", () => import("./image/inspect.ts")),
+  load: entry("Load images from an archive", () => import("./image/load.ts")),
+  ls: entry("List images", () => import("./image/ls.ts")),
+  prune: entry("Remove unused images", () => import("./image/prune.ts")),
+  pull: entry("Download an image from a registry", () => import("./image/pull.ts")),
+  rm: entry("Remove images", () => import("./image/rm.ts")),
+  save: entry("Write images to an archive", () => import("./image/save.ts")),
+  tag: entry("Give an image another name", () => import("./image/tag.ts")),
+};
+
+const system: Record<string, CommandEntry> = {
+  df: entry("Show disk usage", () => import("./system/df.ts")),
+  "dial-stdio": entry("Connect standard streams to the daemon", () => import("./system/dial-stdio.ts")),
+  events: entry("Show events as they happen", () => import("./system/events.ts")),
+  info: entry("Show what the daemon says of itself", () => import("./system/info.ts")),
+  prune: entry("Remove unused data", () => import("./system/prune.ts")),
+};
+
+const volume: Record<string, CommandEntry> = {
+  create: entry("Create a volume", () => import("./volume/create.ts")),
+  inspect: entry("Show details of volumes", () => import("./volume/inspect.ts")),
+  ls: entry("List volumes", () => import("./volume/ls.ts")),
+  prune: entry("Remove unused volumes", () => import("./volume/prune.ts")),
+  rm: entry("Remove volumes", () => import("./volume/rm.ts")),
+};
+
+const network: Record<string, CommandEntry> = {
+  connect: entry("Connect a container to a network", () => import("./network/connect.ts")),
+  create: entry("Create a network", () => import("./network/create.ts")),
+  disconnect: entry("Disconnect a container from a network", () => import("./network/disconnect.ts")),
+  inspect: entry("Show details of networks", () => import("./network/inspect.ts")),
+  ls: entry("List networks", () => import("./network/ls.ts")),
+  prune: entry("Remove unused networks", () => import("./network/prune.ts")),
+  rm: entry("Remove networks", () => import("./network/rm.ts")),
+};
+
+const context: Record<string, CommandEntry> = {
+  create: entry("Create a context", () => import("./context/create.ts")),
+  export: entry("Write a context to an archive", () => import("./context/export.ts")),
+  import: entry("Read a context from an archive", () => import("./context/import.ts")),
+  inspect: entry("Show details of contexts", () => import("./context/inspect.ts")),
+  ls: entry("List contexts", () => import("./context/ls.ts")),
+  rm: entry("Remove contexts", () => import("./context/rm.ts")),
+  show: entry("Print the current context's name", () => import("./context/show.ts")),
+  update: entry("Change a context", () => import("./context/update.ts")),
+  use: entry("Set the current context", () => import("./context/use.ts")),
+};
+
+const ls = { list: "ls" };
+export const GROUPS: Record<string, CommandGroup> = {
+  container: {
+    short: "Manage containers",
+    commands: container,
+    aliases: { ...ls, ps: "ls", remove: "rm" },
+  },
+  context: { short: "Manage contexts", commands: context, aliases: { ...ls, remove: "rm" } },
+  image: { short: "Manage images", commands: image, aliases: { ...ls, remove: "rm" } },
+  network: { short: "Manage networks", commands: network, aliases: { ...ls, remove: "rm" } },
+  system: { short: "Manage the daemon", commands: system, aliases: {} },
+  volume: { short: "Manage volumes", commands: volume, aliases: { ...ls, remove: "rm" } },
+};
+
+export function isGroup(name: string): boolean {
+  return Object.hasOwn(GROUPS, name);
+}
+
+const { ls: ps, prune: _containerPrune, inspect: _inspect, ...plainContainer } = container;
+const { ls: images, rm: rmi, inspect: _, prune: _prune, ...plainImage } = image;
+
+/** The commands that need no group. */
+export const ROOT_COMMANDS: Record<string, CommandEntry> = {
+  ...plainContainer,
+  ...plainImage,
+  ps: ps!,
+  images: images!,
+  rmi: rmi!,
+  info: system["info"]!,
+  events: system["events"]!,
+  inspect: entry("Show details of containers, images and the rest", () => import("./system/inspect.ts")),
+  version: entry("Show the versions of client and daemon", () => import("./system/version.ts")),
+};
+
+const COMMON = ["run", "exec", "ps", "pull", "images", "version", "info"];
+
+/** What the program's help lists. */
+export function rootEntries(): RootEntry[] {
+  const common = COMMON.filter((name) => ROOT_COMMANDS[name]);
+  const entries: RootEntry[] = common.map((name) => ({
+    name,
+    short: ROOT_COMMANDS[name]!.short,
+    section: "common",
+  }));
+  for (const [name, { short }] of Object.entries(GROUPS)) {
+    entries.push({ name, short, section: "management" });
+  }
+  for (const name of Object.keys(ROOT_COMMANDS).sort()) {
+    if (common.includes(name)) continue;
+    entries.push({ name, short: ROOT_COMMANDS[name]!.short, section: "other" });
+  }
+  return entries;
+}

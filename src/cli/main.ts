@@ -1,0 +1,172 @@
+// Finds the command that the arguments name, reads its flags, runs it, and turns what went wrong
+// into the words and exit codes that docker's users know: 1 in general, 125 where the flags or
+// the daemon refused, the container's own code otherwise.
+
+import { type FlagSpecs, GantryError, messageOf, type ParsedFlags, parseFlags } from "../base/index.ts";
+import type { Command } from "./command.ts";
+import { type CommandEntry, GROUPS, isGroup, ROOT_COMMANDS } from "./commands/table.ts";
+import { GLOBAL_FLAGS } from "./global-flags.ts";
+import type { Io } from "./io.ts";
+import { type Globals, PROGRAM, Session, type StartDaemon, VERSION } from "./session.ts";
+
+const EXIT_USAGE = 125;
+const EXIT_INTERRUPTED = 130;
+
+export interface MainOptions {
+  startDaemon?: StartDaemon;
+}
+
+/** Runs one call of the program; resolves with its exit code. */
+export async function main(io: Io, { startDaemon }: MainOptions = {}): Promise<number> {
+  let globals: Globals;
+  try {
+    globals = parseFlags(GLOBAL_FLAGS, io.argv, { interspersed: false });
+  } catch (error) {
+    if (asksForHelp(error)) return showRootHelp(io);
+    io.stderr.write(
+      `${messageOf(error)}\n\nUsage:  ${PROGRAM} [OPTIONS] COMMAND [ARG...]\n\n` +
+        `Run '${PROGRAM} --help' for more information\n`,
+    );
+    return EXIT_USAGE;
+  }
+  if (globals.values.version) {
+    io.stdout.write(`Gantry version ${VERSION}\n`);
+    return 0;
+  }
+  const session = new Session(io, globals, startDaemon);
+  const [first, ...rest] = globals.args;
+  if (first === undefined) return showRootHelp(io);
+  if (first === "help") return main({ ...io, argv: [...rest, "--help"] }, { ...(startDaemon ? { startDaemon } : {}) });
+  if (Object.hasOwn(ROOT_COMMANDS, first)) {
+    return runCommand(session, first, ROOT_COMMANDS[first]!, rest);
+  }
+  if (isGroup(first)) return runGroup(session, first, rest);
+  io.stderr.write(
+    `${PROGRAM}: unknown command: ${PROGRAM} ${first}\n\nRun '${PROGRAM} --help' for more information\n`,
+  );
+  return 1;
+}
+
+async function runGroup(session: Session, name: string, rest: string[]): Promise<number> {
+  const { io } = session;
+  const group = GROUPS[name]!;
+  const [verb, ...args] = rest;
+  const { groupHelp } = await import("./help.ts");
+  if (verb === undefined || verb === "--help" || verb === "-h" || verb === "help") {
+    io.stdout.write(groupHelp(name, group));
+    return 0;
+  }
+  const known = group.aliases[verb] ?? verb;
+  if (Object.hasOwn(group.commands, known)) {
+    return runCommand(session, `${name} ${known}`, group.commands[known]!, args);
+  }
+  if (verb.startsWith("-")) {
+    const shown = verb.startsWith("--")
+      ? `unknown flag: ${verb}`
+      : `unknown shorthand flag: '${verb[1]}' in ${verb}`;
+    io.stderr.write(
+      `${shown}\n\nUsage:  ${PROGRAM} ${name} COMMAND\n\n` +
+        `Run '${PROGRAM} ${name} --help' for more information\n`,
+    );
+    return EXIT_USAGE;
+  }
+  io.stderr.write(
+    `${PROGRAM}: unknown command: ${PROGRAM} ${name} ${verb}\n\nUsage:  ${PROGRAM} ${name}\n\n` +
+      `Run '${PROGRAM} ${name} --help' for more information\n`,
+  );
+  return 1;
+}
+
+async function runCommand(
+  session: Session,
+  path: string,
+  entry: CommandEntry,
+  argv: string[],
+): Promise<number> {
+  const { io } = session;
+  const command = (await entry.load()) as Command;
+  const usageLine = `${PROGRAM} ${path}${command.usage === "" ? "" : ` ${command.usage}`}`;
+  let flags: ParsedFlags<FlagSpecs>;
+  try {
+    flags = parseFlags(command.flags, argv, { interspersed: !command.stopAtArgument });
+  } catch (error) {
+    if (asksForHelp(error)) return showCommandHelp(io, path, command);
+    io.stderr.write(
+      `${messageOf(error)}\n\nUsage:  ${usageLine}\n\nRun '${PROGRAM} ${path} --help' for more information\n`,
+    );
+    return EXIT_USAGE;
+  }
+  if (flags.values["help"] === true) return showCommandHelp(io, path, command);
+  for (const notice of flags.notices) io.stderr.write(`${notice}\n`);
+  const complaint = checkArguments(path, command, flags.args.length);
+  if (complaint) {
+    const see = command.args.max === undefined ? "See" : "Run";
+    io.stderr.write(
+      `${PROGRAM}: ${complaint}\n\nUsage:  ${usageLine}\n\n` +
+        `${see} '${PROGRAM} ${path} --help' for more information\n`,
+    );
+    return 1;
+  }
+  try {
+    return (await command.run(session, flags)) ?? 0;
+  } catch (error) {
+    return report(session, path, error);
+  } finally {
+    const client = await session.openedClient?.catch(() => undefined);
+    client?.close();
+  }
+}
+
+function report(session: Session, path: string, error: unknown): number {
+  const { io, globals } = session;
+  if (error instanceof GantryError) {
+    if (error.kind === "cancelled") return EXIT_INTERRUPTED;
+    const { exitCode, help } = error.detail;
+    const code = typeof exitCode === "number" ? exitCode : 1;
+    if (help === true) {
+      io.stderr.write(
+        `${PROGRAM}: ${error.message}\n\nRun '${PROGRAM} ${path} --help' for more information\n`,
+      );
+    } else if (error.message !== "") io.stderr.write(`${error.message}\n`);
+    return code;
+  }
+  const detail = globals.values.debug && error instanceof Error ? error.stack : undefined;
+  io.stderr.write(`${detail ?? messageOf(error)}\n`);
+  return 1;
+}
+
+function asksForHelp(error: unknown): boolean {
+  return error instanceof GantryError && error.detail["help"] === true;
+}
+
+async function showRootHelp(io: Io): Promise<number> {
+  const [{ rootHelp }, { rootEntries }] = await Promise.all([
+    import("./help.ts"),
+    import("./commands/table.ts"),
+  ]);
+  io.stdout.write(rootHelp(rootEntries(), GLOBAL_FLAGS, io.windowSize()?.columns));
+  return 0;
+}
+
+async function showCommandHelp(io: Io, path: string, command: Command): Promise<number> {
+  const { commandHelp } = await import("./help.ts");
+  io.stdout.write(commandHelp(path, command, io.windowSize()?.columns));
+  return 0;
+}
+
+/** What is wrong with the number of arguments, in docker's words. */
+function checkArguments(path: string, command: Command, given: number): string | undefined {
+  const { min, max } = command.args;
+  const name = `'${PROGRAM} ${path}'`;
+  const plural = (count: number) => (count === 1 ? "argument" : "arguments");
+  if (max === 0 && given > 0) return `${name} accepts no arguments`;
+  if (min === max && given !== min) return `${name} requires ${min} ${plural(min)}`;
+  if (given < min && max !== undefined) {
+    return `${name} requires at least ${min} and at most ${max} ${plural(max)}`;
+  }
+  if (given < min) return `${name} requires at least ${min} ${plural(min)}`;
+  if (max !== undefined && given > max) {
+    return `${name} requires at most ${max} ${plural(max)}`;
+  }
+  return undefined;
+}

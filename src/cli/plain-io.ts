@@ -1,0 +1,102 @@
+// The streams and the terminal of this very process, for a command that runs in plain Node.
+
+import type { Readable, Writable } from "node:stream";
+import { isatty, type ReadStream } from "node:tty";
+import type { Input, Io, Output, WindowSize } from "./io.ts";
+
+/** What `docker` passes on to a container; SIGCHLD, SIGPIPE and SIGWINCH have other meanings. */
+export const PROXIED_SIGNALS = [
+  "SIGHUP",
+  "SIGINT",
+  "SIGQUIT",
+  "SIGTERM",
+  "SIGUSR1",
+  "SIGUSR2",
+  "SIGCONT",
+  "SIGTSTP",
+  "SIGTTIN",
+  "SIGTTOU",
+  "SIGALRM",
+  "SIGURG",
+  "SIGXCPU",
+  "SIGXFSZ",
+  "SIGVTALRM",
+  "SIGIO",
+  "SIGPWR",
+  "SIGSYS",
+] as const;
+
+export function plainIo(argv: readonly string[]): Io {
+  const abort = new AbortController();
+  return {
+    argv,
+    env: process.env,
+    cwd: process.cwd(),
+    isRoot: process.getuid?.() === 0,
+    stdin: plainInput(),
+    stdout: plainOutput(1, () => process.stdout),
+    stderr: plainOutput(2, () => process.stderr),
+    windowSize,
+    onResize: (listener) => {
+      process.on("SIGWINCH", listener);
+      return () => process.off("SIGWINCH", listener);
+    },
+    onSignal: (listener) => {
+      const heard = PROXIED_SIGNALS.map((name) => {
+        const on = () => listener(name);
+        process.on(name, on);
+        return () => process.off(name, on);
+      });
+      return () => {
+        for (const stop of heard) stop();
+      };
+    },
+    signal: abort.signal,
+  };
+}
+
+function windowSize(): WindowSize | undefined {
+  for (const stream of [process.stdout, process.stderr]) {
+    if (!stream.isTTY) continue;
+    const [columns, rows] = stream.getWindowSize();
+    if (rows > 0 && columns > 0) return { rows, columns };
+  }
+  return undefined;
+}
+
+function plainInput(): Input {
+  let opened: Readable | undefined;
+  return {
+    isTerminal: isatty(0),
+    open() {
+      opened ??= process.stdin;
+      return opened;
+    },
+    setRaw(on) {
+      (process.stdin as ReadStream).setRawMode?.(on);
+    },
+    close() {
+      opened?.destroy();
+    },
+  };
+}
+
+function plainOutput(fd: number, stream: () => Writable): Output {
+  let prepared: Writable | undefined;
+  const get = () => {
+    if (!prepared) {
+      prepared = stream();
+      prepared.on("error", (error: NodeJS.ErrnoException) => {
+        if (error.code === "EPIPE") process.exit(1);
+      });
+    }
+    return prepared;
+  };
+  return {
+    isTerminal: isatty(fd),
+    get stream() {
+      return get();
+    },
+    write: (data) => void get().write(data),
+  };
+}

@@ -1,0 +1,24 @@
+// Go's text/template for --format: parse once, run over any number of values.
+
+import { executeTemplate, type ExecuteOptions } from "./execute.ts";
+import { FUNCTIONS, HEADER_FUNCTIONS } from "./functions.ts";
+import { parseTemplate } from "./parse.ts";
+
+export { EvaluationError, goJson, parseJson, TemplateObject, TypedNil } from "./values.ts";
+
+const NAMES: ReadonlySet<string> = new Set(Object.keys(FUNCTIONS));
+
+export interface Template {
+  execute(data: unknown, options?: Pick<ExecuteOptions, "missingKey">): string;
+  /** The table header: functions leave the column titles alone. */
+  header(data: unknown): string;
+}
+
+/** Parses a template; throws an Error in Go's words. */
+export function compileTemplate(source: string, name = ""): Template {
+  const parsed = parseTemplate(name, source, NAMES);
+  return {
+    execute: (data, options) => executeTemplate(parsed, data, options),
+    header: (data) => executeTemplate(parsed, data, { functions: HEADER_FUNCTIONS }),
+  };
+}

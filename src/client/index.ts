@@ -1,0 +1,17 @@
+export {
+  API_VERSION,
+  API_VERSION_MIN,
+  type Answer,
+  type CallOptions,
+  Client,
+  type ClientOptions,
+  compareVersions,
+  type Hijacked,
+  type PingResult,
+  type Query,
+  readAll,
+} from "./client.ts";
+export type { TlsMaterial } from "./connect.ts";
+export { type Endpoint, parseEndpoint } from "./endpoint.ts";
+export { jsonTexts, jsonValues } from "./json-stream.ts";
+export { StdDemultiplexer, type StdFrame } from "./stdcopy.ts";
