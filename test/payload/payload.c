@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <net/if.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -354,6 +355,17 @@ static int v_unshare(int argc, char **argv) {
 
 // ---- network: addresses are numeric
 
+// hold: brings the loopback interface up, says so, and lives as long as its standard input: the
+// keeper of the namespaces that a test's daemon runs in.
+static int v_hold(int argc, char **argv) {
+  struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
+  int s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (s < 0 || ioctl(s, SIOCSIFFLAGS, &request) < 0) return fail("lo");
+  close(s);
+  printf("ready\n"), fflush(stdout);
+  return v_eof(argc, argv);
+}
+
 static int make_socket(const char *host, int port, int type, struct sockaddr_storage *to,
                        socklen_t *length) {
   struct sockaddr_in *four = (void *)to;
@@ -463,7 +475,7 @@ static const struct {
     {"spam", v_spam},       {"eof", v_eof},           {"eat", v_eat},         {"bomb", v_bomb},
     {"zombies", v_zombies}, {"mount", v_mount},       {"mknod", v_mknod},     {"seq", v_seq},
     {"unshare", v_unshare}, {"listen", v_listen},     {"connect", v_connect}, {"limits", v_limits},
-    {"hostname", v_hostname},
+    {"hostname", v_hostname}, {"hold", v_hold},
 };
 #define VERB_COUNT (sizeof verbs / sizeof *verbs)
 
