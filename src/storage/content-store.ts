@@ -5,7 +5,7 @@ import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { access, type FileHandle, open, readFile, rename, rm } from "node:fs/promises";
 import type { Readable } from "node:stream";
-import { errnoOf, GantryError } from "../base/index.ts";
+import { errnoOf, GantryError, KeyedMutex } from "../base/index.ts";
 import { digestOf, parseDigest } from "../spec/index.ts";
 import type { ContentStore } from "./contract.ts";
 import type { StoragePaths } from "./storage-paths.ts";
@@ -15,6 +15,7 @@ export const SMALL_BLOB_BYTES_MAX = 8 << 20;
 
 export class BlobStore implements ContentStore {
   #paths: StoragePaths;
+  #mutex = new KeyedMutex();
 
   constructor(paths: StoragePaths) {
     this.#paths = paths;
@@ -29,7 +30,9 @@ export class BlobStore implements ContentStore {
     try {
       const written = await this.#write(file, source, expected);
       await file.sync();
-      await rename(temporary, this.#paths.blob(written.digest));
+      await this.#mutex.run(written.digest, () =>
+        rename(temporary, this.#paths.blob(written.digest)),
+      );
       await syncFolder(this.#paths.blobs);
       return written;
     } catch (error) {
@@ -91,8 +94,12 @@ export class BlobStore implements ContentStore {
     );
   }
 
-  async remove(digest: string): Promise<void> {
-    await rm(this.#paths.blob(parseDigest(digest)), { force: true });
+  /** `unless` is asked when nobody else can be storing the same blob. */
+  async remove(digest: string, { unless }: { unless?: () => boolean } = {}): Promise<void> {
+    const path = this.#paths.blob(parseDigest(digest));
+    await this.#mutex.run(digest, async () => {
+      if (!unless?.()) await rm(path, { force: true });
+    });
   }
 }
 

@@ -19,6 +19,13 @@ export interface ContentStore {
   remove(digest: string): Promise<void>;
 }
 
+/** Keeps digests from garbage collection until released. What is stored under a lease is added
+ * to it before anyone could collect it. */
+export interface Lease {
+  add(digest: string): void;
+  release(): void;
+}
+
 /** An unpacked layer, one copy however many images share it, keyed by diff id. */
 export interface Layer {
   diffId: string; // sha256 of the uncompressed tar
@@ -30,9 +37,12 @@ export interface Layer {
 export interface LayerStore {
   /** Unpacks an uncompressed tar in a chrooted native process while its digest is computed.
    * A layer that is there already is not unpacked twice. Throws corrupt on a digest mismatch. */
-  apply(tar: Readable, options?: { diffId?: string; signal?: AbortSignal }): Promise<Layer>;
+  apply(
+    tar: Readable,
+    options?: { diffId?: string; lease?: Lease; signal?: AbortSignal },
+  ): Promise<Layer>;
   /** Turns a container's upper folder into a layer (commit). */
-  capture(upperDir: string, options?: { signal?: AbortSignal }): Promise<Layer>;
+  capture(upperDir: string, options?: { lease?: Lease; signal?: AbortSignal }): Promise<Layer>;
   get(diffId: string): Layer | undefined;
   /** The layer that a blob (compressed or not) is known to unpack to. */
   byBlob(digest: string): Layer | undefined;
@@ -107,8 +117,11 @@ export interface Storage {
   images: ImageStore;
   snapshots: SnapshotStore;
   records: Records;
-  /** Keeps digests from garbage collection until released. */
-  lease(digests: string[]): { release(): void };
+  lease(digests?: readonly string[]): Lease;
+  /** Deletes those of `diffIds` that no image, snapshot or lease uses; returns them. */
+  collectLayers(diffIds: Iterable<string>): Promise<string[]>;
+  /** Deletes every blob and layer that no image, snapshot or lease uses. */
+  collect(): Promise<{ layers: string[]; bytes: number }>;
   /** Deletes half-made files of an earlier run and what nothing refers to. */
   reconcile(live: { snapshotIds: ReadonlySet<string> }): Promise<void>;
   close(): Promise<void>;

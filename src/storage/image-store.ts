@@ -11,7 +11,8 @@ import {
   parseReference,
   type Reference,
 } from "../spec/index.ts";
-import type { ContentStore, Descriptor, ImageStore, Layer, StoredImage } from "./contract.ts";
+import type { BlobStore } from "./content-store.ts";
+import type { Descriptor, ImageStore, Layer, StoredImage } from "./contract.ts";
 import type { Database } from "./database.ts";
 import { parseImageConfig } from "./image-config.ts";
 import type { UnpackedLayers } from "./layer-store.ts";
@@ -37,16 +38,20 @@ type Image = {
 
 export class ImageRecords implements ImageStore {
   #database: Database;
-  #content: ContentStore;
+  #content: BlobStore;
   #layers: UnpackedLayers;
   #images = new Map<string, Image>();
   #names = new Map<string, string>();
-  /** Layers that must outlive their image: snapshots and leases. */
+  /** Layers that must outlive their image: of snapshots and leases. */
   #inUse: () => Set<string>;
+  /** Called when an image has been removed. */
+  onRemoved: () => Promise<void> = async () => {};
+  /** Digests of images that are being stored. */
+  #pinned = new Map<symbol, readonly string[]>();
 
   constructor(
     database: Database,
-    content: ContentStore,
+    content: BlobStore,
     layers: UnpackedLayers,
     inUse: () => Set<string>,
   ) {
@@ -78,17 +83,36 @@ export class ImageRecords implements ImageStore {
       }
     }
     const id = digestOf(rawConfig);
-    const manifest = await this.#keepManifest(options);
-    await this.#content.put(rawConfig);
+    const pin = Symbol(id);
+    const blobs = options.manifest ? [id, digestOf(options.manifest)] : [id];
+    this.#pinned.set(pin, [...config.rootfs.diff_ids, ...blobs]);
+    try {
+      const manifest = await this.#keepManifest(options);
+      await this.#content.put(rawConfig);
+      this.#record(id, rawConfig, config, manifest, options.parent);
+    } finally {
+      this.#pinned.delete(pin);
+    }
+    return id;
+  }
+
+  #record(
+    id: string,
+    rawConfig: Uint8Array,
+    config: ImageConfigDocument,
+    foundManifest: Descriptor | undefined,
+    foundParent: string | undefined,
+  ): void {
     const known = this.#images.get(id);
-    const parent = options.parent ?? known?.parent;
+    const parent = foundParent ?? known?.parent;
+    const manifest = foundManifest ?? known?.manifest;
     const image: Image = {
       id,
       rawConfig,
       config,
       createdAt: known?.createdAt ?? Date.now(),
       names: known?.names ?? new Map(),
-      ...((manifest ?? known?.manifest) ? { manifest: (manifest ?? known?.manifest)! } : {}),
+      ...(manifest ? { manifest } : {}),
       ...(parent === undefined ? {} : { parent }),
     };
     this.#database.sql
@@ -103,7 +127,6 @@ export class ImageRecords implements ImageStore {
         image.createdAt,
       );
     this.#images.set(id, image);
-    return id;
   }
 
   async #keepManifest(options: {
@@ -223,37 +246,45 @@ export class ImageRecords implements ImageStore {
     });
     this.#images.delete(id);
     for (const name of image.names.keys()) this.#names.delete(name);
-    await this.#content.remove(id);
-    const { manifest } = image;
     const others = [...this.#images.values()];
-    if (manifest && !others.some((other) => other.manifest?.digest === manifest.digest)) {
-      await this.#content.remove(manifest.digest);
+    const { manifest } = image;
+    for (const digest of manifest ? [id, manifest.digest] : [id]) {
+      await this.#content.remove(digest, { unless: () => this.needsBlob(digest) });
     }
     const chains = chainIds(image.config.rootfs.diff_ids);
     const kept = new Set(others.flatMap((other) => chainIds(other.config.rootfs.diff_ids)));
+    await this.onRemoved();
     await this.collect(image.config.rootfs.diff_ids);
     return chains.filter((chain) => !kept.has(chain)).reverse();
   }
 
   /** Deletes those of `diffIds` that no image, snapshot or lease uses. */
   async collect(diffIds: Iterable<string>): Promise<string[]> {
+    const removed: string[] = [];
+    for (const diffId of new Set(diffIds)) {
+      // Looked up anew each time: others store images while a layer is being deleted.
+      if (this.#layers.get(diffId) === undefined || this.#usedLayers().has(diffId)) continue;
+      removed.push(diffId);
+      await this.#layers.remove(diffId);
+    }
+    return removed;
+  }
+
+  #usedLayers(): Set<string> {
     const used = this.#inUse();
     for (const { config } of this.#images.values()) {
       for (const diffId of config.rootfs.diff_ids) used.add(diffId);
     }
-    const unused = [...new Set(diffIds)].filter((diffId) => !used.has(diffId));
-    for (const diffId of unused) await this.#layers.remove(diffId);
-    return unused;
+    for (const digests of this.#pinned.values()) for (const digest of digests) used.add(digest);
+    return used;
   }
 
-  /** Digests of the blobs that images need. */
-  blobDigests(): Set<string> {
-    const digests = new Set<string>();
+  /** Whether an image, stored or on its way, needs this blob. */
+  needsBlob(digest: string): boolean {
     for (const { id, manifest } of this.#images.values()) {
-      digests.add(id);
-      if (manifest) digests.add(manifest.digest);
+      if (digest === id || digest === manifest?.digest) return true;
     }
-    return digests;
+    return this.#inUse().has(digest) || [...this.#pinned.values()].flat().includes(digest);
   }
 }
 

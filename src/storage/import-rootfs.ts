@@ -26,9 +26,9 @@ export async function importRootfs(
   const config = applyChanges({}, options.changes);
   const { stream } = await decompress(from);
   const { signal } = options;
-  const layer = await storage.layers.apply(stream, signal ? { signal } : {});
-  const lease = storage.lease([layer.diffId]);
+  const lease = storage.lease();
   try {
+    const layer = await storage.layers.apply(stream, { lease, ...(signal ? { signal } : {}) });
     const created = new Date();
     const comment = options.message || "Imported from -";
     const raw = encodeImageConfig({

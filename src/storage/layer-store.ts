@@ -11,7 +11,7 @@ import { type Readable, Transform } from "node:stream";
 import { GantryError, KeyedMutex, type Logger } from "../base/index.ts";
 import type { Native, Operation } from "../native/index.ts";
 import { ARCHIVE, O } from "./archive-flags.ts";
-import type { Descriptor, Layer, LayerStore } from "./contract.ts";
+import type { Descriptor, Layer, LayerStore, Lease } from "./contract.ts";
 import type { Database } from "./database.ts";
 import { readOutput, runWithInput } from "./native-streams.ts";
 import type { StoragePaths } from "./storage-paths.ts";
@@ -77,18 +77,23 @@ export class UnpackedLayers implements LayerStore {
 
   async apply(
     tar: Readable,
-    { diffId, signal }: { diffId?: string; signal?: AbortSignal } = {},
+    options: { diffId?: string; lease?: Lease; signal?: AbortSignal } = {},
   ): Promise<Layer> {
-    if (diffId === undefined) return this.#unpack(tar, undefined, signal);
+    const { diffId, lease, signal } = options;
+    if (diffId === undefined) return this.#unpack(tar, options);
+    lease?.add(diffId);
     return this.#mutex.run(diffId, async () => {
       const known = this.#layers.get(diffId);
-      if (known === undefined) return this.#unpack(tar, diffId, signal);
+      if (known === undefined) return this.#unpack(tar, options);
       for await (const _ of tar) signal?.throwIfAborted();
       return known;
     });
   }
 
-  async #unpack(tar: Readable, diffId: string | undefined, signal?: AbortSignal): Promise<Layer> {
+  async #unpack(
+    tar: Readable,
+    { diffId, lease, signal }: { diffId?: string; lease?: Lease; signal?: AbortSignal },
+  ): Promise<Layer> {
     const shortId = this.#database.nextShortId();
     this.#busy.add(shortId);
     try {
@@ -98,6 +103,7 @@ export class UnpackedLayers implements LayerStore {
         const message = `Layer has digest ${row.diff_id}, want ${diffId}`;
         throw new GantryError("corrupt", message, { detail: { want: diffId, got: row.diff_id } });
       }
+      lease?.add(row.diff_id);
       const twin = this.#layers.get(row.diff_id);
       if (twin === undefined) return this.#record(row);
       await this.#discard(shortId);
@@ -169,7 +175,11 @@ export class UnpackedLayers implements LayerStore {
     return this.#remember(row);
   }
 
-  async capture(upperDir: string, { signal }: { signal?: AbortSignal } = {}): Promise<Layer> {
+  async capture(
+    upperDir: string,
+    options: { lease?: Lease; signal?: AbortSignal } = {},
+  ): Promise<Layer> {
+    const { signal } = options;
     const tar = readOutput(
       this.#native,
       ({ path, token }) => [
@@ -180,7 +190,7 @@ export class UnpackedLayers implements LayerStore {
       ],
       signal ? { signal } : {},
     );
-    return this.apply(tar, signal ? { signal } : {});
+    return this.apply(tar, options);
   }
 
   get(diffId: string): Layer | undefined {

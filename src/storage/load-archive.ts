@@ -9,8 +9,14 @@ import { PassThrough, Readable } from "node:stream";
 import { extract, type Header } from "tar-stream";
 import { GantryError } from "../base/index.ts";
 import { digestOf } from "../spec/index.ts";
-import { decompress, decompressAs, detectCompression, peek } from "./compression.ts";
-import type { Layer, Storage } from "./contract.ts";
+import {
+  type Compression,
+  decompress,
+  decompressAs,
+  detectCompression,
+  peek,
+} from "./compression.ts";
+import type { Layer, Lease, Storage } from "./contract.ts";
 import { type LoadPlan, planLoad } from "./load-plan.ts";
 
 /** Documents of an archive are kept in memory until its end. */
@@ -29,12 +35,21 @@ export interface LoadedImage {
   /** Normalised tags that the archive gave it. */
   references: string[];
 }
-type LoadStorage = Pick<Storage, "layers" | "images" | "lease"> & { collect?(): Promise<unknown> };
+type LoadStorage = Pick<Storage, "layers" | "images" | "lease" | "collectLayers">;
+
+/** "known": it was here already, so it was not looked at. */
+type SeenLayer = {
+  layer: Layer;
+  digest: string;
+  size: number;
+  compression: Compression | "known";
+};
+type Reading = LoadOptions & { lease: Lease };
 
 /** What passed by: documents by name, layers by name, links between names. */
 export interface Contents {
   documents: Map<string, Uint8Array>;
-  layers: Map<string, { layer: Layer; digest: string; size: number; compressed: boolean }>;
+  layers: Map<string, SeenLayer>;
   links: Map<string, string>;
 }
 
@@ -44,16 +59,17 @@ export async function loadArchive(
   from: Readable,
   options: LoadOptions = {},
 ): Promise<LoadedImage[]> {
-  const leases: { release(): void }[] = [];
+  const contents: Contents = { documents: new Map(), layers: new Map(), links: new Map() };
+  const lease = storage.lease();
   try {
-    const contents = await readContents(storage, from, options, leases);
+    await readContents(storage, from, contents, { ...options, lease });
     const plan = planLoad(contents, options.platform);
     return await store(storage, plan);
   } catch (error) {
     throw asArchiveError(error);
   } finally {
-    for (const lease of leases) lease.release();
-    await storage.collect?.();
+    lease.release();
+    await storage.collectLayers([...contents.layers.values()].map(({ layer }) => layer.diffId));
   }
 }
 
@@ -76,10 +92,9 @@ async function store(storage: LoadStorage, plan: LoadPlan): Promise<LoadedImage[
 async function readContents(
   storage: LoadStorage,
   from: Readable,
-  options: LoadOptions,
-  leases: { release(): void }[],
-): Promise<Contents> {
-  const contents: Contents = { documents: new Map(), layers: new Map(), links: new Map() };
+  contents: Contents,
+  options: Reading,
+): Promise<void> {
   const { stream } = await decompress(from);
   const tar = extract();
   stream.once("error", (error) => tar.destroy(error));
@@ -100,7 +115,6 @@ async function readContents(
           nodeStream(entry),
           contents,
           options,
-          leases,
         );
         if (documentBytes > DOCUMENTS_BYTES_MAX) {
           throw new GantryError("invalid", "invalid archive: too many documents");
@@ -112,7 +126,6 @@ async function readContents(
     stream.unpipe(tar);
     stream.destroy();
   }
-  return contents;
 }
 
 /** tar-stream's entries are not Node's own streams. */
@@ -132,16 +145,14 @@ async function readFile(
   header: Header,
   entry: Readable,
   contents: Contents,
-  options: LoadOptions,
-  leases: { release(): void }[],
+  options: Reading,
 ): Promise<number> {
   const size = header.size ?? 0;
   const digest = digestFromName(name);
   const known = digest && storage.layers.byBlob(digest);
   if (digest && known) {
-    leases.push(storage.lease([known.diffId]));
-    const compressed = digest !== known.diffId;
-    contents.layers.set(name, { layer: known, digest, size, compressed });
+    options.lease.add(known.diffId);
+    contents.layers.set(name, { layer: known, digest, size, compression: "known" });
     options.onLayer?.(known);
     return 0;
   }
@@ -159,11 +170,10 @@ async function readFile(
   const hash = createHash("sha256");
   const hashed = tee(stream, (chunk) => hash.update(chunk));
   const tar = decompressAs(hashed, compression);
-  const { signal } = options;
-  const layer = await storage.layers.apply(tar, signal ? { signal } : {});
-  leases.push(storage.lease([layer.diffId]));
+  const { lease, signal } = options;
+  const layer = await storage.layers.apply(tar, { lease, ...(signal ? { signal } : {}) });
   const blob = `sha256:${hash.digest("hex")}`;
-  contents.layers.set(name, { layer, digest: blob, size, compressed: compression !== "none" });
+  contents.layers.set(name, { layer, digest: blob, size, compression });
   options.onLayer?.(layer);
   return 0;
 }

@@ -45,12 +45,12 @@ export function planLoad(contents: Contents, platform?: Platform): LoadPlan {
 
 function compressedBlobs(contents: Contents): LoadPlan["blobs"] {
   return [...contents.layers.values()]
-    .filter(({ compressed }) => compressed)
-    .map(({ layer, digest, size }) => ({
+    .filter(({ compression }) => compression === "gzip" || compression === "zstd")
+    .map(({ layer, digest, size, compression }) => ({
       diffId: layer.diffId,
       digest,
       size,
-      mediaType: "application/vnd.oci.image.layer.v1.tar+gzip",
+      mediaType: `application/vnd.oci.image.layer.v1.tar+${compression}`,
     }));
 }
 

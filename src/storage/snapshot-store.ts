@@ -23,6 +23,10 @@ export class OverlaySnapshots implements SnapshotStore {
   #snapshots = new Map<string, Snapshot>();
   #inits = new Map<string, string>();
   #mutex = new KeyedMutex();
+  /** Layers of snapshots that are being made. */
+  #preparing = new Set<readonly string[]>();
+  /** Called with the layers of a snapshot that has been removed. */
+  onRemoved: (diffIds: readonly string[]) => Promise<void> = async () => {};
 
   constructor(native: Native, paths: StoragePaths, database: Database, layers: UnpackedLayers) {
     this.#native = native;
@@ -51,6 +55,15 @@ export class OverlaySnapshots implements SnapshotStore {
   ): Promise<OverlayMount> {
     if (!/^[A-Za-z0-9][\w.-]*$/.test(id)) throw new GantryError("invalid", `Bad snapshot id ${id}`);
     if (this.#snapshots.has(id)) throw new GantryError("conflict", `Snapshot ${id} exists`);
+    this.#preparing.add(diffIds);
+    try {
+      return await this.#make(id, diffIds, volatile);
+    } finally {
+      this.#preparing.delete(diffIds);
+    }
+  }
+
+  async #make(id: string, diffIds: readonly string[], volatile: boolean): Promise<OverlayMount> {
     const init = await this.#init(diffIds);
     const snapshot: Snapshot = { diffIds: [...diffIds], init, volatile };
     const upper = this.#paths.upper(id);
@@ -87,7 +100,7 @@ export class OverlaySnapshots implements SnapshotStore {
 
   /** The short id of the init layer over these layers; made on first use. */
   async #init(diffIds: readonly string[]): Promise<string> {
-    const key = chainIds(diffIds).at(-1) ?? "scratch";
+    const key = initKey(diffIds);
     return (
       this.#inits.get(key) ??
       this.#mutex.run(key, async () => {
@@ -127,11 +140,13 @@ export class OverlaySnapshots implements SnapshotStore {
   }
 
   async remove(id: string): Promise<void> {
-    if (!this.#snapshots.has(id)) return;
+    const snapshot = this.#snapshots.get(id);
+    if (snapshot === undefined) return;
     this.#database.sql.prepare("DELETE FROM snapshots WHERE id = ?").run(id);
     this.#snapshots.delete(id);
     await this.#discard([this.#paths.upper(id), this.#paths.work(id)]);
     await this.#forgetFolder(id);
+    await this.onRemoved(snapshot.diffIds);
   }
 
   /** Removes the container's folder if nothing of the engine's is in it. */
@@ -173,7 +188,8 @@ export class OverlaySnapshots implements SnapshotStore {
 
   /** Layers that some snapshot stands on. */
   layersInUse(): Set<string> {
-    return new Set([...this.#snapshots.values()].flatMap(({ diffIds }) => diffIds));
+    const made = [...this.#snapshots.values()].map(({ diffIds }) => diffIds);
+    return new Set([...made, ...this.#preparing].flat());
   }
 
   /** Removes snapshots that no container has, folders without a row, and unused init layers. */
@@ -194,6 +210,7 @@ export class OverlaySnapshots implements SnapshotStore {
   /** Deletes init layers of images that are gone. `chains`: top chain ids of stored images. */
   async dropInits(chains: ReadonlySet<string>): Promise<void> {
     const used = new Set([...this.#snapshots.values()].map(({ init }) => init));
+    for (const diffIds of this.#preparing) used.add(this.#inits.get(initKey(diffIds)) ?? "");
     for (const [key, shortId] of [...this.#inits]) {
       if (key === "scratch" || chains.has(key) || used.has(shortId)) continue;
       this.#database.sql.prepare("DELETE FROM inits WHERE key = ?").run(key);
@@ -201,4 +218,9 @@ export class OverlaySnapshots implements SnapshotStore {
       await this.#discard([this.#paths.init(shortId)]);
     }
   }
+}
+
+/** Which init layer a stack of layers has; "scratch" is that of no layers. */
+function initKey(diffIds: readonly string[]): string {
+  return chainIds(diffIds).at(-1) ?? "scratch";
 }

@@ -7,7 +7,7 @@ import { GantryError, type Logger, silentLogger } from "../base/index.ts";
 import type { Native } from "../native/index.ts";
 import { chainIds } from "../spec/index.ts";
 import { BlobStore } from "./content-store.ts";
-import type { Storage } from "./contract.ts";
+import type { Lease, Storage } from "./contract.ts";
 import { Database } from "./database.ts";
 import { ImageRecords } from "./image-store.ts";
 import { type ArchiveLimits, DEFAULT_ARCHIVE_LIMITS, UnpackedLayers } from "./layer-store.ts";
@@ -28,8 +28,6 @@ export interface OpenStorage extends Storage {
   layers: UnpackedLayers;
   images: ImageRecords;
   snapshots: OverlaySnapshots;
-  /** Deletes blobs and layers that no image, snapshot or lease uses. Returns freed layer bytes. */
-  collect(): Promise<{ layers: string[]; bytes: number }>;
 }
 
 export async function openStorage(options: StorageOptions): Promise<OpenStorage> {
@@ -49,6 +47,12 @@ export async function openStorage(options: StorageOptions): Promise<OpenStorage>
   const leases = new Leases();
   const inUse = () => new Set([...snapshots.layersInUse(), ...leases.digests()]);
   const images = new ImageRecords(database, content, layers, inUse);
+  // An image may have been removed while a container still stood on its layers.
+  snapshots.onRemoved = async (diffIds) => {
+    await images.collect(diffIds);
+    await snapshots.dropInits(topChains());
+  };
+  images.onRemoved = () => snapshots.dropInits(topChains());
 
   const topChains = () =>
     new Set(images.list().map(({ config }) => chainIds(config.rootfs.diff_ids).at(-1) ?? ""));
@@ -56,9 +60,9 @@ export async function openStorage(options: StorageOptions): Promise<OpenStorage>
   async function collect(): Promise<{ layers: string[]; bytes: number }> {
     const sizes = new Map(layers.list().map((layer) => [layer.diffId, layer.size]));
     const removed = await images.collect(sizes.keys());
-    const needed = new Set([...images.blobDigests(), ...leases.digests()]);
     for (const name of await readdir(paths.blobs)) {
-      if (!needed.has(`sha256:${name}`)) await content.remove(`sha256:${name}`);
+      const digest = `sha256:${name}`;
+      await content.remove(digest, { unless: () => images.needsBlob(digest) });
     }
     await snapshots.dropInits(topChains());
     return {
@@ -73,7 +77,8 @@ export async function openStorage(options: StorageOptions): Promise<OpenStorage>
     images,
     snapshots,
     records: database,
-    lease: (digests) => leases.take(digests),
+    lease: (digests = []) => leases.take(digests),
+    collectLayers: (diffIds) => images.collect(diffIds),
     collect,
     async reconcile({ snapshotIds }) {
       for (const name of await readdir(paths.ingest)) await rm(join(paths.ingest, name));
@@ -102,14 +107,17 @@ async function emptyTrash(native: Native, paths: StoragePaths): Promise<void> {
 
 /** Holds of digests, for as long as this process lives: a crash ends every transfer anyway. */
 class Leases {
-  #held = new Map<symbol, readonly string[]>();
+  #held = new Set<Set<string>>();
 
-  take(digests: readonly string[]): { release(): void } {
-    const key = Symbol("lease");
-    this.#held.set(key, [...digests]);
-    return { release: () => void this.#held.delete(key) };
+  take(digests: readonly string[]): Lease {
+    const held = new Set(digests);
+    this.#held.add(held);
+    return {
+      add: (digest) => void held.add(digest),
+      release: () => void this.#held.delete(held),
+    };
   }
   *digests(): Iterable<string> {
-    for (const digests of this.#held.values()) yield* digests;
+    for (const digests of this.#held) yield* digests;
   }
 }
