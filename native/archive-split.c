@@ -381,7 +381,7 @@ static int rebuild_all(struct rebuild *b) {
   return error;
 }
 
-int op_untarRebuild(struct run *r, const struct op *o) {
+int op_untar_rebuild(struct run *r, const struct op *o) {
   struct rebuild b = {.run = r, .root = run_fd(r, &o->fields[0]), .split = run_fd(r, &o->fields[1])};
   int to = run_fd(r, &o->fields[2]);
   if (b.root < 0 || b.split < 0 || to < 0) return -EBADF;

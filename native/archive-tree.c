@@ -170,7 +170,7 @@ static int folder_is_empty(int fd) {
   return error < 0 ? error : count == 0;
 }
 
-int op_copyTree(struct run *r, const struct op *o) {
+int op_copy_tree(struct run *r, const struct op *o) {
   const struct field *f = o->fields;
   struct copier c = {.run = r};
   AUTO_CLOSE int from = run_open(r, &f[0], f[1].ptr, O_RDONLY | O_DIRECTORY, 0);
@@ -223,7 +223,7 @@ static int measure(struct meter *m, int fd) {
   return error;
 }
 
-int op_treeSize(struct run *r, const struct op *o) {
+int op_tree_size(struct run *r, const struct op *o) {
   struct meter m = {.inodes = 1};
   const char *path = o->fields[1].len == 0 ? "." : o->fields[1].ptr;
   AUTO_CLOSE int fd = run_open(r, &o->fields[0], path, O_RDONLY | O_DIRECTORY, 0);
@@ -333,7 +333,7 @@ int op_changes(struct run *r, const struct op *o) {
 
 // ---- statPath
 
-int op_statPath(struct run *r, const struct op *o) {
+int op_stat_path(struct run *r, const struct op *o) {
   const char *path = o->fields[1].ptr;
   bool follow = o->fields[2].num;
   AUTO_CLOSE int fd = run_open(r, &o->fields[0], path, O_PATH | (follow ? 0 : O_NOFOLLOW), 0);

@@ -408,7 +408,7 @@ int op_tar(struct run *r, const struct op *o) {
   return finish_writer(&w, error);
 }
 
-int op_tarUpper(struct run *r, const struct op *o) {
+int op_tar_upper(struct run *r, const struct op *o) {
   struct writer w = {.run = r, .flags = o->fields[2].num, .upper = true};
   int root = run_fd(r, &o->fields[0]), to = run_fd(r, &o->fields[1]);
   if (root < 0 || to < 0) return -EBADF;

@@ -13,8 +13,8 @@
 
 #include "../../native/archive.h"
 
-op_function op_untar, op_tar, op_tarUpper, op_untarRebuild, op_copyTree, op_treeSize, op_changes,
-    op_statPath;
+op_function op_untar, op_tar, op_tar_upper, op_untar_rebuild, op_copy_tree, op_tree_size, op_changes,
+    op_stat_path;
 
 static char result[1 << 20];
 static size_t result_used;
@@ -90,7 +90,7 @@ static op_function *choose(int argc, char **argv) {
     slot(0, folder(argv[2]));
     slot(1, open(argv[3], O_RDONLY));
     slot(2, 1);
-    return op_untarRebuild;
+    return op_untar_rebuild;
   }
   if (strcmp(verb, "tar") == 0 && argc == 6) {
     slot(0, folder(argv[2]));
@@ -104,12 +104,12 @@ static op_function *choose(int argc, char **argv) {
     slot(0, folder(argv[2]));
     slot(1, 1);
     number(2, "0");
-    return op_tarUpper;
+    return op_tar_upper;
   }
   if (strcmp(verb, "size") == 0 && argc == 3) {
     slot(0, folder(argv[2]));
     text(1, "");
-    return op_treeSize;
+    return op_tree_size;
   }
   if (strcmp(verb, "changes") == 0 && argc == 4) {
     slot(0, folder(argv[2]));
@@ -122,7 +122,7 @@ static op_function *choose(int argc, char **argv) {
     slot(2, folder(argv[3]));
     text(3, ".");
     number(4, argv[4]);
-    return op_copyTree;
+    return op_copy_tree;
   }
   return NULL;
 }
