@@ -1,28 +1,13 @@
 // `docker load`: reads a docker-archive (both the old <id>/layer.tar and the new blobs/sha256
-// form) or an OCI layout from a stream, compressed or not. Nothing is spooled: what looks like a
-// layer is unpacked as it comes by, whatever the order of the entries, and matched with the
-// manifests at the end; layers that no manifest claims are collected again.
+// form) or an OCI layout from a stream, compressed or not, and stores its images. Layers are
+// unpacked as they come by and matched with the manifests at the end; those that no manifest
+// claims are collected again.
 
-import { createHash } from "node:crypto";
-import { posix } from "node:path";
-import { PassThrough, Readable } from "node:stream";
-import { extract, type Header } from "tar-stream";
+import type { Readable } from "node:stream";
 import { GantryError } from "../base/index.ts";
-import { digestOf } from "../spec/index.ts";
-import {
-  type Compression,
-  decompress,
-  decompressAs,
-  detectCompression,
-  peek,
-} from "./compression.ts";
-import type { Layer, Lease, Storage } from "./contract.ts";
+import type { Layer, Storage } from "./contract.ts";
+import { type Contents, readContents } from "./load-contents.ts";
 import { type LoadPlan, planLoad } from "./load-plan.ts";
-
-/** Documents of an archive are kept in memory until its end. */
-const DOCUMENT_BYTES_MAX = 8 << 20;
-const DOCUMENTS_BYTES_MAX = 128 << 20;
-const TAR_HEADER_BYTES = 512;
 
 export interface LoadOptions {
   /** Which images of an index to take; default: every one that is not for another platform. */
@@ -36,22 +21,6 @@ export interface LoadedImage {
   references: string[];
 }
 type LoadStorage = Pick<Storage, "layers" | "images" | "lease" | "collectLayers">;
-
-/** "known": it was here already, so it was not looked at. */
-type SeenLayer = {
-  layer: Layer;
-  digest: string;
-  size: number;
-  compression: Compression | "known";
-};
-type Reading = LoadOptions & { lease: Lease };
-
-/** What passed by: documents by name, layers by name, links between names. */
-export interface Contents {
-  documents: Map<string, Uint8Array>;
-  layers: Map<string, SeenLayer>;
-  links: Map<string, string>;
-}
 
 /** Stores every image of the archive. Nothing is tagged unless all of it was sound. */
 export async function loadArchive(
@@ -89,130 +58,6 @@ async function store(storage: LoadStorage, plan: LoadPlan): Promise<LoadedImage[
   return loaded;
 }
 
-async function readContents(
-  storage: LoadStorage,
-  from: Readable,
-  contents: Contents,
-  options: Reading,
-): Promise<void> {
-  const { stream } = await decompress(from);
-  const tar = extract();
-  stream.once("error", (error) => tar.destroy(error));
-  stream.pipe(tar);
-  let documentBytes = 0;
-  try {
-    for await (const entry of tar) {
-      options.signal?.throwIfAborted();
-      const header: Header = entry.header;
-      const name = posix.normalize(header.name).replace(/^\/+/, "");
-      if (header.type === "symlink" || header.type === "link") {
-        contents.links.set(name, linkTarget(name, header));
-      } else if (header.type === "file" && (header.size ?? 0) > 0) {
-        documentBytes += await readFile(
-          storage,
-          name,
-          header,
-          nodeStream(entry),
-          contents,
-          options,
-        );
-        if (documentBytes > DOCUMENTS_BYTES_MAX) {
-          throw new GantryError("invalid", "invalid archive: too many documents");
-        }
-      }
-      entry.resume();
-    }
-  } finally {
-    stream.unpipe(tar);
-    stream.destroy();
-  }
-}
-
-/** tar-stream's entries are not Node's own streams. */
-function nodeStream(entry: AsyncIterable<unknown>): Readable {
-  return Readable.from(entry, { objectMode: false, highWaterMark: 256 * 1024 });
-}
-
-function linkTarget(name: string, { type, linkname }: Header): string {
-  const base = type === "symlink" ? posix.dirname(name) : "";
-  return posix.join(base, linkname ?? "").replace(/^\/+/, "");
-}
-
-/** Keeps a document or unpacks a layer. Returns the bytes kept in memory. */
-async function readFile(
-  storage: LoadStorage,
-  name: string,
-  header: Header,
-  entry: Readable,
-  contents: Contents,
-  options: Reading,
-): Promise<number> {
-  const size = header.size ?? 0;
-  const digest = digestFromName(name);
-  const known = digest && storage.layers.byBlob(digest);
-  if (digest && known) {
-    options.lease.add(known.diffId);
-    contents.layers.set(name, { layer: known, digest, size, compression: "known" });
-    options.onLayer?.(known);
-    return 0;
-  }
-  const { head, stream } = await peek(entry, TAR_HEADER_BYTES);
-  if (!looksLikeLayer(head)) {
-    if (size > DOCUMENT_BYTES_MAX) {
-      for await (const _ of stream) options.signal?.throwIfAborted();
-      return 0;
-    }
-    const data = await collect(stream);
-    contents.documents.set(name, data);
-    return data.length;
-  }
-  const compression = detectCompression(head);
-  const hash = createHash("sha256");
-  const hashed = tee(stream, (chunk) => hash.update(chunk));
-  const tar = decompressAs(hashed, compression);
-  const { lease, signal } = options;
-  const layer = await storage.layers.apply(tar, { lease, ...(signal ? { signal } : {}) });
-  const blob = `sha256:${hash.digest("hex")}`;
-  contents.layers.set(name, { layer, digest: blob, size, compression });
-  options.onLayer?.(layer);
-  return 0;
-}
-
-function digestFromName(name: string): string | undefined {
-  const hex = /^blobs\/sha256\/([0-9a-f]{64})$/.exec(name)?.[1];
-  return hex && `sha256:${hex}`;
-}
-
-/** A tar (also one without entries: zeros) or something compressed; documents are JSON. */
-function looksLikeLayer(head: Buffer): boolean {
-  if (detectCompression(head) !== "none") return true;
-  if (head.length < TAR_HEADER_BYTES) return false;
-  if (head.subarray(257, 262).toString("latin1") === "ustar") return true;
-  return head.subarray(0, TAR_HEADER_BYTES).every((byte) => byte === 0) || isOldTar(head);
-}
-
-/** v7 tars have no magic; their checksum tells. */
-function isOldTar(head: Buffer): boolean {
-  const stored = Number.parseInt(head.toString("latin1", 148, 156).replace(/[\0 ]+/g, ""), 8);
-  let sum = 8 * 32;
-  for (let at = 0; at < TAR_HEADER_BYTES; at++) if (at < 148 || at >= 156) sum += head[at]!;
-  return stored === sum;
-}
-
-function tee(source: Readable, see: (chunk: Buffer) => void): Readable {
-  const through = new PassThrough({ highWaterMark: 256 * 1024 });
-  source.on("data", see);
-  source.once("error", (error) => through.destroy(error));
-  through.once("close", () => source.destroy());
-  return source.pipe(through);
-}
-
-async function collect(stream: Readable): Promise<Uint8Array> {
-  const chunks: Buffer[] = [];
-  for await (const chunk of stream) chunks.push(chunk as Buffer);
-  return Buffer.concat(chunks);
-}
-
 /** tar-stream's words for a damaged archive become ours. */
 function asArchiveError(error: unknown): unknown {
   if (error instanceof GantryError || !(error instanceof Error)) return error;
@@ -223,10 +68,4 @@ function asArchiveError(error: unknown): unknown {
     return new GantryError("corrupt", "archive/tar: invalid tar header", { cause: error });
   }
   return error;
-}
-
-/** Checks that a document is what its name says, where the name is a digest. */
-export function documentDigestMatches(name: string, data: Uint8Array): boolean {
-  const want = digestFromName(name);
-  return want === undefined || want === digestOf(data);
 }

@@ -7,7 +7,7 @@ import { GantryError } from "../base/index.ts";
 import { digestOf, formatReference, hexOf, isDigest, parseReference } from "../spec/index.ts";
 import type { Descriptor, Layer } from "./contract.ts";
 import { parseImageConfig, parseObject } from "./image-config.ts";
-import { type Contents, documentDigestMatches } from "./load-archive.ts";
+import { type Contents, documentDigestMatches } from "./load-contents.ts";
 
 export interface LoadPlan {
   images: {

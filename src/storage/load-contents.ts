@@ -1,0 +1,173 @@
+// Reads what an image archive holds, as it streams by: documents stay in memory, layers are
+// unpacked at once. Nothing is spooled, whatever the order of the entries.
+
+import { createHash } from "node:crypto";
+import { posix } from "node:path";
+import { PassThrough, Readable } from "node:stream";
+import { extract, type Header } from "tar-stream";
+import { GantryError } from "../base/index.ts";
+import { digestOf } from "../spec/index.ts";
+import {
+  type Compression,
+  decompress,
+  decompressAs,
+  detectCompression,
+  peek,
+} from "./compression.ts";
+import type { Layer, Lease, Storage } from "./contract.ts";
+
+/** Documents of an archive are kept in memory until its end. */
+const DOCUMENT_BYTES_MAX = 8 << 20;
+const DOCUMENTS_BYTES_MAX = 128 << 20;
+const TAR_HEADER_BYTES = 512;
+
+/** "known": it was here already, so it was not looked at. */
+type SeenLayer = {
+  layer: Layer;
+  digest: string;
+  size: number;
+  compression: Compression | "known";
+};
+export interface Reading {
+  lease: Lease;
+  onLayer?: (layer: Layer) => void;
+  signal?: AbortSignal;
+}
+
+/** What passed by: documents by name, layers by name, links between names. */
+export interface Contents {
+  documents: Map<string, Uint8Array>;
+  layers: Map<string, SeenLayer>;
+  links: Map<string, string>;
+}
+
+/** Adds what `from` holds to `contents`; layers are kept from collection by the lease. */
+export async function readContents(
+  storage: Pick<Storage, "layers">,
+  from: Readable,
+  contents: Contents,
+  options: Reading,
+): Promise<void> {
+  const { stream } = await decompress(from);
+  const tar = extract();
+  stream.once("error", (error) => tar.destroy(error));
+  stream.pipe(tar);
+  let documentBytes = 0;
+  try {
+    for await (const entry of tar) {
+      options.signal?.throwIfAborted();
+      const header: Header = entry.header;
+      const name = posix.normalize(header.name).replace(/^\/+/, "");
+      if (header.type === "symlink" || header.type === "link") {
+        contents.links.set(name, linkTarget(name, header));
+      } else if (header.type === "file" && (header.size ?? 0) > 0) {
+        documentBytes += await readFile(
+          storage,
+          name,
+          header,
+          nodeStream(entry),
+          contents,
+          options,
+        );
+        if (documentBytes > DOCUMENTS_BYTES_MAX) {
+          throw new GantryError("invalid", "invalid archive: too many documents");
+        }
+      }
+      entry.resume();
+    }
+  } finally {
+    stream.unpipe(tar);
+    stream.destroy();
+  }
+}
+
+/** tar-stream's entries are not Node's own streams. */
+function nodeStream(entry: AsyncIterable<unknown>): Readable {
+  return Readable.from(entry, { objectMode: false, highWaterMark: 256 * 1024 });
+}
+
+function linkTarget(name: string, { type, linkname }: Header): string {
+  const base = type === "symlink" ? posix.dirname(name) : "";
+  return posix.join(base, linkname ?? "").replace(/^\/+/, "");
+}
+
+/** Keeps a document or unpacks a layer. Returns the bytes kept in memory. */
+async function readFile(
+  storage: Pick<Storage, "layers">,
+  name: string,
+  header: Header,
+  entry: Readable,
+  contents: Contents,
+  options: Reading,
+): Promise<number> {
+  const size = header.size ?? 0;
+  const digest = digestFromName(name);
+  const known = digest && storage.layers.byBlob(digest);
+  if (digest && known) {
+    options.lease.add(known.diffId);
+    contents.layers.set(name, { layer: known, digest, size, compression: "known" });
+    options.onLayer?.(known);
+    return 0;
+  }
+  const { head, stream } = await peek(entry, TAR_HEADER_BYTES);
+  if (!looksLikeLayer(head)) {
+    if (size > DOCUMENT_BYTES_MAX) {
+      for await (const _ of stream) options.signal?.throwIfAborted();
+      return 0;
+    }
+    const data = await collect(stream);
+    contents.documents.set(name, data);
+    return data.length;
+  }
+  const compression = detectCompression(head);
+  const hash = createHash("sha256");
+  const hashed = tee(stream, (chunk) => hash.update(chunk));
+  const tar = decompressAs(hashed, compression);
+  const { lease, signal } = options;
+  const layer = await storage.layers.apply(tar, { lease, ...(signal ? { signal } : {}) });
+  const blob = `sha256:${hash.digest("hex")}`;
+  contents.layers.set(name, { layer, digest: blob, size, compression });
+  options.onLayer?.(layer);
+  return 0;
+}
+
+function digestFromName(name: string): string | undefined {
+  const hex = /^blobs\/sha256\/([0-9a-f]{64})$/.exec(name)?.[1];
+  return hex && `sha256:${hex}`;
+}
+
+/** A tar (also one without entries: zeros) or something compressed; documents are JSON. */
+function looksLikeLayer(head: Buffer): boolean {
+  if (detectCompression(head) !== "none") return true;
+  if (head.length < TAR_HEADER_BYTES) return false;
+  if (head.subarray(257, 262).toString("latin1") === "ustar") return true;
+  return head.subarray(0, TAR_HEADER_BYTES).every((byte) => byte === 0) || isOldTar(head);
+}
+
+/** v7 tars have no magic; their checksum tells. */
+function isOldTar(head: Buffer): boolean {
+  const stored = Number.parseInt(head.toString("latin1", 148, 156).replace(/[\0 ]+/g, ""), 8);
+  let sum = 8 * 32;
+  for (let at = 0; at < TAR_HEADER_BYTES; at++) if (at < 148 || at >= 156) sum += head[at]!;
+  return stored === sum;
+}
+
+function tee(source: Readable, see: (chunk: Buffer) => void): Readable {
+  const through = new PassThrough({ highWaterMark: 256 * 1024 });
+  source.on("data", see);
+  source.once("error", (error) => through.destroy(error));
+  through.once("close", () => source.destroy());
+  return source.pipe(through);
+}
+
+async function collect(stream: Readable): Promise<Uint8Array> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of stream) chunks.push(chunk as Buffer);
+  return Buffer.concat(chunks);
+}
+
+/** Checks that a document is what its name says, where the name is a digest. */
+export function documentDigestMatches(name: string, data: Uint8Array): boolean {
+  const want = digestFromName(name);
+  return want === undefined || want === digestOf(data);
+}
