@@ -47,7 +47,7 @@ static bool parse_number(const unsigned char *field, size_t n, int64_t *out) {
     bool negative = field[0] & 0x40;
     uint64_t value = negative ? UINT64_MAX : 0;
     for (size_t i = 0; i < n; i++) {
-      unsigned char byte = i == 0 ? (unsigned char)(negative ? field[0] : field[0] & 0x7f) : field[i];
+      unsigned char byte = i == 0 && !negative ? field[0] & 0x7f : field[i];
       uint64_t lost = value >> 55;
       if (lost != 0 && lost != 0x1ff) return false;
       value = value << 8 | byte;

@@ -382,7 +382,9 @@ static int rebuild_all(struct rebuild *b) {
 }
 
 int op_untar_rebuild(struct run *r, const struct op *o) {
-  struct rebuild b = {.run = r, .root = run_fd(r, &o->fields[0]), .split = run_fd(r, &o->fields[1])};
+  struct rebuild b = {.run = r};
+  b.root = run_fd(r, &o->fields[0]);
+  b.split = run_fd(r, &o->fields[1]);
   int to = run_fd(r, &o->fields[2]);
   if (b.root < 0 || b.split < 0 || to < 0) return -EBADF;
   int error = source_open(&b.in, b.split);

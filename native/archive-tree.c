@@ -30,8 +30,9 @@ static int copy_xattrs(int from, const char *from_name, int to, const char *to_n
     ssize_t length = get_xattr(from, from_name, key, &value);
     int done = 0;
     if (length >= 0) {
-      done = to_name == NULL ? fsetxattr(to, key, value, (size_t)length, 0)
-                             : fchdir(to) < 0 ? -1 : lsetxattr(to_name, key, value, (size_t)length, 0);
+      size_t bytes = (size_t)length;
+      if (to_name == NULL) done = fsetxattr(to, key, value, bytes, 0);
+      else done = fchdir(to) < 0 ? -1 : lsetxattr(to_name, key, value, bytes, 0);
     }
     if (done < 0 && errno != EOPNOTSUPP) error = -errno;
     free(value);
@@ -115,7 +116,8 @@ static int copy_special(int from, int to, const char *name, const struct stat *s
   } else {
     done = mknodat(to, name, st->st_mode, st->st_rdev);
   }
-  if (done < 0 || fchownat(to, name, st->st_uid, st->st_gid, AT_SYMLINK_NOFOLLOW) < 0) return -errno;
+  if (done < 0) return -errno;
+  if (fchownat(to, name, st->st_uid, st->st_gid, AT_SYMLINK_NOFOLLOW) < 0) return -errno;
   int error = copy_xattrs(from, name, to, name);
   struct timespec times[2] = {st->st_atim, st->st_mtim};
   return error < 0 ? error : utimensat(to, name, times, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;

@@ -140,8 +140,9 @@ static int set_xattrs(const struct entry *e, int fd, const char *name) {
     const struct xattr *x = &e->xattrs[i];
     // Overlay's own attributes in an archive could splice other layers' folders in.
     if (strncmp(x->name, "trusted.overlay.", 16) == 0) continue;
-    int done = name == NULL ? fsetxattr(fd, x->name, x->value, x->length, 0)
-                            : fchdir(fd) < 0 ? -1 : lsetxattr(name, x->name, x->value, x->length, 0);
+    int done = name != NULL && fchdir(fd) < 0 ? -1
+               : name != NULL ? lsetxattr(name, x->name, x->value, x->length, 0)
+                              : fsetxattr(fd, x->name, x->value, x->length, 0);
     if (done == 0 || errno == EOPNOTSUPP) continue;
     // Only files and folders may have user attributes.
     if (errno == EPERM && name != NULL && strncmp(x->name, "user.", 5) == 0) continue;
@@ -248,7 +249,9 @@ static int put_folder(struct unpack *u, const struct entry *e, const struct plac
 
 static int put_link(struct unpack *u, struct entry *e, const struct place *p) {
   int error = clean_path(e->link);
-  if (error < 0) return run_fail(u->run, error, "invalid hardlink \"%.100s\" -> \"%.100s\"", e->name, e->link);
+  if (error < 0) {
+    return run_fail(u->run, error, "invalid hardlink \"%.100s\" -> \"%.100s\"", e->name, e->link);
+  }
   char *slash = strrchr(e->link, '/');
   if (slash != NULL) *slash = '\0';
   bool linked;
@@ -349,7 +352,9 @@ static int put_dir(struct unpack *u, const struct entry *e, const struct place *
 
 static int put_entry(struct unpack *u, struct entry *e) {
   int error = clean_path(e->name);
-  if (error < 0) return run_fail(u->run, error, "archive entry is outside of the root: %.180s", e->name);
+  if (error < 0) {
+    return run_fail(u->run, error, "archive entry is outside of the root: %.180s", e->name);
+  }
   if (e->name[0] == '\0') return put_root(u, e);
   struct place p;
   error = find_place(u, e->name, &p);

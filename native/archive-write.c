@@ -122,7 +122,8 @@ static int write_pax(struct writer *w, const char *name) {
   unsigned char h[BLOCK] = {0};
   char text[101];
   const char *base = strrchr(name, '/');
-  snprintf(text, sizeof text, "PaxHeaders.0/%.80s", base == NULL || base[1] == '\0' ? name : base + 1);
+  const char *last = base == NULL || base[1] == '\0' ? name : base + 1;
+  snprintf(text, sizeof text, "PaxHeaders.0/%.80s", last);
   if (!ascii(text)) snprintf(text, sizeof text, "PaxHeaders.0/entry");
   put_name(h, text);
   put_octal(h + 100, 7, 0);
@@ -201,8 +202,8 @@ static uint64_t fit(uint64_t value, uint64_t max) {
 
 static int write_header(struct writer *w, const struct item *i, int fd) {
   char name[8192];
-  bool folder = i->type == '5';
-  int n = snprintf(name, sizeof name, "%s%s", i->name, folder && strcmp(i->name, "/") != 0 ? "/" : "");
+  bool slash = i->type == '5' && strcmp(i->name, "/") != 0;
+  int n = snprintf(name, sizeof name, "%s%s", i->name, slash ? "/" : "");
   if (n >= (int)sizeof name) return -ENAMETOOLONG;
   int error = plan_pax(w, i, name, fd);
   if (error == 0 && w->pax.used > 0) error = write_pax(w, i->name);
@@ -303,8 +304,8 @@ static int write_children(struct writer *w, int fd, const char *prefix);
 
 static uint64_t mount_of(int fd, const char *name) {
   struct statx x;
-  long done = syscall(SYS_statx, fd, name, AT_SYMLINK_NOFOLLOW | (*name == '\0' ? AT_EMPTY_PATH : 0),
-                      STATX_MNT_ID, &x);
+  int flags = AT_SYMLINK_NOFOLLOW | (*name == '\0' ? AT_EMPTY_PATH : 0);
+  long done = syscall(SYS_statx, fd, name, flags, STATX_MNT_ID, &x);
   return done < 0 || !(x.stx_mask & STATX_MNT_ID) ? 0 : x.stx_mnt_id;
 }
 
@@ -313,7 +314,9 @@ static int check_upper(struct writer *w, const struct item *i, int fd, bool *opa
   char *value = NULL;
   ssize_t n = get_xattr(fd, NULL, "trusted.overlay.redirect", &value);
   free(value);
-  if (n >= 0) return run_fail(w->run, -EOPNOTSUPP, "folder was renamed by overlay: %.180s", i->name);
+  if (n >= 0) {
+    return run_fail(w->run, -EOPNOTSUPP, "folder was renamed by overlay: %.180s", i->name);
+  }
   n = get_xattr(fd, NULL, "trusted.overlay.opaque", &value);
   *opaque = n == 1 && value[0] == 'y';
   free(value);
@@ -340,7 +343,8 @@ static int write_item(struct writer *w, int parent, const char *file, const char
   if (fstatat(parent, file, &i.st, AT_SYMLINK_NOFOLLOW) < 0) return errno == ENOENT ? 0 : -errno;
   if (w->upper && is_whiteout(&i.st)) return write_marker(w, &i, "%.*s.wh.%s");
   if (S_ISDIR(i.st.st_mode)) return write_folder(w, &i);
-  if (S_ISREG(i.st.st_mode) && w->flags & ARCHIVE_ONE_MOUNT && mount_of(parent, file) != w->mount_id) {
+  bool file_mounts = S_ISREG(i.st.st_mode) && w->flags & ARCHIVE_ONE_MOUNT;
+  if (file_mounts && mount_of(parent, file) != w->mount_id) {
     i.type = '0';
     return write_header(w, &i, -1);
   }

@@ -80,8 +80,8 @@ function dockerImages(contents: Contents, manifests: readonly FoundManifest[]): 
 function checkLayers(rawConfig: Uint8Array, layers: readonly Layer[]): void {
   const diffIds = parseImageConfig(rawConfig).rootfs.diff_ids;
   if (diffIds.length !== layers.length) {
-    const message = `invalid manifest, layers length mismatch: expected ${layers.length}, got ${diffIds.length}`;
-    throw new GantryError("invalid", message);
+    const counts = `expected ${layers.length}, got ${diffIds.length}`;
+    throw new GantryError("invalid", `invalid manifest, layers length mismatch: ${counts}`);
   }
   for (const [at, diffId] of diffIds.entries()) {
     const got = layers[at]!.diffId;

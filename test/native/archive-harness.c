@@ -13,8 +13,8 @@
 
 #include "../../native/archive.h"
 
-op_function op_untar, op_tar, op_tar_upper, op_untar_rebuild, op_copy_tree, op_tree_size, op_changes,
-    op_stat_path;
+op_function op_untar, op_tar, op_tar_upper, op_untar_rebuild, op_copy_tree, op_tree_size,
+    op_changes, op_stat_path;
 
 static char result[1 << 20];
 static size_t result_used;
