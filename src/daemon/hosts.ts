@@ -1,0 +1,57 @@
+// Addresses to listen on, as dockerd's -H takes them: unix://PATH, tcp://HOST:PORT, fd://.
+
+import { GantryError } from "../base/index.ts";
+
+export type ListenAddress =
+  | { kind: "unix"; path: string; text: string }
+  | { kind: "tcp"; host: string; port: number; text: string }
+  /** Sockets that systemd passed; `descriptor` undefined means all of them. */
+  | { kind: "fd"; descriptor?: number; text: string };
+
+const PORT_PLAIN = 2375;
+const PORT_TLS = 2376;
+const SOCKET_PATH_BYTES_MAX = 107;
+
+export function parseHost(text: string, { tls }: { tls: boolean }): ListenAddress {
+  const trimmed = text.trim();
+  const scheme = /^([a-z]+):\/\//.exec(trimmed)?.[1];
+  const rest = scheme === undefined ? trimmed : trimmed.slice(scheme.length + 3);
+  if (scheme === "unix") return parseUnix(rest || "/run/gantry.sock", trimmed);
+  if (scheme === "fd") return parseDescriptor(rest, trimmed);
+  if (scheme === "tcp") return parseTcp(rest, trimmed, tls);
+  if (scheme === undefined && trimmed !== "") {
+    if (trimmed.startsWith("/")) return parseUnix(trimmed, `unix://${trimmed}`);
+    return parseTcp(rest, `tcp://${trimmed}`, tls);
+  }
+  throw invalid(text);
+}
+
+function parseUnix(path: string, text: string): ListenAddress {
+  if (Buffer.byteLength(path) > SOCKET_PATH_BYTES_MAX) {
+    throw new GantryError(
+      "invalid",
+      `unix socket path is longer than ${SOCKET_PATH_BYTES_MAX} bytes: ${path}`,
+    );
+  }
+  return { kind: "unix", path, text };
+}
+
+function parseDescriptor(rest: string, text: string): ListenAddress {
+  if (rest === "" || rest === "*") return { kind: "fd", text };
+  const descriptor = Number(rest);
+  if (!Number.isInteger(descriptor) || descriptor < 3) throw invalid(text);
+  return { kind: "fd", descriptor, text };
+}
+
+function parseTcp(rest: string, text: string, tls: boolean): ListenAddress {
+  const match = /^(\[[0-9a-fA-F:.]+\]|[^:/[\]]*)(?::(\d*))?\/?$/.exec(rest);
+  if (match === null) throw invalid(text);
+  const [, host = "", portText = ""] = match;
+  const port = portText === "" ? (tls ? PORT_TLS : PORT_PLAIN) : Number(portText);
+  if (port > 65_535) throw invalid(text);
+  return { kind: "tcp", host: host.replace(/^\[|\]$/g, "") || "127.0.0.1", port, text };
+}
+
+function invalid(text: string): GantryError {
+  return new GantryError("invalid", `invalid bind address format: ${text}`);
+}

@@ -1,0 +1,2 @@
+export { daemonFlags } from "./config.ts";
+export { runDaemon } from "./main.ts";

@@ -1,0 +1,112 @@
+// The daemon, from argv to exit code: configuration, lock, pid file, engine, doors; then signals.
+// The doors open last and close first.
+
+import { homedir } from "node:os";
+import { createApi } from "../api/index.ts";
+import { createLogger, GantryError, type Logger, messageOf, Rollback } from "../base/index.ts";
+import type { EngineOptions, RunningEngine } from "../engine/index.ts";
+import { type Config, loadConfig } from "./config.ts";
+import { lockDataRoot } from "./data-root-lock.ts";
+import { openDoors } from "./doors.ts";
+import { daemonHelp } from "./help.ts";
+import { writePidfile } from "./pidfile.ts";
+import { type Program, program } from "./program.ts";
+import { reload } from "./reload.ts";
+import { type NetworkOptions, type Settings, toSettings } from "./settings.ts";
+import { awaitShutdown } from "./signals.ts";
+
+/** Opens the engine and everything beneath it. */
+export type MakeEngine = (
+  engine: EngineOptions,
+  network: NetworkOptions,
+  log: Logger,
+) => Promise<RunningEngine>;
+
+/** Runs the daemon until it is told to stop; returns its exit code. Never throws. */
+export async function runDaemon(
+  argv: readonly string[],
+  { makeEngine = wiredEngine }: { makeEngine?: MakeEngine } = {},
+): Promise<number> {
+  let config: Config;
+  let settings: Settings;
+  const about = await program();
+  try {
+    config = await loadConfig(argv);
+    if (config.showHelp) return say(daemonHelp());
+    if (config.showVersion) return say(`Gantry version ${about.version}, build ${about.buildId}\n`);
+    settings = toSettings(config, { ...about, home: homedir() });
+  } catch (error) {
+    const usage = error instanceof GantryError && error.detail["usage"] === true;
+    process.stderr.write(`${messageOf(error)}\n${usage ? "See 'gantry daemon --help'.\n" : ""}`);
+    return 1;
+  }
+  if (config.validateOnly) {
+    process.stderr.write("configuration OK\n");
+    return 0;
+  }
+  const log = createLogger({ level: settings.logLevel, format: settings.logFormat });
+  for (const warning of config.warnings) log.warn(warning);
+  try {
+    await serve(argv, settings, { about, makeEngine, log });
+    return 0;
+  } catch (error) {
+    log.error("Failed to start daemon", { error });
+    process.stderr.write(`failed to start daemon: ${messageOf(error)}\n`);
+    return 1;
+  }
+}
+
+function say(text: string): number {
+  process.stdout.write(text);
+  return 0;
+}
+
+/** Loaded only when it is needed: --help and --validate start without it. */
+const wiredEngine: MakeEngine = async (engine, network, log) => {
+  const { createEngine } = await import("./wire-engine.ts");
+  return createEngine(engine, network, log);
+};
+
+async function serve(
+  argv: readonly string[],
+  settings: Settings,
+  { about, makeEngine, log }: { about: Program; makeEngine: MakeEngine; log: Logger },
+): Promise<void> {
+  if (process.getuid?.() !== 0) {
+    throw new GantryError("forbidden", "the daemon needs to be started with root privileges");
+  }
+  await using undo = new Rollback((what, error) =>
+    log.error(`Failed to release ${what}`, { error }),
+  );
+  const lock = await lockDataRoot(settings.engine.dataRoot);
+  undo.defer("the lock of the data root", () => lock.release());
+  if (settings.pidfile !== "") {
+    const pidfile = await writePidfile(settings.pidfile);
+    undo.defer("the pid file", () => pidfile.remove());
+  }
+  const engine = await makeEngine(settings.engine, settings.network, log);
+  let engineOpen = true;
+  const closeEngine = async (): Promise<void> => {
+    if (engineOpen) await engine.close();
+    engineOpen = false;
+  };
+  undo.defer("the engine", closeEngine);
+  const api = createApi({
+    engine,
+    serverVersion: about.version,
+    minApiVersion: settings.minApiVersion,
+    log,
+  });
+  const doors = await openDoors(api, settings, log);
+  undo.defer("the listening sockets", () => doors.close());
+  log.info("Daemon has completed initialization", { version: about.version });
+  const signal = await awaitShutdown({
+    log,
+    onReload: () => reload(argv, settings, log),
+  });
+  log.info(`Processing signal '${signal}'`);
+  await doors.close();
+  // Stopping containers takes as long as they were promised: no release deadline here.
+  await closeEngine();
+  log.info("Daemon shutdown complete");
+}

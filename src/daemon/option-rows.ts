@@ -1,0 +1,319 @@
+// The rows of the option table (option-table.ts): one for each key of dockerd's daemon.json.
+
+import { nothing, type Row, refused, SWARM } from "./option-row.ts";
+import { networkRows } from "./option-rows-network.ts";
+
+const REGISTRY = "images are not pulled or pushed yet";
+const CONTAINERD = "Gantry contains what containerd does";
+const BUILDER = "images are not built yet";
+
+const daemonRows: Row[] = [
+  ["data-root", "string", "Root directory of persistent state", { default: "/var/lib/gantry" }],
+  ["exec-root", "string", "Root directory for execution state files", { default: "/run/gantry" }],
+  [
+    "pidfile",
+    "string",
+    "Path to use for daemon PID file",
+    { shorthand: "p", default: "/run/gantry.pid" },
+  ],
+  ["hosts", "list", "Daemon socket(s) to connect to", { flag: "host", shorthand: "H" }],
+  ["group", "string", "Group for the unix socket", { shorthand: "G", default: "docker" }],
+  ["debug", "bool", "Enable debug mode", { shorthand: "D", reload: true }],
+  [
+    "log-level",
+    "string",
+    "Set the logging level (debug, info, warn, error, fatal)",
+    { shorthand: "l", default: "info" },
+  ],
+  ["log-format", "string", "Set the logging format (text, json)", { default: "text" }],
+  ["raw-logs", "bool", "Full timestamps without colors", nothing("logs never have colors")],
+  ["labels", "list", "Set key=value labels to the daemon", { flag: "label", reload: true }],
+  ["live-restore", "bool", "Keep containers running when the daemon stops", { reload: true }],
+  [
+    "shutdown-timeout",
+    "int",
+    "Seconds that containers get to stop at shutdown",
+    { default: 15, reload: true },
+  ],
+  ["tls", "bool", "Use TLS; implied by --tlsverify"],
+  ["tlscacert", "string", "Trust certs signed only by this CA", { default: "" }],
+  ["tlscert", "string", "Path to TLS certificate file", { default: "" }],
+  ["tlskey", "string", "Path to TLS key file", { default: "" }],
+  ["tlsverify", "bool", "Use TLS and verify the remote"],
+  ["min-api-version", "string", "Lowest API version that is accepted", { flag: "" }],
+  ["experimental", "bool", "Enable experimental features", nothing("no feature is experimental")],
+  [
+    "metrics-addr",
+    "string",
+    "Address to serve the metrics api on",
+    refused("metrics are not served yet", ""),
+  ],
+  [
+    "authorization-plugins",
+    "list",
+    "Authorization plugins to load",
+    {
+      flag: "authorization-plugin",
+      ...refused("authorization plugins are not supported: every client of the socket is root"),
+    },
+  ],
+  [
+    "features",
+    "object",
+    "Enable feature in the daemon",
+    {
+      flag: "feature",
+      type: "map",
+      reload: true,
+      ...nothing("features of dockerd are not switchable here"),
+    },
+  ],
+  [
+    "nri-opts",
+    "object",
+    "Node Resource Interface",
+    { flag: "", ...refused("the Node Resource Interface is not supported") },
+  ],
+  [
+    "rootless",
+    "bool",
+    "Enable rootless mode",
+    refused("running without root is not supported yet", false),
+  ],
+  ["proxies", "object", "Proxies of the daemon", { flag: "", ...nothing(REGISTRY) }],
+  [
+    "http-proxy",
+    "string",
+    "HTTP proxy URL to use for outgoing traffic",
+    { key: "http-proxy", ...nothing(REGISTRY) },
+  ],
+  [
+    "https-proxy",
+    "string",
+    "HTTPS proxy URL to use for outgoing traffic",
+    { key: "https-proxy", ...nothing(REGISTRY) },
+  ],
+  [
+    "no-proxy",
+    "string",
+    "Hosts or IP addresses for which the proxy is skipped",
+    { key: "no-proxy", ...nothing(REGISTRY) },
+  ],
+];
+
+const containerRows: Row[] = [
+  ["log-driver", "string", "Default driver for container logs", { default: "json-file" }],
+  ["log-opts", "map", "Default log driver options for containers", { flag: "log-opt" }],
+  ["default-ulimits", "ulimits", "Default ulimits for containers", { flag: "default-ulimit" }],
+  [
+    "default-shm-size",
+    "bytes",
+    "Default shm size for containers",
+    { default: 67_108_864, reload: true },
+  ],
+  [
+    "default-ipc-mode",
+    "string",
+    "Default mode for containers ipc (shareable, private)",
+    { default: "private", reload: true },
+  ],
+  [
+    "default-cgroupns-mode",
+    "string",
+    "Default mode for containers cgroup namespace (host, private)",
+    { default: "private", reload: true },
+  ],
+  [
+    "default-stop-timeout",
+    "int",
+    "Seconds before a stopping container is killed",
+    { flag: "", default: 10, reload: true },
+  ],
+  ["init", "bool", "Run an init in the container to forward signals and reap processes"],
+  ["dns", "list", "DNS server to use"],
+  ["dns-opts", "list", "DNS options to use", { flag: "dns-opt" }],
+  ["dns-search", "list", "DNS search domains to use"],
+  ["cgroup-parent", "string", "Set parent cgroup for all containers"],
+  [
+    "exec-opts",
+    "list",
+    "Runtime execution options",
+    {
+      flag: "exec-opt",
+      ...refused("only the cgroupfs driver exists", ["native.cgroupdriver=cgroupfs"]),
+    },
+  ],
+  [
+    "default-init",
+    "string",
+    "Init binary name",
+    { flag: "", ...refused("the init is part of Gantry") },
+  ],
+  [
+    "init-path",
+    "string",
+    "Path to the docker-init binary",
+    refused("the init is part of Gantry", ""),
+  ],
+  [
+    "default-runtime",
+    "string",
+    "Default OCI runtime for containers",
+    { default: "runc", ...refused("Gantry is its own runtime", "runc", "gantry") },
+  ],
+  [
+    "runtimes",
+    "object",
+    "Register an additional OCI compatible runtime",
+    { flag: "add-runtime", ...refused("Gantry is its own runtime") },
+  ],
+  [
+    "no-new-privileges",
+    "bool",
+    "Set no-new-privileges by default for new containers",
+    refused("set it on the containers, with --security-opt no-new-privileges", false),
+  ],
+  [
+    "seccomp-profile",
+    "string",
+    "Path to seccomp profile",
+    {
+      default: "builtin",
+      ...refused(
+        "only the builtin profile can be the default; a container may have its own, with --security-opt seccomp=FILE",
+        "builtin",
+        "",
+      ),
+    },
+  ],
+  [
+    "selinux-enabled",
+    "bool",
+    "Enable selinux support",
+    refused("SELinux labelling is not supported", false),
+  ],
+  [
+    "userns-remap",
+    "string",
+    "User/Group setting for user namespaces",
+    refused("remapped user namespaces are not supported yet", ""),
+  ],
+  [
+    "cpu-rt-period",
+    "int",
+    "Limit the CPU real-time period in microseconds for the parent cgroup",
+    refused("real-time limits of the parent cgroup are not set; limit the containers", 0),
+  ],
+  [
+    "cpu-rt-runtime",
+    "int",
+    "Limit the CPU real-time runtime in microseconds for the parent cgroup",
+    refused("real-time limits of the parent cgroup are not set; limit the containers", 0),
+  ],
+  [
+    "cdi-spec-dirs",
+    "list",
+    "CDI specification directories to use",
+    { flag: "cdi-spec-dir", ...nothing("CDI devices are not supported yet") },
+  ],
+  [
+    "resolv-conf",
+    "string",
+    "Path of the resolv.conf to start from",
+    { flag: "", ...refused("the host's /etc/resolv.conf is used", "", "/etc/resolv.conf") },
+  ],
+];
+
+const imageRows: Row[] = [
+  [
+    "storage-driver",
+    "string",
+    "Storage driver to use",
+    {
+      shorthand: "s",
+      ...refused("overlay2 is the only storage driver", "", "overlay2", "overlayfs"),
+    },
+  ],
+  [
+    "storage-opts",
+    "list",
+    "Storage driver options",
+    { flag: "storage-opt", ...refused("the storage driver has no options") },
+  ],
+  [
+    "registry-mirrors",
+    "list",
+    "Preferred registry mirror",
+    { flag: "registry-mirror", reload: true, ...nothing(REGISTRY) },
+  ],
+  [
+    "insecure-registries",
+    "list",
+    "Enable insecure registry communication",
+    { flag: "insecure-registry", reload: true, ...nothing(REGISTRY) },
+  ],
+  [
+    "max-concurrent-downloads",
+    "int",
+    "Set the max concurrent downloads",
+    { default: 3, reload: true, ...nothing(REGISTRY) },
+  ],
+  [
+    "max-concurrent-uploads",
+    "int",
+    "Set the max concurrent uploads",
+    { default: 5, reload: true, ...nothing(REGISTRY) },
+  ],
+  [
+    "max-download-attempts",
+    "int",
+    "Set the max download attempts for each pull",
+    { default: 5, reload: true, ...nothing(REGISTRY) },
+  ],
+  [
+    "allow-nondistributable-artifacts",
+    "list",
+    "Removed from dockerd",
+    nothing("dockerd removed it too"),
+  ],
+  ["builder", "object", "Settings of the builder", { flag: "", ...nothing(BUILDER) }],
+  ["containerd", "string", "containerd grpc address", refused(CONTAINERD, "")],
+  [
+    "containerd-namespace",
+    "string",
+    "Containerd namespace to use",
+    { default: "moby", ...nothing(CONTAINERD) },
+  ],
+  [
+    "containerd-plugin-namespace",
+    "string",
+    "Containerd namespace to use for plugins",
+    { flag: "containerd-plugins-namespace", default: "plugins.moby", ...nothing(CONTAINERD) },
+  ],
+  ["cri-containerd", "bool", "Start containerd with cri", refused(CONTAINERD, false)],
+];
+
+const swarmRows: Row[] = [
+  [
+    "node-generic-resources",
+    "list",
+    "Advertise user-defined resource",
+    { flag: "node-generic-resource", ...refused(SWARM) },
+  ],
+  [
+    "swarm-default-advertise-addr",
+    "string",
+    "Default address of the swarm advertised address",
+    refused(SWARM, ""),
+  ],
+  ["swarm-raft-heartbeat-tick", "int", "Number of ticks between heartbeats", nothing(SWARM)],
+  ["swarm-raft-election-tick", "int", "Number of ticks before an election", nothing(SWARM)],
+];
+
+export const optionRows: readonly Row[] = [
+  ...daemonRows,
+  ...containerRows,
+  ...networkRows,
+  ...imageRows,
+  ...swarmRows,
+];

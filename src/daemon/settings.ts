@@ -1,0 +1,246 @@
+// From a configuration to what the parts of the daemon want, checked: listening addresses, TLS,
+// engine options, network options. Pure.
+
+import { isIP } from "node:net";
+import { GantryError, type LogLevel } from "../base/index.ts";
+import type { EngineOptions } from "../engine/index.ts";
+import { API_VERSION_MAX, API_VERSION_MIN, compareVersions } from "../protocol/index.ts";
+import type { Config } from "./config.ts";
+import { type ListenAddress, parseHost } from "./hosts.ts";
+import type { AddressPool, Ulimit } from "./option-values.ts";
+
+const SOCKET_DEFAULT = "unix:///run/gantry.sock";
+const LOG_LEVELS = ["debug", "info", "warn", "error", "fatal"] as const;
+const CGROUP_PARENT_DEFAULT = "gantry";
+
+/** What the network layer is told; named as daemon.json names it. */
+export interface NetworkOptions {
+  bridge: string; // "" is the default bridge, "none" disables it
+  bip: string;
+  bip6: string;
+  fixedCidr: string;
+  fixedCidrV6: string;
+  defaultGateway: string;
+  defaultGatewayV6: string;
+  addressPools: AddressPool[];
+  defaultHostIp: string;
+  icc: boolean;
+  ipForward: boolean;
+  ipMasq: boolean;
+  iptables: boolean;
+  ip6tables: boolean;
+  ipv6: boolean;
+  mtu: number;
+  userlandProxy: boolean;
+  allowDirectRouting: boolean;
+  hostGatewayIps: string[];
+}
+export interface TlsFiles {
+  verify: boolean;
+  ca: string;
+  cert: string;
+  key: string;
+}
+export interface Settings {
+  engine: EngineOptions;
+  network: NetworkOptions;
+  listen: ListenAddress[];
+  tls?: TlsFiles;
+  socketGroup: { name: string; required: boolean };
+  pidfile: string;
+  logLevel: LogLevel;
+  logFormat: "text" | "json";
+  minApiVersion: string;
+}
+
+/** Throws invalid where a value makes no sense, in dockerd's words where it has some. */
+export function toSettings(
+  config: Config,
+  program: { version: string; buildId: string; home: string },
+): Settings {
+  const read = reader(config);
+  const tls = tlsFiles(config, read, program.home);
+  const hosts = read.list("hosts");
+  const level = read.bool("debug") ? "debug" : read.text("log-level");
+  if (!(LOG_LEVELS as readonly string[]).includes(level)) {
+    throw invalid(`invalid logging level: ${level}`);
+  }
+  const format = read.text("log-format");
+  if (format !== "text" && format !== "json") throw invalid(`invalid log format: ${format}`);
+  return {
+    engine: engineOptions(read, program),
+    network: networkOptions(read),
+    listen: (hosts.length > 0 ? hosts : [SOCKET_DEFAULT]).map((host) =>
+      parseHost(host, { tls: tls !== undefined }),
+    ),
+    ...(tls === undefined ? {} : { tls }),
+    socketGroup: { name: read.text("group"), required: config.setBy.has("group") },
+    pidfile: read.text("pidfile"),
+    logLevel: level as LogLevel,
+    logFormat: format,
+    minApiVersion: minApiVersion(read.text("min-api-version")),
+  };
+}
+
+interface Reader {
+  text(key: string): string;
+  bool(key: string): boolean;
+  number(key: string): number;
+  list(key: string): string[];
+  map(key: string): Record<string, unknown>;
+  any(key: string): unknown;
+}
+
+function reader({ values }: Config): Reader {
+  return {
+    text: (key) => String(values.get(key) ?? ""),
+    bool: (key) => values.get(key) === true,
+    number: (key) => Number(values.get(key) ?? 0),
+    list: (key) => (values.get(key) as string[] | undefined) ?? [],
+    map: (key) => (values.get(key) as Record<string, unknown> | undefined) ?? {},
+    any: (key) => values.get(key),
+  };
+}
+
+function engineOptions(
+  read: Reader,
+  { version, buildId }: { version: string; buildId: string },
+): EngineOptions {
+  const labels = read.list("labels");
+  for (const label of labels) checkLabel(label, labels);
+  for (const server of read.list("dns")) checkIp(server);
+  return {
+    dataRoot: absolute(read.text("data-root"), "data-root"),
+    execRoot: absolute(read.text("exec-root"), "exec-root"),
+    liveRestore: read.bool("live-restore"),
+    cgroupParent: read.text("cgroup-parent") || CGROUP_PARENT_DEFAULT,
+    shutdownTimeoutSeconds: read.number("shutdown-timeout"),
+    version,
+    buildId,
+    defaults: {
+      logDriver: read.text("log-driver"),
+      logOptions: Object.fromEntries(
+        Object.entries(read.map("log-opts")).map(([key, value]) => [key, String(value)]),
+      ),
+      shmSizeBytes: read.number("default-shm-size"),
+      ipcMode: oneOf("ipc", read.text("default-ipc-mode"), ["shareable", "private"]),
+      cgroupnsMode: oneOf("cgroup namespace", read.text("default-cgroupns-mode"), [
+        "host",
+        "private",
+      ]),
+      init: read.bool("init"),
+      dns: read.list("dns"),
+      dnsOptions: read.list("dns-opts"),
+      dnsSearch: read.list("dns-search"),
+      ulimits: Object.entries(read.map("default-ulimits")).map(([name, limit]) => ({
+        ...(limit as Ulimit),
+        Name: name,
+      })),
+      stopTimeoutSeconds: read.number("default-stop-timeout"),
+    },
+    labels,
+    debug: read.bool("debug"),
+  };
+}
+
+function networkOptions(read: Reader): NetworkOptions {
+  if (read.text("bip") !== "" && read.text("bridge") !== "") {
+    throw invalid("you specified -b & --bip, mutually exclusive options. Please specify only one");
+  }
+  if (!read.bool("icc") && !read.bool("iptables")) {
+    throw invalid(
+      "you specified --iptables=false with --icc=false. ICC=false uses iptables to function. " +
+        "Please set --icc or --iptables to true",
+    );
+  }
+  for (const key of ["ip", "default-gateway", "default-gateway-v6"]) {
+    if (read.text(key) !== "") checkIp(read.text(key));
+  }
+  for (const key of ["bip", "bip6", "fixed-cidr", "fixed-cidr-v6"]) checkCidr(key, read.text(key));
+  return {
+    bridge: read.text("bridge"),
+    bip: read.text("bip"),
+    bip6: read.text("bip6"),
+    fixedCidr: read.text("fixed-cidr"),
+    fixedCidrV6: read.text("fixed-cidr-v6"),
+    defaultGateway: read.text("default-gateway"),
+    defaultGatewayV6: read.text("default-gateway-v6"),
+    addressPools: (read.any("default-address-pools") as AddressPool[] | undefined) ?? [],
+    defaultHostIp: read.text("ip"),
+    icc: read.bool("icc"),
+    ipForward: read.bool("ip-forward"),
+    ipMasq: read.bool("ip-masq"),
+    iptables: read.bool("iptables"),
+    ip6tables: read.bool("ip6tables"),
+    ipv6: read.bool("ipv6"),
+    mtu: read.number("mtu"),
+    userlandProxy: read.bool("userland-proxy"),
+    allowDirectRouting: read.bool("allow-direct-routing"),
+    hostGatewayIps: read.list("host-gateway-ips"),
+  };
+}
+
+function tlsFiles(config: Config, read: Reader, home: string): TlsFiles | undefined {
+  const verify = read.bool("tlsverify");
+  if (!verify && !read.bool("tls")) return undefined;
+  if (verify && config.setBy.has("tls") && !read.bool("tls")) {
+    throw invalid("--tls=false and --tlsverify contradict each other");
+  }
+  const file = (key: string, name: string): string => read.text(key) || `${home}/.docker/${name}`;
+  return {
+    verify,
+    ca: file("tlscacert", "ca.pem"),
+    cert: file("tlscert", "cert.pem"),
+    key: file("tlskey", "key.pem"),
+  };
+}
+
+function minApiVersion(text: string): string {
+  if (text === "") return API_VERSION_MIN;
+  const known =
+    /^\d+\.\d+$/.test(text) &&
+    compareVersions(text, API_VERSION_MIN) >= 0 &&
+    compareVersions(text, API_VERSION_MAX) <= 0;
+  if (known) return text;
+  throw invalid(
+    `invalid minimum API version (${text}): must be between ${API_VERSION_MIN} and ` +
+      API_VERSION_MAX,
+  );
+}
+
+function checkLabel(label: string, all: string[]): void {
+  const equals = label.indexOf("=");
+  if (equals <= 0) throw invalid(`bad attribute format: ${label}`);
+  const key = label.slice(0, equals + 1);
+  const other = all.find((one) => one.startsWith(key) && one !== label);
+  if (other !== undefined) {
+    throw invalid(`conflict labels for ${key.slice(0, -1)}=${label.slice(equals + 1)}`);
+  }
+}
+
+function checkIp(text: string): void {
+  if (isIP(text) === 0) throw invalid(`${text} is not an ip address`);
+}
+
+function checkCidr(key: string, text: string): void {
+  if (text === "") return;
+  const [address = "", prefix = ""] = text.split("/");
+  const bits = isIP(address) === 6 ? 128 : 32;
+  if (isIP(address) === 0 || !/^\d{1,3}$/.test(prefix) || Number(prefix) > bits) {
+    throw invalid(`invalid ${key}: invalid CIDR address: ${text}`);
+  }
+}
+
+function oneOf(what: string, value: string, allowed: string[]): string {
+  if (allowed.includes(value)) return value;
+  throw invalid(`default ${what} mode (${value}) is invalid. Use ${allowed.join(" or ")}`);
+}
+
+function absolute(path: string, key: string): string {
+  if (path.startsWith("/")) return path.replace(/(.)\/+$/, "$1");
+  throw invalid(`${key} must be an absolute path: ${JSON.stringify(path)}`);
+}
+
+function invalid(message: string): GantryError {
+  return new GantryError("invalid", message);
+}

@@ -1,0 +1,34 @@
+// Signals of the daemon: SIGTERM and SIGINT stop it in order, a third one at once; SIGHUP reloads
+// the configuration.
+
+import type { Logger } from "../base/index.ts";
+
+const FORCE_AFTER_SIGNALS = 3;
+
+/** Resolves with the first signal that asks to stop. */
+export function awaitShutdown({
+  log,
+  onReload,
+}: {
+  log: Logger;
+  onReload: () => Promise<void>;
+}): Promise<string> {
+  process.on("SIGHUP", () => {
+    onReload().catch((error: unknown) =>
+      log.error("Failed to reload the configuration", { error }),
+    );
+  });
+  process.on("unhandledRejection", (error) => log.error("Unhandled rejection", { error }));
+  return new Promise((resolve) => {
+    let received = 0;
+    const stop = (signal: string): void => {
+      received++;
+      resolve(signal);
+      if (received < FORCE_AFTER_SIGNALS) return;
+      log.warn("Forcing shutdown: containers were not stopped in order");
+      process.exit(128 + (signal === "SIGINT" ? 2 : 15));
+    };
+    process.on("SIGTERM", () => stop("terminated"));
+    process.on("SIGINT", () => stop("interrupt"));
+  });
+}
