@@ -4,7 +4,7 @@
 import type { KeyedMutex, Logger } from "../base/index.ts";
 import type { Monitor, Native } from "../native/index.ts";
 import type { NetworkLayer } from "../network/index.ts";
-import type { Storage } from "../storage/index.ts";
+import type { RootFiles, Storage } from "../storage/index.ts";
 import type { LiveContainers } from "./containers/live.ts";
 import type { ContainerRegistry } from "./containers/registry.ts";
 import type { EventBus } from "./events/bus.ts";
@@ -47,6 +47,7 @@ export interface EngineContext {
   readonly paths: EnginePaths;
   readonly log: Logger;
   readonly storage: Storage;
+  readonly files: RootFiles;
   readonly native: Native;
   readonly network: NetworkLayer;
   readonly runtime: RuntimePlans;

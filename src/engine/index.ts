@@ -6,7 +6,7 @@ import { mkdir } from "node:fs/promises";
 import { KeyedMutex, type Logger } from "../base/index.ts";
 import type { Monitor, Native } from "../native/index.ts";
 import type { NetworkLayer } from "../network/index.ts";
-import type { Storage } from "../storage/index.ts";
+import type { RootFiles, Storage } from "../storage/index.ts";
 import { containerVerbs } from "./containers/index.ts";
 import { LiveContainers } from "./containers/live.ts";
 import type { ContainerRecord } from "./containers/record.ts";
@@ -33,6 +33,7 @@ export { API_VERSION, API_VERSION_MIN } from "./system/version.ts";
 
 export interface EngineParts {
   storage: Storage;
+  files: RootFiles;
   native: Native;
   network: NetworkLayer;
   runtime: RuntimePlans;
@@ -73,7 +74,6 @@ async function makeContext(options: EngineOptions, parts: EngineParts): Promise<
   await mkdir(paths.containers, { recursive: true, mode: 0o710 });
   await mkdir(paths.volumes, { recursive: true, mode: 0o701 });
   await mkdir(paths.monitors, { recursive: true, mode: 0o700 });
-  await mkdir(paths.scratchMount, { recursive: true, mode: 0o700 });
   const { records } = parts.storage;
   const transitions = new KeyedMutex();
   return {
@@ -81,6 +81,7 @@ async function makeContext(options: EngineOptions, parts: EngineParts): Promise<
     paths,
     log: parts.log,
     storage: parts.storage,
+    files: parts.files,
     native: parts.native,
     network: parts.network,
     runtime: parts.runtime,

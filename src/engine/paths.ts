@@ -3,8 +3,6 @@
 //   <dataRoot>/containers/<id>/        hostname, hosts, resolv.conf, exit, <id>-json.log[.N[.gz]]
 //   <dataRoot>/volumes/<name>/_data    named and anonymous volumes of the local driver
 //   <execRoot>/m/<32 hex of id>.sock   the monitor's socket (a unix socket path has 107 bytes)
-//   <execRoot>/mnt                     where archive workers attach a root file system, each in
-//                                      a mount namespace of its own
 
 import { join } from "node:path";
 
@@ -24,7 +22,6 @@ export interface EnginePaths {
   containers: string;
   volumes: string;
   monitors: string;
-  scratchMount: string;
   container(id: string): ContainerPaths;
   volumeData(name: string): string;
 }
@@ -37,7 +34,6 @@ export function enginePaths(o: { dataRoot: string; execRoot: string }): EnginePa
     containers,
     volumes,
     monitors,
-    scratchMount: join(o.execRoot, "mnt"),
     container: (id) => {
       const dir = `${containers}/${id}`;
       return {

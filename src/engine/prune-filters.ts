@@ -1,6 +1,6 @@
 // The filters that the prune commands share: until, label, label!.
 
-import { GantryError } from "../base/index.ts";
+import { GantryError, parseDuration } from "../base/index.ts";
 import { matchesLabel } from "./containers/filter.ts";
 import type { Filters } from "./contract.ts";
 import { millisecondsOf } from "./timestamps.ts";
@@ -37,18 +37,12 @@ export function passesPrune(
   return filters.labels.every((label) => matchesLabel(thing.labels, label));
 }
 
-const UNITS_MS: Record<string, number> = { h: 3_600_000, m: 60_000, s: 1000, ms: 1 };
+const NS_PER_MS = 1e6;
 
 /** A duration before now ("24h", "1h30m"), seconds since the epoch, or an RFC 3339 time. */
 export function parseMoment(text: string): number {
   if (/^\d+(\.\d+)?$/.test(text)) return Number(text) * 1000;
-  if (/^(\d+(\.\d+)?(ms|h|m|s))+$/.test(text)) {
-    let ms = 0;
-    for (const [, number, , unit] of text.matchAll(/(\d+(\.\d+)?)(ms|h|m|s)/g)) {
-      ms += Number(number) * UNITS_MS[unit!]!;
-    }
-    return Date.now() - ms;
-  }
+  if (/^[\d.]+[a-zµ]/.test(text)) return Date.now() - parseDuration(text) / NS_PER_MS;
   const at = Date.parse(text);
   if (Number.isNaN(at)) throw new GantryError("invalid", `invalid time: ${JSON.stringify(text)}`);
   return at;

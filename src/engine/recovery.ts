@@ -2,11 +2,11 @@
 // agree. Running containers are found through their monitors' sockets; exits that were missed come
 // from the exit records; what was half made or half removed goes; restart policies have their say.
 
-import { readdir, readFile, rm } from "node:fs/promises";
+import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { kindOf } from "../base/index.ts";
-import type { ExitStatus, Monitor } from "../native/index.ts";
-import { handleExit, watchExit } from "./containers/exit.ts";
+import { type ExitStatus, type Monitor, readExitRecord } from "../native/index.ts";
+import { clearRun, handleExit, lostStatus, watchExit } from "./containers/exit.ts";
 import { resumeHealthChecks } from "./containers/health.ts";
 import { releaseVolumes } from "./containers/mounts.ts";
 import type { ContainerRecord } from "./containers/record.ts";
@@ -15,8 +15,6 @@ import { wantsStartAtBoot } from "./containers/restart-policy.ts";
 import { startLocked } from "./containers/start.ts";
 import type { EngineContext } from "./context.ts";
 import { NEVER } from "./timestamps.ts";
-
-const EXIT_LOST = 255;
 
 export async function recover(engine: EngineContext): Promise<void> {
   for (const c of engine.containers.all()) referVolumes(engine, c);
@@ -92,7 +90,9 @@ async function findRun(
     engine.containers.put(c);
     return undefined;
   }
-  return (await readExit(paths.exit)) ?? lost();
+  const status = await readExitRecord(paths.exit).catch(() => undefined);
+  await clearRun(engine, c);
+  return status ?? lostStatus();
 }
 
 async function connect(engine: EngineContext, socket: string): Promise<Monitor | undefined> {
@@ -108,23 +108,6 @@ async function endUnknown(monitor: Monitor): Promise<void> {
   await monitor.kill("", 9).catch(() => {});
   await monitor.exited.catch(() => {});
   monitor.close();
-}
-
-/** "1 CODE SIGNAL OOM SECONDS NANOSECONDS": see native/WIRE.md. */
-async function readExit(path: string): Promise<ExitStatus | undefined> {
-  const text = await readFile(path, "utf8").catch(() => "");
-  const [version, code, signal, oom, seconds, nanoseconds] = text.trim().split(" ").map(Number);
-  if (version !== 1 || code === undefined) return undefined;
-  return {
-    code,
-    signal: signal ?? 0,
-    oomKilled: oom === 1,
-    finishedAt: new Date((seconds ?? 0) * 1000 + (nanoseconds ?? 0) / 1e6),
-  };
-}
-
-function lost(): ExitStatus {
-  return { code: EXIT_LOST, signal: 0, oomKilled: false, finishedAt: new Date() };
 }
 
 /** Completes removals and undoes creations that a crash cut short. */

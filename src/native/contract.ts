@@ -50,7 +50,6 @@ export interface MonitorConfig {
   holdMs: number;
   /** cgroup v1 memory.oom_control or v2 memory.events to watch for OOM kills; "" for none. */
   oomPath: string;
-  /** Number of a host-half slot (pidfd of init) is implicit: the pid that clone reported. */
 }
 
 export interface ExitStatus {
@@ -89,10 +88,12 @@ export interface Monitor {
   readonly pid: number;
   /** Resolves once with the exit of init; rejects only if the monitor vanishes without one. */
   readonly exited: Promise<ExitStatus>;
+  /** Resolves when the monitor is gone: by then the teardown of its plan is done. */
+  readonly closed: Promise<void>;
   /** Called for each OOM kill seen in the container's cgroup. */
   onOom(listener: () => void): void;
-  /** Let output flow (see holdMs). */
-  release(): void;
+  /** Let output flow (see holdMs); `process` defaults to init. */
+  release(process?: string): void;
   /** `process` is "" for init or an exec id. */
   kill(process: string, signal: number): Promise<void>;
   resize(process: string, rows: number, columns: number): Promise<void>;
@@ -101,7 +102,7 @@ export interface Monitor {
     execId: string,
     plan: Plan,
     options: { terminal: boolean; openStdin: boolean; holdMs: number },
-  ): Promise<{ pid: number; exited: Promise<ExitStatus> }>;
+  ): Promise<{ pid: number; startTicks: bigint; exited: Promise<ExitStatus> }>;
   /** A byte stream with the process's standard streams. What is read: with a terminal, raw
    * bytes; without, docker's multiplexed frames ([stream, 0, 0, 0, length BE32] + data), so that
    * the API can relay without looking. What is written is stdin, raw; ending it half-closes.
@@ -110,6 +111,5 @@ export interface Monitor {
     process: string,
     streams: { stdin: boolean; stdout: boolean; stderr: boolean },
   ): Promise<Duplex>;
-  /** Re-opens the log file (after an external rotation or a change of limits). */
   close(): void;
 }

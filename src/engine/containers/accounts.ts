@@ -4,11 +4,13 @@
 
 import { stat } from "node:fs/promises";
 import type { Operation, PlanResults } from "../../native/index.ts";
+import type { RootfsMount } from "../../spec/index.ts";
 import type { EngineContext } from "../context.ts";
 import type { ContainerRecord } from "./record.ts";
 import { resolveUser } from "./resolve-user.ts";
-import { lowerRoot, rootWithMounts, SLOT_ROOT } from "./root-access.ts";
 
+const ROOT = 0;
+const O_PATH_DIRECTORY = 0o10000000 | 0o200000;
 const FILE_BYTES_MAX = 4 * 1024 * 1024;
 const CACHED_IMAGES_MAX = 256;
 
@@ -20,13 +22,12 @@ export interface Accounts {
 const caches = new WeakMap<EngineContext, Map<string, Promise<Accounts>>>();
 
 export async function readAccounts(engine: EngineContext, c: ContainerRecord): Promise<Accounts> {
-  if (!(await isPristine(engine, c))) return read(engine, await rootWithMounts(engine, c));
+  if (!(await isPristine(engine, c))) return read(engine, currentRoot(engine, c));
   const cache = caches.get(engine) ?? new Map<string, Promise<Accounts>>();
   caches.set(engine, cache);
   const known = cache.get(c.imageId);
   if (known) return known;
-  const rootfs = engine.storage.snapshots.get(c.id);
-  const reading = read(engine, rootfs ? lowerRoot(rootfs) : []);
+  const reading = read(engine, imageRoot(engine.storage.snapshots.get(c.id)));
   reading.catch(() => cache.delete(c.imageId));
   cache.set(c.imageId, reading);
   if (cache.size > CACHED_IMAGES_MAX) cache.delete(cache.keys().next().value!);
@@ -54,10 +55,35 @@ async function isPristine(engine: EngineContext, c: ContainerRecord): Promise<bo
   );
 }
 
+/** The root as the container sees it now. A stopped one is only read: its upper folder serves as
+ * one more lower layer, so no overlay is disturbed. */
+function currentRoot(engine: EngineContext, c: ContainerRecord): Operation[] {
+  if (c.run) {
+    return [{ op: "open", path: `/proc/${c.run.pid}/root`, flags: O_PATH_DIRECTORY, to: ROOT }];
+  }
+  const rootfs = engine.storage.snapshots.get(c.id);
+  if (rootfs?.kind !== "overlay") return imageRoot(rootfs);
+  return imageRoot({ ...rootfs, lowerDirs: [rootfs.upperDir, ...rootfs.lowerDirs] });
+}
+
+/** What the image holds. overlay wants two layers at least. */
+function imageRoot(rootfs: RootfsMount | undefined): Operation[] {
+  if (!rootfs) return [];
+  if (rootfs.kind === "bind") {
+    return [{ op: "open", path: rootfs.path, flags: O_PATH_DIRECTORY, to: ROOT }];
+  }
+  const [only, ...more] = rootfs.lowerDirs;
+  if (only !== undefined && more.length === 0) {
+    return [{ op: "open", path: only, flags: O_PATH_DIRECTORY, to: ROOT }];
+  }
+  const options = rootfs.lowerDirs.map((dir) => `lowerdir+=${dir}`);
+  return [{ op: "fsmount", fstype: "overlay", options, to: ROOT }];
+}
+
 async function read(engine: EngineContext, root: Operation[]): Promise<Accounts> {
   const file = (path: string): Operation => ({
     op: "readFile",
-    root: SLOT_ROOT,
+    root: ROOT,
     path,
     max: FILE_BYTES_MAX,
     missingOk: true,

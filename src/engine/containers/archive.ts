@@ -1,25 +1,16 @@
 // Copying in and out of containers: the archive endpoints behind `cp`.
 
 import { posix } from "node:path";
-import type { Duplex, Readable } from "node:stream";
-import { pipeline } from "node:stream/promises";
+import type { Readable } from "node:stream";
 import { errnoOf, GantryError } from "../../base/index.ts";
-import type { Operation, PlanResults } from "../../native/index.ts";
+import type { FileStat, RootSource } from "../../storage/index.ts";
 import type { EngineContext } from "../context.ts";
 import type { PathStat, Signal } from "../contract.ts";
-import { timestampOf } from "../timestamps.ts";
 import { userOf } from "./accounts.ts";
 import { announce } from "./announce.ts";
 import { goFileMode, isDirectory } from "./file-mode.ts";
 import type { ContainerRecord } from "./record.ts";
-import { rootWithMounts, SLOT_ROOT } from "./root-access.ts";
-
-const SLOT_STREAM = 10;
-const ARCHIVE_DEADLINE_MS = 24 * 3600 * 1000;
-/** native/archive.h: ARCHIVE_CHOWN, ARCHIVE_KEEP_KIND. */
-const ARCHIVE_CHOWN = 2;
-const ARCHIVE_KEEP_KIND = 4;
-const INTS_OF_STAT = 9;
+import { rootSource } from "./root-source.ts";
 
 export async function statContainerPath(
   engine: EngineContext,
@@ -27,39 +18,30 @@ export async function statContainerPath(
   path: string,
 ): Promise<PathStat> {
   const c = engine.containers.find(ref);
-  return await statIn(engine, c, path);
+  const source = await rootSource(engine, c, { volumes: true });
+  return await statIn(engine, c, { source, path, follow: endsInFolder(path) });
 }
 
 async function statIn(
   engine: EngineContext,
   c: ContainerRecord,
-  path: string,
-  follow = endsInFolder(path),
+  { source, path, follow }: { source: RootSource; path: string; follow: boolean },
 ): Promise<PathStat> {
-  const host: Operation[] = [
-    ...(await rootWithMounts(engine, c)),
-    { op: "statPath", root: SLOT_ROOT, path: absolute(path), follow },
-  ];
-  const results = await engine.native.run({ host }).catch((error) => {
+  try {
+    return render(await engine.files.stat(source, absolute(path), { follow }), path);
+  } catch (error) {
     throw pathError(error, c, path);
-  });
-  return parseStat(results, host.length - 1, path);
+  }
 }
 
-function parseStat(results: PlanResults, index: number, path: string): PathStat {
-  const bytes = results.bytes(index);
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const int = (n: number): number => Number(view.getBigInt64(n * 8, true));
-  const milliseconds = int(6) * 1000 + Math.floor(int(7) / 1e6);
+function render(stat: FileStat, path: string): PathStat {
+  const mtime = Temporal.Instant.fromEpochNanoseconds(stat.mtimeNs);
   return {
     name: posix.basename(absolute(path)) || "/",
-    size: int(5),
-    mode: goFileMode(int(2)),
-    mtime: timestampOf(new Date(milliseconds)).replace(
-      /\.\d+Z$/,
-      `.${String(int(7)).padStart(9, "0")}Z`,
-    ),
-    linkTarget: new TextDecoder().decode(bytes.subarray(INTS_OF_STAT * 8)).replace(/\0$/, ""),
+    size: stat.size,
+    mode: goFileMode(stat.mode),
+    mtime: mtime.toString(),
+    linkTarget: stat.linkTarget,
   };
 }
 
@@ -70,41 +52,14 @@ export async function archiveOut(
   { signal }: Signal = {},
 ): Promise<{ stat: PathStat; tar: Readable }> {
   const c = engine.containers.find(ref);
-  const stat = await statIn(engine, c, path);
-  const rendezvous = engine.native.openStream();
-  const clean = absolute(path);
-  const host: Operation[] = [
-    { op: "connect", path: rendezvous.path, token: rendezvous.token, to: SLOT_STREAM },
-    ...(await rootWithMounts(engine, c)),
-    { op: "tar", root: SLOT_ROOT, path: clean, name: nameInArchive(path), to: SLOT_STREAM },
-  ];
-  const tar = await streamFrom(engine, { host, rendezvous, signal });
+  const source = await rootSource(engine, c, { volumes: true });
+  const stat = await statIn(engine, c, { source, path, follow: endsInFolder(path) });
+  const tar = engine.files.tar(source, absolute(path), {
+    name: nameInArchive(path),
+    ...(signal && { signal }),
+  });
   announce(engine, c, "archive-path");
   return { stat, tar };
-}
-
-/** Starts the plan in the background and hands over its stream; a failure destroys the stream. */
-export async function streamFrom(
-  engine: EngineContext,
-  o: {
-    host: Operation[];
-    rendezvous: ReturnType<EngineContext["native"]["openStream"]>;
-    signal: AbortSignal | undefined;
-  },
-): Promise<Duplex> {
-  const options = o.signal ? { signal: o.signal } : {};
-  const run = engine.native.run({ host: o.host, deadlineMs: ARCHIVE_DEADLINE_MS }, options);
-  run.catch(() => {});
-  const failed = run.then(() => new Promise<never>(() => {}));
-  try {
-    const stream = await Promise.race([o.rendezvous.stream, failed]);
-    run.catch((error) => stream.destroy(error));
-    stream.on("error", () => {});
-    return stream;
-  } catch (error) {
-    o.rendezvous.close();
-    throw error;
-  }
 }
 
 /** Commit point: the first entry is written. */
@@ -116,7 +71,8 @@ export async function archiveIn(
   o: Signal & { noOverwriteDirNonDir?: boolean; copyUidGid?: boolean } = {},
 ): Promise<void> {
   const c = engine.containers.find(ref);
-  const stat = await statIn(engine, c, path, true);
+  const source = await rootSource(engine, c, { volumes: true });
+  const stat = await statIn(engine, c, { source, path, follow: true });
   if (!isDirectory(stat.mode)) {
     throw new GantryError("invalid", "extraction point is not a directory");
   }
@@ -124,37 +80,15 @@ export async function archiveIn(
     throw new GantryError("forbidden", "container rootfs is marked read-only");
   }
   const owner = o.copyUidGid && c.config.User ? await userOf(engine, c, c.config.User) : undefined;
-  const rendezvous = engine.native.openStream();
-  const host: Operation[] = [
-    { op: "connect", path: rendezvous.path, token: rendezvous.token, to: SLOT_STREAM },
-    ...(await rootWithMounts(engine, c)),
-    {
-      op: "untar",
-      root: SLOT_ROOT,
-      path: absolute(path),
-      from: SLOT_STREAM,
-      flags: (o.noOverwriteDirNonDir ? ARCHIVE_KEEP_KIND : 0) | (owner ? ARCHIVE_CHOWN : 0),
-      ...(owner && { uid: owner.uid, gid: owner.gid }),
-    },
-  ];
-  const run = engine.native.run(
-    { host, deadlineMs: ARCHIVE_DEADLINE_MS },
-    o.signal ? { signal: o.signal } : {},
-  );
-  const fed = rendezvous.stream.then((stream) => {
-    stream.resume();
-    return pipeline(tar, stream, ...(o.signal ? [{ signal: o.signal }] : []));
-  });
-  fed.catch(() => {});
   try {
-    await run;
+    await engine.files.untar(source, absolute(path), tar, {
+      keepKind: o.noOverwriteDirNonDir === true,
+      ...(owner && { owner: { uid: owner.uid, gid: owner.gid } }),
+      ...(o.signal && { signal: o.signal }),
+    });
   } catch (error) {
-    tar.resume();
     throw pathError(error, c, path);
-  } finally {
-    rendezvous.close();
   }
-  await fed;
   announce(engine, c, "extract-to-dir");
 }
 
@@ -180,9 +114,8 @@ function nameInArchive(path: string): string {
 function pathError(error: unknown, c: ContainerRecord, path: string): unknown {
   const errno = errnoOf(error);
   if (errno === "ENOENT" || errno === "ENOTDIR") {
-    return new GantryError("not-found", `Could not find the file ${path} in container ${c.id}`, {
-      cause: error,
-    });
+    const message = `Could not find the file ${path} in container ${c.id}`;
+    return new GantryError("not-found", message, { cause: error });
   }
   if (errno === "EROFS") {
     return new GantryError("forbidden", "container rootfs is marked read-only", { cause: error });

@@ -86,6 +86,7 @@ export async function startExec(
     stdout: exec.config.AttachStdout !== false || tty,
     stderr: exec.config.AttachStderr !== false,
   });
+  monitor.release(exec.id);
   if (!tty || !stdin) return { tty, stream: inner };
   const pipe = new AttachPipe(new DetachFilter(keys), () =>
     announce(engine, c, "exec_detach", { execID: exec.id }),

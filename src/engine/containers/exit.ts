@@ -2,7 +2,12 @@
 // waiters hear of it, and then the restart policy or --rm has its turn.
 
 import { messageOf } from "../../base/index.ts";
-import type { ExitStatus, Monitor } from "../../native/index.ts";
+import {
+  type ExitStatus,
+  type Monitor,
+  type Operation,
+  readExitRecord,
+} from "../../native/index.ts";
 import type { EngineContext } from "../context.ts";
 import { millisecondsOf, timestampOf } from "../timestamps.ts";
 import { announce, announceVolume } from "./announce.ts";
@@ -14,6 +19,7 @@ import { startLocked } from "./start.ts";
 
 /** Exit code where the status was lost with the monitor, as docker has it. */
 const EXIT_LOST = 255;
+const CGROUP_RETRY_MS = 2000;
 
 /** Follows the run of `c` to its end, in the background. */
 export function watchExit(engine: EngineContext, c: ContainerRecord, monitor: Monitor): void {
@@ -31,17 +37,39 @@ export function watchExit(engine: EngineContext, c: ContainerRecord, monitor: Mo
 }
 
 /** The monitor has vanished: its container must not go on without one. */
-function lostExit(engine: EngineContext, c: ContainerRecord, error: unknown): ExitStatus {
+async function lostExit(
+  engine: EngineContext,
+  c: ContainerRecord,
+  error: unknown,
+): Promise<ExitStatus> {
+  if (engine.closing.signal.aborted) return lostStatus();
   engine.log.error("Lost the monitor of a container", { id: c.id, error: messageOf(error) });
-  if (c.run && !engine.closing.signal.aborted) {
-    try {
-      process.kill(c.run.pid, "SIGKILL");
-    } catch {
-      // It ended with its monitor.
-    }
-  }
-  return { code: EXIT_LOST, signal: 0, oomKilled: false, finishedAt: new Date() };
+  const recorded = await readExitRecord(engine.paths.container(c.id).exit).catch(() => undefined);
+  await clearRun(engine, c);
+  return recorded ?? lostStatus();
 }
+
+/** Ends what a run without a monitor left: its processes, then their cgroups. */
+export async function clearRun(engine: EngineContext, c: ContainerRecord): Promise<void> {
+  if (!c.run) return;
+  const paths = [...new Set(Object.values(c.run.cgroupPaths))];
+  const kill = paths.map((path): Operation => ({ op: "killCgroup", path, missingOk: true }));
+  const remove = paths.map(
+    (path): Operation => ({ op: "rmdir", path, missingOk: true, retryMs: CGROUP_RETRY_MS }),
+  );
+  for (const operation of [...kill, ...remove]) {
+    await engine.native.run({ host: [operation] }).catch((error) => {
+      engine.log.warn("Failed to clear a cgroup", { id: c.id, error });
+    });
+  }
+}
+
+export const lostStatus = (): ExitStatus => ({
+  code: EXIT_LOST,
+  signal: 0,
+  oomKilled: false,
+  finishedAt: new Date(),
+});
 
 /** The caller holds the container's transition. */
 export async function handleExit(
@@ -61,7 +89,9 @@ export async function handleExit(
   const ranMs = Math.max(0, status.finishedAt.getTime() - millisecondsOf(c.startedAt));
   c.exitCode = status.code;
   c.oomKilled = status.oomKilled;
-  c.finishedAt = timestampOf(status.finishedAt);
+  // The monitor's clock ticks in milliseconds here: a short run must not end before it began.
+  const finishedAt = timestampOf(status.finishedAt);
+  c.finishedAt = finishedAt > c.startedAt ? finishedAt : c.startedAt;
   delete c.run;
   const restart =
     !live.stopping && !engine.closing.signal.aborted && wantsRestart(c.hostConfig.RestartPolicy, c);

@@ -156,6 +156,7 @@ async function runProbe(
   announce(engine, c, `exec_start: ${line}`, { execID: exec.id });
   await launchExec(engine, c, exec, { monitor, hold: true, consoleSize: undefined });
   const stream = await monitor.attach(exec.id, { stdin: false, stdout: true, stderr: true });
+  monitor.release(exec.id);
   let timedOut = false;
   const kill = (): void => void monitor.kill(exec.id, SIGKILL).catch(() => {});
   const timer = setTimeout(() => {

@@ -3,7 +3,7 @@
 
 import { mkdir, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { GantryError } from "../../base/index.ts";
+import { errnoOf, GantryError } from "../../base/index.ts";
 import type { ContainerConfig, HostConfig } from "../../spec/index.ts";
 import type { EngineContext } from "../context.ts";
 import { ANONYMOUS_LABEL } from "../volumes/registry.ts";
@@ -16,10 +16,6 @@ import {
   parseVolumesFrom,
 } from "./mount-points.ts";
 import type { ContainerRecord, MountRecord } from "./record.ts";
-import { lowerRoot } from "./root-access.ts";
-
-const SLOT_IMAGE = 1;
-const SLOT_VOLUME = 2;
 
 /** Everything that is to be mounted, nothing made yet. Later sources replace volumes-from. */
 export async function resolveMounts(
@@ -97,23 +93,12 @@ async function copyUp(
 ): Promise<void> {
   const rootfs = engine.storage.snapshots.get(record.id);
   if (!rootfs) return;
-  const host = [
-    ...lowerRoot(rootfs, SLOT_IMAGE),
-    { op: "open", path: volumeDir, flags: O_PATH_DIRECTORY, to: SLOT_VOLUME },
-    {
-      op: "copyTree",
-      fromRoot: SLOT_IMAGE,
-      from: destination,
-      toRoot: SLOT_VOLUME,
-      to: ".",
-      flags: ARCHIVE_IF_EMPTY,
-    },
-  ] as const;
   try {
-    await engine.native.run({ host });
+    const source = { kind: "mount", rootfs } as const;
+    await engine.files.copyOut(source, destination, volumeDir, { ifEmpty: true });
   } catch (error) {
     // The image has nothing there: the usual case of a VOLUME that the program fills itself.
-    const errno = (error as GantryError).detail?.["errno"];
+    const errno = errnoOf(error);
     if (errno === "ENOENT" || errno === "ENOTDIR") return;
     throw error;
   }
@@ -142,8 +127,3 @@ async function pathExists(path: string): Promise<boolean> {
     () => false,
   );
 }
-
-/** native/archive.h */
-const ARCHIVE_IF_EMPTY = 64;
-/** O_PATH | O_DIRECTORY */
-const O_PATH_DIRECTORY = 0o10000000 | 0o200000;

@@ -127,7 +127,7 @@ export function usersOf(engine: EngineContext, image: StoredImage): ContainerRec
 }
 
 function hasChildren(engine: EngineContext, image: StoredImage): boolean {
-  return engine.storage.images.list().some((other) => other.parent === image.id);
+  return engine.storage.images.children(image.id).length > 0;
 }
 
 const short = (id: string): string =>

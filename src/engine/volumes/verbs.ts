@@ -9,8 +9,6 @@ import { parsePruneFilters, passesPrune } from "../prune-filters.ts";
 import { ANONYMOUS_LABEL } from "./registry.ts";
 
 const FILTERS = ["dangling", "driver", "label", "name"];
-const SLOT = 1;
-const O_PATH_DIRECTORY = 0o10000000 | 0o200000;
 
 export function volumeVerbs(engine: EngineContext): Volumes {
   const { volumes } = engine;
@@ -79,14 +77,7 @@ async function pruneVolumes(
 
 /** Bytes of file content in a volume. */
 export async function volumeSize(engine: EngineContext, name: string): Promise<number> {
-  const path = engine.paths.volumeData(name);
-  const results = await engine.native.run({
-    host: [
-      { op: "open", path, flags: O_PATH_DIRECTORY, to: SLOT },
-      { op: "treeSize", root: SLOT },
-    ],
-  });
-  return Number(results.ints(1)[0] ?? 0);
+  return (await engine.files.size(engine.paths.volumeData(name))).bytes;
 }
 
 function matches(

@@ -1,0 +1,71 @@
+// Writes the files that are mounted over a container's /etc/hosts, /etc/resolv.conf and
+// /etc/hostname. They are tiny and local: written synchronously, which costs less than a trip
+// through the thread pool on the path of every start.
+
+import { readFileSync, writeFileSync } from "node:fs";
+import type { AttachmentRecord } from "../../network/index.ts";
+import type { EngineContext } from "../context.ts";
+import type { ContainerPaths } from "../paths.ts";
+import { containerOf } from "./host-config.ts";
+import { hostsFile, resolvConfFile } from "./network-files.ts";
+import type { ContainerRecord } from "./record.ts";
+
+const MODE = 0o644;
+/** Where systemd-resolved keeps the servers behind its stub. */
+const RESOLVED = "/run/systemd/resolve/resolv.conf";
+
+/** Returns the paths to mount: those of another container where its network is shared. */
+export function writeContainerFiles(
+  engine: EngineContext,
+  c: ContainerRecord,
+  attachments: readonly AttachmentRecord[],
+): Pick<ContainerPaths, "hostname" | "hosts" | "resolvConf"> {
+  const shared = containerOf(c.hostConfig.NetworkMode);
+  if (shared !== undefined) return engine.paths.container(engine.containers.find(shared).id);
+  const paths = engine.paths.container(c.id);
+  const { config, hostConfig } = c;
+  const sharesHostNetwork = hostConfig.NetworkMode === "host";
+  const addresses = attachments.flatMap(({ ipv4, ipv6 }) => [
+    ...(ipv4 ? [ipv4.address] : []),
+    ...(ipv6 ? [ipv6.address] : []),
+  ]);
+  const hosts = hostsFile({
+    ...(sharesHostNetwork && { base: read("/etc/hosts") }),
+    hostname: config.Hostname ?? "",
+    domainname: config.Domainname ?? "",
+    addresses,
+    extraHosts: hostConfig.ExtraHosts ?? [],
+    hostGateway: attachments.find(({ ipv4 }) => ipv4)?.ipv4?.gateway ?? bridgeGateway(engine),
+  });
+  const { defaults } = engine.options;
+  const resolvConf = resolvConfFile({
+    host: hostResolvConf(),
+    servers: hostConfig.Dns?.length ? hostConfig.Dns : defaults.dns,
+    search: hostConfig.DnsSearch?.length ? hostConfig.DnsSearch : defaults.dnsSearch,
+    options: hostConfig.DnsOptions?.length ? hostConfig.DnsOptions : defaults.dnsOptions,
+    sharesHostNetwork,
+  });
+  writeFileSync(paths.hosts, hosts, { mode: MODE });
+  writeFileSync(paths.resolvConf, resolvConf, { mode: MODE });
+  writeFileSync(paths.hostname, `${config.Hostname ?? ""}\n`, { mode: MODE });
+  return paths;
+}
+
+function hostResolvConf(): string {
+  const text = read("/etc/resolv.conf");
+  return /^nameserver\s+127\.0\.0\.53\s*$/m.test(text) ? read(RESOLVED) || text : text;
+}
+
+function bridgeGateway(engine: EngineContext): string {
+  const bridge = engine.network.describe().find(({ Name }) => Name === "bridge");
+  const ipam = bridge?.["IPAM"] as { Config?: { Gateway?: string }[] } | undefined;
+  return ipam?.Config?.find(({ Gateway }) => Gateway?.includes("."))?.Gateway ?? "";
+}
+
+function read(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return "";
+  }
+}

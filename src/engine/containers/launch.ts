@@ -1,0 +1,133 @@
+// Gathers what a start or an exec must know (accounts, files, namespaces of other containers, the
+// kernel) and has the pure planners make a plan of it.
+
+import { GantryError } from "../../base/index.ts";
+import type { Plan } from "../../native/index.ts";
+import type { NetworkShare, PlannedCreate } from "../../runtime/index.ts";
+import type { EngineContext } from "../context.ts";
+import { readAccounts } from "./accounts.ts";
+import { writeContainerFiles } from "./container-files.ts";
+import { containerOf } from "./host-config.ts";
+import type { ExecInstance } from "./live.ts";
+import { monitorLog } from "./log-config.ts";
+import type { AttachedNetworks } from "./networking.ts";
+import { toExecProcess, toOciSpec } from "./oci-spec.ts";
+import type { ContainerRecord } from "./record.ts";
+
+export async function prepareLaunch(
+  engine: EngineContext,
+  c: ContainerRecord,
+  attached: AttachedNetworks,
+  { holdMs }: { holdMs: number },
+): Promise<PlannedCreate> {
+  const { kernel } = engine.runtime;
+  const joined = joinedNamespaces(engine, c);
+  const files = writeContainerFiles(engine, c, attached.records);
+  const accounts = await readAccounts(engine, c);
+  const rootfs = await engine.storage.snapshots.renew(c.id);
+  const spec = toOciSpec({
+    id: c.id,
+    config: c.config,
+    hostConfig: c.hostConfig,
+    args: [c.path, ...c.args],
+    mounts: c.mounts,
+    files,
+    accounts,
+    joined,
+    kernel,
+    cgroupParent: engine.options.cgroupParent,
+  });
+  const paths = engine.paths.container(c.id);
+  const log = monitorLog(paths.log, c.config, c.hostConfig);
+  return engine.runtime.planCreate({
+    id: c.id,
+    spec,
+    rootfs,
+    kernel,
+    ...(attached.attachments.length > 0 && { network: shareOf(attached) }),
+    monitor: {
+      id: c.id,
+      socketPath: paths.socket,
+      exitPath: paths.exit,
+      ...(log && { log }),
+      terminal: c.config.Tty === true,
+      stdinOnce: c.config.StdinOnce === true,
+      openStdin: c.config.OpenStdin === true,
+      holdMs,
+    },
+  });
+}
+
+function shareOf({ attachments }: AttachedNetworks): NetworkShare {
+  return {
+    host: (slots) => attachments.flatMap((attachment) => attachment.host(slots)),
+    teardown: () => attachments.flatMap((attachment) => attachment.teardown()),
+  };
+}
+
+export interface JoinedNamespaces {
+  network?: number;
+  pid?: number;
+  ipc?: number;
+}
+
+/** The pids whose namespaces are joined, by "container:REF" modes. */
+function joinedNamespaces(engine: EngineContext, c: ContainerRecord): JoinedNamespaces {
+  const { NetworkMode, PidMode, IpcMode } = c.hostConfig;
+  const network = pidOf(engine, NetworkMode, "network");
+  const pid = pidOf(engine, PidMode, "PID namespace");
+  const ipc = pidOf(engine, IpcMode, "IPC namespace");
+  return {
+    ...(network !== undefined && { network }),
+    ...(pid !== undefined && { pid }),
+    ...(ipc !== undefined && { ipc }),
+  };
+}
+
+function pidOf(engine: EngineContext, mode: string | undefined, what: string): number | undefined {
+  const ref = containerOf(mode);
+  if (ref === undefined) return undefined;
+  const other = engine.containers.find(ref);
+  if (!other.run) {
+    throw new GantryError(
+      "conflict",
+      `cannot join ${what} of a non running container: ${other.id}`,
+    );
+  }
+  if (what.startsWith("IPC") && !isShareable(other.hostConfig.IpcMode)) {
+    throw new GantryError(
+      "invalid",
+      `cannot join IPC namespace of container ${other.id}: non-shareable IPC ` +
+        "(hint: use IpcMode:shareable for the donor container)",
+    );
+  }
+  return other.run.pid;
+}
+
+const isShareable = (mode: string | undefined): boolean =>
+  mode === "shareable" || mode === "host" || containerOf(mode) !== undefined;
+
+export async function prepareExec(
+  engine: EngineContext,
+  c: ContainerRecord,
+  exec: ExecInstance,
+  consoleSize: [number, number] | undefined,
+): Promise<Plan> {
+  const accounts = await readAccounts(engine, c);
+  const process = toExecProcess({
+    exec: exec.config,
+    config: c.config,
+    hostConfig: c.hostConfig,
+    accounts,
+    kernel: engine.runtime.kernel,
+    ...(consoleSize && { consoleSize }),
+  });
+  return engine.runtime.planExec({
+    containerId: c.id,
+    execId: exec.id,
+    pid: c.run?.pid ?? 0,
+    process,
+    cgroupPaths: c.run?.cgroupPaths ?? {},
+    privileged: exec.config.Privileged === true,
+  });
+}

@@ -1,0 +1,60 @@
+// What the monitor has to know of a container's log: from docker's log options. Pure.
+
+import { GantryError, parseDiskBytes } from "../../base/index.ts";
+import type { MonitorConfig } from "../../native/index.ts";
+import type { ContainerConfig, HostConfig } from "../../spec/index.ts";
+
+/** No limit, as docker has it. */
+const MAX_BYTES_DEFAULT = 0;
+
+/** Undefined for driver "none". Throws invalid with docker's wording. */
+export function monitorLog(
+  path: string,
+  config: ContainerConfig,
+  host: HostConfig,
+): MonitorConfig["log"] | undefined {
+  if (host.LogConfig?.Type === "none") return undefined;
+  const options = host.LogConfig?.Config ?? {};
+  const maxBytes = options["max-size"] ? sizeOf(options["max-size"]) : MAX_BYTES_DEFAULT;
+  const maxFiles = options["max-file"] === undefined ? 1 : Number(options["max-file"]);
+  if (!Number.isInteger(maxFiles) || maxFiles < 1) {
+    throw new GantryError("invalid", "max-file cannot be less than 1");
+  }
+  if (maxBytes === 0 && maxFiles > 1) {
+    throw new GantryError("invalid", "max-file option should be used with max-size option");
+  }
+  const compress = options["compress"] === "true";
+  if (compress && (maxFiles === 1 || maxBytes === 0)) {
+    throw new GantryError(
+      "invalid",
+      "compress cannot be true when max-file is less than 2 or max-size is not set",
+    );
+  }
+  return { path, maxBytes, maxFiles, attrs: logAttributes(config, options), compress };
+}
+
+function sizeOf(text: string): number {
+  const bytes = parseDiskBytes(text);
+  if (bytes <= 0) throw new GantryError("invalid", "max-size should be a positive number");
+  return bytes;
+}
+
+/** The labels and variables that `labels`, `env` and their -regex forms name, as JSON text. */
+function logAttributes(config: ContainerConfig, options: Record<string, string>): string {
+  const labels = Object.entries(config.Labels ?? {});
+  const env = (config.Env ?? []).map((entry): [string, string] => {
+    const equals = entry.indexOf("=");
+    return equals < 0 ? [entry, ""] : [entry.slice(0, equals), entry.slice(equals + 1)];
+  });
+  const chosen = [
+    ...labels.filter(([key]) => isNamed(key, options["labels"], options["labels-regex"])),
+    ...env.filter(([key]) => isNamed(key, options["env"], options["env-regex"])),
+    ...(options["tag"] ? [["tag", options["tag"]] as [string, string]] : []),
+  ];
+  return chosen.length > 0 ? JSON.stringify(Object.fromEntries(chosen)) : "";
+}
+
+function isNamed(key: string, list: string | undefined, pattern: string | undefined): boolean {
+  if (list?.split(",").includes(key)) return true;
+  return pattern !== undefined && pattern !== "" && new RegExp(pattern).test(key);
+}

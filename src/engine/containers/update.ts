@@ -1,0 +1,67 @@
+// Update: limits of a container, live where it runs, and its restart policy.
+
+import { GantryError } from "../../base/index.ts";
+import type { HostConfig } from "../../spec/index.ts";
+import type { EngineContext } from "../context.ts";
+import { announce } from "./announce.ts";
+import { resourcesOf } from "./oci-spec.ts";
+import { isRemoving } from "./record.ts";
+import { checkRestartPolicy } from "./restart-policy.ts";
+import { validateResources } from "./validate.ts";
+
+const UPDATABLE: readonly (keyof HostConfig)[] = [
+  "BlkioWeight",
+  "CpuPeriod",
+  "CpuQuota",
+  "CpuRealtimePeriod",
+  "CpuRealtimeRuntime",
+  "CpuShares",
+  "CpusetCpus",
+  "CpusetMems",
+  "KernelMemory",
+  "Memory",
+  "MemoryReservation",
+  "MemorySwap",
+  "NanoCpus",
+  "PidsLimit",
+  "RestartPolicy",
+];
+
+/** Commit point: the kernel has the new limits. */
+export async function updateContainer(
+  engine: EngineContext,
+  ref: string,
+  changes: Partial<HostConfig>,
+): Promise<{ warnings: string[] }> {
+  const c = engine.containers.find(ref);
+  return await engine.transitions.run(c.id, async () => {
+    if (isRemoving(c) || c.dead) {
+      throw new GantryError(
+        "conflict",
+        `Cannot update container ${c.id}: container is marked for removal and cannot be "update".`,
+      );
+    }
+    const wanted: HostConfig = { ...c.hostConfig };
+    for (const key of UPDATABLE) {
+      const value = changes[key];
+      // Docker: a zero or an empty string means "as it was".
+      if (value === undefined || value === null || value === 0 || value === "") continue;
+      if (key === "RestartPolicy" && !changes.RestartPolicy?.Name) continue;
+      Object.assign(wanted, { [key]: value });
+    }
+    if (changes.NanoCpus) Object.assign(wanted, { CpuQuota: 0, CpuPeriod: 0 });
+    else if (changes.CpuQuota || changes.CpuPeriod) wanted.NanoCpus = 0;
+    checkRestartPolicy(wanted);
+    const warnings = validateResources(engine, c.config, wanted);
+    if (c.run) {
+      const resources = resourcesOf(wanted, engine.runtime.kernel);
+      await engine.native.run({
+        host: engine.runtime.updateResources(c.run.cgroupPaths, resources),
+      });
+    }
+    c.hostConfig = wanted;
+    engine.containers.put(c);
+    announce(engine, c, "update");
+    return { warnings };
+  });
+}

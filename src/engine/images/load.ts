@@ -1,0 +1,30 @@
+// Load: the images of an archive. Nothing is tagged unless all of it was sound.
+
+import type { Readable } from "node:stream";
+import { loadArchive } from "../../storage/index.ts";
+import type { EngineContext } from "../context.ts";
+import type { Progress, Signal } from "../contract.ts";
+import { familiar } from "./render.ts";
+import { announceImage } from "./tag.ts";
+
+/** Yields docker's "Loaded image" messages. Commit point: the images are tagged. */
+export async function* loadImages(
+  engine: EngineContext,
+  from: Readable,
+  o: Signal & { quiet?: boolean; platform?: string[] } = {},
+): AsyncGenerator<Progress> {
+  const [os, architecture, variant] = (o.platform?.[0] ?? "").split("/");
+  const loaded = await loadArchive(engine.storage, from, {
+    ...(os && architecture && { platform: { os, architecture, ...(variant && { variant }) } }),
+    ...(o.signal && { signal: o.signal }),
+  });
+  for (const { id, references } of loaded) {
+    for (const reference of references) {
+      announceImage(engine, "load", id, familiar(reference));
+      yield { stream: `Loaded image: ${familiar(reference)}\n` };
+    }
+    if (references.length > 0) continue;
+    announceImage(engine, "load", id, id);
+    yield { stream: `Loaded image ID: ${id}\n` };
+  }
+}

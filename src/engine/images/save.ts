@@ -1,0 +1,38 @@
+// Save: images and their names as one archive. What is being written is leased, so that a removal
+// meanwhile does not take a layer away.
+
+import type { Readable } from "node:stream";
+import { GantryError } from "../../base/index.ts";
+import { formatReference, parseReference } from "../../spec/index.ts";
+import { type SaveRequest, type StoredImage, saveArchive } from "../../storage/index.ts";
+import type { EngineContext } from "../context.ts";
+import type { Signal } from "../contract.ts";
+import { findImage } from "./find.ts";
+import { announceImage } from "./tag.ts";
+
+export async function saveImages(
+  engine: EngineContext,
+  refs: string[],
+  { signal }: Signal & { platform?: string[] } = {},
+): Promise<Readable> {
+  if (refs.length === 0) throw new GantryError("invalid", "no images to save");
+  const requests = refs.map((ref): SaveRequest => {
+    const image = findImage(engine, ref);
+    return { image, references: namesMeant(ref, image) };
+  });
+  const digests = requests.flatMap(({ image }) => image.layers.map((layer) => layer.diffId));
+  const lease = engine.storage.lease(digests);
+  const stream = saveArchive(engine.storage, requests);
+  stream.once("close", () => lease.release());
+  signal?.addEventListener("abort", () => stream.destroy(), { once: true });
+  for (const { image } of requests) announceImage(engine, "save", image.id, image.id);
+  return stream;
+}
+
+/** A repository without a tag means all its tags; an id means none. */
+function namesMeant(ref: string, image: StoredImage): string[] {
+  const hex = ref.replace(/^sha256:/, "");
+  if (image.id.startsWith(`sha256:${hex}`)) return [];
+  const wanted = formatReference(parseReference(ref));
+  return image.references.filter((reference) => reference === wanted);
+}
