@@ -41,7 +41,8 @@ function checkContentType(contentType: string | undefined, absent: boolean): voi
 async function readText(body: Readable): Promise<string> {
   const chunks: Buffer[] = [];
   let bytes = 0;
-  for await (const chunk of body) {
+  // The answer must still go out: a body that is too large is drained, not cut off.
+  for await (const chunk of body.iterator({ destroyOnReturn: false })) {
     bytes += (chunk as Buffer).length;
     if (bytes > jsonBodyBytesMax) {
       throw new GantryError("invalid", `request body is larger than ${jsonBodyBytesMax} bytes`);

@@ -103,6 +103,7 @@ export async function dispatch(
     routed.asked,
     options.minApiVersion === undefined ? {} : { min: options.minApiVersion },
   );
+  if (input.request.method === "OPTIONS") return { kind: "empty", status: 200 };
   if (routed.failure !== undefined || routed.route === undefined || routed.name === undefined) {
     throw routed.failure ?? new GantryError("not-found", "page not found");
   }

@@ -18,6 +18,8 @@ const headersTimeoutMs = 60_000;
 const keepAliveTimeoutMs = 5 * 60_000;
 /** What a request in flight gets when the daemon ends; streams (events, logs -f) need none. */
 const closeGraceMs = 1_000;
+/** How long the rest of a refused body is read before the connection may close. */
+const drainMs = 5_000;
 /** X-Registry-Config carries credentials of every registry and grows large. */
 const headerBytesMax = 512 * 1024;
 
@@ -93,18 +95,22 @@ async function serve(
     if (reply.kind === "hijack") await replyOverResponse(request, response, reply);
     else await send(response, reply);
   } catch (error) {
-    fail(response, error, log, `${request.method} ${routed.path}`);
+    await fail(request, response, error, { log, path: routed.path });
   }
 }
 
 /** Answers with docker's error document, or cuts the connection when headers are out. */
-function fail(response: ServerResponse, error: unknown, log: Logger, what: string): void {
+async function fail(
+  request: IncomingMessage,
+  response: ServerResponse,
+  error: unknown,
+  { log, path }: { log: Logger; path: string },
+): Promise<void> {
   const status = statusOf(error);
   const level = status >= 500 && status !== 501 && status !== 503 ? "error" : "debug";
-  log[level](`Handler for ${what} returned error: ${messageOf(error)}`, {
-    status,
-    ...(errnoOf(error) === undefined ? {} : { errno: errnoOf(error) }),
-  });
+  const errno = errnoOf(error);
+  const what = `Handler for ${request.method} ${path} returned error: ${messageOf(error)}`;
+  log[level](what, { status, ...(errno === undefined ? {} : { errno }) });
   if (response.headersSent || response.destroyed) return void response.destroy();
   if (status === 304) return void response.writeHead(304).end();
   const body = Buffer.from(`${JSON.stringify(errorBody(error))}\n`);
@@ -112,5 +118,22 @@ function fail(response: ServerResponse, error: unknown, log: Logger, what: strin
     "Content-Type": "application/json",
     "Content-Length": body.length,
   });
-  response.end(body);
+  if (request.method !== "HEAD") response.write(body);
+  await drain(request);
+  response.end();
+}
+
+/** A client that is still sending its body would take a closed connection for the answer. */
+async function drain(request: IncomingMessage): Promise<void> {
+  if (request.complete || request.destroyed) return;
+  await new Promise<void>((resolve) => {
+    const limit = setTimeout(resolve, drainMs);
+    const done = (): void => {
+      clearTimeout(limit);
+      resolve();
+    };
+    request.on("end", done);
+    request.on("close", done);
+    request.resume();
+  });
 }

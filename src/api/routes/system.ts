@@ -19,8 +19,10 @@ export const systemHandlers = (
     pingHead: () => ping(""),
 
     version: async () => {
-      const known = await system.version();
-      return json({ ApiVersion: API_VERSION_MAX, MinAPIVersion: minApiVersion, ...known });
+      // Which API is spoken is this door's to say.
+      const spoken = { ApiVersion: API_VERSION_MAX, MinAPIVersion: minApiVersion };
+      const known = { ...(await system.version()), ...spoken };
+      return json({ ...known, Components: componentsOf(known, spoken) });
     },
 
     info: async ({ version }) => json(infoFor(await system.info(), version)),
@@ -56,6 +58,13 @@ export const systemHandlers = (
       return json(await system.df({ types, signal }));
     },
   }) satisfies SomeHandlers;
+
+function componentsOf(known: Record<string, unknown>, spoken: Record<string, string>): unknown[] {
+  const components = (known["Components"] ?? []) as { Name: string; Details?: object }[];
+  return components.map((one) =>
+    one.Name === "Engine" ? { ...one, Details: { ...one.Details, ...spoken } } : one,
+  );
+}
 
 function ping(text: string): Reply {
   return {
