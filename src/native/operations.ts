@@ -67,6 +67,7 @@ export const operations = {
     code: 11,
     fields: { root: "slot?", path: "str", mode: "int", major: "int", minor: "int" },
   },
+  /** An empty path with `root` is that slot's own file (a pipe). An id of -1 is left alone. */
   chown: {
     code: 12,
     fields: { root: "slot?", path: "str", uid: "int", gid: "int", nofollow: "flag?" },
@@ -120,7 +121,8 @@ export const operations = {
       recursive: "flag?",
     },
   },
-  /** Attaches a detached mount at a path. `make`: "dir" or "file" makes a missing target. */
+  /** Attaches a detached mount at a path. `make`: "dir" or "file" makes a missing target, "same"
+   * one of the mount's own kind. */
   moveMount: {
     code: 33,
     fields: { slot: "slot", root: "slot?", path: "str", make: "str?" },
@@ -286,7 +288,7 @@ export const operations = {
   },
   /** Result: int64[] {bytes, inodes} of a tree. */
   treeSize: { code: 125, fields: { root: "slot", path: "str?" } },
-  /** Result: lines "A|C|D path\n" of an overlay upper folder against the lower root. */
+  /** Result: "A|C|D /path\0" for each change of an overlay upper folder against the lower root. */
   changes: { code: 126, fields: { upper: "slot", lower: "slot" } },
   /** Result: int64[] as stat, then the link target: lstat of a path beneath root. */
   statPath: { code: 127, fields: { root: "slot", path: "str", follow: "flag?" } },
@@ -319,6 +321,8 @@ export type Plan = {
   teardown: readonly Operation[];
   /** The whole plan must be done by then, or its processes are killed. Default 30,000. */
   deadlineMs?: number;
+  /** For tests: this operation fails with `errno` (default EIO) instead of being run. */
+  failAt?: { half: PlanHalf; index: number; errno?: number };
 };
 
 export type PlanHalf = "host" | "container" | "teardown";

@@ -1,0 +1,75 @@
+// Entry of gantry-native: one static program, a role by its first argument. The resident roles
+// first re-execute themselves from a sealed memfd, so that no container can ever reach, and
+// overwrite, the program on disk through /proc/<pid>/exe (CVE-2019-5736).
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "monitor.h"
+#include "wire.h"
+
+int spawn_main(void);
+int ports_main(int argc, char **argv) __attribute__((weak));
+int resolver_main(int argc, char **argv) __attribute__((weak));
+int archive_main(int argc, char **argv) __attribute__((weak));
+
+#define SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
+
+static int complain(const char *what) {
+  dprintf(2, "gantry-native: %s: %s\n", what, strerror(errno));
+  return 2;
+}
+
+static int reexecute(char **argv) {
+  AUTO_CLOSE int self = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+  if (self < 0) return complain("cannot open /proc/self/exe");
+  int seals = fcntl(self, F_GET_SEALS);
+  if (seals >= 0 && (seals & SEALS) == SEALS) return 0;
+  struct stat st;
+  int copy = memfd_create("gantry-native", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  if (copy < 0 || fstat(self, &st)) return complain("cannot make a sealed copy");
+  for (off_t at = 0; at < st.st_size;)
+    if (sendfile(copy, self, &at, (size_t)(st.st_size - at)) <= 0)
+      return complain("cannot make a sealed copy");
+  if (fchmod(copy, 0500) || fcntl(copy, F_ADD_SEALS, SEALS)) return complain("cannot seal");
+  fexecve(copy, argv, environ);
+  return complain("cannot run the sealed copy");
+}
+
+// For fuzzing: decodes stdin as a plan; the exit code says whether it is well-formed.
+static int decode_main(void) {
+  static uint8_t input[1 << 20];
+  size_t length = fread(input, 1, sizeof input, stdin);
+  uint8_t *exact = malloc(length + 1);
+  if (!exact) return 2;
+  memcpy(exact, input, length);
+  struct plan plan;
+  int error = plan_decode(&plan, exact, length);
+  if (!error) plan_free(&plan);
+  free(exact);
+  return error ? 1 : 0;
+}
+
+int main(int argc, char **argv) {
+  const char *role = argc > 1 ? argv[1] : "";
+  if (strcmp(role, "decode") == 0) return decode_main();
+  if (strcmp(role, "archive") == 0 && archive_main) return archive_main(argc - 1, argv + 1);
+  int (*resident)(int, char **) = NULL;
+  bool spawn = strcmp(role, "spawn") == 0;
+  if (strcmp(role, "ports") == 0) resident = ports_main;
+  if (strcmp(role, "resolver") == 0) resident = resolver_main;
+  if (!spawn && !resident) {
+    dprintf(2, "usage: gantry-native spawn|ports|resolver (started by the gantry daemon)\n");
+    return 2;
+  }
+  int error = reexecute(argv);
+  if (error) return error;
+  return spawn ? spawn_main() : resident(argc - 1, argv + 1);
+}

@@ -1,0 +1,123 @@
+// Builds the native program with gcc in about a second, and only when a source has changed: the
+// hash of sources and flags is kept beside the result. Two compilers at a time at most.
+// `--asan` builds gantry-native-asan (AddressSanitizer and UBSan) for the tests.
+
+import { spawn } from "node:child_process";
+import { createHash, randomBytes } from "node:crypto";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { basename, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { writeHeader } from "./gen-operations.ts";
+
+const sources = fileURLToPath(new URL("../native/", import.meta.url));
+const output = join(sources, "build");
+const COMPILERS_MAX = 2;
+const WARNINGS = ["-Wall", "-Wextra", "-Werror"];
+const BASE = ["-std=gnu11", "-D_GNU_SOURCE=", "-fno-common", ...WARNINGS];
+const RELEASE = [...BASE, "-O2", "-fno-pie", "-ffunction-sections", "-fdata-sections"];
+const ASAN = [...BASE, "-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"];
+const LINK = ["-static", "-no-pie", "-Wl,--gc-sections", "-Wl,-z,norelro", "-s"];
+
+/** Programs of one file; everything else in native/ is linked into gantry-native. */
+const ALONE = new Set(["init.c", "launcher.c", "hello.c"]);
+
+type Target = { name: string; files: string[]; compile: string[]; link: string[] };
+
+function targets(asan: boolean): Target[] {
+  const all = readdirSync(sources).filter((file) => file.endsWith(".c"));
+  const core = all.filter((file) => !ALONE.has(file)).sort();
+  if (asan) {
+    return [{ name: "gantry-native-asan", files: core, compile: ASAN, link: ASAN }];
+  }
+  const single = (name: string, file: string): Target[] =>
+    all.includes(file) ? [{ name, files: [file], compile: RELEASE, link: LINK }] : [];
+  return [
+    { name: "gantry-native", files: core, compile: RELEASE, link: LINK },
+    ...single("gantry-init", "init.c"),
+    ...single("gantry-launcher", "launcher.c"),
+    ...single("hello", "hello.c"),
+  ];
+}
+
+function hashOf(target: Target): string {
+  const hash = createHash("sha256").update(JSON.stringify([target.compile, target.link]));
+  const headers = readdirSync(sources).filter((file) => file.endsWith(".h"));
+  for (const file of [...target.files, ...headers].sort()) {
+    hash.update(`${file}\0`).update(readFileSync(join(sources, file)));
+  }
+  return hash.digest("hex");
+}
+
+function gcc(args: string[]): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const child = spawn("gcc", args, { cwd: sources, stdio: ["ignore", "ignore", "pipe"] });
+    let errors = "";
+    child.stderr.on("data", (chunk) => (errors += chunk));
+    child.on("error", (error: NodeJS.ErrnoException) => {
+      const missing =
+        "gcc is missing: install it and try again (Debian: apt-get install gcc libc6-dev)";
+      reject(new Error(error.code === "ENOENT" ? missing : error.message));
+    });
+    child.on("close", (code) => {
+      if (code === 0) return resolve();
+      const hint = errors.includes("cannot find -lc")
+        ? "\nInstall the static C library (libc6-dev)"
+        : "";
+      reject(new Error(`gcc ${args.join(" ")} failed:\n${errors.trim()}${hint}`));
+    });
+  });
+}
+
+async function compileAll(target: Target, folder: string): Promise<string[]> {
+  const waiting = [...target.files];
+  const objects = target.files.map((file) => join(folder, `${basename(file, ".c")}.o`));
+  const worker = async () => {
+    for (let file = waiting.shift(); file; file = waiting.shift()) {
+      await gcc([...target.compile, "-c", file, "-o", join(folder, `${basename(file, ".c")}.o`)]);
+    }
+  };
+  await Promise.all(Array.from({ length: COMPILERS_MAX }, worker));
+  return objects;
+}
+
+async function build(target: Target): Promise<void> {
+  const hash = hashOf(target);
+  const program = join(output, target.name);
+  const stamp = `${program}.hash`;
+  if (existsSync(program) && existsSync(stamp) && readFileSync(stamp, "utf8") === hash) return;
+  const folder = join(output, `.${target.name}.${randomBytes(4).toString("hex")}`);
+  mkdirSync(folder, { recursive: true });
+  try {
+    const objects = await compileAll(target, folder);
+    await gcc([...target.link, ...objects, "-o", join(folder, target.name)]);
+    renameSync(join(folder, target.name), program);
+    writeFileSync(stamp, hash);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** Brings native/build up to date. Throws an Error whose message is for people. */
+export async function buildNative({ asan = false } = {}): Promise<void> {
+  if (process.platform !== "linux") throw new Error("Gantry's native program needs Linux");
+  mkdirSync(output, { recursive: true });
+  writeHeader();
+  for (const target of targets(asan)) await build(target);
+}
+
+if (import.meta.main) {
+  try {
+    await buildNative({ asan: process.argv.includes("--asan") });
+  } catch (error) {
+    process.stderr.write(`${error instanceof Error ? error.message : error}\n`);
+    process.exitCode = 1;
+  }
+}
