@@ -13,7 +13,7 @@ import type { Native, Operation } from "../native/index.ts";
 import { ARCHIVE, O } from "./archive-flags.ts";
 import type { Descriptor, Layer, LayerStore, Lease } from "./contract.ts";
 import type { Database } from "./database.ts";
-import { readOutput, runWithInput } from "./native-streams.ts";
+import { archiveError, readOutput, runWithInput } from "./native-streams.ts";
 import type { StoragePaths } from "./storage-paths.ts";
 
 export interface ArchiveLimits {
@@ -80,6 +80,7 @@ export class UnpackedLayers implements LayerStore {
     options: { diffId?: string; lease?: Lease; signal?: AbortSignal } = {},
   ): Promise<Layer> {
     const { diffId, lease, signal } = options;
+    tar.on("error", () => {}); // looked at when its bytes are wanted; never "unhandled" before
     if (diffId === undefined) return this.#unpack(tar, options);
     lease?.add(diffId);
     return this.#mutex.run(diffId, async () => {
@@ -120,6 +121,7 @@ export class UnpackedLayers implements LayerStore {
 
   async #fill(shortId: string, tar: Readable, signal?: AbortSignal): Promise<LayerRow> {
     const limits = await this.#limitsNow();
+    if (tar.errored) throw archiveError(tar.errored);
     const meter = new HashMeter();
     tar.once("error", (error) => meter.destroy(error));
     const results = await runWithInput(

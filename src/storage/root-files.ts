@@ -135,6 +135,7 @@ export class RootFiles {
       { op: "changes", upper: 1, lower: ROOT },
     ];
     const results = await this.#run(host, signal);
+    if (!results.has(host.length - 1)) return []; // nothing changed
     const text = Buffer.from(results.bytes(host.length - 1)).toString();
     return text
       .split("\0")

@@ -7,14 +7,22 @@ import { join } from "node:path";
 import { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { Spawner } from "../../src/native/index.ts";
-import { type ArchiveLimits, type OpenStorage, openStorage } from "../../src/storage/index.ts";
+import {
+  type ArchiveLimits,
+  type OpenStorage,
+  openStorage,
+  RootFiles,
+} from "../../src/storage/index.ts";
 
 export interface StorageFixture {
   root: string;
   native: Spawner;
   storage: OpenStorage;
+  files: RootFiles;
   /** Closes the storage and opens it again, as a restarted daemon would. */
   reopen(): Promise<OpenStorage>;
+  /** Starts a new native program after the old one has died, and a storage over it. */
+  restartNative(): Promise<void>;
   /** Names in a folder of the storage root. */
   names(folder: string): Promise<string[]>;
   close(): Promise<void>;
@@ -25,13 +33,20 @@ export async function storageFixture(limits: Partial<ArchiveLimits> = {}): Promi
   const folder = await mkdtemp(join(base, "storage-"));
   const execRoot = join(folder, "exec");
   await mkdir(execRoot);
-  const native = new Spawner({ execRoot });
   const root = join(folder, "data");
-  const open = () => openStorage({ root, native, limits });
+  const native = new Spawner({ execRoot });
+  const open = () => openStorage({ root, native: fixture.native, limits });
   const fixture: StorageFixture = {
     root,
     native,
-    storage: await open(),
+    storage: await openStorage({ root, native, limits }),
+    files: new RootFiles(native),
+    async restartNative() {
+      await fixture.native.close();
+      fixture.native = new Spawner({ execRoot });
+      fixture.files = new RootFiles(fixture.native);
+      await fixture.reopen();
+    },
     async reopen() {
       await fixture.storage.close();
       fixture.storage = await open();
@@ -40,7 +55,7 @@ export async function storageFixture(limits: Partial<ArchiveLimits> = {}): Promi
     names: (name) => readdir(join(root, name)),
     async close() {
       await fixture.storage.close();
-      await native.close();
+      await fixture.native.close();
       await rm(folder, { recursive: true, force: true });
     },
   };
