@@ -84,7 +84,8 @@ test("errors are worded as pflag words them", () => {
   assert.equal(errorOf("---x"), "bad flag syntax: ---x");
   assert.equal(
     errorOf("--tty=maybe"),
-    'invalid argument "maybe" for "-t, --tty" flag: strconv.ParseBool: parsing "maybe": invalid syntax',
+    'invalid argument "maybe" for "-t, --tty" flag: ' +
+      'strconv.ParseBool: parsing "maybe": invalid syntax',
   );
   assert.equal(
     errorOf("--stop-timeout", "x"),

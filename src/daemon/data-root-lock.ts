@@ -9,7 +9,7 @@ import { GantryError } from "../base/index.ts";
 
 /** Locks `dataRoot`, which is created if need be. Throws conflict while another daemon has it. */
 export async function lockDataRoot(dataRoot: string): Promise<{ release(): void }> {
-  await mkdir(dataRoot, { recursive: true, mode: 0o710 });
+  await mkdir(dataRoot, { recursive: true, mode: 0o711 });
   const holder = join(dataRoot, "daemon.pid");
   const database = new DatabaseSync(join(dataRoot, "daemon.lock"), { timeout: 0 });
   try {

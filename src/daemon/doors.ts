@@ -1,5 +1,6 @@
 // All listening addresses of one daemon, opened together and closed together.
 
+import type { Server } from "node:http";
 import type { createApi } from "../api/index.ts";
 import { GantryError, type Logger, Rollback } from "../base/index.ts";
 import type { ListenAddress } from "./hosts.ts";
@@ -22,10 +23,17 @@ export async function openDoors(
     await listenAt(door.server, address, { group: settings.socketGroup, log });
     undo.defer(address.text, () => door.close());
     closers.push(() => door.close());
-    log.info(`API listen on ${address.text.replace(/^unix:\/\//, "")}`);
+    log.info(`API listen on ${placeOf(door.server)}`);
   }
   undo.commit();
   return { close: once(async () => void (await Promise.all(closers.map((close) => close())))) };
+}
+
+function placeOf(server: Server): string {
+  const address = server.address();
+  if (address === null || typeof address === "string") return String(address);
+  const host = address.family === "IPv6" ? `[${address.address}]` : address.address;
+  return `${host}:${address.port}`;
 }
 
 function once(work: () => Promise<void>): () => Promise<void> {
@@ -62,7 +70,7 @@ function warnWhenOpen(
   if (tls?.verify === true) return;
   const what = tls === undefined ? "without encryption" : "without client certificates";
   log.warn(
-    `[DEPRECATION NOTICE]: API is accessible on ${address.text} ${what}. Access to the remote API ` +
-      "is equivalent to root access on the host. Use --tlsverify, or a unix socket over SSH",
+    `[DEPRECATION NOTICE]: API is accessible on ${address.text} ${what}. Access to it is ` +
+      "equivalent to root access on the host. Use --tlsverify, or a unix socket over SSH",
   );
 }

@@ -28,7 +28,12 @@ const daemonRows: Row[] = [
   ["log-format", "string", "Set the logging format (text, json)", { default: "text" }],
   ["raw-logs", "bool", "Full timestamps without colors", nothing("logs never have colors")],
   ["labels", "list", "Set key=value labels to the daemon", { flag: "label", reload: true }],
-  ["live-restore", "bool", "Keep containers running when the daemon stops", { reload: true }],
+  [
+    "live-restore",
+    "bool",
+    "Keep containers running when the daemon stops",
+    { default: true, reload: true },
+  ],
   [
     "shutdown-timeout",
     "int",
@@ -180,7 +185,7 @@ const containerRows: Row[] = [
     {
       default: "builtin",
       ...refused(
-        "only the builtin profile can be the default; a container may have its own, with --security-opt seccomp=FILE",
+        "only builtin can be the default; a container may have another, with --security-opt",
         "builtin",
         "",
       ),

@@ -35,6 +35,28 @@ export interface NetworkOptions {
   allowDirectRouting: boolean;
   hostGatewayIps: string[];
 }
+/** The same without any configuration, for the engine as a library. */
+export const networkDefaults: NetworkOptions = {
+  bridge: "",
+  bip: "",
+  bip6: "",
+  fixedCidr: "",
+  fixedCidrV6: "",
+  defaultGateway: "",
+  defaultGatewayV6: "",
+  addressPools: [],
+  defaultHostIp: "0.0.0.0",
+  icc: true,
+  ipForward: true,
+  ipMasq: true,
+  iptables: true,
+  ip6tables: true,
+  ipv6: false,
+  mtu: 1500,
+  userlandProxy: true,
+  allowDirectRouting: false,
+  hostGatewayIps: [],
+};
 export interface TlsFiles {
   verify: boolean;
   ca: string;

@@ -5,6 +5,7 @@ import type { ContainerState } from "../../engine/index.ts";
 import { ApiVersion } from "../../protocol/index.ts";
 import { renderContainerInspect } from "./container-inspect.ts";
 import { renderContainerSummary, statusText } from "./container-summary.ts";
+import { renderDiskUsage } from "./disk-usage.ts";
 import { renderHostConfig } from "./host-config.ts";
 import { renderImageInspect, renderImageSummary } from "./image.ts";
 
@@ -91,4 +92,28 @@ test("images show the fields that a client's version expects", () => {
   assert.deepEqual(summary("1.43")["RepoTags"], []);
   assert.equal(summary("1.50")["Containers"], -1);
   assert.equal(summary("1.51")["Containers"], 2);
+});
+
+test("disk usage comes as lists, as sums, or as both", () => {
+  const answer = {
+    LayersSize: 100,
+    Images: [imageFixture({ size: 100, sharedSize: 0, containers: 0 })],
+    Containers: [containerFixture({ sizes: { rw: 5, rootFs: 105 } })],
+    Volumes: [],
+    BuildCache: [],
+  };
+  const old = renderDiskUsage(answer, new ApiVersion("1.51"), undefined);
+  assert.deepEqual(Object.keys(old).slice(0, 3), ["LayersSize", "Images", "Containers"]);
+  assert.ok(!("ImageUsage" in old));
+  const sums = renderDiskUsage(answer, new ApiVersion("1.52"), "0");
+  assert.deepEqual(sums["ImageUsage"], {
+    ActiveCount: 0,
+    TotalCount: 1,
+    Reclaimable: 100,
+    TotalSize: 100,
+  });
+  assert.equal((sums["ContainerUsage"] as { ActiveCount: number }).ActiveCount, 1);
+  assert.ok(!("Images" in sums));
+  const both = renderDiskUsage(answer, new ApiVersion("1.52"), undefined);
+  assert.ok("Images" in both && "ImageUsage" in both);
 });

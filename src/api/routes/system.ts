@@ -5,6 +5,7 @@ import type { EngineDoors, Event } from "../../engine/index.ts";
 import { API_VERSION_MAX, API_VERSION_MIN, type ApiVersion } from "../../protocol/index.ts";
 import type { ApiOptions, SomeHandlers } from "../call.ts";
 import { timestampSeconds } from "../parameters.ts";
+import { renderDiskUsage } from "../render/disk-usage.ts";
 import { json, type Reply } from "../reply.ts";
 
 const DF_TYPES = ["container", "image", "volume", "build-cache"];
@@ -55,7 +56,7 @@ export const systemHandlers = (
       if (unknown !== undefined) {
         throw new GantryError("invalid", `unknown object type: ${unknown}`);
       }
-      return json(await system.df({ types, signal }));
+      return json(renderDiskUsage(await system.df({ types, signal }), version, query.verbose));
     },
   }) satisfies SomeHandlers;
 

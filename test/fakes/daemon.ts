@@ -1,0 +1,16 @@
+// The daemon as a program of its own, over the fake engine: for tests of flags, files, sockets and
+// signals. Its arguments are those of `gantry daemon`.
+
+import { runDaemon } from "../../src/daemon/index.ts";
+import type { RunningEngine } from "../../src/engine/index.ts";
+import { fakeEngine } from "./engine.ts";
+
+process.exitCode = await runDaemon(process.argv.slice(2), {
+  makeEngine: async (options, _network, log) => {
+    const { engine, answers } = fakeEngine();
+    answers.set("system.info", async () => ({ Labels: options.labels, Debug: options.debug }));
+    const close = async (): Promise<void> => log.info("fake engine closed");
+    return { ...engine, close } as RunningEngine;
+  },
+});
+process.exit();
