@@ -107,10 +107,9 @@ static void print_cgroup(void) {
   }
   if (file) fclose(file);
   if (hierarchies == 0) return;
-  const char *version = hierarchies == 1 ? "cgroup v2" : "cgroup v1";
+  const char *version = hierarchies == 1 ? "v2" : "v1";
   const char *path = strrchr(chosen, ':') ? strrchr(chosen, ':') + 1 : chosen;
-  printf("  %-*s%s, of which I see only my own part: %s\n", TEXT_COLUMN - 2, "cgroup", version,
-         path);
+  printf("  %-*s%s, %s\n", TEXT_COLUMN - 2, "cgroup", version, path);
 }
 
 // The layers beneath / are in the options of its line in mountinfo, where the mount was not made

@@ -45,7 +45,7 @@ function toLine(type: string, data: TestEvent["data"], path: string[]): ReportLi
   if (type === "test:fail" && !data.todo) {
     return { type: "fail", name, file, error: inspect(error?.cause ?? error, { depth: 4 }) };
   }
-  if (data.details?.type === "suite") return undefined;
   if (data.skip || data.todo) return { type: "skip", name, file };
+  if (data.details?.type === "suite") return undefined;
   return { type: "pass", name, file };
 }

@@ -18,6 +18,8 @@ import { type Result, type RunOptions, run, Session, type TerminalOptions } from
 
 export const root = fileURLToPath(new URL("../..", import.meta.url));
 const GANTRY = join(root, "bin/gantry");
+/** The same scenarios against another engine: GANTRY_E2E_DAEMON=dockerd shows what docker does. */
+const DAEMON = process.env["GANTRY_E2E_DAEMON"]?.split(" ") ?? [GANTRY, "daemon"];
 const START_DEADLINE_MS = 60_000;
 const STOP_DEADLINE_MS = 30_000;
 const SETTLE_DEADLINE_MS = 5_000;
@@ -58,6 +60,23 @@ export async function startDaemon(options: DaemonOptions = {}): Promise<TestDaem
   return daemon;
 }
 
+/** A network and a mount namespace that stand for a machine of the test's own. */
+export type HeldNamespaces = { pid: number; mnt: string; release(): void };
+
+/** They are kept by a process that ends with this one, whatever way this one ends. */
+export async function holdNamespaces(payload: string): Promise<HeldNamespaces> {
+  const holder = spawn("unshare", ["-n", "-m", "--", payload, "hold"], {
+    stdio: ["pipe", "pipe", "inherit"],
+  });
+  await new Promise<void>((resolve, reject) => {
+    holder.stdout.once("data", () => resolve());
+    holder.once("exit", (code) => reject(new Error(`The holder ended with ${code}`)));
+    holder.once("error", reject);
+  });
+  const mnt = await readlink(`/proc/${holder.pid}/ns/mnt`);
+  return { pid: holder.pid!, mnt, release: () => void holder.stdin.end() };
+}
+
 export class TestDaemon {
   readonly folder: string;
   readonly socket: string;
@@ -67,9 +86,8 @@ export class TestDaemon {
   /** The environment of a client that talks to this daemon. */
   readonly env: Record<string, string>;
   #options: DaemonOptions;
-  #holder: ChildProcess | undefined;
+  #host: HeldNamespaces | undefined;
   #daemon: ChildProcess | undefined;
-  #namespaces: { mnt: string; net: string } | undefined;
 
   constructor(folder: string, payload: string, options: DaemonOptions) {
     this.folder = folder;
@@ -81,25 +99,14 @@ export class TestDaemon {
     this.env = { DOCKER_HOST: `unix://${this.socket}`, DOCKER_CONFIG: config, HOME: folder };
   }
 
-  /** Makes the namespaces, kept by a process that ends with this one. */
   async hold(): Promise<void> {
-    const holder = spawn("unshare", ["-n", "-m", "--", this.payload, "hold"], {
-      stdio: ["pipe", "pipe", "inherit"],
-    });
-    this.#holder = holder;
-    await new Promise<void>((resolve, reject) => {
-      holder.stdout.once("data", () => resolve());
-      holder.once("exit", (code) => reject(new Error(`The holder ended with ${code}`)));
-      holder.once("error", reject);
-    });
-    const link = (name: string) => readlink(`/proc/${holder.pid}/ns/${name}`);
-    this.#namespaces = { mnt: await link("mnt"), net: await link("net") };
+    this.#host = await holdNamespaces(this.payload);
   }
 
   async start(): Promise<void> {
     const output = await open(join(this.folder, "daemon.log"), "a");
     const args = [
-      ...["-t", String(this.#holder!.pid), "-n", "-m", "--", GANTRY, "daemon"],
+      ...["-t", String(this.#host!.pid), "-n", "-m", "--", ...DAEMON],
       ...["-H", `unix://${this.socket}`, "--data-root", join(this.folder, "data")],
       ...["--exec-root", join(this.folder, "exec"), "--pidfile", join(this.folder, "pid")],
       ...["--cgroup-parent", this.cgroupParent, ...(this.#options.args ?? [])],
@@ -166,11 +173,11 @@ export class TestDaemon {
 
   /** Runs the payload on the daemon's "host": inside its network namespace. */
   async onHost(...args: string[]): Promise<Result> {
-    return await run("nsenter", ["-t", String(this.#holder!.pid), "-n", this.payload, ...args]);
+    return await run("nsenter", ["-t", String(this.#host!.pid), "-n", this.payload, ...args]);
   }
 
   get holderPid(): number {
-    return this.#holder!.pid!;
+    return this.#host!.pid;
   }
 
   async pid(): Promise<number> {
@@ -214,7 +221,7 @@ export class TestDaemon {
       await this.#end("SIGTERM").catch((error) => problems.push(String(error)));
     }
     problems.push(...(await this.#leftovers()));
-    this.#holder?.stdin?.end();
+    this.#host?.release();
     if (process.env["GANTRY_E2E_KEEP"] === undefined) {
       await rm(this.folder, { recursive: true, force: true }).catch((e) =>
         problems.push(String(e)),
@@ -254,14 +261,14 @@ export class TestDaemon {
   async #find(): Promise<{ what: string; pid?: number }[]> {
     const found: { what: string; pid?: number }[] = [];
     for (const name of await readdir("/proc")) {
-      if (!/^\d+$/.test(name) || Number(name) === this.#holder?.pid) continue;
+      if (!/^\d+$/.test(name) || Number(name) === this.#host?.pid) continue;
       const mnt = await readlink(`/proc/${name}/ns/mnt`).catch(() => "");
       const groups = await readFile(`/proc/${name}/cgroup`, "utf8").catch(() => "");
-      if (mnt !== this.#namespaces?.mnt && !groups.includes(this.cgroupParent)) continue;
+      if (mnt !== this.#host?.mnt && !groups.includes(this.cgroupParent)) continue;
       const command = await readFile(`/proc/${name}/cmdline`, "utf8").catch(() => "");
       found.push({ what: `process ${name} ${command.replaceAll("\0", " ")}`, pid: Number(name) });
     }
-    const mounts = await readFile(`/proc/${this.#holder?.pid}/mountinfo`, "utf8").catch(() => "");
+    const mounts = await readFile(`/proc/${this.#host?.pid}/mountinfo`, "utf8").catch(() => "");
     for (const line of mounts.split("\n")) {
       if (line.includes(this.folder)) found.push({ what: `mount ${line}` });
     }
@@ -298,7 +305,7 @@ export class TestDaemon {
 /** Skips kernel tests where they cannot run, with the reason. */
 export function whyNoDaemon(): string | false {
   if (process.getuid?.() !== 0) return "needs root";
-  if (!existsSync(GANTRY)) return "bin/gantry is not there";
+  if (!existsSync(GANTRY) && DAEMON[0] === GANTRY) return "bin/gantry is not there";
   try {
     execFileSync("gcc", ["--version"], { stdio: "ignore" });
   } catch {

@@ -2,6 +2,7 @@
 // masked paths, devices and limits, with Docker's defaults and with what loosens or tightens them.
 
 import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
 import { readlink } from "node:fs/promises";
 import { after, before, describe, test } from "node:test";
 import { IMAGE, startDaemon, type TestDaemon, whyNoDaemon } from "./harness.ts";
@@ -68,7 +69,7 @@ describe("a container is isolated", { skip: whyNoDaemon() }, () => {
   });
 
   test("every namespace but user is the container's own", async () => {
-    const inside = (await run(IMAGE, "ns")).split("\n");
+    const inside = (await run("--cgroupns", "private", IMAGE, "ns")).split("\n");
     for (const link of inside) {
       const kind = link.split(":")[0]!;
       const outside = await readlink(`/proc/self/ns/${kind}`);
@@ -110,7 +111,8 @@ describe("a container is isolated", { skip: whyNoDaemon() }, () => {
   });
 
   test("what leads to the host is masked or read-only", async () => {
-    assert.equal(await run(IMAGE, "cat", "/proc/kcore", "/proc/keys", "/proc/timer_list"), "");
+    const secrets = ["/proc/kcore", "/proc/keys", "/proc/timer_list"].filter(existsSync);
+    assert.equal(await run(IMAGE, "cat", ...secrets), "");
     assert.equal(await run(IMAGE, "ls", "/proc/acpi"), "");
     const sysctl = await attempt(IMAGE, "write", "/proc/sys/kernel/domainname", "x");
     assert.match(sysctl.stderr, /Read-only file system/);
@@ -121,12 +123,13 @@ describe("a container is isolated", { skip: whyNoDaemon() }, () => {
   test("/dev holds what docker's does", async () => {
     const wanted = ["console", "core", "fd", "full", "mqueue", "null", "ptmx", "pts", "random"];
     const rest = ["shm", "stderr", "stdin", "stdout", "tty", "urandom", "zero"];
+    const here = wanted.filter((name) => name !== "core" || existsSync("/proc/kcore"));
     const names = (await run(IMAGE, "ls", "/dev")).split("\n");
-    assert.deepEqual(names, [...wanted.filter((name) => name !== "console"), ...rest]);
+    assert.deepEqual(names, [...here.filter((name) => name !== "console"), ...rest]);
     const withTty = (await daemon.ok("run", "--rm", "-t", "--network", "none", IMAGE, "ls", "/dev"))
       .split("\n")
       .map((name) => name.trim());
-    assert.deepEqual(withTty, [...wanted, ...rest]);
+    assert.deepEqual(withTty, [...here, ...rest]);
   });
 
   test("--device brings one in, with the rights that it says", async () => {

@@ -3,6 +3,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
 import { IMAGE, type TestDaemon } from "../harness.ts";
 
 export function lifecycleScenarios(daemon: () => TestDaemon): void {
@@ -100,7 +101,7 @@ export function lifecycleScenarios(daemon: () => TestDaemon): void {
   });
 
   test("logs tails, follows, stamps and keeps the streams apart", async () => {
-    const id = await started(IMAGE, "lines", "6", "-1");
+    const id = await started(IMAGE, "lines", "6", "-20");
     await ok("wait", id);
     const all = await daemon().client(["logs", id]);
     assert.equal(all.stdout, "line 1\nline 3\nline 5\n");
@@ -154,8 +155,9 @@ export function lifecycleScenarios(daemon: () => TestDaemon): void {
 
   test("--restart starts again what failed, as often as it says", async () => {
     const id = await started("--restart", "on-failure:2", IMAGE, "seq", "echo once", "exit 1");
-    assert.equal(await ok("wait", id), "1");
-    assert.equal(await inspect(id, "{{.RestartCount}}"), "2");
+    const state = () => inspect(id, "{{.State.Status}} {{.State.ExitCode}} {{.RestartCount}}");
+    for (let n = 0; n < 100 && (await state()) !== "exited 1 2"; n++) await delay(50);
+    assert.equal(await state(), "exited 1 2");
     assert.equal(await ok("logs", id), "once\nonce\nonce");
     await ok("rm", "-f", id);
   });
