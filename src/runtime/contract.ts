@@ -19,6 +19,16 @@ export interface KernelFeatures {
   /** Capabilities that this process itself holds: nothing else can be given. */
   heldCapabilities: bigint;
   warnings: string[]; // for `info`
+  /** This process's own oom_score_adj. */
+  oomScoreAdj?: number;
+  /** Online CPUs ("0-1") and memory nodes, as cpuset takes them. */
+  cpus?: string;
+  mems?: string;
+  memoryTotalBytes?: number;
+  /** Interface files of the controllers that exist here ("memory.memsw.limit_in_bytes"). */
+  cgroupFiles?: ReadonlySet<string>;
+  /** Per-CPU thermal_throttle folders that exist: Docker masks them. */
+  thermalThrottlePaths?: readonly string[];
 }
 export interface CgroupLayout {
   version: 1 | 2 | "hybrid";

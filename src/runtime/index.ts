@@ -1,0 +1,17 @@
+export { capabilitiesOf, capabilityMask, capabilityNames, fullMask } from "./capabilities.ts";
+export { cgroupPathFor } from "./cgroup/places.ts";
+export { planCgroupRemove, planFreeze, planUpdate } from "./cgroup/plan-cgroup.ts";
+export type {
+  CgroupLayout,
+  CreateInput,
+  KernelFeatures,
+  NetworkShare,
+  PlannedCreate,
+} from "./contract.ts";
+export { type MountInfo, parseMountinfo } from "./mountinfo.ts";
+export { planCreate } from "./plan-create.ts";
+export { type ExecInput, planExec } from "./plan-exec.ts";
+export { parseCpuList } from "./plan-scheduler.ts";
+export { probeKernel } from "./probe.ts";
+export { cgroupSupport } from "./probe-warnings.ts";
+export { defaultSeccomp, kernelAtLeast, parseSeccomp } from "./seccomp/docker-profile.ts";

@@ -1,0 +1,353 @@
+// An OCI runtime configuration becomes a plan. The story of the host half: cgroups with their
+// limits; everything opened or made detached that needs the host's view; clone; id maps, cgroup,
+// network. Of the container half: private mounts, the root and what is mounted in it, devices,
+// masks, the new root, and at last the loss of privilege and execve. Pure.
+
+import { GantryError } from "../base/index.ts";
+import type { Operation } from "../native/index.ts";
+import type { OciMount, OciSpec } from "../spec/index.ts";
+import { type CgroupPlace, cgroupPathFor, cgroupPathsOf, cgroupPlaces } from "./cgroup/places.ts";
+import { killFolder, oomPath, planCgroupAttach, planCgroupCreate } from "./cgroup/plan-cgroup.ts";
+import type { CreateInput, KernelFeatures, PlannedCreate } from "./contract.ts";
+import { CLONE, MAGIC, MOUNT_ATTR, MS, O } from "./kernel-numbers.ts";
+import { loopbackUp } from "./loopback.ts";
+import { parseMountOptions } from "./mount-options.ts";
+import { NAMESPACE_FLAGS, type Namespaces, namespacesOf } from "./namespaces.ts";
+import { PlanBuilder, POINT, SLOT, write } from "./plan-builder.ts";
+import { planCredentials, planLabels, planLimits } from "./plan-credentials.ts";
+import {
+  allDevices,
+  planDeviceLinks,
+  planDeviceSources,
+  planDevices,
+  planDevNull,
+} from "./plan-devices.ts";
+import {
+  idMapText,
+  isBind,
+  type MountContext,
+  type PreparedSource,
+  planBindSource,
+  planMount,
+  planRootfs,
+} from "./plan-mounts.ts";
+import { planPipes, planStreams, planTerminal } from "./plan-streams.ts";
+import { compileSeccomp } from "./seccomp/compile.ts";
+import { planSysctls } from "./sysctls.ts";
+
+/** Everything that the parts of one plan share. */
+interface Draft {
+  input: CreateInput;
+  spec: OciSpec;
+  kernel: KernelFeatures;
+  builder: PlanBuilder;
+  namespaces: Namespaces;
+  places: CgroupPlace[];
+  binds: Map<OciMount, PreparedSource>;
+  /** Host operations that come after clone: what did not fit into slots. */
+  late: Operation[];
+  devices: Map<string, number> | undefined;
+  results: Record<string, number>;
+}
+
+/** Throws invalid when the configuration asks for what is impossible, never a silent skip. */
+export function planCreate(input: CreateInput): PlannedCreate {
+  const { spec, kernel, id } = input;
+  const { process } = spec;
+  if (!process?.args?.length) {
+    throw new GantryError("invalid", "process.args must not be empty");
+  }
+  if (!process.cwd.startsWith("/")) {
+    throw new GantryError("invalid", "Cwd must be an absolute path");
+  }
+  const path = spec.linux?.cgroupsPath ?? cgroupPathFor(id);
+  const draft: Draft = {
+    input,
+    spec,
+    kernel,
+    builder: new PlanBuilder(),
+    namespaces: namespacesOf(spec.linux),
+    places: cgroupPlaces(kernel.cgroup, path),
+    binds: new Map(),
+    late: [],
+    devices: undefined,
+    results: {},
+  };
+  refuseUnsupported(spec);
+  planHost(draft);
+  planContainer(draft);
+  return {
+    plan: draft.builder.plan(),
+    monitor: { ...input.monitor, oomPath: oomPath(draft.places) },
+    results: draft.results,
+    cgroupPaths: cgroupPathsOf(draft.places),
+  };
+}
+
+function refuseUnsupported({ hooks, linux }: OciSpec): void {
+  const refuse = (what: string) =>
+    new GantryError("not-implemented", `${what} of the OCI configuration is not supported yet`);
+  if (Object.values(hooks ?? {}).some((list) => list.length > 0)) throw refuse("hooks");
+  if (linux?.intelRdt) throw refuse("linux.intelRdt");
+  if (linux?.memoryPolicy) throw refuse("linux.memoryPolicy");
+  if (Object.keys(linux?.netDevices ?? {}).length > 0) throw refuse("linux.netDevices");
+}
+
+function planHost(draft: Draft): void {
+  const { builder, spec, kernel, places, input } = draft;
+  const { host, teardown } = builder;
+  const kill = killFolder(cgroupPathsOf(places));
+  if (kill !== undefined) teardown.push({ op: "killCgroup", path: kill, missingOk: true });
+  if (input.network) teardown.push(...input.network.teardown());
+  planCgroupCreate(builder, places, spec.linux?.resources ?? {}, kernel.arch);
+  host.push(...planDevNull());
+  if (!input.monitor.terminal) {
+    host.push(...planPipes(input.monitor.openStdin, hostUser(spec)));
+  }
+  planRootfs(builder, input.rootfs, kernel);
+  if (draft.namespaces.has("user")) {
+    draft.devices = planDeviceSources(builder, allDevices(spec.linux?.devices));
+  }
+  for (const mount of spec.mounts ?? []) {
+    if (isBind(mount)) draft.binds.set(mount, planBindSource(builder, mount, draft.late));
+  }
+  const joined = planJoins(draft);
+  planTime(draft);
+  host.push({
+    op: "clone",
+    flags: draft.namespaces.cloneFlags,
+    pid: SLOT.pid,
+    pidfd: SLOT.pidfd,
+  });
+  planAfterClone(draft);
+  builder.container.push(...joined);
+}
+
+/** The user of the process, in the host's numbers: who owns its pipes. */
+function hostUser(spec: OciSpec): number {
+  const uid = spec.process?.user.uid ?? 0;
+  for (const map of spec.linux?.uidMappings ?? []) {
+    if (uid >= map.containerID && uid < map.containerID + map.size) {
+      return map.hostID + uid - map.containerID;
+    }
+  }
+  return uid;
+}
+
+/** Opens what is joined. A pid namespace takes effect for children: it is entered before clone,
+ * all others by the container itself. Returns the container's share. */
+function planJoins({ builder, namespaces }: Draft): Operation[] {
+  const operations: Operation[] = [];
+  for (const { type, path } of namespaces.joined) {
+    const slot = builder.allocate(`the ${type} namespace`);
+    const flags = NAMESPACE_FLAGS[type];
+    builder.host.push(
+      { op: "open", path, flags: O.RDONLY, to: slot },
+      { op: "assertFilesystem", slot, magic: MAGIC.NSFS },
+    );
+    const enter: Operation = { op: "setns", slot, flags };
+    if (type === "pid" || type === "time") builder.host.push(enter, { op: "close", slot });
+    else operations.push(enter, { op: "close", slot });
+  }
+  return operations;
+}
+
+/** A time namespace's clocks can be set only before its first process. */
+function planTime({ builder, namespaces, spec }: Draft): void {
+  if (!namespaces.isNew("time")) return;
+  builder.host.push({ op: "unshare", flags: CLONE.NEWTIME });
+  for (const [clock, offset] of Object.entries(spec.linux?.timeOffsets ?? {})) {
+    const line = `${clock} ${offset.secs ?? 0} ${offset.nanosecs ?? 0}`;
+    builder.host.push(write("/proc/self/timens_offsets", line));
+  }
+}
+
+function planAfterClone(draft: Draft): void {
+  const { builder, spec, input, kernel, namespaces, places } = draft;
+  const { host } = builder;
+  const encode = (value: string) => new TextEncoder().encode(value);
+  if (namespaces.isNew("user")) {
+    const { uidMappings, gidMappings } = spec.linux ?? {};
+    const map = (file: string, text: string): Operation => ({
+      op: "writeProc",
+      pid: SLOT.pid,
+      file,
+      data: encode(text),
+    });
+    host.push(map("uid_map", idMapText(uidMappings)), map("gid_map", idMapText(gidMappings)));
+  }
+  host.push(...planCgroupAttach(places, SLOT.pid));
+  const score = spec.process?.oomScoreAdj;
+  if (score !== undefined && canSetOomScore(kernel, score)) {
+    const data = encode(String(score));
+    host.push({ op: "writeProc", pid: SLOT.pid, file: "oom_score_adj", data });
+  }
+  host.push({ op: "signalPeer", point: POINT.attached });
+  host.push(...draft.late);
+  if (!input.network) return;
+  host.push(
+    { op: "openProc", pid: SLOT.pid, file: "ns/net", flags: O.RDONLY, to: SLOT.netns },
+    ...input.network.host({ pid: SLOT.pid, netns: SLOT.netns }),
+    { op: "signalPeer", point: POINT.networked },
+  );
+}
+
+const CAP_SYS_RESOURCE = 1n << 24n;
+
+/** Docker writes its default 0 always. Without CAP_SYS_RESOURCE the score can only be raised; a
+ * default that cannot be reached is left, an explicit wish fails in the kernel. */
+function canSetOomScore(kernel: KernelFeatures, score: number): boolean {
+  const own = kernel.oomScoreAdj ?? 0;
+  return score !== 0 || own <= 0 || (kernel.heldCapabilities & CAP_SYS_RESOURCE) !== 0n;
+}
+
+function planContainer(draft: Draft): void {
+  const { builder, spec, input, kernel, namespaces } = draft;
+  const { container } = builder;
+  const process = spec.process!;
+  const userNamespace = namespaces.has("user");
+  let attached = false;
+  const awaitAttached = () => {
+    if (!attached) container.push({ op: "awaitPeer", point: POINT.attached });
+    if (!attached && namespaces.isNew("cgroup")) {
+      container.push({ op: "unshare", flags: CLONE.NEWCGROUP });
+    }
+    attached = true;
+  };
+  if (userNamespace) {
+    // Without its maps the process is nobody; with them, root of the namespace.
+    awaitAttached();
+    container.push({ op: "setgid", gid: 0 }, { op: "setuid", uid: 0 });
+  }
+  container.push({ op: "setsid" });
+  planRoot(draft);
+  const context: MountContext = {
+    builder,
+    kernel,
+    places: draft.places,
+    cgroupNamespace: namespaces.has("cgroup"),
+    userNamespace,
+    awaitAttached,
+  };
+  // What is sent over a socket arrives in the order of the spec, after the barrier.
+  if (draft.late.length > 0) awaitAttached();
+  for (const mount of spec.mounts ?? []) planMount(context, mount, draft.binds.get(mount));
+  planDev(draft);
+  awaitAttached();
+  planPaths(draft);
+  if (namespaces.isNew("network")) container.push(loopbackUp());
+  if (input.network) container.push({ op: "awaitPeer", point: POINT.networked });
+  if (namespaces.isNew("uts")) {
+    if (spec.hostname) container.push({ op: "hostname", name: spec.hostname });
+    if (spec.domainname) container.push({ op: "domainname", name: spec.domainname });
+  }
+  container.push(...planSysctls(spec.linux?.sysctl, ownNamespaces(namespaces)));
+  container.push(...planLabels(process, kernel));
+  planFinalRoot(draft);
+  container.push(...planPersonality(spec), ...planLimits(process));
+  container.push(
+    ...planCredentials({
+      process,
+      kernel,
+      userNamespace,
+      id: input.id,
+      ...compileSeccomp(spec.linux?.seccomp, kernel),
+    }),
+  );
+}
+
+function ownNamespaces(namespaces: Namespaces) {
+  return {
+    ipc: namespaces.has("ipc"),
+    net: namespaces.has("network"),
+    uts: namespaces.has("uts"),
+    user: namespaces.has("user"),
+  };
+}
+
+const PROPAGATIONS: Readonly<Record<string, number>> = {
+  shared: MS.SHARED,
+  rshared: MS.SHARED | MS.REC,
+  slave: MS.SLAVE,
+  rslave: MS.SLAVE | MS.REC,
+  private: MS.PRIVATE,
+  rprivate: MS.PRIVATE | MS.REC,
+  unbindable: MS.UNBINDABLE,
+  runbindable: MS.UNBINDABLE | MS.REC,
+};
+
+/** Cuts the tie to the host's mounts, then puts the root over "/": that needs no folder of the
+ * host, which a mapped root might not even be able to reach. */
+function planRoot({ builder }: Draft): void {
+  builder.container.push(
+    { op: "propagation", path: "/", flags: MS.SLAVE | MS.REC },
+    { op: "moveMount", slot: SLOT.rootfs, path: "/" },
+  );
+}
+
+/** /dev, unless the user brought one; the terminal, which lives in the container's own devpts. */
+function planDev(draft: Draft): void {
+  const { builder, spec, input } = draft;
+  const { container } = builder;
+  const brought = (spec.mounts ?? []).some((m) => /^\/dev\/?$/.test(m.destination) && isBind(m));
+  if (!brought) {
+    container.push(...planDevices(allDevices(spec.linux?.devices), draft.devices));
+    container.push(...planDeviceLinks());
+  }
+  const { terminal, openStdin } = input.monitor;
+  container.push(
+    ...(terminal
+      ? planTerminal(spec.process!, { root: SLOT.rootfs, console: !brought })
+      : planStreams(openStdin, SLOT.rootfs)),
+  );
+  // The options of a read-only /dev can take effect only when its nodes are there.
+  for (const mount of spec.mounts ?? []) {
+    if (mount.type !== "tmpfs" || !parseMountOptions(mount.options).readonly) continue;
+    const path = mount.destination;
+    container.push(
+      { op: "open", root: SLOT.rootfs, path, flags: O.PATH, to: SLOT.temporary },
+      { op: "mountAttr", slot: SLOT.temporary, set: MOUNT_ATTR.RDONLY },
+      { op: "close", slot: SLOT.temporary },
+    );
+  }
+}
+
+function planPaths({ builder, spec }: Draft): void {
+  const { container } = builder;
+  for (const path of spec.linux?.readonlyPaths ?? []) {
+    container.push({ op: "readonlyPath", root: SLOT.rootfs, path });
+  }
+  for (const path of spec.linux?.maskedPaths ?? []) {
+    container.push({ op: "maskPath", root: SLOT.rootfs, path, devNull: SLOT.devNull });
+  }
+}
+
+/** The working folder is made while the root is writable; then the root takes its final form. */
+function planFinalRoot({ builder, spec }: Draft): void {
+  const { container } = builder;
+  const root = SLOT.rootfs;
+  container.push({ op: "mkdirs", root, path: spec.process!.cwd, mode: 0o755 });
+  if (spec.root?.readonly) {
+    container.push({ op: "mountAttr", slot: root, set: MOUNT_ATTR.RDONLY });
+  }
+  container.push({ op: "pivotRoot", slot: root });
+  const propagation = spec.linux?.rootfsPropagation;
+  if (!propagation) return;
+  const flags = PROPAGATIONS[propagation];
+  if (flags === undefined) {
+    throw new GantryError("invalid", `rootfsPropagation=${propagation} is not supported`);
+  }
+  container.push({ op: "propagation", path: "/", flags });
+}
+
+const PERSONALITIES: Readonly<Record<string, number>> = { LINUX: 0, LINUX32: 8 };
+
+function planPersonality({ linux }: OciSpec): Operation[] {
+  if (!linux?.personality) return [];
+  const { domain, flags = [] } = linux.personality;
+  const value = PERSONALITIES[domain];
+  if (value === undefined || flags.length > 0) {
+    throw new GantryError("invalid", `invalid personality ${JSON.stringify(linux.personality)}`);
+  }
+  return [{ op: "personality", value }];
+}

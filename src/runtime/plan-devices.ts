@@ -1,0 +1,105 @@
+// /dev of a container: the nodes of the runtime-spec's "Default Devices", those of the spec, and
+// the usual links. Where mknod is not possible (a user namespace) the host's nodes are bound.
+
+import { GantryError } from "../base/index.ts";
+import type { Operation } from "../native/index.ts";
+import type { OciDevice } from "../spec/index.ts";
+import { MS, O, S_IFBLK, S_IFCHR, S_IFIFO } from "./kernel-numbers.ts";
+import { type PlanBuilder, SLOT } from "./plan-builder.ts";
+
+const DEFAULT_DEVICES: readonly OciDevice[] = [
+  { path: "/dev/null", type: "c", major: 1, minor: 3 },
+  { path: "/dev/zero", type: "c", major: 1, minor: 5 },
+  { path: "/dev/full", type: "c", major: 1, minor: 7 },
+  { path: "/dev/random", type: "c", major: 1, minor: 8 },
+  { path: "/dev/urandom", type: "c", major: 1, minor: 9 },
+  { path: "/dev/tty", type: "c", major: 5, minor: 0 },
+];
+const LINKS: readonly [path: string, target: string][] = [
+  ["/dev/fd", "/proc/self/fd"],
+  ["/dev/stdin", "/proc/self/fd/0"],
+  ["/dev/stdout", "/proc/self/fd/1"],
+  ["/dev/stderr", "/proc/self/fd/2"],
+  ["/dev/core", "/proc/kcore"],
+  ["/dev/ptmx", "pts/ptmx"],
+];
+
+/** The devices of the spec, and the default ones that it does not name. */
+export function allDevices(devices: readonly OciDevice[] = []): OciDevice[] {
+  const named = new Set(devices.map(({ path }) => path));
+  return [...DEFAULT_DEVICES.filter(({ path }) => !named.has(path)), ...devices];
+}
+
+/** Returns the slots of host nodes to bind, by path, for planDevices. Only in user namespaces. */
+export function planDeviceSources(
+  builder: PlanBuilder,
+  devices: readonly OciDevice[],
+): Map<string, number> {
+  const slots = new Map<string, number>();
+  for (const device of devices) {
+    const slot = builder.allocate(device.path);
+    slots.set(device.path, slot);
+    const { mode, major, minor } = nodeOf(device);
+    builder.host.push(
+      { op: "openTree", path: device.path, to: slot },
+      { op: "assertDevice", slot, mode: mode & 0o170000, major, minor },
+      { op: "mountAttr", slot, propagation: MS.PRIVATE },
+    );
+  }
+  return slots;
+}
+
+export function planDevices(
+  devices: readonly OciDevice[],
+  sources: ReadonlyMap<string, number> | undefined,
+): Operation[] {
+  const operations: Operation[] = [];
+  const root = SLOT.rootfs;
+  for (const device of devices) {
+    const slot = sources?.get(device.path);
+    if (slot !== undefined) {
+      operations.push(
+        { op: "moveMount", slot, root, path: device.path, make: "file" },
+        { op: "close", slot },
+      );
+      continue;
+    }
+    const parent = device.path.slice(0, device.path.lastIndexOf("/"));
+    if (parent !== "/dev") operations.push({ op: "mkdirs", root, path: parent, mode: 0o755 });
+    operations.push({ op: "mknod", root, path: device.path, ...nodeOf(device) });
+    if (device.uid || device.gid) {
+      const { uid = 0, gid = 0 } = device;
+      operations.push({ op: "chown", root, path: device.path, uid, gid, nofollow: true });
+    }
+  }
+  return operations;
+}
+
+export function planDeviceLinks(): Operation[] {
+  return LINKS.map(([path, target]) => ({
+    op: "symlink",
+    root: SLOT.rootfs,
+    target,
+    path,
+    existOk: true,
+  }));
+}
+
+function nodeOf(device: OciDevice): { mode: number; major: number; minor: number } {
+  const kinds: Record<string, number> = { c: S_IFCHR, u: S_IFCHR, b: S_IFBLK, p: S_IFIFO };
+  const kind = kinds[device.type];
+  if (kind === undefined) {
+    throw new GantryError("invalid", `${device.path}: unknown device type ${device.type}`);
+  }
+  const mode = kind | ((device.fileMode ?? 0o666) & 0o7777);
+  return { mode, major: device.major ?? 0, minor: device.minor ?? 0 };
+}
+
+/** A descriptor of the host's /dev/null, verified: stdin of containers without one, and the cover
+ * of masked files. */
+export function planDevNull(): Operation[] {
+  return [
+    { op: "open", path: "/dev/null", flags: O.RDWR, to: SLOT.devNull },
+    { op: "assertDevice", slot: SLOT.devNull, mode: S_IFCHR, major: 1, minor: 3 },
+  ];
+}

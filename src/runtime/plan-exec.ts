@@ -1,0 +1,84 @@
+// A further process in a running container. The executor enters the container's cgroups while it
+// still sees the host, then all namespaces with one setns on the pidfd of init, and only then
+// clones: the new process is born inside, so nothing of the host (root, descriptors, memory) can
+// be reached through it, not even by a process of the container with CAP_SYS_PTRACE
+// (CVE-2016-9962); it is non-dumpable until execve. Its working folder is checked to be inside the
+// root (CVE-2024-21626).
+
+import { GantryError } from "../base/index.ts";
+import type { Operation, Plan } from "../native/index.ts";
+import type { OciProcess, OciSeccomp } from "../spec/index.ts";
+import type { KernelFeatures } from "./contract.ts";
+import { CLONE, PR } from "./kernel-numbers.ts";
+import { PlanBuilder, SLOT, write } from "./plan-builder.ts";
+import { planCredentials, planLabels, planLimits } from "./plan-credentials.ts";
+import { cpuMask } from "./plan-scheduler.ts";
+import { planPipes, planStreams, planTerminal } from "./plan-streams.ts";
+import { compileSeccomp } from "./seccomp/compile.ts";
+
+export interface ExecInput {
+  execId: string;
+  /** Init of the container, whose namespaces are joined; the caller has checked its start time. */
+  pid: number;
+  process: OciProcess;
+  kernel: KernelFeatures;
+  cgroupPaths: Readonly<Record<string, string>>;
+  /** Of the container's spec; absent for an unconfined or privileged one. */
+  seccomp?: OciSeccomp;
+  /** Namespaces that init does not share with us; default all that Docker makes. */
+  userNamespace?: boolean;
+  terminal: boolean;
+  openStdin: boolean;
+  /** Uid of the process in the host's numbers; default process.user.uid. */
+  hostUid?: number;
+}
+
+const JOINED =
+  CLONE.NEWNS | CLONE.NEWUTS | CLONE.NEWIPC | CLONE.NEWNET | CLONE.NEWPID | CLONE.NEWCGROUP;
+
+export function planExec(input: ExecInput): Plan {
+  const { process, kernel, terminal, openStdin } = input;
+  if (!process.args?.length) throw new GantryError("invalid", "No exec command specified");
+  const builder = new PlanBuilder();
+  const { host, container } = builder;
+  const affinity = process.execCPUAffinity;
+  if (affinity?.initial) host.push({ op: "affinity", mask: cpuMask(affinity.initial) });
+  host.push({ op: "prctl", option: PR.SET_DUMPABLE, arg2: 0 });
+  if (!terminal) host.push(...planPipes(openStdin, input.hostUid ?? process.user.uid));
+  host.push({ op: "pidfdOpen", pid: input.pid, to: SLOT.self });
+  const paths = new Set(Object.values(input.cgroupPaths));
+  for (const path of paths) host.push(write(`${path}/cgroup.procs`, "0"));
+  if (affinity?.final) host.push({ op: "affinity", mask: cpuMask(affinity.final) });
+  const score = process.oomScoreAdj;
+  if (score !== undefined) host.push(write("/proc/self/oom_score_adj", score));
+  const flags = JOINED | (input.userNamespace ? CLONE.NEWUSER : 0);
+  host.push(
+    ...planLabels(process, kernel),
+    { op: "setns", slot: SLOT.self, flags },
+    { op: "close", slot: SLOT.self },
+    { op: "clone", flags: 0, pid: SLOT.pid },
+  );
+  container.push({ op: "setsid" }, ...userNamespaceRoot(input));
+  container.push(
+    ...(terminal ? planTerminal(process, { console: false }) : planStreams(openStdin)),
+    ...planLimits(process),
+    ...planCredentials({
+      process,
+      kernel,
+      userNamespace: input.userNamespace === true,
+      id: input.execId,
+      ...compileSeccomp(input.seccomp, kernel),
+    }),
+  );
+  return builder.plan();
+}
+
+/** Whoever enters a user namespace keeps its outer ids until it takes the inner ones. */
+function userNamespaceRoot({ userNamespace }: ExecInput): Operation[] {
+  return userNamespace
+    ? [
+        { op: "setgid", gid: 0 },
+        { op: "setuid", uid: 0 },
+      ]
+    : [];
+}

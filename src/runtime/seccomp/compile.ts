@@ -1,0 +1,221 @@
+// An OCI seccomp profile to the bytes of a filter. Numbers that get the same treatment are joined
+// into ranges and found by binary search, so that every system call pays for about seven
+// comparisons, not for its place in a list of four hundred. Results are kept: a daemon compiles
+// each profile once.
+
+import { GantryError } from "../../base/index.ts";
+import type { OciSeccomp } from "../../spec/index.ts";
+import type { KernelFeatures } from "../contract.ts";
+import { architectures, nativeArchitecture, type SeccompArchitecture } from "./architectures.ts";
+import {
+  and,
+  argumentHigh,
+  argumentLow,
+  branch,
+  CODE,
+  DATA,
+  encodeProgram,
+  INSTRUCTIONS_MAX,
+  type Instruction,
+  load,
+  RET,
+  ret,
+} from "./bpf.ts";
+import {
+  type ArchitectureRules,
+  type Condition,
+  ENOSYS_ACTION,
+  type Rule,
+  rulesFor,
+} from "./rules.ts";
+
+export interface CompiledSeccomp {
+  filter: Uint8Array;
+  flags: number;
+}
+
+const FLAGS: Readonly<Record<string, number>> = {
+  SECCOMP_FILTER_FLAG_TSYNC: 1,
+  SECCOMP_FILTER_FLAG_LOG: 2,
+  SECCOMP_FILTER_FLAG_SPEC_ALLOW: 4,
+  SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV: 32,
+};
+/** Without it the kernel would slow every filtered process down (speculative store bypass). */
+const FLAGS_DEFAULT = FLAGS["SECCOMP_FILTER_FLAG_SPEC_ALLOW"]!;
+const CACHED_MAX = 64;
+
+const cache = new Map<string, CompiledSeccomp>();
+const byProfile = new WeakMap<OciSeccomp, CompiledSeccomp>();
+
+/** For spreading into CredentialInput: {} where there is no profile. Throws invalid. */
+export function compileSeccomp(
+  profile: OciSeccomp | undefined,
+  kernel: Pick<KernelFeatures, "arch" | "seccompActions">,
+): { seccomp?: CompiledSeccomp } {
+  if (!profile) return {};
+  if (kernel.seccompActions.length === 0) {
+    throw new GantryError(
+      "invalid",
+      "seccomp is not enabled in your kernel, cannot run a custom seccomp profile",
+    );
+  }
+  let compiled = byProfile.get(profile);
+  if (compiled) return { seccomp: compiled };
+  const key = `${kernel.arch} ${JSON.stringify(profile, (_, v) => (typeof v === "bigint" ? `${v}n` : v))}`;
+  compiled = cache.get(key) ?? compile(profile, kernel.arch);
+  cache.set(key, compiled);
+  byProfile.set(profile, compiled);
+  if (cache.size > CACHED_MAX) cache.delete(cache.keys().next().value!);
+  return { seccomp: compiled };
+}
+
+function compile(profile: OciSeccomp, arch: KernelFeatures["arch"]): CompiledSeccomp {
+  if (profile.listenerPath || usesNotify(profile)) {
+    throw new GantryError("not-implemented", "seccomp notify listeners are not supported yet");
+  }
+  const program = compileProgram(covered(profile, arch).map((a) => rulesFor(profile, a)));
+  let flags = profile.flags === undefined ? FLAGS_DEFAULT : 0;
+  for (const name of profile.flags ?? []) {
+    const flag = FLAGS[name];
+    if (flag === undefined) {
+      throw new GantryError("invalid", `seccomp flag ${JSON.stringify(name)} is not known`);
+    }
+    flags |= flag;
+  }
+  return { filter: encodeProgram(program), flags };
+}
+
+const usesNotify = ({ defaultAction, syscalls = [] }: OciSeccomp): boolean =>
+  defaultAction === "SCMP_ACT_NOTIFY" || syscalls.some((s) => s.action === "SCMP_ACT_NOTIFY");
+
+/** The native ABI is always covered; one that this host cannot run (or we do not know) is not. */
+function covered(profile: OciSeccomp, arch: KernelFeatures["arch"]): SeccompArchitecture[] {
+  const native = nativeArchitecture[arch];
+  const family = arch === "x86_64" ? /X86|X32/ : /AARCH64/;
+  const others = (profile.architectures ?? [])
+    .filter((name) => name !== native.name && family.test(name))
+    .map((name) => architectures.get(name))
+    .filter((a) => a !== undefined);
+  return [native, ...new Set(others)];
+}
+
+/** A program over the given ABIs; any other is killed. */
+export function compileProgram(all: readonly ArchitectureRules[]): Instruction[] {
+  const audits = new Map<number, ArchitectureRules[]>();
+  for (const rules of all) {
+    const { audit } = rules.architecture;
+    audits.set(audit, [...(audits.get(audit) ?? []), rules]);
+  }
+  let program: Instruction[] = [ret(RET.KILL_PROCESS)];
+  for (const [audit, abis] of [...audits].reverse()) {
+    program = branch(CODE.JEQ, audit, [load(DATA.nr), ...numbers(abis)], program);
+  }
+  program = [load(DATA.arch), ...program];
+  if (program.length > INSTRUCTIONS_MAX) {
+    throw new GantryError("invalid", `seccomp: the profile is too large (${program.length})`);
+  }
+  return program;
+}
+
+/** A range of numbers [from, next range's from) and what to do with them. */
+interface Range {
+  from: number;
+  body: Instruction[];
+  key: string;
+}
+
+const NUMBERS_END = 0x100000000;
+
+function numbers(abis: readonly ArchitectureRules[]): Instruction[] {
+  const ranges: Range[] = [];
+  const add = (from: number, body: Instruction[]) => {
+    const key = JSON.stringify(body);
+    if (ranges.at(-1)?.key !== key) ranges.push({ from, body, key });
+  };
+  const killed = [ret(RET.KILL_PROCESS)];
+  const ordered = [...abis].sort((a, b) => a.architecture.bit - b.architecture.bit);
+  if (ordered[0]!.architecture.bit > 0) add(0, killed);
+  for (const [i, rules] of ordered.entries()) {
+    const start = rules.architecture.bit;
+    // The next ABI's bit; without that ABI, x86_64 still ends where the x32 numbers begin.
+    const isX86 = rules.architecture.name === "SCMP_ARCH_X86_64";
+    const end = ordered[i + 1]?.architecture.bit ?? (isX86 ? 0x40000000 : NUMBERS_END);
+    addNumbers(add, rules, start, end);
+    if (ordered[i + 1] === undefined && end < NUMBERS_END) add(end, killed);
+  }
+  return search(ranges);
+}
+
+function addNumbers(
+  add: (from: number, body: Instruction[]) => void,
+  rules: ArchitectureRules,
+  start: number,
+  end: number,
+): void {
+  const rest = [ret(rules.defaultAction)];
+  const known = [...rules.byNumber].sort(([a], [b]) => a - b);
+  let at = start;
+  for (const [number, own] of known) {
+    if (number > at) add(at, rest);
+    add(number, bodyOf(own, rules.defaultAction));
+    at = number + 1;
+  }
+  if (rules.lastKnown + 1 < end && rules.lastKnown !== 0xffffffff) {
+    add(rules.lastKnown + 1, [ret(ENOSYS_ACTION)]);
+  } else if (at < end) add(at, rest);
+}
+
+/** Binary search over ranges with the number in A. */
+function search(ranges: readonly Range[]): Instruction[] {
+  if (ranges.length === 1) return ranges[0]!.body;
+  const middle = ranges.length >> 1;
+  const below = search(ranges.slice(0, middle));
+  const above = search(ranges.slice(middle));
+  return branch(CODE.JGE, ranges[middle]!.from, above, below);
+}
+
+function bodyOf(rules: readonly Rule[], defaultAction: number): Instruction[] {
+  let otherwise: Instruction[] = [ret(defaultAction)];
+  for (const { conditions, action } of [...rules].reverse()) {
+    let then: Instruction[] = [ret(action)];
+    for (const condition of [...conditions].reverse()) then = test(condition, then, otherwise);
+    otherwise = then;
+  }
+  return otherwise;
+}
+
+/** 64-bit comparison out of 32-bit halves. `otherwise` may be copied: it is short in practice, and
+ * the program's length is checked at the end. */
+function test(c: Condition, yes: Instruction[], no: Instruction[]): Instruction[] {
+  const high = Number(c.value >> 32n);
+  const low = Number(c.value & 0xffffffffn);
+  const loadHigh = load(argumentHigh(c.index));
+  const loadLow = load(argumentLow(c.index));
+  const narrow = c.op !== "MASKED_EQ" && c.mask === 0xffffffffn;
+  switch (c.op) {
+    case "MASKED_EQ": {
+      const maskHigh = Number(c.mask >> 32n);
+      const maskLow = Number(c.mask & 0xffffffffn);
+      const lowTest = [loadLow, and(maskLow), ...branch(CODE.JEQ, low, yes, no)];
+      if (maskHigh === 0 && high === 0) return lowTest;
+      return [loadHigh, and(maskHigh), ...branch(CODE.JEQ, high, lowTest, no)];
+    }
+    case "EQ": {
+      const lowTest = [loadLow, ...branch(CODE.JEQ, low, yes, no)];
+      return narrow ? lowTest : [loadHigh, ...branch(CODE.JEQ, high, lowTest, no)];
+    }
+    case "NE":
+      return test({ ...c, op: "EQ" }, no, yes);
+    case "GE":
+    case "GT": {
+      const last = [loadLow, ...branch(c.op === "GE" ? CODE.JGE : CODE.JGT, low, yes, no)];
+      if (narrow) return last;
+      const equal = branch(CODE.JEQ, high, last, no);
+      return [loadHigh, ...branch(CODE.JGT, high, yes, equal)];
+    }
+    case "LT":
+      return test({ ...c, op: "GE" }, no, yes);
+    case "LE":
+      return test({ ...c, op: "GT" }, no, yes);
+  }
+}
