@@ -13,7 +13,7 @@ import { bridge } from "./bridge.ts";
 import type { ApiOptions, Handlers } from "./call.ts";
 import { errorBody, statusOf } from "./errors.ts";
 import type { Reply } from "./reply.ts";
-import { commonHeaders, dispatch, findRoute, type Routed } from "./router.ts";
+import { commonHeaders, dispatch, findRoute } from "./router.ts";
 
 const PARSER_STOPS_AFTER_HEADERS = 2;
 /** A cheap look before the route table is asked. */
@@ -76,7 +76,7 @@ async function takeOver(
   if ("setTimeout" in stream) (stream as Socket).setTimeout(0);
   try {
     if (head.length > 0) stream.unshift(head);
-    const body = await bodyOf(routed, request, stream);
+    const body = await bodyOf(request, stream);
     const upgrade = request.headers.upgrade !== undefined;
     const input = { request, body, signal: abort.signal, upgrade };
     const reply = await dispatch(routed, door.handlers, door.options, input);
@@ -95,11 +95,11 @@ async function takeOver(
   }
 }
 
-/** The JSON body that precedes the raw bytes, where the route has one. */
-async function bodyOf(routed: Routed, request: IncomingMessage, stream: Duplex): Promise<Readable> {
+/** The body that precedes the raw bytes. Attach has none to read, but dockerode sends one. */
+async function bodyOf(request: IncomingMessage, stream: Duplex): Promise<Readable> {
   if (request.headers["transfer-encoding"] !== undefined) return request;
   const length = Number(request.headers["content-length"] ?? 0);
-  if (routed.route?.spec.body === undefined || length === 0) return Readable.from([]);
+  if (length === 0) return Readable.from([]);
   if (length > jsonBodyBytesMax) {
     throw new GantryError("invalid", `request body is larger than ${jsonBodyBytesMax} bytes`);
   }
