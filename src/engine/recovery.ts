@@ -6,7 +6,7 @@ import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { kindOf } from "../base/index.ts";
 import { type ExitStatus, type Monitor, readExitRecord } from "../native/index.ts";
-import { clearRun, handleExit, lostStatus, watchExit } from "./containers/exit.ts";
+import { clearCgroups, clearRun, handleExit, lostStatus, watchExit } from "./containers/exit.ts";
 import { resumeHealthChecks } from "./containers/health.ts";
 import { releaseVolumes } from "./containers/mounts.ts";
 import type { ContainerRecord } from "./containers/record.ts";
@@ -136,12 +136,19 @@ async function removeStrays(engine: EngineContext): Promise<void> {
     if (monitor) await endUnknown(monitor);
     await rm(socket, { force: true });
   }
+  // Rendezvous sockets of a daemon that was killed (see native's StreamRendezvous).
+  const ours = `streams-${process.pid}-`;
+  for (const name of await list(engine.options.execRoot)) {
+    if (!/^streams-\d+-.*\.sock$/.test(name) || name.startsWith(ours)) continue;
+    await rm(join(engine.options.execRoot, name), { force: true });
+  }
   for (const id of await list(engine.paths.containers)) {
     if (engine.containers.get(id)) continue;
     await rm(engine.paths.container(id).dir, { recursive: true, force: true });
   }
-  const live = new Set(engine.containers.all().flatMap((c) => (c.run ? [c.id] : [])));
-  await engine.runtime.removeStrayCgroups(engine.options.cgroupParent, live, engine.native);
+  for (const [id, paths] of await engine.runtime.findCgroups(engine.options.cgroupParent)) {
+    if (!engine.containers.get(id)?.run) await clearCgroups(engine, paths);
+  }
 }
 
 async function isLive(engine: EngineContext, socket: string): Promise<boolean> {

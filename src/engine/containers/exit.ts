@@ -2,13 +2,9 @@
 // waiters hear of it, and then the restart policy or --rm has its turn.
 
 import { messageOf } from "../../base/index.ts";
-import {
-  type ExitStatus,
-  type Monitor,
-  type Operation,
-  readExitRecord,
-} from "../../native/index.ts";
+import { type ExitStatus, type Monitor, readExitRecord } from "../../native/index.ts";
 import type { EngineContext } from "../context.ts";
+import type { CgroupPaths } from "../runtime-plans.ts";
 import { millisecondsOf, timestampOf } from "../timestamps.ts";
 import { announce, announceVolume } from "./announce.ts";
 import { detachNetworks } from "./networking.ts";
@@ -19,7 +15,6 @@ import { startLocked } from "./start.ts";
 
 /** Exit code where the status was lost with the monitor, as docker has it. */
 const EXIT_LOST = 255;
-const CGROUP_RETRY_MS = 2000;
 
 /** Follows the run of `c` to its end, in the background. */
 export function watchExit(engine: EngineContext, c: ContainerRecord, monitor: Monitor): void {
@@ -43,23 +38,25 @@ async function lostExit(
   error: unknown,
 ): Promise<ExitStatus> {
   if (engine.closing.signal.aborted) return lostStatus();
-  engine.log.error("Lost the monitor of a container", { id: c.id, error: messageOf(error) });
+  // A monitor that ended before it could tell us has left its record.
   const recorded = await readExitRecord(engine.paths.container(c.id).exit).catch(() => undefined);
+  if (recorded) return recorded;
+  engine.log.error("Lost the monitor of a container", { id: c.id, error: messageOf(error) });
   await clearRun(engine, c);
-  return recorded ?? lostStatus();
+  return lostStatus();
 }
 
 /** Ends what a run without a monitor left: its processes, then their cgroups. */
 export async function clearRun(engine: EngineContext, c: ContainerRecord): Promise<void> {
   if (!c.run) return;
-  const paths = [...new Set(Object.values(c.run.cgroupPaths))];
-  const kill = paths.map((path): Operation => ({ op: "killCgroup", path, missingOk: true }));
-  const remove = paths.map(
-    (path): Operation => ({ op: "rmdir", path, missingOk: true, retryMs: CGROUP_RETRY_MS }),
-  );
-  for (const operation of [...kill, ...remove]) {
+  await clearCgroups(engine, c.run.cgroupPaths);
+}
+
+/** Each operation whatever becomes of the others. */
+export async function clearCgroups(engine: EngineContext, paths: CgroupPaths): Promise<void> {
+  for (const operation of engine.runtime.planCgroupRemove(paths)) {
     await engine.native.run({ host: [operation] }).catch((error) => {
-      engine.log.warn("Failed to clear a cgroup", { id: c.id, error });
+      engine.log.warn("Failed to clear a cgroup", { paths: JSON.stringify(paths), error });
     });
   }
 }
@@ -91,7 +88,7 @@ export async function handleExit(
   c.oomKilled = status.oomKilled;
   // The monitor's clock ticks in milliseconds here: a short run must not end before it began.
   const finishedAt = timestampOf(status.finishedAt);
-  c.finishedAt = finishedAt > c.startedAt ? finishedAt : c.startedAt;
+  c.finishedAt = [finishedAt, c.startedAt].sort().at(-1)!;
   delete c.run;
   const restart =
     !live.stopping && !engine.closing.signal.aborted && wantsRestart(c.hostConfig.RestartPolicy, c);

@@ -5,7 +5,7 @@ import { GantryError } from "../../base/index.ts";
 import type { EngineContext } from "../context.ts";
 import type { Filters } from "../contract.ts";
 import { findImage } from "../images/find.ts";
-import { describeNetwork } from "./networking.ts";
+import { findNetwork } from "./networking.ts";
 import { type ContainerRecord, statusOf } from "./record.ts";
 
 const KEYS = [
@@ -128,7 +128,7 @@ function matches(engine: EngineContext, c: ContainerRecord, key: string, value: 
       return c.mounts.some((mount) => mount.Name === value || mount.Destination === value);
     case "network":
       return Object.keys(c.endpoints).some(
-        (name) => name === value || describeNetwork(engine, name).Id.startsWith(value),
+        (name) => name === value || findNetwork(engine, name)?.Id.startsWith(value),
       );
     case "publish":
       return (c.run?.attachments ?? [])

@@ -53,19 +53,23 @@ export async function detachNetworks(
   for (const record of attachments) await engine.network.detach(record);
   const mode = c.hostConfig.NetworkMode ?? "bridge";
   if (c.config.NetworkDisabled || containerOf(mode) !== undefined) return;
-  announceNetwork(engine, "disconnect", identity(describeNetwork(engine, mode)), c.id);
+  const network = findNetwork(engine, mode);
+  if (network) announceNetwork(engine, "disconnect", identity(network), c.id);
 }
 
-export function describeNetwork(
-  engine: EngineContext,
-  name: string,
-): { Id: string; Name: string; Driver: string } {
-  const found = engine.network.describe().find((n) => n.Name === name || n.Id === name);
+export function findNetwork(engine: EngineContext, name: string): NetworkIdentity | undefined {
+  return engine.network.describe().find((n) => n.Name === name || n.Id === name);
+}
+
+function describeNetwork(engine: EngineContext, name: string): NetworkIdentity {
+  const found = findNetwork(engine, name);
   if (!found) throw new GantryError("not-found", `network ${name} not found`);
   return found;
 }
 
-const identity = (network: { Id: string; Name: string; Driver: string }) => ({
+type NetworkIdentity = { Id: string; Name: string; Driver: string };
+
+const identity = (network: NetworkIdentity) => ({
   id: network.Id,
   name: network.Name,
   type: network.Driver,

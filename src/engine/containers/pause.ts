@@ -37,7 +37,7 @@ export async function setFrozen(
   frozen: boolean,
 ): Promise<void> {
   if (!c.run) return;
-  await engine.native.run({ host: engine.runtime.freeze(c.run.cgroupPaths, frozen) });
+  await engine.native.run({ host: engine.runtime.planFreeze(c.run.cgroupPaths, frozen) });
   c.run.paused = frozen;
   engine.containers.put(c);
 }

@@ -5,7 +5,7 @@ import type { AttachmentRecord, PublishedPort } from "../../network/index.ts";
 import type { EndpointSettings } from "../../spec/index.ts";
 import type { EngineContext } from "../context.ts";
 import type { Container, MountPoint } from "../contract.ts";
-import { describeNetwork, renderEndpoint } from "./networking.ts";
+import { findNetwork, renderEndpoint } from "./networking.ts";
 import { type ContainerRecord, hasNeverRun, type MountRecord, stateOf } from "./record.ts";
 
 const NETNS_NAME_HEX = 12;
@@ -75,9 +75,9 @@ function renderNetworks(
 ): Record<string, EndpointSettings> {
   const networks: Record<string, EndpointSettings> = {};
   for (const [name, settings] of Object.entries(c.endpoints)) {
-    const network = describeNetwork(engine, name);
-    const record = attachments.find((attachment) => attachment.networkId === network.Id);
-    networks[name] = renderEndpoint(settings, c.run || record ? network.Id : "", record);
+    const id = findNetwork(engine, name)?.Id ?? "";
+    const record = attachments.find((attachment) => attachment.networkId === id);
+    networks[name] = renderEndpoint(settings, c.run ? id : "", record);
   }
   return networks;
 }

@@ -9,6 +9,7 @@ import type { EngineContext } from "../context.ts";
 import { timestamp } from "../timestamps.ts";
 import { announce, announceVolume } from "./announce.ts";
 import { connectPending } from "./attach.ts";
+import { connectStarted } from "./ended-monitor.ts";
 import { watchExit } from "./exit.ts";
 import { startHealthChecks } from "./health.ts";
 import { prepareLaunch } from "./launch.ts";
@@ -88,7 +89,7 @@ async function launch(engine: EngineContext, c: ContainerRecord, live: LiveConta
   forgetLastExit(engine, c);
   const created = await engine.native.create(planned.plan, planned.monitor);
   undo.defer("process", () => kill(created));
-  const monitor = await engine.connectMonitor(planned.monitor.socketPath);
+  const monitor = await connectStarted(engine, c, created.monitorPid);
 
   c.run = runFacts(c, created, planned.cgroupPaths, attachments.records);
   c.startedAt = timestamp();
@@ -98,11 +99,12 @@ async function launch(engine: EngineContext, c: ContainerRecord, live: LiveConta
   c.restarting = false;
   delete c.intent;
   live.monitor = monitor;
+  // Its handling waits for this transition, so that nobody hears of an end before the start.
+  watchExit(engine, c, monitor);
   await connectPending(c, live);
   engine.containers.put(c);
   undo.commit();
   monitor.release();
-  watchExit(engine, c, monitor);
   startHealthChecks(engine, c);
   for (const mount of c.mounts) {
     if (mount.Type !== "volume" || !mount.Name) continue;

@@ -46,7 +46,9 @@ const emptyCpu = {
 
 async function read(engine: EngineContext, c: ContainerRecord): Promise<Sample> {
   if (!c.run) return {};
-  return await engine.runtime.readStats(c.run.cgroupPaths, c.run.pid).catch(() => ({}));
+  return await engine.runtime
+    .readStats(c.run.cgroupPaths, c.run.pid, engine.native)
+    .catch(() => ({}));
 }
 
 function render(

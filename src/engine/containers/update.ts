@@ -54,10 +54,14 @@ export async function updateContainer(
     checkRestartPolicy(wanted);
     const warnings = validateResources(engine, c.config, wanted);
     if (c.run) {
-      const resources = resourcesOf(wanted, engine.runtime.kernel);
-      await engine.native.run({
-        host: engine.runtime.updateResources(c.run.cgroupPaths, resources),
-      });
+      const { kernel } = engine.runtime;
+      const before = resourcesOf(c.hostConfig, kernel);
+      const host = engine.runtime.planUpdate(
+        c.run.cgroupPaths,
+        resourcesOf(wanted, kernel),
+        before,
+      );
+      await engine.native.run({ host });
     }
     c.hostConfig = wanted;
     engine.containers.put(c);

@@ -3,6 +3,7 @@
 import type { EngineContext } from "../context.ts";
 import type { Images } from "../contract.ts";
 import { findImage } from "./find.ts";
+import { ensureHelloWorld } from "./hello-world.ts";
 import { imageHistory } from "./history.ts";
 import { importImage } from "./import.ts";
 import { listImages } from "./list.ts";
@@ -16,7 +17,10 @@ import { tagImage } from "./tag.ts";
 export function imageVerbs(engine: EngineContext): Images {
   return {
     list: (o) => listImages(engine, o),
-    inspect: async (ref) => renderImage(findImage(engine, ref)),
+    inspect: async (ref) => {
+      await ensureHelloWorld(engine.storage, ref);
+      return renderImage(findImage(engine, ref));
+    },
     history: (ref) => imageHistory(engine, ref),
     tag: (ref, repo, tag) => tagImage(engine, ref, repo, tag),
     remove: (ref, o) => removeImage(engine, ref, o),

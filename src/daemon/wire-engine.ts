@@ -1,0 +1,57 @@
+// The composition root: the only place where the parts of the server side are made and joined.
+// Opening goes bottom up (native, storage, network, engine), closing top down.
+
+import { mkdir } from "node:fs/promises";
+import { type Logger, messageOf, Rollback } from "../base/index.ts";
+import { type EngineOptions, openEngine, type RunningEngine } from "../engine/index.ts";
+import { connectMonitor } from "../native/index.ts";
+import { openStorage, RootFiles } from "../storage/index.ts";
+import { networkWithoutBridge } from "./no-bridge.ts";
+import { ResidentNative } from "./resident-native.ts";
+import type { NetworkOptions } from "./settings.ts";
+import { wireRuntime } from "./wire-runtime.ts";
+
+/** Opens the engine over its data root and takes up the containers that run there. */
+export async function createEngine(
+  options: EngineOptions,
+  network: NetworkOptions,
+  log: Logger,
+): Promise<RunningEngine> {
+  await using undo = new Rollback((what, error) => log.error(`Failed to close ${what}`, { error }));
+  await mkdir(options.dataRoot, { recursive: true, mode: 0o711 });
+  await mkdir(options.execRoot, { recursive: true, mode: 0o711 });
+  const native = new ResidentNative(options.execRoot, log);
+  undo.defer("the native program", () => native.close());
+  const storage = await openStorage({ root: options.dataRoot, native, log });
+  undo.defer("the storage", () => storage.close());
+  const runtime = await wireRuntime(native, log);
+  void network;
+  const networkLayer = networkWithoutBridge();
+  undo.defer("the network", () => networkLayer.stop());
+  const engine = await openEngine(options, {
+    storage,
+    files: new RootFiles(native),
+    native,
+    network: networkLayer,
+    runtime,
+    log,
+    connectMonitor,
+  });
+  undo.commit();
+  return {
+    ...engine,
+    close: async () => {
+      const parts: [string, () => Promise<void>][] = [
+        ["the engine", () => engine.close()],
+        ["the network", () => networkLayer.stop()],
+        ["the storage", () => storage.close()],
+        ["the native program", () => native.close()],
+      ];
+      for (const [what, close] of parts) {
+        await close().catch((error) => {
+          log.error(`Failed to close ${what}`, { error: messageOf(error) });
+        });
+      }
+    },
+  };
+}

@@ -1,0 +1,55 @@
+// The runtime layer as the engine wants it: its pure planners, bound to the kernel that was probed
+// once.
+
+import { readdir } from "node:fs/promises";
+import type { Logger } from "../base/index.ts";
+import type { CgroupPaths, RuntimePlans } from "../engine/index.ts";
+import type { Native } from "../native/index.ts";
+import {
+  type CgroupLayout,
+  cgroupPathFor,
+  planCgroupRemove,
+  planCreate,
+  planExec,
+  planFreeze,
+  planUpdate,
+  probeKernel,
+} from "../runtime/index.ts";
+
+const CONTAINER_ID = /^[0-9a-f]{64}$/;
+
+export async function wireRuntime(native: Native, log: Logger): Promise<RuntimePlans> {
+  const kernel = await probeKernel(native);
+  for (const warning of kernel.warnings) log.debug(warning);
+  return {
+    kernel,
+    planCreate,
+    planExec,
+    planFreeze,
+    planUpdate: (paths, wanted, previous) => planUpdate(kernel.cgroup, paths, wanted, previous),
+    planCgroupRemove,
+    findCgroups: (parent) => findCgroups(kernel.cgroup, parent),
+    readStats: async () => ({}),
+  };
+}
+
+/** One listing of the parent folder in each hierarchy. */
+async function findCgroups(
+  layout: CgroupLayout,
+  parent: string,
+): Promise<ReadonlyMap<string, CgroupPaths>> {
+  const found = new Map<string, Record<string, string>>();
+  const hierarchies: [string, string][] = [...layout.v1];
+  if (layout.v2) hierarchies.push(["", layout.v2.path]);
+  // cgroupPathFor knows the default parent and refuses what it cannot serve.
+  const relative = cgroupPathFor("x", parent).slice(0, -"/x".length);
+  for (const [controller, mount] of hierarchies) {
+    for (const name of await readdir(mount + relative).catch(() => [])) {
+      if (!CONTAINER_ID.test(name)) continue;
+      const paths = found.get(name) ?? {};
+      paths[controller] = `${mount}${relative}/${name}`;
+      found.set(name, paths);
+    }
+  }
+  return found;
+}
