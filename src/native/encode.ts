@@ -26,6 +26,7 @@ class Writer {
   #data = Buffer.allocUnsafe(4096);
   #length = 0;
 
+  /** Call it before `#data` is looked at: it may put a larger buffer there. */
   #room(bytes: number): number {
     const start = this.#length;
     this.#length += bytes;
@@ -40,23 +41,28 @@ class Writer {
     return this.#length;
   }
   u8(value: number): void {
-    this.#data.writeUInt8(value, this.#room(1));
+    const start = this.#room(1);
+    this.#data.writeUInt8(value, start);
   }
   u16(value: number): void {
-    this.#data.writeUInt16LE(value, this.#room(2));
+    const start = this.#room(2);
+    this.#data.writeUInt16LE(value, start);
   }
   u32(value: number): void {
-    this.#data.writeUInt32LE(value, this.#room(4));
+    const start = this.#room(4);
+    this.#data.writeUInt32LE(value, start);
   }
   i32(value: number): void {
-    this.#data.writeInt32LE(value, this.#room(4));
+    const start = this.#room(4);
+    this.#data.writeInt32LE(value, start);
   }
   i64(value: number | bigint): void {
     const start = this.#room(8);
     this.#data.writeBigUInt64LE(BigInt.asUintN(64, BigInt(value)), start);
   }
   bytes(data: Uint8Array): void {
-    this.#data.set(data, this.#room(data.length));
+    const start = this.#room(data.length);
+    this.#data.set(data, start);
   }
   str(text: string): void {
     if (text.includes("\0")) throw new GantryError("invalid", "A string holds a NUL byte");
