@@ -12,8 +12,9 @@ import { jsonBodyBytesMax } from "./body.ts";
 import { bridge } from "./bridge.ts";
 import type { ApiOptions, Handlers } from "./call.ts";
 import { errorBody, statusOf } from "./errors.ts";
-import type { Reply } from "./reply.ts";
+import type { PlainReply, Reply } from "./reply.ts";
 import { commonHeaders, dispatch, findRoute } from "./router.ts";
+import { websocketStream } from "./websocket.ts";
 
 const PARSER_STOPS_AFTER_HEADERS = 2;
 /** A cheap look before the route table is asked. */
@@ -81,6 +82,12 @@ async function takeOver(
     const input = { request, body, signal: abort.signal, upgrade };
     const reply = await dispatch(routed, door.handlers, door.options, input);
     stream.off("close", onClose);
+    if (reply.kind === "websocket") {
+      stream.write(`${reply.head}${headerLines(door.options)}\r\n`);
+      const inside = websocketStream(stream, reply.version);
+      await bridge({ input: inside, output: inside }, reply.stream, { stdin: reply.stdin });
+      return;
+    }
     if (reply.kind !== "hijack") {
       stream.off("error", ignore);
       return answerAndReturn(door, stream, reply);
@@ -173,11 +180,7 @@ function plainAnswer(
 }
 
 /** A detached exec answers like any request; its connection goes back to the HTTP server. */
-function answerAndReturn(
-  { server, options }: Door,
-  stream: Duplex,
-  reply: Exclude<Reply, { kind: "hijack" }>,
-): void {
+function answerAndReturn({ server, options }: Door, stream: Duplex, reply: PlainReply): void {
   const status = reply.kind === "empty" ? reply.status : 200;
   const body = reply.kind === "json" ? JSON.stringify(reply.body) : "";
   stream.write(plainAnswer(options, status, body, "keep-alive"));

@@ -6,6 +6,7 @@ import type { ServerResponse } from "node:http";
 import type { Duplex, Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { messageOf } from "../base/index.ts";
+import type { ApiVersion } from "../protocol/index.ts";
 
 type Headers = Readonly<Record<string, string>>;
 export type Reply =
@@ -28,7 +29,9 @@ export type Reply =
   /** Headers now, one JSON document when the promise settles. */
   | { kind: "later"; body: Promise<unknown> }
   /** The connection becomes a raw stream. */
-  | { kind: "hijack"; stream: Duplex; stdin: boolean; contentType: string };
+  | { kind: "hijack"; stream: Duplex; stdin: boolean; contentType: string }
+  /** The same over a WebSocket; `head` is the handshake's answer. */
+  | { kind: "websocket"; stream: Duplex; stdin: boolean; head: string; version: ApiVersion };
 
 export function json(body: unknown, status = 200): Reply {
   return { kind: "json", status, body };
@@ -50,7 +53,7 @@ export function progress(documents: AsyncIterable<unknown>): Reply {
   };
 }
 
-export type PlainReply = Exclude<Reply, { kind: "hijack" }>;
+export type PlainReply = Exclude<Reply, { kind: "hijack" | "websocket" }>;
 
 /** Sends a reply. Rejects only before the headers are out. */
 export async function send(response: ServerResponse, reply: PlainReply): Promise<void> {

@@ -93,7 +93,7 @@ async function serve(
       upgrade: false,
     });
     if (reply.kind === "hijack") await replyOverResponse(request, response, reply);
-    else await send(response, reply);
+    else if (reply.kind !== "websocket") await send(response, reply);
   } catch (error) {
     await fail(request, response, error, { log, path: routed.path });
   }

@@ -20,3 +20,9 @@ export {
   acceptVersion,
   compareVersions,
 } from "./versions.ts";
+export {
+  encodeWebsocketFrame,
+  OPCODE,
+  WebsocketDecoder,
+  websocketAccept,
+} from "./websocket.ts";

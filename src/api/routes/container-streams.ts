@@ -6,6 +6,7 @@ import type { ApiVersion } from "../../protocol/index.ts";
 import type { SomeHandlers } from "../call.ts";
 import { parseTail, parseTimestamp } from "../parameters.ts";
 import { empty } from "../reply.ts";
+import { acceptWebsocket, withoutFrames } from "../websocket.ts";
 
 export const containerStreamHandlers = ({ containers }: EngineDoors) =>
   ({
@@ -59,11 +60,23 @@ export const containerStreamHandlers = ({ containers }: EngineDoors) =>
       return { kind: "hijack", stream: attached.stream, stdin: stdin && stream, contentType };
     },
 
-    containerAttachWebsocket: () => {
-      throw new GantryError(
-        "not-implemented",
-        "attaching over WebSocket is not supported yet; use POST /containers/{id}/attach",
-      );
+    containerAttachWebsocket: async ({ params, query, headers, version, signal }) => {
+      const head = acceptWebsocket({ headers });
+      // Until API 1.41 all three streams were attached, whatever was asked.
+      const all = version.below("1.42");
+      const { logs, stream, detachKeys } = query;
+      const attached = await containers.attach(params.id!, {
+        stdin: all || query.stdin,
+        stdout: all || query.stdout,
+        stderr: all || query.stderr,
+        stream,
+        logs,
+        ...(detachKeys === undefined ? {} : { detachKeys }),
+        signal,
+      });
+      const raw = attached.tty ? attached.stream : withoutFrames(attached.stream);
+      const stdin = stream && (all || query.stdin);
+      return { kind: "websocket", stream: raw, stdin, head, version };
     },
 
     containerResize: async ({ params, query }) => {
