@@ -102,6 +102,10 @@ export async function startPodman(): Promise<Engine | undefined> {
   const folder = await mkdtemp(join(tmpdir(), "gantry-bench-podman-"));
   const host = await holdNamespaces(await payloadProgram());
   await mkdir(join(folder, "data"));
+  // Its default limits need CAP_SYS_RESOURCE, which not every machine has.
+  const conf = join(folder, "containers.conf");
+  const limits = 'default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]';
+  await writeFile(conf, `[containers]\n${limits}\n`);
   const engine: Engine = {
     name: "podman",
     command: [
@@ -109,7 +113,7 @@ export async function startPodman(): Promise<Engine | undefined> {
       ...["--root", join(folder, "data"), "--runroot", join(folder, "run")],
       ...["--cgroup-manager", "cgroupfs", "--storage-driver", "overlay"],
     ],
-    env: {},
+    env: { CONTAINERS_CONF: conf },
     daemonPids: async () => [],
     stop: () => stopPeer(undefined, host, folder),
   };
