@@ -1,0 +1,18 @@
+import { type Command, defineCommand } from "../../command.ts";
+import { segment } from "../each.ts";
+import { saveStream } from "../../streams/files.ts";
+
+const command: Command = defineCommand({
+  usage: "[OPTIONS] CONTAINER",
+  short: "Write a container's file system as a tar archive",
+  spellings: ["container export", "export"],
+  args: { min: 1, max: 1 },
+  flags: { output: { type: "string", shorthand: "o", usage: "Write to this file, not to stdout" } },
+  async run(session, { values, args }) {
+    await saveStream(session, values.output, "export", async (client) => {
+      return (await client.call("GET", `/containers/${segment(args[0]!)}/export`)).body;
+    });
+    return 0;
+  },
+});
+export default command;

@@ -1,0 +1,45 @@
+import { type Command, defineCommand } from "../../command.ts";
+import { parseTime } from "../../flags/times.ts";
+import { copyLogs } from "../../streams/hijack.ts";
+import { segment } from "../each.ts";
+
+const command: Command = defineCommand({
+  usage: "[OPTIONS] CONTAINER",
+  short: "Show a container's logs",
+  spellings: ["container logs", "logs"],
+  args: { min: 1, max: 1 },
+  flags: {
+    details: { type: "bool", usage: "Show what the log driver was told to add" },
+    follow: { type: "bool", shorthand: "f", usage: "Go on as the container writes" },
+    since: { type: "string", usage: 'From this time on ("2013-01-02T13:23:37Z" or "42m")' },
+    tail: {
+      type: "string",
+      shorthand: "n",
+      default: "all",
+      usage: "Lines to show from the end",
+    },
+    timestamps: { type: "bool", shorthand: "t", usage: "Show times" },
+    until: { type: "string", usage: 'Up to this time ("2013-01-02T13:23:37Z" or "42m")' },
+  },
+  async run(session, { values, args }) {
+    const client = await session.client();
+    const path = `/containers/${segment(args[0]!)}`;
+    const { Config } = await client.json<{ Config: { Tty: boolean } }>("GET", `${path}/json`);
+    const { body } = await client.call("GET", `${path}/logs`, {
+      query: {
+        stdout: true,
+        stderr: true,
+        details: values.details || undefined,
+        follow: values.follow || undefined,
+        since: values.since === "" ? undefined : parseTime(values.since),
+        tail: values.tail,
+        timestamps: values.timestamps || undefined,
+        until: values.until === "" ? undefined : parseTime(values.until),
+      },
+      signal: session.io.signal,
+    });
+    await copyLogs(session.io, body, Config.Tty);
+    return 0;
+  },
+});
+export default command;

@@ -1,0 +1,79 @@
+import { jsonTexts } from "../../../client/index.ts";
+import { type Command, defineCommand } from "../../command.ts";
+import { encodeFilters, filterFlag } from "../../flags/filters.ts";
+import { parseTime } from "../../flags/times.ts";
+import { objectFormat } from "../../format/object.ts";
+import { FORMAT_OBJECT_USAGE } from "../../format/usage.ts";
+import { parseJson } from "../../template/values.ts";
+
+interface EventMessage {
+  Type: string;
+  Action: string;
+  Actor: { ID: string; Attributes?: Record<string, string> | null };
+  time?: number;
+  timeNano?: number | bigint;
+}
+
+const command: Command = defineCommand({
+  usage: "[OPTIONS]",
+  short: "Show events as they happen",
+  spellings: ["system events", "events"],
+  args: { min: 0, max: 0 },
+  flags: {
+    filter: filterFlag("Show only what matches NAME=VALUE", "f"),
+    format: { type: "string", usage: FORMAT_OBJECT_USAGE },
+    since: { type: "string", usage: "Begin with events from this time on" },
+    until: { type: "string", usage: "End at this time" },
+  },
+  async run(session, { values }) {
+    const format = values.format
+      ? await objectFormat(values.format, { prefix: "" })
+      : undefined;
+    const client = await session.client();
+    const { body } = await client.call("GET", "/events", {
+      query: {
+        filters: encodeFilters(values.filter),
+        since: values.since === "" ? undefined : parseTime(values.since),
+        until: values.until === "" ? undefined : parseTime(values.until),
+      },
+      signal: session.io.signal,
+    });
+    for await (const text of jsonTexts(body)) {
+      const event = parseJson(text) as EventMessage;
+      session.print(format ? format(withGoNames(event)) : eventLine(event));
+    }
+    return 0;
+  },
+});
+export default command;
+
+/** Templates know these fields by their names in Go. */
+function withGoNames(event: EventMessage): unknown {
+  const named = { ...event, Time: event.time, TimeNano: event.timeNano, Scope: (event as { scope?: string }).scope };
+  Object.defineProperty(named, "toJSON", { value: () => event, enumerable: false });
+  return named;
+}
+
+function eventLine({ Type, Action, Actor, time, timeNano }: EventMessage): string {
+  const attributes = Object.entries(Actor.Attributes ?? {})
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([key, value]) => `${key}=${value}`);
+  const shown = attributes.length > 0 ? ` (${attributes.join(", ")})` : "";
+  return `${timestamp(timeNano ?? 0, time ?? 0)} ${Type} ${Action} ${Actor.ID}${shown}`;
+}
+
+/** RFC 3339 with nine digits, in the machine's time zone. */
+function timestamp(nanoseconds: number | bigint, seconds: number): string {
+  const total = BigInt(nanoseconds) || BigInt(seconds) * 1_000_000_000n;
+  const date = new Date(Number(total / 1_000_000n));
+  const two = (n: number) => String(n).padStart(2, "0");
+  const offset = -date.getTimezoneOffset();
+  const size = Math.abs(offset);
+  const zone =
+    offset === 0
+      ? "Z"
+      : `${offset < 0 ? "-" : "+"}${two(Math.trunc(size / 60))}:${two(size % 60)}`;
+  const day = `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
+  const time = `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
+  return `${day}T${time}.${String(total % 1_000_000_000n).padStart(9, "0")}${zone}`;
+}

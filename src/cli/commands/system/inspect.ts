@@ -1,0 +1,26 @@
+import { GantryError } from "../../../base/index.ts";
+import { type Command, defineCommand } from "../../command.ts";
+import { FORMAT_OBJECT_USAGE } from "../../format/usage.ts";
+import { type InspectKind, inspectAll } from "../inspect-all.ts";
+
+const KINDS: readonly InspectKind[] = ["container", "image", "network", "volume"];
+
+const command: Command = defineCommand({
+  usage: "[OPTIONS] NAME|ID [NAME|ID...]",
+  short: "Show details of containers, images and the rest",
+  args: { min: 1 },
+  flags: {
+    format: { type: "string", shorthand: "f", usage: FORMAT_OBJECT_USAGE },
+    size: { type: "bool", shorthand: "s", usage: "Show sizes of containers' file systems" },
+    type: { type: "string", usage: "Only objects of this type" },
+  },
+  run(session, { values, args }) {
+    const { type } = values;
+    if (type !== "" && !KINDS.includes(type as InspectKind)) {
+      throw new GantryError("invalid", `unknown type: ${JSON.stringify(type)}`);
+    }
+    const kinds = type === "" ? KINDS : [type as InspectKind];
+    return inspectAll(session, args, values.format, kinds, { size: values.size });
+  },
+});
+export default command;

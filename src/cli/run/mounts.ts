@@ -1,0 +1,214 @@
+// -v, --mount and --tmpfs.
+
+import { resolve } from "node:path";
+import { parseBool, parseRamBytes, splitCsv } from "../../base/index.ts";
+import type { MountRequest } from "../../spec/index.ts";
+import { invalid } from "./list-flags.ts";
+
+export interface Volumes {
+  binds: string[];
+  anonymous: Record<string, object>;
+}
+
+/** Sorts -v values into binds (with a source) and anonymous volumes (a path alone). */
+export function parseVolumes(specs: readonly string[], cwd: string): Volumes {
+  const result: Volumes = { binds: [], anonymous: {} };
+  for (const spec of specs) {
+    const parts = spec.split(":");
+    if (spec === "") throw invalid("invalid empty volume spec");
+    // What is wrong with a longer one, the daemon says.
+    if (parts.length === 1) {
+      result.anonymous[spec] = {};
+      continue;
+    }
+    const source = parts[0]!;
+    // The daemon does not know the caller's folder.
+    if (source.startsWith(".")) parts[0] = resolve(cwd, source);
+    result.binds.push(parts.join(":"));
+  }
+  return result;
+}
+
+export function parseTmpfs(specs: readonly string[]): Record<string, string> | undefined {
+  if (specs.length === 0) return undefined;
+  return Object.fromEntries(
+    specs.map((spec) => {
+      const colon = spec.indexOf(":");
+      return colon < 0 ? [spec, ""] : [spec.slice(0, colon), spec.slice(colon + 1)];
+    }),
+  );
+}
+
+type Fields = {
+  mount: MountRequest;
+  used: { bind: boolean; volume: boolean; image: boolean; tmpfs: boolean };
+};
+type Setter = (fields: Fields, value: string, key: string) => void;
+
+const flag = (value: string, key: string): boolean => {
+  if (value === "true" || value === "1") return true;
+  if (value === "false" || value === "0") return false;
+  throw invalid(`invalid value for '${key}': invalid boolean value ("${value}"): must be one of "true", "1", "false", or "0" (default "true")`);
+};
+const bind = (fields: Fields) => {
+  fields.used.bind = true;
+  return (fields.mount.BindOptions ??= {});
+};
+const volume = (fields: Fields) => {
+  fields.used.volume = true;
+  return (fields.mount.VolumeOptions ??= {});
+};
+const tmpfs = (fields: Fields) => {
+  fields.used.tmpfs = true;
+  return (fields.mount.TmpfsOptions ??= {});
+};
+const pair = (value: string): [string, string] => {
+  const equals = value.indexOf("=");
+  return equals < 0 ? [value, ""] : [value.slice(0, equals), value.slice(equals + 1)];
+};
+
+const source: Setter = ({ mount }, value) => {
+  mount.Source = value;
+};
+const target: Setter = ({ mount }, value) => {
+  mount.Target = value;
+};
+const readonly: Setter = ({ mount }, value, key) => {
+  mount.ReadOnly = flag(value, key);
+};
+
+const SETTERS: Record<string, Setter> = {
+  type: ({ mount }, value) => {
+    mount.Type = value.toLowerCase() as MountRequest["Type"];
+  },
+  source,
+  src: source,
+  target,
+  dst: target,
+  destination: target,
+  readonly,
+  ro: readonly,
+  consistency: ({ mount }, value) => {
+    mount.Consistency = value.toLowerCase();
+  },
+  "bind-propagation": (fields, value) => {
+    bind(fields).Propagation = value.toLowerCase();
+  },
+  "bind-nonrecursive": () => {
+    throw invalid("bind-nonrecursive is deprecated, use bind-recursive=disabled instead");
+  },
+  "bind-recursive": (fields, value) => {
+    const options = bind(fields);
+    if (value === "enabled") return;
+    if (value === "disabled") options.NonRecursive = true;
+    else if (value === "writable") options.ReadOnlyNonRecursive = true;
+    else if (value === "readonly") options.ReadOnlyForceRecursive = true;
+    else {
+      throw invalid(
+        `invalid value for bind-recursive: invalid recursive mode: ${value} (must be "enabled", "disabled", "writable", or "readonly")`,
+      );
+    }
+  },
+  "bind-create-src": (fields, value, key) => {
+    bind(fields).CreateMountpoint = flag(value, key);
+  },
+  "volume-subpath": (fields, value) => {
+    volume(fields).Subpath = value;
+  },
+  "volume-nocopy": (fields, value) => {
+    try {
+      volume(fields).NoCopy = parseBool(value);
+    } catch {
+      throw invalid(`invalid value for volume-nocopy: ${value}`);
+    }
+  },
+  "volume-label": (fields, value) => {
+    const [name, text] = pair(value);
+    const options = volume(fields);
+    options.Labels = { ...options.Labels, [name]: text };
+  },
+  "volume-driver": (fields, value) => {
+    const options = volume(fields);
+    options.DriverConfig = { ...options.DriverConfig, Name: value };
+  },
+  "volume-opt": (fields, value) => {
+    const [name, text] = pair(value);
+    const options = volume(fields);
+    const driver = (options.DriverConfig ??= {});
+    driver.Options = { ...driver.Options, [name]: text };
+  },
+  "image-subpath": (fields, value) => {
+    fields.used.image = true;
+    fields.mount.ImageOptions = { Subpath: value };
+  },
+  "tmpfs-size": (fields, value, key) => {
+    try {
+      tmpfs(fields).SizeBytes = parseRamBytes(value);
+    } catch {
+      throw invalid(`invalid value for ${key}: ${value}`);
+    }
+  },
+  "tmpfs-mode": (fields, value, key) => {
+    if (!/^[0-7]+$/.test(value)) throw invalid(`invalid value for ${key}: ${value}`);
+    tmpfs(fields).Mode = Number.parseInt(value, 8);
+  },
+};
+
+/** A key that may stand alone, meaning true. */
+const ALONE = new Set(["readonly", "ro", "volume-nocopy", "bind-nonrecursive"]);
+
+/** One --mount value. */
+export function parseMount(text: string): MountRequest {
+  const value = text.trim();
+  if (value === "") throw invalid("value is empty");
+  const mount: MountRequest = { Type: "volume", Target: "" };
+  const fields: Fields = {
+    mount,
+    used: { bind: false, volume: false, image: false, tmpfs: false },
+  };
+  for (const field of splitCsv(value)) {
+    const equals = field.indexOf("=");
+    const key = (equals < 0 ? field : field.slice(0, equals)).trim().toLowerCase();
+    if (equals < 0 && !ALONE.has(key)) {
+      throw invalid(`invalid field '${field}' must be a key=value pair`);
+    }
+    const setter = Object.hasOwn(SETTERS, key) ? SETTERS[key] : undefined;
+    if (!setter) throw invalid(`unexpected key '${key}' in '${field}'`);
+    setter(fields, equals < 0 ? "true" : field.slice(equals + 1), key);
+  }
+  checkMount(fields);
+  return mount;
+}
+
+function checkMount({ mount, used }: Fields): void {
+  if ((mount.Type as string) === "") throw invalid("type is required");
+  if (mount.Target === "") throw invalid("target is required");
+  if (used.volume && mount.Type !== "volume") {
+    throw invalid(`cannot mix 'volume-*' options with mount type '${mount.Type}'`);
+  }
+  if (used.bind && mount.Type !== "bind") {
+    throw invalid(`cannot mix 'bind-*' options with mount type '${mount.Type}'`);
+  }
+  if (used.tmpfs && mount.Type !== "tmpfs") {
+    throw invalid(`cannot mix 'tmpfs-*' options with mount type '${mount.Type}'`);
+  }
+  if (used.image && mount.Type !== "image") {
+    throw invalid(`cannot mix 'image-*' options with mount type '${mount.Type}'`);
+  }
+  const options = mount.BindOptions;
+  if (options?.ReadOnlyNonRecursive && !mount.ReadOnly) {
+    throw invalid(
+      "option 'bind-recursive=writable' requires 'readonly' to be specified in conjunction",
+    );
+  }
+  if (options?.ReadOnlyForceRecursive && !mount.ReadOnly) {
+    throw invalid(
+      "option 'bind-recursive=readonly' requires 'readonly' to be specified in conjunction",
+    );
+  }
+  if (options?.ReadOnlyForceRecursive && options.Propagation !== "rprivate") {
+    throw invalid(
+      "option 'bind-recursive=readonly' requires 'bind-propagation=rprivate' to be specified in conjunction",
+    );
+  }
+}
