@@ -91,6 +91,7 @@ void broadcast_oom(void) {
 }
 
 static void say_hello(struct conn *c, uint32_t id) {
+  monitor.met = true;
   struct out o = {0};
   put_u32(&o, (uint32_t)getpid());
   put_u32(&o, (uint32_t)monitor.init->pid);

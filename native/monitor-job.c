@@ -71,12 +71,16 @@ static void remove_job(struct job *job) {
   free(job);
 }
 
-static void drop_process(struct process *p) {
+static void unlist(struct process *p) {
   for (struct process **at = &monitor.processes; *at; at = &(*at)->next) {
     if (*at != p) continue;
     *at = p->next;
     break;
   }
+}
+
+static void drop_process(struct process *p) {
+  unlist(p);
   close_process_io(p);
   forget_source(&p->exit);
   free(p->teardown);
@@ -118,6 +122,7 @@ void fail_job(struct job *job, uint8_t half, uint32_t index, int error, const ch
   // A clone that the executor had no time to report ends by itself: it waits for P_GO.
   forget_source(&job->executor);
   close_process_io(p);
+  if (job->exec) unlist(p);  // its id is free again before the answer is sent
   if (!job->exec && monitor.socket_path) unlink(monitor.socket_path);
   pid_t pid = run_teardown_process(p->teardown, p->teardown_length, p->teardown_count, job->reply,
                                    job->id, job);

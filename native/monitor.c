@@ -208,7 +208,10 @@ static int run_timers(void) {
   if (monitor.ending) {
     bool torn_down = monitor.teardown.fd < 0 || now >= monitor.ending_since + TEARDOWN_MS;
     bool flushed = clients_flushed(monitor.init) || now >= monitor.ending_since + LINGER_MS;
-    if (torn_down && flushed) monitor_end();
+    // Whoever had it created is about to connect, and wants to hear of this exit.
+    int64_t met = monitor.met ? 0 : monitor.ending_since + MEET_MS;
+    if (torn_down && flushed && now >= met) monitor_end();
+    sooner(&next, now < met ? met : 0);
     sooner(&next, monitor.ending_since + (now < monitor.ending_since + LINGER_MS ? LINGER_MS
                                                                                 : TEARDOWN_MS));
   }

@@ -9,6 +9,7 @@
 #define DRAIN_MS 2000        // how long output may outlive the process (docker's limit)
 #define LINGER_MS 10000      // how long a slow client may read after the end
 #define JOB_GRACE_MS 2000    // beyond an executor's own deadline
+#define MEET_MS 3000         // how long a monitor that nobody has ever connected to waits for it
 #define TEARDOWN_MS 30000
 #define CLIENTS_MAX 256
 #define STREAM_CHUNK_BYTES 16384
@@ -98,7 +99,7 @@ struct monitor {
   struct process *processes;  // init is among them
   struct process *init;
   struct job *jobs;
-  bool running, oom_killed, ending;
+  bool running, oom_killed, ending, met;
   int64_t ending_since;
   struct source teardown;
   uint32_t connections;

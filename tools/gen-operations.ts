@@ -2,7 +2,7 @@
 // the kinds of fields by code, and the dispatch table. The generated file is committed, so that the
 // C program can be read on its own; a test fails when the two differ.
 
-import { readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { operations } from "../src/native/operations.ts";
 
@@ -65,17 +65,18 @@ export function generateHeader(): string {
 }
 
 /** Writes the header only where it differs, so that nothing is rebuilt needlessly. */
-export function writeHeader(): boolean {
-  const text = generateHeader();
-  let old = "";
-  try {
-    old = readFileSync(headerPath, "utf8");
-  } catch {
-    // The first build of a fresh operation table.
-  }
-  if (old === text) return false;
-  writeFileSync(headerPath, text);
-  return true;
+export function writeHeader(): void {
+  if (!isCurrent()) writeFileSync(headerPath, generateHeader());
 }
 
-if (import.meta.main) writeHeader();
+function isCurrent(): boolean {
+  return existsSync(headerPath) && readFileSync(headerPath, "utf8") === generateHeader();
+}
+
+if (import.meta.main) {
+  if (!process.argv.includes("--check")) writeHeader();
+  else if (!isCurrent()) {
+    process.stdout.write(`${headerPath} is out of date: run this without --check\n`);
+    process.exitCode = 1;
+  }
+}
