@@ -1,0 +1,68 @@
+// `--security-opt` parsed, with docker's wording. "=" separates name and value; ":" is the old way.
+
+import { GantryError } from "../../base/index.ts";
+
+export interface SecurityOptions {
+  noNewPrivileges: boolean;
+  /** "unconfined", JSON text of a profile, or undefined for the default. */
+  seccomp?: string;
+  apparmor?: string;
+  labels: string[];
+  systemPathsUnconfined: boolean;
+  writableCgroups: boolean;
+}
+
+export function parseSecurityOptions(options: readonly string[] = []): SecurityOptions {
+  const result: SecurityOptions = {
+    noNewPrivileges: false,
+    labels: [],
+    systemPathsUnconfined: false,
+    writableCgroups: false,
+  };
+  for (const option of options) {
+    if (option === "no-new-privileges") {
+      result.noNewPrivileges = true;
+      continue;
+    }
+    if (option === "disable") {
+      result.labels.push("disable");
+      continue;
+    }
+    const [, name = "", value = ""] = /^([^=:]*)[=:]([\s\S]*)$/.exec(option) ?? [];
+    applyOption(result, option, name, value);
+  }
+  return result;
+}
+
+function applyOption(result: SecurityOptions, option: string, name: string, value: string): void {
+  switch (name) {
+    case "label":
+      result.labels.push(value);
+      return;
+    case "apparmor":
+      result.apparmor = value;
+      return;
+    case "seccomp":
+      // "builtin" names the default of the daemon.
+      if (value !== "builtin") result.seccomp = value;
+      return;
+    case "no-new-privileges":
+      result.noNewPrivileges = parseBoolean(option, value);
+      return;
+    case "writable-cgroups":
+      result.writableCgroups = parseBoolean(option, value);
+      return;
+    case "systempaths":
+      if (value === "unconfined") {
+        result.systemPathsUnconfined = true;
+        return;
+      }
+  }
+  throw new GantryError("invalid", `invalid --security-opt 2: ${JSON.stringify(option)}`);
+}
+
+function parseBoolean(option: string, value: string): boolean {
+  if (/^(1|t|true)$/i.test(value)) return true;
+  if (/^(0|f|false)$/i.test(value)) return false;
+  throw new GantryError("invalid", `invalid --security-opt 2: ${JSON.stringify(option)}`);
+}
