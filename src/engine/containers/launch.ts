@@ -2,7 +2,7 @@
 // kernel) and has the pure planners make a plan of it.
 
 import { GantryError } from "../../base/index.ts";
-import type { Plan } from "../../native/index.ts";
+import { initProgramPath, type Plan } from "../../native/index.ts";
 import type { NetworkShare, PlannedCreate } from "../../runtime/index.ts";
 import type { EngineContext } from "../context.ts";
 import { readAccounts } from "./accounts.ts";
@@ -11,7 +11,7 @@ import { containerOf } from "./host-config.ts";
 import type { ExecInstance } from "./live.ts";
 import { monitorLog } from "./log-config.ts";
 import type { AttachedNetworks } from "./networking.ts";
-import { toExecProcess, toOciSpec } from "./oci-spec.ts";
+import { execSeccomp, toExecProcess, toOciSpec } from "./oci-spec.ts";
 import type { ContainerRecord } from "./record.ts";
 
 export async function prepareLaunch(
@@ -28,7 +28,7 @@ export async function prepareLaunch(
   const spec = toOciSpec({
     id: c.id,
     config: c.config,
-    hostConfig: c.hostConfig,
+    hostConfig: { ...c.hostConfig, Init: c.hostConfig.Init ?? engine.options.defaults.init },
     args: [c.path, ...c.args],
     mounts: c.mounts,
     files,
@@ -36,6 +36,8 @@ export async function prepareLaunch(
     joined,
     kernel,
     cgroupParent: engine.options.cgroupParent,
+    defaultUlimits: engine.options.defaults.ulimits,
+    initPath: initProgramPath,
   });
   const paths = engine.paths.container(c.id);
   const log = monitorLog(paths.log, c.config, c.hostConfig);
@@ -120,14 +122,18 @@ export async function prepareExec(
     hostConfig: c.hostConfig,
     accounts,
     kernel: engine.runtime.kernel,
+    defaultUlimits: engine.options.defaults.ulimits,
     ...(consoleSize && { consoleSize }),
   });
+  const seccomp = execSeccomp(c.hostConfig, engine.runtime.kernel);
   return engine.runtime.planExec({
-    containerId: c.id,
     execId: exec.id,
     pid: c.run?.pid ?? 0,
     process,
+    kernel: engine.runtime.kernel,
     cgroupPaths: c.run?.cgroupPaths ?? {},
-    privileged: exec.config.Privileged === true,
+    terminal: exec.config.Tty === true,
+    openStdin: exec.config.AttachStdin === true,
+    ...(seccomp && { seccomp }),
   });
 }
