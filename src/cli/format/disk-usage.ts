@@ -139,7 +139,7 @@ export function verboseText(usage: DiskUsage): string {
     table(
       image,
       ["Repository", "Tag", "ID", "CreatedSince", "Size", "SharedSize", "UniqueSize", "Containers"],
-      imageLines(usage.Images ?? [], true),
+      (usage.Images ?? []).flatMap((one) => imageLines([one], true).slice(0, 1)),
     ),
     "Containers space usage:\n",
     table(
