@@ -31,6 +31,8 @@ export async function peek(
   source: Readable,
   bytes: number,
 ): Promise<{ head: Buffer; stream: Readable }> {
+  // Errors show when the bytes are read; an error that comes before is not "unhandled".
+  source.on("error", () => {});
   const chunks: Buffer[] = [];
   let size = 0;
   const iterator = source.iterator({ destroyOnReturn: false });
@@ -42,6 +44,7 @@ export async function peek(
   const head = Buffer.concat(chunks);
   const stream = new PassThrough({ highWaterMark: CHUNK_BYTES });
   if (head.length > 0) stream.write(head);
+  if (source.errored) throw source.errored;
   if (source.readableEnded || source.destroyed) stream.end();
   else forward(source, stream);
   return { head, stream };
@@ -50,6 +53,7 @@ export async function peek(
 /** Pipes, and lets errors and an early end go through in both directions. */
 function forward<T extends NodeJS.WritableStream & Readable>(source: Readable, to: T): T {
   source.once("error", (error) => to.destroy(error));
+  to.on("error", () => {});
   to.once("close", () => source.destroy());
   source.once("close", () => {
     if (!source.readableEnded) to.destroy(new GantryError("corrupt", "unexpected EOF"));
