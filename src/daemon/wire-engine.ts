@@ -4,29 +4,32 @@
 import { mkdir } from "node:fs/promises";
 import { type Logger, messageOf, Rollback } from "../base/index.ts";
 import { type EngineOptions, openEngine, type RunningEngine } from "../engine/index.ts";
-import { connectMonitor } from "../native/index.ts";
+import { connectMonitor, type Native } from "../native/index.ts";
+import { openNetwork } from "../network/index.ts";
 import { openStorage, RootFiles } from "../storage/index.ts";
-import { networkWithoutBridge } from "./no-bridge.ts";
 import { ResidentNative } from "./resident-native.ts";
 import type { NetworkOptions } from "./settings.ts";
 import { wireRuntime } from "./wire-runtime.ts";
 
-/** Opens the engine over its data root and takes up the containers that run there. */
+/** Opens the engine over its data root and takes up the containers that run there. `wrapNative`
+ * lets a test stand between the planners and the kernel. */
 export async function createEngine(
   options: EngineOptions,
   network: NetworkOptions,
   log: Logger,
+  { wrapNative = (native: Native): Native => native } = {},
 ): Promise<RunningEngine> {
   await using undo = new Rollback((what, error) => log.error(`Failed to close ${what}`, { error }));
   await mkdir(options.dataRoot, { recursive: true, mode: 0o711 });
   await mkdir(options.execRoot, { recursive: true, mode: 0o711 });
-  const native = new ResidentNative(options.execRoot, log);
+  const native = wrapNative(new ResidentNative(options.execRoot, log));
   undo.defer("the native program", () => native.close());
   const storage = await openStorage({ root: options.dataRoot, native, log });
   undo.defer("the storage", () => storage.close());
   const runtime = await wireRuntime(native, log);
-  void network;
-  const networkLayer = networkWithoutBridge();
+  const { execRoot } = options;
+  const { records } = storage;
+  const networkLayer = await openNetwork({ native, records, options: network, log, execRoot });
   undo.defer("the network", () => networkLayer.stop());
   const engine = await openEngine(options, {
     storage,

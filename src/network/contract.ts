@@ -47,6 +47,12 @@ export interface NetworkLayer {
     settings: EndpointSettings;
     publish: readonly PublishRequest[];
     macAddress?: string;
+    /** For error messages. */
+    containerName?: string;
+    /** Default "eth0"; with several networks eth1 … and `position` 1 …; the first gives the
+     * default route. */
+    interfaceName?: string;
+    position?: number;
   }): Promise<Attachment>;
   detach(record: AttachmentRecord): Promise<void>;
   /** Docker's inspect of the predefined networks, without Containers. */

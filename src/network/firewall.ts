@@ -182,12 +182,7 @@ function addFilterRules(batch: NftBatch): void {
     .addRule("forward", loadMeta("oifname"), lookup("bridges"), verdict({ jump: "inward" }))
     .addRule("forward", loadMeta("iifname"), lookup("internal"), verdict("drop"));
   batch
-    .addRule(
-      "inward",
-      loadConntrack("state"),
-      anyBit(CT_ESTABLISHED_OR_RELATED),
-      verdict("accept"),
-    )
+    .addRule("inward", loadConntrack("state"), anyBit(CT_ESTABLISHED_OR_RELATED), verdict("accept"))
     // Frames between ports of one bridge come by here where bridge-nf-call-iptables is set.
     .addRule(
       "inward",

@@ -33,6 +33,8 @@ export interface PoolConfig {
   range?: string;
   /** Name → address that is never handed out. */
   auxiliary?: Record<string, string>;
+  /** The bridge's own address where it is not the gateway (--default-gateway). */
+  bridgeAddress?: string;
 }
 
 /** The free and used addresses of one subnet. Pure bookkeeping. */
@@ -62,7 +64,12 @@ export class AddressPool {
       this.#used.add(base);
       if (family === 4) this.#used.add(lastOf(this.subnet));
     }
-    for (const address of [config.gateway, ...Object.values(config.auxiliary ?? {})]) {
+    const reserved = [
+      config.gateway,
+      config.bridgeAddress,
+      ...Object.values(config.auxiliary ?? {}),
+    ];
+    for (const address of reserved) {
       if (address) this.#used.add(this.#valueOf(address));
     }
   }
@@ -239,13 +246,15 @@ export function chooseSubnet(
     const whole = parseSubnet(block.base);
     if (whole.family !== family) continue;
     const step = sizeOf({ ...whole, prefix: block.size });
-    for (let base = whole.base; base <= lastOf(whole); base += step) {
+    let base = whole.base;
+    while (base <= lastOf(whole)) {
       const subnet = subnetOf(family, base, block.size);
       const clash = taken.filter((other) => overlaps(subnet, other));
       if (clash.length === 0) return subnet;
       // Skips past whatever is in the way instead of trying each subnet in turn.
-      const end = clash.map(lastOf).reduce((a, b) => (a > b ? a : b));
-      if (end > base + step) base += ((end - base) / step) * step - (end % step === 0n ? step : 0n);
+      const [end = base] = clash.map(lastOf).sort((a, b) => (a < b ? 1 : -1));
+      base += step;
+      if (end >= base) base += ((end - base) / step + 1n) * step;
     }
   }
   throw new GantryError(

@@ -35,7 +35,11 @@ export class NetlinkWriter {
   /** One message; `body` writes what follows the 16-byte header. */
   message(type: number, flags: number, body: () => void): this {
     const start = this.#length;
-    this.u32(0).u16(type).u16(flags | NLM_F_REQUEST).u32(++this.#sequence).u32(0);
+    this.u32(0)
+      .u16(type)
+      .u16(flags | NLM_F_REQUEST)
+      .u32(++this.#sequence)
+      .u32(0);
     body();
     this.#align();
     this.#view.setUint32(start, this.#length - start, true);

@@ -4,8 +4,8 @@
 // Source: linux/netfilter/nf_tables.h.
 
 import {
-  NetlinkWriter,
   type NetlinkData,
+  NetlinkWriter,
   NLM_F_ACK,
   NLM_F_APPEND,
   NLM_F_CREATE,
@@ -125,10 +125,7 @@ export class NftBatch {
   }
 
   /** A base chain when `hook` is given; its policy is accept. */
-  addChain(
-    name: string,
-    base?: { type: "filter" | "nat"; hook: Hook; priority: number },
-  ): this {
+  addChain(name: string, base?: { type: "filter" | "nat"; hook: Hook; priority: number }): this {
     return this.#message(MSG.newChain, NLM_F_CREATE, () => {
       const w = this.#w;
       w.attrString(3, name);
@@ -142,9 +139,7 @@ export class NftBatch {
   addSet({ name, key, value, interval }: SetShape): this {
     const concat = key.length > 1 && interval === true;
     const flags =
-      (interval ? NFT_SET_INTERVAL : 0) |
-      (value ? NFT_SET_MAP : 0) |
-      (concat ? NFT_SET_CONCAT : 0);
+      (interval ? NFT_SET_INTERVAL : 0) | (value ? NFT_SET_MAP : 0) | (concat ? NFT_SET_CONCAT : 0);
     return this.#message(MSG.newSet, NLM_F_CREATE, () => {
       const w = this.#w;
       w.attrString(2, name).attrU32be(3, flags);
@@ -245,11 +240,13 @@ export const loadConntrack = (key: keyof typeof CT, to: Word = 0): Expression =>
 
 /** The type of the destination address as routing sees it (RTN_LOCAL is 2). */
 export const loadAddressType = (to: Word = 0): Expression =>
-  expression("fib", (w) =>
-    w
-      .attrU32be(1, REG32_00 + to)
-      .attrU32be(2, 3) // NFT_FIB_RESULT_ADDRTYPE
-      .attrU32be(3, 2), // NFTA_FIB_F_DADDR
+  expression(
+    "fib",
+    (w) =>
+      w
+        .attrU32be(1, REG32_00 + to)
+        .attrU32be(2, 3) // NFT_FIB_RESULT_ADDRTYPE
+        .attrU32be(3, 2), // NFTA_FIB_F_DADDR
   );
 
 export const compare = (operator: "eq" | "neq", value: Uint8Array, from: Word = 0): Expression =>

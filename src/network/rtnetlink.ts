@@ -5,8 +5,8 @@
 import { addressBytes, bytesAddress, formatMac, macBytes } from "./addresses.ts";
 import {
   type Late,
-  NetlinkWriter,
   type NetlinkData,
+  NetlinkWriter,
   NLM_F_ACK,
   NLM_F_CREATE,
   NLM_F_DUMP,
@@ -38,6 +38,7 @@ const AF_INET6 = 10;
 const IFF_UP = 1;
 
 const IFLA = { ADDRESS: 1, IFNAME: 3, MTU: 4, MASTER: 10, PROTINFO: 12, LINKINFO: 18 } as const;
+const IFLA_IFALIAS = 20;
 const IFLA_AF_SPEC = 26;
 const IFLA_NET_NS_FD = 28;
 const IFLA_INFO_KIND = 1;
@@ -84,11 +85,22 @@ export class RouteWriter {
   addBridge(name: string, { mtu, mac }: { mtu?: number; mac?: string } = {}): this {
     const w = this.#w;
     w.message(RTM_NEWLINK, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, () => {
-      this.#linkHeader(0, false);
+      this.#linkHeader(0, undefined);
       w.attrString(IFLA.IFNAME, name);
       if (mtu) w.attrU32(IFLA.MTU, mtu);
       if (mac) w.attrBytes(IFLA.ADDRESS, macBytes(mac));
       w.nest(IFLA.LINKINFO, () => w.attrString(IFLA_INFO_KIND, "bridge"));
+    });
+    return this;
+  }
+
+  /** A note on the link that says whose it is. */
+  setAlias(name: string, alias: string): this {
+    const w = this.#w;
+    w.message(RTM_SETLINK, NLM_F_ACK, () => {
+      this.#linkHeader(0, undefined);
+      w.attrString(IFLA.IFNAME, name);
+      w.attrBytes(IFLA_IFALIAS, new TextEncoder().encode(alias));
     });
     return this;
   }
@@ -187,7 +199,10 @@ export class RouteWriter {
     const bytes = addressBytes(address);
     const v4 = bytes.length === 4;
     w.message(type, flags, () => {
-      w.u8(v4 ? AF_INET : AF_INET6).u8(prefix).u8(v4 ? 0 : IFA_F_NODAD).u8(RT_SCOPE_UNIVERSE);
+      w.u8(v4 ? AF_INET : AF_INET6)
+        .u8(prefix)
+        .u8(v4 ? 0 : IFA_F_NODAD)
+        .u8(RT_SCOPE_UNIVERSE);
       w.u32(link);
       w.attrBytes(IFA.LOCAL, bytes).attrBytes(IFA.ADDRESS, bytes);
       if (v4 && prefix < 31) w.attrBytes(IFA.BROADCAST, broadcastOf(bytes, prefix));
@@ -208,7 +223,9 @@ export class RouteWriter {
     const w = this.#w;
     w.message(RTM_NEWROUTE, NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE, () => {
       w.u8(o.family === 4 ? AF_INET : AF_INET6);
-      w.u8(o.destination?.prefix ?? 0).u8(0).u8(0);
+      w.u8(o.destination?.prefix ?? 0)
+        .u8(0)
+        .u8(0);
       w.u8(RT_TABLE_MAIN).u8(o.gateway ? RTPROT_BOOT : RTPROT_STATIC);
       w.u8(o.gateway || o.family === 6 ? RT_SCOPE_UNIVERSE : RT_SCOPE_LINK).u8(RTN_UNICAST);
       w.u32(o.onlink ? RTNH_F_ONLINK : 0);
@@ -226,7 +243,10 @@ export class RouteWriter {
     const w = this.#w;
     const bytes = addressBytes(address);
     w.message(RTM_NEWNEIGH, NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE, () => {
-      w.u8(bytes.length === 4 ? AF_INET : AF_INET6).u8(0).u16(0).u32(link);
+      w.u8(bytes.length === 4 ? AF_INET : AF_INET6)
+        .u8(0)
+        .u16(0)
+        .u32(link);
       w.u16(NUD_STALE).u8(0).u8(0);
       w.attrBytes(NDA.DST, bytes).attrBytes(NDA.LLADDR, macBytes(mac));
     });
@@ -263,6 +283,7 @@ export interface Link {
   mtu: number;
   master: number; // 0: none
   kind: string; // "bridge", "veth", "" for hardware
+  alias: string;
 }
 
 export function readLinks(answer: Uint8Array): Link[] {
@@ -279,6 +300,7 @@ export function readLinks(answer: Uint8Array): Link[] {
         mtu: readU32(attributes.get(IFLA.MTU)),
         master: readU32(attributes.get(IFLA.MASTER)),
         kind: info ? readString(readAttributes(info).get(IFLA_INFO_KIND)) : "",
+        alias: readString(attributes.get(IFLA_IFALIAS)),
       };
     });
 }

@@ -1,0 +1,205 @@
+// The bridge driver's plans: the bridge itself, a container's place on it, and the way back.
+// Pure. One veth pair a container, its inner end born inside the container's namespace; no step
+// forks, sleeps or polls. Slots 40 to 59 of a plan belong to the network.
+
+import type { Operation } from "../native/index.ts";
+import { parseAddress } from "./addresses.ts";
+import type { AttachmentRecord } from "./contract.ts";
+import {
+  type FirewallNetwork,
+  type Forwarding,
+  planAddForwardings,
+  planRemoveForwardings,
+} from "./firewall.ts";
+import type { NetlinkData } from "./netlink-message.ts";
+import type { NetworkRecord } from "./network-record.ts";
+import { NETLINK_NETFILTER } from "./nftables.ts";
+import { LOOPBACK_HOST_IPS } from "./options.ts";
+import { NETLINK_ROUTE, RouteWriter } from "./rtnetlink.ts";
+
+const SLOT_BRIDGE = 40;
+const SLOT_INNER = 41;
+const SLOT_OUTER = 42;
+const SLOTS_AN_ATTACHMENT = 3;
+/** Several networks of one container each use slots of their own. */
+export const ATTACHMENTS_MAX = Math.floor(20 / SLOTS_AN_ATTACHMENT);
+const EEXIST = 17;
+const ENOENT = 2;
+const ENODEV = 19;
+const RAISE_LOWER_MTU = 68;
+
+const route = (data: NetlinkData, more: { netns?: number; ignore?: number } = {}): Operation => ({
+  op: "netlink",
+  protocol: NETLINK_ROUTE,
+  ...data,
+  ...more,
+});
+export const nft = (data: NetlinkData, more: { ignore?: number } = {}): Operation => ({
+  op: "netlink",
+  protocol: NETLINK_NETFILTER,
+  ...data,
+  ...more,
+});
+export const writeSysctl = (path: string, value: string): Operation => ({
+  op: "write",
+  path: `/proc/sys/${path}`,
+  data: new TextEncoder().encode(value),
+});
+
+/** What planners must know of the host. */
+export interface HostTraits {
+  /** The kernel has IPv6 (it may be switched off at boot). */
+  ipv6: boolean;
+}
+
+/** Makes the bridge where it is missing and gives it what the record says. */
+export function planBridge(record: NetworkRecord, host: HostTraits, alias: string): Operation[] {
+  const bridge = record.bridge!;
+  const hasV6 = record.pools.some((pool) => pool.subnet.includes(":"));
+  const plan: Operation[] = [
+    route(
+      new RouteWriter()
+        .addBridge(bridge.name, { mtu: mtuOf(bridge.mtu), mac: bridge.mac })
+        .finish(),
+      { ignore: EEXIST },
+    ),
+    route(new RouteWriter().setAlias(bridge.name, alias).finish()),
+    { op: "interfaceIndex", name: bridge.name, to: SLOT_BRIDGE },
+  ];
+  if (host.ipv6) {
+    plan.push(writeSysctl(`net/ipv6/conf/${bridge.name}/accept_ra`, "0"));
+    if (!hasV6) {
+      const quiet = new RouteWriter().setLink({ slot: SLOT_BRIDGE }, { noLinkLocal: true });
+      plan.push(route(quiet.finish()));
+    }
+  }
+  const last = new RouteWriter();
+  for (const pool of record.pools) {
+    const own = pool.bridgeAddress ?? pool.gateway;
+    if (own) last.addAddress({ slot: SLOT_BRIDGE }, own, Number(pool.subnet.split("/")[1]));
+  }
+  plan.push(route(last.setLink({ slot: SLOT_BRIDGE }, { up: true }).finish()));
+  return plan;
+}
+
+/** 0 leaves the kernel's default. */
+const mtuOf = (mtu: number): number => (mtu >= RAISE_LOWER_MTU ? mtu : 0);
+
+export function planRemoveBridge(name: string): Operation[] {
+  return [route(new RouteWriter().deleteLink(name).finish(), { ignore: ENODEV })];
+}
+
+export interface AttachPlan {
+  network: NetworkRecord;
+  endpoint: AttachmentRecord;
+  /** Absent: no firewall, the port holder carries the ports. */
+  table?: string;
+  host: HostTraits;
+  /** Position among the container's networks; the first gives the default route. */
+  position?: number;
+  defaultRoute?: boolean;
+}
+
+export function planAttach(o: AttachPlan, slots: { netns: number }): Operation[] {
+  const { endpoint } = o;
+  const bridge = o.network.bridge!;
+  const shift = (o.position ?? 0) * SLOTS_AN_ATTACHMENT;
+  const outer = { slot: SLOT_OUTER + shift };
+  const plan: Operation[] = [
+    { op: "interfaceIndex", name: bridge.name, to: SLOT_BRIDGE + shift },
+    route(outerPair(o, { slot: SLOT_BRIDGE + shift }, slots.netns)),
+  ];
+  if (!bridge.icc) {
+    plan.push(
+      { op: "interfaceIndex", name: endpoint.hostInterface, to: SLOT_OUTER + shift },
+      route(new RouteWriter().setBridgePort(outer, { isolated: true }).finish()),
+    );
+  }
+  plan.push(
+    {
+      op: "interfaceIndex",
+      name: endpoint.interfaceName,
+      netns: slots.netns,
+      to: SLOT_INNER + shift,
+    },
+    route(innerEnd(o, { slot: SLOT_INNER + shift }), { netns: slots.netns }),
+  );
+  const forwardings = o.table ? forwardingsOf(endpoint) : [];
+  if (o.table && forwardings.length > 0) plan.push(nft(planAddForwardings(o.table, forwardings)));
+  return plan;
+}
+
+function outerPair(o: AttachPlan, bridge: { slot: number }, netns: number): NetlinkData {
+  const { endpoint } = o;
+  const writer = new RouteWriter().addVeth({
+    name: endpoint.hostInterface,
+    mtu: mtuOf(o.network.bridge!.mtu),
+    peer: { name: endpoint.interfaceName, netns, mac: endpoint.macAddress },
+  });
+  // Before it goes up: the kernel makes a link-local address in that moment.
+  if (o.host.ipv6) writer.setLink(endpoint.hostInterface, { noLinkLocal: true });
+  writer.setLink(endpoint.hostInterface, { master: bridge, up: true });
+  // An earlier owner of the address may have had another MAC.
+  for (const ip of [endpoint.ipv4, endpoint.ipv6]) {
+    if (ip) writer.setNeighbour(bridge, ip.address, endpoint.macAddress);
+  }
+  return writer.finish();
+}
+
+function innerEnd(o: AttachPlan, link: { slot: number }): NetlinkData {
+  const { ipv4, ipv6 } = o.endpoint;
+  const writer = new RouteWriter();
+  if (o.host.ipv6 && !ipv6) writer.setLink(link, { noLinkLocal: true });
+  for (const ip of [ipv4, ipv6]) if (ip) writer.addAddress(link, ip.address, ip.prefix);
+  writer.setLink(link, { up: true });
+  if (o.defaultRoute === false || o.network.internal) return writer.finish();
+  if (ipv4?.gateway) writer.addRoute({ link, family: 4, gateway: ipv4.gateway });
+  if (ipv6?.gateway) writer.addRoute({ link, family: 6, gateway: ipv6.gateway });
+  return writer.finish();
+}
+
+/** Undoes planAttach, also a half-done one. The inner end goes with the outer. */
+export function planDetach(endpoint: AttachmentRecord, table: string | undefined): Operation[] {
+  const plan: Operation[] = [];
+  const forwardings = table ? forwardingsOf(endpoint) : [];
+  if (table && forwardings.length > 0) {
+    plan.push(nft(planRemoveForwardings(table, forwardings), { ignore: ENOENT }));
+  }
+  plan.push(
+    route(new RouteWriter().deleteLink(endpoint.hostInterface).finish(), { ignore: ENODEV }),
+  );
+  return plan;
+}
+
+/** The published ports that the kernel forwards: those whose family the container has. Loopback
+ * and the other family are the port holder's. */
+export function forwardingsOf(endpoint: AttachmentRecord): Forwarding[] {
+  return endpoint.ports.flatMap((port) => {
+    if (LOOPBACK_HOST_IPS.test(port.hostIp)) return [];
+    const family = parseAddress(port.hostIp)?.family ?? 4;
+    const inner = family === 4 ? endpoint.ipv4 : endpoint.ipv6;
+    if (!inner) return [];
+    return [
+      {
+        protocol: port.protocol,
+        hostIp: port.hostIp,
+        hostPort: port.hostPort,
+        address: inner.address,
+        port: port.containerPort,
+      },
+    ];
+  });
+}
+
+export function firewallNetwork(record: NetworkRecord, ip6tables: boolean): FirewallNetwork {
+  const bridge = record.bridge!;
+  return {
+    bridge: bridge.name,
+    subnets: record.pools
+      .map((pool) => pool.subnet)
+      .filter((subnet) => ip6tables || !subnet.includes(":")),
+    masquerade: bridge.masquerade,
+    icc: bridge.icc,
+    internal: record.internal,
+  };
+}

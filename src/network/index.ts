@@ -1,0 +1,22 @@
+// The door of the network layer.
+
+import { nativeProgramPath } from "../native/index.ts";
+import type { NetworkLayer } from "./contract.ts";
+import { readHostState } from "./host-state.ts";
+import { Networks } from "./layer.ts";
+import type { NetworkSurroundings } from "./options.ts";
+
+export type {
+  Attachment,
+  AttachmentRecord,
+  NetworkLayer,
+  PublishedPort,
+  PublishRequest,
+} from "./contract.ts";
+export type { NetworkOptions, NetworkSurroundings } from "./options.ts";
+
+/** Reads the host's network and opens the records; changes nothing on the host. */
+export async function openNetwork(surroundings: NetworkSurroundings): Promise<NetworkLayer> {
+  const command = surroundings.portHolder ?? [nativeProgramPath, "ports"];
+  return new Networks({ ...surroundings, command }, await readHostState(surroundings.native));
+}

@@ -1,0 +1,316 @@
+// The network layer as the engine uses it. Nothing is made on the host before the first container
+// wants a bridge: a daemon that only runs `--network none` never touches the host's network.
+//
+// What must survive is on record (networks, leases); the kernel's state is derived: at start the
+// firewall table is replaced whole, strays of a crash are removed, and the port holder is told
+// what to hold.
+
+import { randomBytes } from "node:crypto";
+import { join } from "node:path";
+import { GantryError, KeyedMutex, type Logger, messageOf, Rollback } from "../base/index.ts";
+import type { Native } from "../native/index.ts";
+import { macBytes, macOfAddress } from "./addresses.ts";
+import {
+  firewallNetwork,
+  forwardingsOf,
+  nft,
+  planAttach,
+  planBridge,
+  planDetach,
+  planRemoveBridge,
+  writeSysctl,
+} from "./bridge.ts";
+import type { Attachment, AttachmentRecord, NetworkLayer } from "./contract.ts";
+import { foreignDrops, planFirewall, planRemoveFirewall } from "./firewall.ts";
+import { type HostState, readChains, readHostState } from "./host-state.ts";
+import { type Collection, Ipam, type Lease } from "./ipam.ts";
+import { describeNetwork, type NetworkRecord, newId } from "./network-record.ts";
+import type { NetworkOptions, NetworkSurroundings } from "./options.ts";
+import { heldPort, PortClaims } from "./port-claims.ts";
+import { PortSession } from "./port-session.ts";
+import { predefinedNetworks } from "./predefined.ts";
+import { NETLINK_ROUTE, RouteWriter } from "./rtnetlink.ts";
+
+const ENODEV = 19;
+const SOCKET_NAME = "ports.sock";
+
+type AttachRequest = Parameters<NetworkLayer["attach"]>[0];
+
+export class Networks implements NetworkLayer {
+  readonly #native: Native;
+  readonly #options: NetworkOptions;
+  readonly #log: Logger;
+  readonly #alias: string;
+  readonly #records: Collection<NetworkRecord>;
+  readonly #ipam: Ipam;
+  readonly #ports: PortSession;
+  readonly #live = new Map<string, AttachmentRecord>();
+  readonly #making = new KeyedMutex();
+  #host: HostState;
+  #claims: PortClaims;
+  #networks: NetworkRecord[];
+  /** Bridges that are known to be up, by network id. */
+  readonly #made = new Set<string>();
+  /** The firewall table's name, once it is in the kernel; undefined where there is none. */
+  #table: string | undefined;
+  #firewallTried = false;
+
+  constructor(surroundings: NetworkSurroundings & { command: readonly string[] }, host: HostState) {
+    const { native, options, log, execRoot, records } = surroundings;
+    this.#native = native;
+    this.#options = options;
+    this.#log = log;
+    this.#host = host;
+    this.#alias = `gantry ${execRoot}`;
+    this.#records = records.collection<NetworkRecord>("networks");
+    this.#ipam = new Ipam(records.collection<Lease>("network-leases"));
+    this.#claims = this.#newClaims();
+    this.#ports = new PortSession({
+      path: join(execRoot, SOCKET_NAME),
+      command: surroundings.command,
+      idleMs: surroundings.portHolderIdleMs,
+      log,
+      wanted: () => [...this.#live.values()].flatMap(heldPortsOf),
+    });
+    this.#networks = predefinedNetworks(this.#records, options, host, this.#alias);
+    for (const network of this.#networks) this.#ipam.open(network.id, network.pools);
+  }
+
+  describe(): ReturnType<NetworkLayer["describe"]> {
+    return this.#networks.map(describeNetwork);
+  }
+
+  async start(live: readonly AttachmentRecord[]): Promise<void> {
+    this.#host = await readHostState(this.#native);
+    this.#claims = this.#newClaims();
+    this.#live.clear();
+    for (const record of live) {
+      this.#live.set(record.endpointId, record);
+      this.#claims.adopt(record);
+      for (const ip of [record.ipv4, record.ipv6]) {
+        const { networkId, endpointId } = record;
+        if (ip) this.#ipam.adopt({ networkId, endpointId, address: ip.address });
+      }
+    }
+    const dead = this.#ipam.reconcile(new Set(this.#live.keys()));
+    if (dead.length > 0)
+      this.#log.info("Released addresses of dead endpoints", { dead: dead.length });
+    for (const network of this.#networks) await this.#takeUp(network);
+    await this.#ports.reconcile();
+  }
+
+  async attach(request: AttachRequest): Promise<Attachment> {
+    const network = this.#bridgeOf(request.networkName);
+    const mac = request.macAddress || request.settings.MacAddress;
+    if (mac) macBytes(mac);
+    await this.#ensure(network);
+    await using undo = new Rollback((what, error) =>
+      this.#log.error(`Failed to release ${what}`, { error: messageOf(error) }),
+    );
+    const endpointId = newId();
+    const leases = this.#lease(network, endpointId, request);
+    undo.defer("the addresses", () => this.#release(network.id, endpointId, leases));
+    const addresses = { ipv4: leases.ipv4?.address, ipv6: leases.ipv6?.address };
+    const record: AttachmentRecord = {
+      networkId: network.id,
+      endpointId,
+      interfaceName: request.interfaceName ?? "eth0",
+      hostInterface: `veth${randomBytes(4).toString("hex").slice(1)}`,
+      macAddress: (mac || macOfAddress(addresses.ipv4 ?? "0.0.0.0")).toLowerCase(),
+      ...(leases.ipv4 && { ipv4: leases.ipv4 }),
+      ...(leases.ipv6 && { ipv6: leases.ipv6 }),
+      ports: [],
+    };
+    if (request.publish.length > 0) {
+      const container = request.containerName ?? request.containerId.slice(0, 12);
+      record.ports = await this.#claims.claim(
+        await this.#ports.holder(),
+        { endpointId, container, ...addresses },
+        request.publish,
+      );
+    }
+    this.#live.set(endpointId, record);
+    undo.commit();
+    return this.#attachment(network, record, request.position);
+  }
+
+  async detach(record: AttachmentRecord): Promise<void> {
+    this.#live.delete(record.endpointId);
+    this.#claims.release(record.endpointId);
+    this.#release(record.networkId, record.endpointId, record);
+    if (record.ports.length > 0) await this.#ports.unbind(record.endpointId);
+  }
+
+  async stop(): Promise<void> {
+    await this.#ports.close();
+    if (this.#live.size > 0) return;
+    // Nobody is left on the bridges: leave the host as it was found.
+    for (const network of this.#networks) {
+      if (!network.bridge || !this.#made.delete(network.id)) continue;
+      if (this.#options.bridge === "") {
+        await this.#tryRun("remove the bridge", planRemoveBridge(network.bridge.name));
+      }
+    }
+    if (this.#table)
+      await this.#tryRun("remove the firewall", [nft(planRemoveFirewall(this.#table))]);
+    this.#table = undefined;
+    this.#firewallTried = false;
+  }
+
+  #attachment(network: NetworkRecord, record: AttachmentRecord, position = 0): Attachment {
+    const plan = {
+      network,
+      endpoint: record,
+      host: { ipv6: this.#host.ipv6Stack },
+      position,
+      defaultRoute: position === 0,
+      ...(this.#table && { table: this.#table }),
+    };
+    return {
+      record,
+      host: (slots) => planAttach(plan, slots),
+      teardown: () => planDetach(record, plan.table),
+    };
+  }
+
+  #bridgeOf(name: string): NetworkRecord {
+    const found = this.#networks.find((network) => network.name === name || network.id === name);
+    if (!found) throw new GantryError("not-found", `network ${name} not found`);
+    if (found.driver !== "bridge") {
+      throw new GantryError("invalid", `A ${found.name} network has no endpoints to attach`);
+    }
+    return found;
+  }
+
+  #lease(network: NetworkRecord, endpointId: string, { settings }: AttachRequest): LeasedAddresses {
+    const wanted = settings.IPAMConfig ?? {};
+    if (network.name === "bridge" && (wanted.IPv4Address || wanted.IPv6Address)) {
+      throw new GantryError(
+        "invalid",
+        "user specified IP address is supported on user defined networks only",
+      );
+    }
+    const leases: LeasedAddresses = {};
+    try {
+      for (const family of [4, 6] as const) {
+        const pool = network.pools.find(({ subnet }) => subnet.includes(":") === (family === 6));
+        const ip = (family === 4 ? wanted.IPv4Address : wanted.IPv6Address) || undefined;
+        const lease = this.#ipam.lease(network.id, family, endpointId, ip);
+        if (lease) leases[`ipv${family}`] = { ...lease, gateway: pool?.gateway ?? "" };
+      }
+    } catch (error) {
+      this.#release(network.id, endpointId, leases);
+      throw error;
+    }
+    return leases;
+  }
+
+  #release(networkId: string, endpointId: string, { ipv4, ipv6 }: LeasedAddresses): void {
+    for (const ip of [ipv4, ipv6]) if (ip) this.#ipam.release(networkId, ip.address, endpointId);
+  }
+
+  /** At start: what a live or crashed daemon has left of a network is made whole again. */
+  async #takeUp(network: NetworkRecord): Promise<void> {
+    if (!network.bridge) return;
+    const link = this.#host.links.find(({ name }) => name === network.bridge?.name);
+    const used = [...this.#live.values()].some(({ networkId }) => networkId === network.id);
+    if (!used && !(link && link.alias === this.#alias)) return;
+    await this.#ensure(network);
+    const names = new Set([...this.#live.values()].map(({ hostInterface }) => hostInterface));
+    const strays = this.#host.links.filter(
+      ({ master, kind, name }) => master === link?.index && kind === "veth" && !names.has(name),
+    );
+    if (!link || strays.length === 0) return;
+    this.#log.info("Removing interfaces of dead containers", { count: strays.length });
+    await this.#tryRun(
+      "remove stray interfaces",
+      strays.map(({ index }) => ({
+        op: "netlink",
+        protocol: NETLINK_ROUTE,
+        ...new RouteWriter().deleteLink(index).finish(),
+        ignore: ENODEV,
+      })),
+    );
+  }
+
+  /** Makes the bridge, IP forwarding and the firewall once, however many ask at once. */
+  #ensure(network: NetworkRecord): Promise<void> {
+    if (this.#made.has(network.id)) return Promise.resolve();
+    return this.#making.run("host", async () => {
+      if (this.#made.has(network.id)) return;
+      const plan = planBridge(network, { ipv6: this.#host.ipv6Stack }, this.#alias);
+      if (this.#options.ipForward && !this.#host.ipForward) {
+        plan.push(writeSysctl("net/ipv4/ip_forward", "1"));
+      }
+      if (this.#options.ipForward && network.ipv6) {
+        plan.push(writeSysctl("net/ipv6/conf/all/forwarding", "1"));
+      }
+      await this.#native.run({ host: plan });
+      this.#made.add(network.id);
+      await this.#ensureFirewall();
+    });
+  }
+
+  async #ensureFirewall(): Promise<void> {
+    if (!this.#options.iptables || this.#firewallTried) return;
+    this.#firewallTried = true;
+    const bridges = this.#networks.filter((network) => network.bridge);
+    const table = `gantry_${bridges[0]?.bridge?.name ?? "none"}`;
+    const { ip6tables } = this.#options;
+    const data = planFirewall(
+      table,
+      bridges.map((network) => firewallNetwork(network, ip6tables)),
+      [...this.#live.values()].flatMap(forwardingsOf),
+    );
+    try {
+      await this.#native.run({ host: [nft(data)] });
+      this.#table = table;
+    } catch (error) {
+      this.#log.warn(
+        "nftables cannot be used: containers reach other hosts only where those know the way " +
+          "back, and published ports are carried by the port holder",
+        { error: messageOf(error) },
+      );
+      return;
+    }
+    for (const chain of foreignDrops(await readChains(this.#native).catch(() => []), table)) {
+      this.#log.warn(
+        "Another firewall drops forwarded packets: allow the bridge there, or published ports " +
+          "and connections out of containers will not work",
+        { table: chain.table, chain: chain.name, bridge: bridges[0]?.bridge?.name },
+      );
+    }
+  }
+
+  #newClaims(): PortClaims {
+    const ip = this.#options.defaultHostIp;
+    return new PortClaims({
+      // The documented default "0.0.0.0" means every address of both families.
+      defaultHostIp: ip === "0.0.0.0" ? "" : ip,
+      ipv6: this.#host.ipv6,
+      range: this.#host.portRange,
+    });
+  }
+
+  async #tryRun(what: string, host: Parameters<Native["run"]>[0]["host"]): Promise<void> {
+    try {
+      await this.#native.run({ host });
+    } catch (error) {
+      this.#log.warn(`Failed to ${what}`, { error: messageOf(error) });
+    }
+  }
+}
+
+type LeasedAddresses = Pick<AttachmentRecord, "ipv4" | "ipv6">;
+
+const heldPortsOf = (record: AttachmentRecord) =>
+  record.ports.map((port) =>
+    heldPort(
+      {
+        endpointId: record.endpointId,
+        ipv4: record.ipv4?.address,
+        ipv6: record.ipv6?.address,
+      },
+      port,
+    ),
+  );

@@ -1,0 +1,98 @@
+// The daemon's standing connection to the port holder: started when first needed, and started
+// again, with every published port bound anew, should it ever end.
+
+import { type Logger, messageOf } from "../base/index.ts";
+import {
+  connectPortHolder,
+  type HeldPort,
+  type PortHolder,
+  startPortHolder,
+} from "./port-holder.ts";
+
+export class PortSession {
+  readonly #path: string;
+  readonly #command: readonly string[];
+  readonly #idleMs: number | undefined;
+  readonly #log: Logger;
+  /** What must be bound now. */
+  readonly #wanted: () => HeldPort[];
+  #current: Promise<PortHolder> | undefined;
+  #closing = false;
+
+  constructor(o: {
+    path: string;
+    command: readonly string[];
+    idleMs?: number | undefined;
+    log: Logger;
+    wanted: () => HeldPort[];
+  }) {
+    this.#path = o.path;
+    this.#command = o.command;
+    this.#idleMs = o.idleMs;
+    this.#log = o.log;
+    this.#wanted = o.wanted;
+  }
+
+  /** The holder, started where it does not run. */
+  holder(): Promise<PortHolder> {
+    this.#current ??= this.#open().catch((error) => {
+      this.#current = undefined;
+      throw error;
+    });
+    return this.#current;
+  }
+
+  /** Makes a holder of an earlier daemon hold exactly what is wanted. */
+  async reconcile(): Promise<void> {
+    const wanted = this.#wanted();
+    if (wanted.length === 0 && !this.#current) {
+      const running = await connectPortHolder(this.#path);
+      if (!running) return;
+      this.#current = Promise.resolve(this.#watch(running));
+    }
+    const holder = await this.holder();
+    const keys = new Set(wanted.map(({ key }) => key));
+    const strays = new Set((await holder.list()).map(({ key }) => key).filter((k) => !keys.has(k)));
+    await Promise.all([...strays].map((key) => holder.unbind(key)));
+    const answers = await Promise.all(wanted.map((port) => holder.bind(port)));
+    answers.forEach((errno, index) => {
+      if (errno === undefined) return;
+      const { protocol, ip, port } = wanted[index]!;
+      this.#log.warn("Failed to bind a published port again", { protocol, ip, port, errno });
+    });
+  }
+
+  async unbind(key: string): Promise<void> {
+    if (this.#current) await (await this.#current).unbind(key);
+  }
+
+  /** Ends the holder when nothing is wanted of it; otherwise it goes on without us. */
+  async close(): Promise<void> {
+    this.#closing = true;
+    const holder = await this.#current?.catch(() => undefined);
+    if (!holder) return;
+    if (this.#wanted().length === 0) await holder.stop().catch(() => {});
+    holder.close();
+  }
+
+  async #open(): Promise<PortHolder> {
+    const idle = this.#idleMs === undefined ? {} : { idleMs: this.#idleMs };
+    return this.#watch(
+      await startPortHolder({ path: this.#path, command: this.#command, ...idle }),
+    );
+  }
+
+  #watch(holder: PortHolder): PortHolder {
+    void holder.closed.then(async () => {
+      this.#current = undefined;
+      if (this.#closing || this.#wanted().length === 0) return;
+      this.#log.warn("The port holder has ended; its ports are bound again");
+      try {
+        await this.reconcile();
+      } catch (error) {
+        this.#log.error("Failed to bind the published ports again", { error: messageOf(error) });
+      }
+    });
+    return holder;
+  }
+}
