@@ -8,12 +8,14 @@ import type { Native } from "../native/index.ts";
 import {
   type CgroupLayout,
   cgroupPathFor,
+  parseCpuList,
   planCgroupRemove,
   planCreate,
   planExec,
   planFreeze,
   planUpdate,
   probeKernel,
+  readStats,
 } from "../runtime/index.ts";
 
 const CONTAINER_ID = /^[0-9a-f]{64}$/;
@@ -21,6 +23,10 @@ const CONTAINER_ID = /^[0-9a-f]{64}$/;
 export async function wireRuntime(native: Native, log: Logger): Promise<RuntimePlans> {
   const kernel = await probeKernel(native);
   for (const warning of kernel.warnings) log.debug(warning);
+  const host = {
+    memoryTotalBytes: kernel.memoryTotalBytes ?? 0,
+    onlineCpus: parseCpuList(kernel.cpus ?? "0").length,
+  };
   return {
     kernel,
     planCreate,
@@ -29,7 +35,7 @@ export async function wireRuntime(native: Native, log: Logger): Promise<RuntimeP
     planUpdate: (paths, wanted, previous) => planUpdate(kernel.cgroup, paths, wanted, previous),
     planCgroupRemove,
     findCgroups: (parent) => findCgroups(kernel.cgroup, parent),
-    readStats: async () => ({}),
+    readStats: async (paths, pid) => ({ ...(await readStats(paths, pid, host)) }),
   };
 }
 

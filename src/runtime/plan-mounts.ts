@@ -8,7 +8,7 @@ import type { Operation } from "../native/index.ts";
 import type { OciIdMapping, OciMount, RootfsMount } from "../spec/index.ts";
 import { type CgroupPlace, cleanPath } from "./cgroup/places.ts";
 import type { KernelFeatures } from "./contract.ts";
-import { directoryFlag, MOUNT_ATTR, MS, nofollowFlag, O } from "./kernel-numbers.ts";
+import { CLONE, directoryFlag, MOUNT_ATTR, MS, nofollowFlag, O } from "./kernel-numbers.ts";
 import { type MountOptions, parseMountOptions } from "./mount-options.ts";
 import { type PlanBuilder, SLOT } from "./plan-builder.ts";
 
@@ -103,9 +103,7 @@ function sourceOperations(
   if (!mount.source?.startsWith("/")) {
     throw new GantryError("invalid", `invalid mount source ${JSON.stringify(mount.source ?? "")}`);
   }
-  const operations: Operation[] = [
-    { op: "openTree", path: mount.source, recursive: options.recursiveBind, to: slot },
-  ];
+  const operations = openOperations(builder, mount.source, options.recursiveBind, slot);
   if (mount.uidMappings?.length || mount.gidMappings?.length) {
     const userns = builder.allocate("the id map of a mount");
     operations.push(
@@ -136,6 +134,33 @@ function sourceOperations(
     recursive: propagation.recursive,
   });
   return operations;
+}
+
+/** A mount of another mount namespace ("/proc/<pid>/root/…": the shared memory of a joined
+ * container) can be cloned only from within: go there, clone, come back. */
+function openOperations(
+  builder: PlanBuilder,
+  path: string,
+  recursive: boolean,
+  to: number,
+): Operation[] {
+  const [, pid, inner] = /^\/proc\/(\d+)\/root(\/.*)$/.exec(path) ?? [];
+  if (pid === undefined || inner === undefined) {
+    return [{ op: "openTree", path, recursive, to }];
+  }
+  const own = builder.allocate("the own mount namespace");
+  const theirs = builder.allocate("another mount namespace");
+  builder.free(theirs);
+  builder.free(own);
+  return [
+    { op: "open", path: "/proc/self/ns/mnt", flags: O.RDONLY, to: own },
+    { op: "open", path: `/proc/${pid}/ns/mnt`, flags: O.RDONLY, to: theirs },
+    { op: "setns", slot: theirs, flags: CLONE.NEWNS },
+    { op: "openTree", path: inner, recursive, to },
+    { op: "setns", slot: own, flags: CLONE.NEWNS },
+    { op: "close", slot: theirs },
+    { op: "close", slot: own },
+  ];
 }
 
 function attributeOperations(options: MountOptions, slot: number): Operation[] {
