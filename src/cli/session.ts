@@ -165,6 +165,7 @@ export class Session {
     const client = new Client({
       endpoint,
       headers,
+      signal: this.io.signal,
       userAgent: `Gantry-Client/${VERSION} (linux)`,
       ...(tls ? { tls } : {}),
       ...(version ? { version: version.replace(/^v/, "") } : {}),

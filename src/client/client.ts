@@ -46,6 +46,8 @@ export interface ClientOptions {
   userAgent?: string;
   /** Pins the API version; otherwise it is negotiated. */
   version?: string;
+  /** When aborted, every connection is cut, hijacked ones too. */
+  signal?: AbortSignal;
 }
 
 export interface PingResult {
@@ -62,9 +64,10 @@ export class Client {
   #negotiated: boolean;
   #negotiation: Promise<void> | undefined;
   #idle: HttpConnection[] = [];
+  #open = new Set<Duplex>();
   ping: PingResult | undefined;
 
-  constructor({ endpoint, tls, headers = {}, userAgent, version }: ClientOptions) {
+  constructor({ endpoint, tls, headers = {}, userAgent, version, signal }: ClientOptions) {
     this.endpoint = endpoint;
     this.#tls = tls;
     this.#version = version ?? API_VERSION;
@@ -74,6 +77,9 @@ export class Client {
       "User-Agent": userAgent ?? "Gantry-Client (linux)",
       ...headers,
     };
+    signal?.addEventListener("abort", () => {
+      for (const stream of this.#open) stream.destroy();
+    });
   }
 
   get version(): string {
@@ -161,7 +167,10 @@ export class Client {
 
   async #connect(): Promise<HttpConnection> {
     try {
-      return new HttpConnection(await openStream(this.endpoint, this.#tls));
+      const stream = await openStream(this.endpoint, this.#tls);
+      this.#open.add(stream);
+      stream.once("close", () => this.#open.delete(stream));
+      return new HttpConnection(stream);
     } catch (error) {
       throw connectionError(error, this.endpoint, this.#tls !== undefined);
     }

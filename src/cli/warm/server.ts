@@ -1,0 +1,136 @@
+// The warm process: one of each user and build, started by the launcher, ended when idle. It runs
+// commands for callers that are in the same namespaces, with the same identity and time zone;
+// everyone else is declined and runs plain Node. Node cannot ask SO_PEERCRED, so a caller proves
+// that it is the same user by a token that only this user can read, in a folder of mode 0700; the
+// launcher asks SO_PEERCRED of this side.
+
+import { randomBytes, timingSafeEqual } from "node:crypto";
+import { readlinkSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { createServer, type Socket } from "node:net";
+import type { WindowSize } from "../io.ts";
+import { main } from "../main.ts";
+import { startDaemon } from "../start-daemon.ts";
+import { CallIo } from "./call-io.ts";
+import { decodeHello, encodeFrame, FRAME, FrameReader, type Hello } from "./protocol.ts";
+
+/** Idle for so long, the process ends. */
+const IDLE_MS_MAX = 5 * 60_000;
+/** More calls at once run in plain Node. */
+const CALLS_MAX = 64;
+const HELLO_MS_MAX = 2_000;
+
+const NAMESPACES = ["pid", "mnt", "user", "net", "uts", "cgroup"];
+
+/** What the launcher's put_surroundings sends. */
+function surroundings(): string {
+  const links = NAMESPACES.map((name) => readlinkSync(`/proc/self/ns/${name}`));
+  const { dev, ino } = statSync("/", { bigint: true });
+  return `${links.join(" ")} ${dev}:${ino}`;
+}
+
+function identity(): string {
+  const groups = process.getgroups?.() ?? [];
+  const ids = [process.getuid!(), process.geteuid!(), process.getgid!(), process.getegid!()];
+  const mask = process.umask().toString(8);
+  return `${ids.join(":")}${groups.map((group) => `,${group}`).join("")} ${mask}`;
+}
+
+/** Listens on `path` until nobody has called for a while. */
+export function serveWarm(path: string): void {
+  const token = randomBytes(32).toString("hex");
+  const tokenPath = `${path}.token`;
+  // The launcher's lock makes this process the only one of its build: what lies there is stale.
+  for (const stale of [path, tokenPath]) rmSync(stale, { force: true });
+  writeFileSync(tokenPath, token, { mode: 0o600, flag: "wx" });
+  let calls = 0;
+  let idle: NodeJS.Timeout;
+  const leave = () => {
+    for (const ours of [path, tokenPath]) rmSync(ours, { force: true });
+    process.exit(0);
+  };
+  const rest = () => {
+    clearTimeout(idle);
+    idle = setTimeout(leave, IDLE_MS_MAX);
+  };
+  const server = createServer((socket) => {
+    if (calls >= CALLS_MAX) {
+      socket.end(encodeFrame(FRAME.decline));
+      return;
+    }
+    calls++;
+    clearTimeout(idle);
+    serveCall(socket, token).finally(() => {
+      if (--calls === 0) rest();
+    });
+  });
+  server.on("error", () => process.exit(1));
+  server.listen(path);
+  rest();
+  void preload();
+}
+
+/** The commands that people wait for. */
+async function preload(): Promise<void> {
+  await Promise.all([
+    import("../commands/container/run.ts"),
+    import("../commands/container/exec.ts"),
+    import("../commands/container/ls.ts"),
+    import("../template/index.ts"),
+  ]);
+}
+
+async function serveCall(socket: Socket, token: string): Promise<void> {
+  const reader = new FrameReader();
+  let io: CallIo | undefined;
+  let size: WindowSize | undefined;
+  const closed = new Promise<void>((resolve) => socket.once("close", () => resolve()));
+  const deadline = setTimeout(() => socket.destroy(), HELLO_MS_MAX);
+  socket.on("error", () => {});
+  socket.once("close", () => {
+    clearTimeout(deadline);
+    io?.abandon();
+  });
+  const begin = (payload: Buffer) => {
+    clearTimeout(deadline);
+    const hello = decodeHello(payload);
+    if (!hello || !isWelcome(hello, token)) {
+      socket.end(encodeFrame(FRAME.decline));
+      return;
+    }
+    socket.write(encodeFrame(FRAME.accept));
+    const call = new CallIo(socket, hello, size);
+    io = call;
+    void main(call, { startDaemon })
+      .catch((error: unknown) => {
+        call.stderr.write(`${error instanceof Error ? error.stack : error}\n`);
+        return 1;
+      })
+      .then((code) => call.finish(code));
+  };
+  socket.on("data", (chunk: Buffer) => {
+    try {
+      for (const { type, payload } of reader.push(chunk)) {
+        if (io) io.receive(type, payload);
+        else if (type === FRAME.hello) begin(payload);
+        else if (type === FRAME.window && payload.length === 4) {
+          size = { rows: payload.readUInt16LE(0), columns: payload.readUInt16LE(2) };
+        } else socket.destroy();
+      }
+    } catch {
+      socket.destroy();
+    }
+  });
+  await closed;
+}
+
+function isWelcome(hello: Hello, token: string): boolean {
+  const given = Buffer.from(hello.token);
+  const wanted = Buffer.from(token);
+  return (
+    given.length === wanted.length &&
+    timingSafeEqual(given, wanted) &&
+    hello.surroundings === surroundings() &&
+    hello.identity === identity() &&
+    hello.env["TZ"] === process.env["TZ"]
+  );
+}

@@ -1,0 +1,83 @@
+// Writes what the launcher needs to know of the client: native/build/cli.inputs, the files whose
+// change makes it another build, and, where esbuild is installed, native/build/cli-<id>.cjs, the
+// whole client as one CommonJS file: it starts in half the time of the sources.
+// The id is computed as native/launcher.c does.
+
+import { readdirSync, readFileSync, realpathSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const root = realpathSync(fileURLToPath(new URL("..", import.meta.url)));
+const output = join(root, "native/build");
+const FOLDERS = ["src/base", "src/spec", "src/client", "src/cli"];
+const FILES = ["bin/gantry.ts", "bin/gantry-warm.ts", "package.json"];
+
+function inputs(): string[] {
+  const sources = FOLDERS.flatMap((folder) =>
+    readdirSync(join(root, folder), { recursive: true, encoding: "utf8" })
+      .filter((file) => file.endsWith(".ts") && !file.endsWith(".test.ts"))
+      .map((file) => join(folder, file)),
+  );
+  return [...sources.sort(), ...FILES];
+}
+
+const FNV_OFFSET = 0xcbf29ce484222325n;
+const FNV_PRIME = 0x100000001b3n;
+
+function buildId(files: readonly string[]): string {
+  let id = FNV_OFFSET;
+  const mix = (data: Uint8Array) => {
+    for (const byte of data) id = ((id ^ BigInt(byte)) * FNV_PRIME) & 0xffffffffffffffffn;
+  };
+  mix(Buffer.from(root));
+  for (const file of files) {
+    mix(Buffer.from(`${file}\0`));
+    const { mtimeNs, size } = statSync(join(root, file), { bigint: true });
+    const facts = Buffer.alloc(24);
+    facts.writeBigInt64LE(mtimeNs / 1_000_000_000n, 0);
+    facts.writeBigInt64LE(mtimeNs % 1_000_000_000n, 8);
+    facts.writeBigInt64LE(size, 16);
+    mix(facts);
+  }
+  return id.toString(16).padStart(16, "0");
+}
+
+function replace(path: string, content: string | Uint8Array): void {
+  const temporary = `${path}.${process.pid}`;
+  writeFileSync(temporary, content);
+  renameSync(temporary, path);
+}
+
+/** Brings both up to date. */
+export async function bundleCli(): Promise<void> {
+  const files = inputs();
+  const list = `${files.join("\n")}\n`;
+  const listPath = join(output, "cli.inputs");
+  let known = "";
+  try {
+    known = readFileSync(listPath, "utf8");
+  } catch {
+    // The first time.
+  }
+  if (known !== list) replace(listPath, list);
+  const name = `cli-${buildId(files)}.cjs`;
+  const old = readdirSync(output).filter((file) => /^cli-[0-9a-f]{16}\.cjs$/.test(file));
+  if (old.includes(name)) return;
+  const esbuild = await import("esbuild").catch(() => undefined);
+  if (esbuild) {
+    const { outputFiles } = await esbuild.build({
+      entryPoints: [join(root, "src/cli/entry.ts")],
+      bundle: true,
+      platform: "node",
+      format: "cjs",
+      target: "node26",
+      define: { "import.meta.dirname": "__dirname" },
+      write: false,
+      logLevel: "silent",
+    });
+    replace(join(output, name), outputFiles[0]!.contents);
+  }
+  for (const file of old) rmSync(join(output, file), { force: true });
+}
+
+if (import.meta.main) await bundleCli();
