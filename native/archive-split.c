@@ -221,8 +221,9 @@ struct rebuild {
   int root, split;
   struct source in;
   struct sink out;
-  uint64_t position;  // in the split file
-  uint32_t number;    // of the next file record
+  uint64_t tar_bytes;  // what must come out
+  uint64_t position;   // in the split file
+  uint32_t number;     // of the next file record
   struct saved *saved;
   uint32_t saved_count;
 };
@@ -239,9 +240,14 @@ static int pass_over(struct rebuild *b, uint64_t n) {
   return error == -EPIPE ? -EBADMSG : error;
 }
 
+// A damaged split must not write without end.
+static bool has_room(const struct rebuild *b, uint64_t n) {
+  return n <= b->tar_bytes - b->out.total;
+}
+
 static int copy_raw(struct rebuild *b, uint32_t n) {
   char buffer[4096];
-  if (n > sizeof buffer) return -EBADMSG;
+  if (n > sizeof buffer || !has_room(b, n)) return -EBADMSG;
   int error = take(b, buffer, n);
   return error < 0 ? error : sink_write(&b->out, buffer, n);
 }
@@ -267,6 +273,7 @@ static int copy_extents(struct rebuild *b, int fd, bool output) {
   for (uint32_t i = 0; error == 0 && i < count; i++) {
     struct extent x;
     error = take(b, &x, sizeof x);
+    if (error == 0 && output && !has_room(b, x.length)) error = -EBADMSG;
     if (error == 0 && output) error = copy_range(&b->out, fd, x.offset, x.length);
   }
   return error;
@@ -278,7 +285,7 @@ static int copy_file(struct rebuild *b, uint8_t type) {
   char path[4097];
   int error = take(b, &stored, sizeof stored);
   if (error == 0) error = take(b, &length, sizeof length);
-  if (error == 0 && length > 4096) error = -EBADMSG;
+  if (error == 0 && (length > 4096 || !has_room(b, stored))) error = -EBADMSG;
   if (error == 0) error = take(b, path, length);
   if (error < 0) return error;
   path[length] = '\0';
@@ -302,6 +309,7 @@ static int rebuild_record(struct rebuild *b, uint8_t type) {
       return error < 0 ? error : copy_raw(b, n);
     case REC_ZEROS:
       error = take(b, &zeros, sizeof zeros);
+      if (error == 0 && !has_room(b, zeros)) error = -EBADMSG;
       return error < 0 ? error : sink_zeros(&b->out, zeros);
     case REC_FILE:
     case REC_EXTENTS: return copy_file(b, type);
@@ -361,7 +369,6 @@ static int each_record(struct rebuild *b, int (*visit)(struct rebuild *, uint8_t
 }
 
 static int rebuild_all(struct rebuild *b) {
-  uint64_t tar_bytes;
   uint32_t saved;
   char end[END_BYTES];
   off_t size = lseek(b->split, 0, SEEK_END);
@@ -369,12 +376,12 @@ static int rebuild_all(struct rebuild *b) {
       end[0] != REC_END) {
     return run_fail(b->run, -EBADMSG, "layer split is cut short");
   }
-  memcpy(&tar_bytes, end + 1, sizeof tar_bytes);
+  memcpy(&b->tar_bytes, end + 1, sizeof b->tar_bytes);
   memcpy(&saved, end + 9, sizeof saved);
   int error = saved > 0 ? each_record(b, index_record) : 0;
   if (error == 0) error = each_record(b, rebuild_record);
   if (error == 0) error = sink_flush(&b->out);
-  if (error == 0 && b->out.total != tar_bytes) error = -EBADMSG;
+  if (error == 0 && b->out.total != b->tar_bytes) error = -EBADMSG;
   if (error == -EBADMSG && b->run->text[0] == '\0') {
     return run_fail(b->run, error, "layer split is damaged");
   }
