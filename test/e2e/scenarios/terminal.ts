@@ -8,6 +8,8 @@ import { IMAGE, type TestDaemon } from "../harness.ts";
 const CTRL_C = "\x03";
 const CTRL_P = "\x10";
 const CTRL_Q = "\x11";
+/** Says that the terminal is the container's: what is typed before is the client's to echo. */
+const READY_CAT = ["seq", "echo ready", "cat"];
 
 export function terminalScenarios(daemon: () => TestDaemon): void {
   const ok = (...args: string[]) => daemon().ok(...args);
@@ -25,7 +27,8 @@ export function terminalScenarios(daemon: () => TestDaemon): void {
   });
 
   test("what is typed is echoed once and read by the command", async () => {
-    const session = daemon().terminal(["run", "-it", "--rm", ...net, IMAGE, "cat"]);
+    const session = daemon().terminal(["run", "-it", "--rm", ...net, IMAGE, ...READY_CAT]);
+    await session.until("ready");
     session.write("typed words\r");
     await session.until(/typed words\r\ntyped words\r\n/);
     session.write("\x04");
@@ -42,7 +45,16 @@ export function terminalScenarios(daemon: () => TestDaemon): void {
   });
 
   test("Ctrl-P Ctrl-Q leaves the container running, and attach comes back to it", async () => {
-    const session = daemon().terminal(["run", "-it", "--name", "left", ...net, IMAGE, "cat"]);
+    const session = daemon().terminal([
+      "run",
+      "-it",
+      "--name",
+      "left",
+      ...net,
+      IMAGE,
+      ...READY_CAT,
+    ]);
+    await session.until("ready");
     session.write("first\r");
     await session.until(/first\r\nfirst/);
     session.write(CTRL_P);
@@ -59,12 +71,9 @@ export function terminalScenarios(daemon: () => TestDaemon): void {
 
   test("--detach-keys are the user's own", async () => {
     const keys = ["--detach-keys", "ctrl-x,y"];
-    const session = daemon().terminal([
-      ...["run", "-it", ...keys, "--name", "keys"],
-      ...net,
-      IMAGE,
-      "cat",
-    ]);
+    const args = ["run", "-it", ...keys, "--name", "keys", ...net, IMAGE, ...READY_CAT];
+    const session = daemon().terminal(args);
+    await session.until("ready");
     session.write("here\r");
     await session.until(/here\r\nhere/);
     session.write("\x18y");
