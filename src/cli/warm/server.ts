@@ -28,11 +28,16 @@ function surroundings(): string {
   return `${links.join(" ")} ${dev}:${ino}`;
 }
 
-function identity(): string {
-  const groups = process.getgroups?.() ?? [];
-  const ids = [process.getuid!(), process.geteuid!(), process.getgid!(), process.getegid!()];
-  const mask = process.umask().toString(8);
-  return `${ids.join(":")}${groups.map((group) => `,${group}`).join("")} ${mask}`;
+/** Whether "uid:euid:gid:egid,group,… umask" of the launcher's is this process' own. */
+function isOwnIdentity(text: string): boolean {
+  const [who = "", mask] = text.split(" ");
+  const [ids = "", ...groups] = who.split(",");
+  const own = [process.getuid!(), process.geteuid!(), process.getgid!(), process.getegid!()];
+  // Node counts the effective group among the others, the kernel need not.
+  const all = new Set([...groups, String(own[3])]);
+  const ours = new Set((process.getgroups?.() ?? []).map(String)).add(String(own[3]));
+  const same = all.size === ours.size && [...all].every((group) => ours.has(group));
+  return ids === own.join(":") && same && mask === process.umask().toString(8);
 }
 
 /** Listens on `path` until nobody has called for a while. */
@@ -130,7 +135,7 @@ function isWelcome(hello: Hello, token: string): boolean {
     given.length === wanted.length &&
     timingSafeEqual(given, wanted) &&
     hello.surroundings === surroundings() &&
-    hello.identity === identity() &&
+    isOwnIdentity(hello.identity) &&
     hello.env["TZ"] === process.env["TZ"]
   );
 }
