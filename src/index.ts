@@ -92,7 +92,8 @@ export class Engine implements EngineDoors, AsyncDisposable {
       stream: true,
       logs: false,
     });
-    const { done } = await this.containers.wait(id, "next-exit", o);
+    const end = hostConfig.AutoRemove ? "removed" : "next-exit";
+    const { done } = await this.containers.wait(id, end, o);
     const output = collect(attached, onOutput);
     await this.containers.start(id, o);
     const [{ exitCode }, texts] = await Promise.all([done, output]);

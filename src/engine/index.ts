@@ -110,6 +110,8 @@ async function closeEngine(engine: EngineContext): Promise<void> {
       }),
     );
   }
+  // What is under way (an exit that is being handled, a removal) still needs the stores.
+  await engine.transitions.idle();
   for (const live of engine.live.values()) {
     clearTimeout(live.restartTimer);
     live.stopHealth?.();

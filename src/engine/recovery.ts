@@ -51,7 +51,8 @@ export async function applyRestartPolicies(engine: EngineContext): Promise<void>
       if (!wasRestarting && !wantsStartAtBoot(c.hostConfig.RestartPolicy, c)) return;
       try {
         await engine.transitions.run(c.id, async () => {
-          if (!c.run && engine.containers.get(c.id)) await startLocked(engine, c);
+          if (c.run || !engine.containers.get(c.id) || engine.closing.signal.aborted) return;
+          await startLocked(engine, c);
         });
       } catch (error) {
         engine.log.error("Failed to start a container at boot", { id: c.id, error });

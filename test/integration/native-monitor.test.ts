@@ -164,9 +164,14 @@ test("a container survives spawner and daemon, and a new daemon finds it again",
   await using native = await NativeFixture.make();
   // The daemon is a process of its own here, killed as hard as can be.
   const daemon = fileURLToPath(new URL("../support/native-daemon.ts", import.meta.url));
-  const child = spawn(process.execPath, [daemon, native.root], { stdio: ["ignore", "pipe", "inherit"] });
+  const child = spawn(process.execPath, [daemon, native.root], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
   const [line] = (await once(child.stdout, "data")) as [Buffer];
-  const { spawnerPid, socketPath } = JSON.parse(String(line)) as { spawnerPid: number; socketPath: string };
+  const { spawnerPid, socketPath } = JSON.parse(String(line)) as {
+    spawnerPid: number;
+    socketPath: string;
+  };
   child.kill("SIGKILL");
   await once(child, "exit");
   const monitor = await connectMonitor(socketPath);

@@ -204,6 +204,39 @@ test("a container begins with mount points that diff does not show", async () =>
   assert(inodes >= 6);
 });
 
+test("three hundred layers stack, and the topmost wins", async () => {
+  const { files, storage } = fixture;
+  const lease = storage.lease();
+  const diffIds: string[] = [];
+  for (let n = 0; n < 300; n++) {
+    const tar = rawTar({ name: "same", content: `${n}` }, { name: `own${n}`, content: "x" });
+    diffIds.push((await storage.layers.apply(streamOf(tar), { lease })).diffId);
+  }
+  const rootfs = await storage.snapshots.prepare("tall", diffIds);
+  const source = { kind: "mount", rootfs } as const;
+  assert.equal((await files.stat(source, "/own0")).size, 1);
+  assert((await bytesOf(files.tar(source, "/same"))).includes("299"));
+  await files.untar(source, "/", streamOf(rawTar({ name: "new", content: "x" })));
+  const changes = await files.changes(rootfs);
+  assert.deepEqual(changes, [{ kind: "A", path: "/new" }]);
+  lease.release();
+});
+
+test("a layer with an opaque root hides everything beneath it", async () => {
+  const { files, storage } = fixture;
+  const lease = storage.lease();
+  const below = await storage.layers.apply(streamOf(rawTar({ name: "old", content: "" })), {
+    lease,
+  });
+  const opaque = rawTar({ name: ".wh..wh..opq", content: "" }, { name: "new", content: "" });
+  const above = await storage.layers.apply(streamOf(opaque), { lease });
+  const rootfs = await storage.snapshots.prepare("c1", [below.diffId, above.diffId]);
+  const source = { kind: "mount", rootfs } as const;
+  await files.stat(source, "/new");
+  await assert.rejects(files.stat(source, "/old"), { kind: "not-found" });
+  lease.release();
+});
+
 test("commit captures the changes as a layer that gives the same files", async () => {
   const base = await importTar(rootfs());
   const { layers, snapshots } = fixture.storage;

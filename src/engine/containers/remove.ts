@@ -28,17 +28,29 @@ export async function removeContainer(
   if (isRemoving(c) && !c.dead) {
     throw new GantryError("conflict", `removal of container ${ref} is already in progress`);
   }
-  if (isRunning(c) || isRestarting(c)) {
-    if (!o.force) throw inUse(c);
-    await killContainer(engine, c.id, "SIGKILL").catch((error) => {
-      if (isRunning(c)) throw error;
+  for (;;) {
+    await endForRemoval(engine, c, o);
+    const removed = await engine.transitions.run(c.id, async () => {
+      // It may have been removed (--rm) or started (a restart policy) while we waited.
+      if (!engine.containers.get(c.id)) return true;
+      if (isRunning(c)) return false;
+      await removeLocked(engine, c, { removeAnonymousVolumes: o.volumes === true });
+      return true;
     });
+    if (removed) return;
   }
-  await engine.transitions.run(c.id, async () => {
-    // It may have been removed (--rm) or started while we waited.
-    if (!engine.containers.get(c.id)) return;
-    if (isRunning(c)) throw inUse(c);
-    await removeLocked(engine, c, { removeAnonymousVolumes: o.volumes === true });
+}
+
+/** Throws conflict where the container runs and is not to be ended by force. */
+async function endForRemoval(
+  engine: EngineContext,
+  c: ContainerRecord,
+  o: RemoveOptions,
+): Promise<void> {
+  if (!isRunning(c) && !isRestarting(c)) return;
+  if (!o.force) throw inUse(c);
+  await killContainer(engine, c.id, "SIGKILL").catch((error) => {
+    if (isRunning(c)) throw error;
   });
 }
 
