@@ -8,7 +8,7 @@ import { GantryError, writeFileAtomic } from "../base/index.ts";
 /** Writes this process's pid; throws conflict when the file names a live process. */
 export async function writePidfile(path: string): Promise<{ remove(): Promise<void> }> {
   const other = await readPid(path);
-  if (other !== undefined && other !== process.pid && isAlive(other)) {
+  if (other !== undefined && other !== process.pid && (await isAlive(other))) {
     throw new GantryError(
       "conflict",
       `ensure docker is not running or delete ${path}: process with PID ${other} is still running`,
@@ -29,11 +29,10 @@ async function readPid(path: string): Promise<number | undefined> {
   return Number.isInteger(pid) && pid > 0 ? pid : undefined;
 }
 
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "EPERM";
-  }
+/** A zombie is dead: some containers' pid 1 reaps late or never. */
+async function isAlive(pid: number): Promise<boolean> {
+  const stat = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => "");
+  // The name between the parentheses may hold anything; the state follows the last one.
+  const state = stat.slice(stat.lastIndexOf(")") + 2, stat.lastIndexOf(")") + 3);
+  return state !== "" && state !== "Z" && state !== "X";
 }
