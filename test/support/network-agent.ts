@@ -1,0 +1,101 @@
+// A process that lives in a network namespace of its own and does there what a test asks over
+// IPC: listen, connect, send datagrams. Started by network-lab.ts.
+
+import { createSocket, type Socket as UdpSocket } from "node:dgram";
+import { createServer, connect, type Server } from "node:net";
+
+export type Ask =
+  | { do: "listen"; protocol: "tcp" | "udp"; port: number; host?: string }
+  | { do: "tcp"; host: string; port: number; send?: string; from?: string }
+  | { do: "udp"; host: string; port: number; count?: number }
+  | { do: "close" };
+
+const CONNECT_MS = 700;
+const open: (Server | UdpSocket)[] = [];
+
+/** Answers each connection with the peer's address, then echoes; ends only after its peer. */
+function listenTcp(port: number, host: string): Promise<string> {
+  const server = createServer({ allowHalfOpen: true }, (socket) => {
+    socket.write(`${socket.remoteAddress}\n`);
+    socket.on("error", () => {});
+    socket.on("data", (chunk) => socket.write(chunk));
+    socket.on("end", () => socket.end("bye"));
+  });
+  open.push(server);
+  return new Promise((resolve, reject) => {
+    server.once("error", reject).listen(port, host, () => resolve("ok"));
+  });
+}
+
+function listenUdp(port: number, host: string): Promise<string> {
+  const socket = createSocket(host.includes(":") ? "udp6" : "udp4");
+  open.push(socket);
+  socket.on("message", (data, from) => socket.send(`${from.address} ${data}`, from.port, from.address));
+  return new Promise((resolve, reject) => {
+    socket.once("error", reject).bind(port, host, () => resolve("ok"));
+  });
+}
+
+/** What came back until the peer ended, or the errno, or "timeout". */
+function tcp(ask: { host: string; port: number; send?: string; from?: string }): Promise<string> {
+  return new Promise((resolve) => {
+    const { host, port } = ask;
+    const socket = connect({ host, port, ...(ask.from && { localAddress: ask.from }) });
+    const timer = setTimeout(() => {
+      socket.destroy();
+      resolve("timeout");
+    }, CONNECT_MS);
+    let said = "";
+    socket.on("connect", () => {
+      clearTimeout(timer);
+      socket.end(ask.send ?? "");
+    });
+    socket.on("data", (chunk) => (said += chunk));
+    socket.on("error", (error: NodeJS.ErrnoException) => {
+      clearTimeout(timer);
+      resolve(error.code ?? "error");
+    });
+    socket.on("close", () => resolve(said));
+  });
+}
+
+/** The answers to `count` datagrams, one at a time from one socket. */
+function udp(ask: { host: string; port: number; count?: number }): Promise<string> {
+  const socket = createSocket(ask.host.includes(":") ? "udp6" : "udp4");
+  const answers: string[] = [];
+  return new Promise<string>((resolve) => {
+    const timer = setTimeout(() => resolve("timeout"), CONNECT_MS);
+    const send = () => socket.send(`n${answers.length}`, ask.port, ask.host);
+    socket.on("error", (error: NodeJS.ErrnoException) => resolve(error.code ?? "error"));
+    socket.on("message", (data, from) => {
+      answers.push(`${data} via ${from.address}`);
+      if (answers.length < (ask.count ?? 1)) send();
+      else {
+        clearTimeout(timer);
+        resolve(answers.join(", "));
+      }
+    });
+    send();
+  }).finally(() => socket.close());
+}
+
+async function answer(ask: Ask): Promise<string> {
+  if (ask.do === "listen") {
+    const host = ask.host ?? "0.0.0.0";
+    return ask.protocol === "tcp" ? listenTcp(ask.port, host) : listenUdp(ask.port, host);
+  }
+  if (ask.do === "tcp") return tcp(ask);
+  if (ask.do === "udp") return udp(ask);
+  for (const one of open.splice(0)) one.close();
+  return "ok";
+}
+
+process.on("message", async ({ id, ask }: { id: number; ask: Ask }) => {
+  try {
+    process.send?.({ id, said: await answer(ask) });
+  } catch (error) {
+    process.send?.({ id, said: (error as NodeJS.ErrnoException).code ?? String(error) });
+  }
+});
+process.on("disconnect", () => process.exit(0));
+process.send?.({ id: 0, said: "ready" });
