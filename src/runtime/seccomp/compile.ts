@@ -174,48 +174,77 @@ function search(ranges: readonly Range[]): Instruction[] {
   return branch(CODE.JGE, ranges[middle]!.from, above, below);
 }
 
+/** Rule after rule; one whose conditions do not hold jumps to the next. */
 function bodyOf(rules: readonly Rule[], defaultAction: number): Instruction[] {
-  let otherwise: Instruction[] = [ret(defaultAction)];
-  for (const { conditions, action } of [...rules].reverse()) {
-    let then: Instruction[] = [ret(action)];
-    for (const condition of [...conditions].reverse()) then = test(condition, then, otherwise);
-    otherwise = then;
-  }
-  return otherwise;
+  const body = rules.flatMap(ruleCode);
+  // What follows a rule without conditions is never reached.
+  return rules.at(-1)?.conditions.length === 0 ? body : [...body, ret(defaultAction)];
 }
 
-/** 64-bit comparison out of 32-bit halves. `otherwise` may be copied: it is short in practice, and
- * the program's length is checked at the end. */
-function test(c: Condition, yes: Instruction[], no: Instruction[]): Instruction[] {
+function ruleCode({ conditions, action }: Rule): Instruction[] {
+  const code: Instruction[] = [];
+  const tests = conditions.map(conditionCode);
+  let left = tests.reduce((sum, test) => sum + test.length, 0) + 1;
+  for (const test of tests) {
+    for (const [i, step] of test.entries()) {
+      const distance = { on: 0, met: test.length - 1 - i, missed: left - 1 };
+      if ("jump" in step) {
+        const [operation, k] = step.jump;
+        code.push({ code: operation, jt: distance[step.yes], jf: distance[step.no], k: k >>> 0 });
+      } else code.push(step);
+      left--;
+    }
+  }
+  code.push(ret(action));
+  return code;
+}
+
+/** Where a comparison leads: to the next instruction, past this condition, or past this rule. */
+type Target = "on" | "met" | "missed";
+type Step = Instruction | { jump: [code: number, k: number]; yes: Target; no: Target };
+
+/** 64-bit comparison out of 32-bit halves. Arguments of a narrow ABI have no upper half. */
+function conditionCode(c: Condition): Step[] {
   const high = Number(c.value >> 32n);
   const low = Number(c.value & 0xffffffffn);
+  const jump = (code: number, k: number, yes: Target, no: Target): Step => ({
+    jump: [code, k],
+    yes,
+    no,
+  });
   const loadHigh = load(argumentHigh(c.index));
   const loadLow = load(argumentLow(c.index));
+  const { JEQ, JGT, JGE } = CODE;
   const narrow = c.op !== "MASKED_EQ" && c.mask === 0xffffffffn;
   switch (c.op) {
-    case "MASKED_EQ": {
-      const maskHigh = Number(c.mask >> 32n);
-      const maskLow = Number(c.mask & 0xffffffffn);
-      const lowTest = [loadLow, and(maskLow), ...branch(CODE.JEQ, low, yes, no)];
-      if (maskHigh === 0 && high === 0) return lowTest;
-      return [loadHigh, and(maskHigh), ...branch(CODE.JEQ, high, lowTest, no)];
-    }
+    case "MASKED_EQ":
+      return [
+        loadHigh,
+        and(Number(c.mask >> 32n)),
+        jump(JEQ, high, "on", "missed"),
+        loadLow,
+        and(Number(c.mask & 0xffffffffn)),
+        jump(JEQ, low, "met", "missed"),
+      ];
     case "EQ": {
-      const lowTest = [loadLow, ...branch(CODE.JEQ, low, yes, no)];
-      return narrow ? lowTest : [loadHigh, ...branch(CODE.JEQ, high, lowTest, no)];
+      const last = [loadLow, jump(JEQ, low, "met", "missed")];
+      return narrow ? last : [loadHigh, jump(JEQ, high, "on", "missed"), ...last];
     }
-    case "NE":
-      return test({ ...c, op: "EQ" }, no, yes);
-    case "GE":
-    case "GT": {
-      const last = [loadLow, ...branch(c.op === "GE" ? CODE.JGE : CODE.JGT, low, yes, no)];
+    case "NE": {
+      const last = [loadLow, jump(JEQ, low, "missed", "met")];
+      return narrow ? last : [loadHigh, jump(JEQ, high, "on", "met"), ...last];
+    }
+    case "GT":
+    case "GE": {
+      const last = [loadLow, jump(c.op === "GT" ? JGT : JGE, low, "met", "missed")];
       if (narrow) return last;
-      const equal = branch(CODE.JEQ, high, last, no);
-      return [loadHigh, ...branch(CODE.JGT, high, yes, equal)];
+      return [loadHigh, jump(JGT, high, "met", "on"), jump(JEQ, high, "on", "missed"), ...last];
     }
     case "LT":
-      return test({ ...c, op: "GE" }, no, yes);
-    case "LE":
-      return test({ ...c, op: "GT" }, no, yes);
+    case "LE": {
+      const last = [loadLow, jump(c.op === "LE" ? JGT : JGE, low, "missed", "met")];
+      if (narrow) return last;
+      return [loadHigh, jump(JGT, high, "missed", "on"), jump(JEQ, high, "on", "met"), ...last];
+    }
   }
 }
