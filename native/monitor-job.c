@@ -108,6 +108,47 @@ static void kill_and_reap(struct source *pidfd) {
   forget_source(pidfd);
 }
 
+static int keep_teardown(struct process *p, const uint8_t *data, size_t length) {
+  if (length < 4) return -EPROTO;
+  memcpy(&p->teardown_count, data, 4);
+  p->teardown_length = (uint32_t)length - 4;
+  p->teardown = malloc(length);
+  if (!p->teardown) return -ENOMEM;
+  memcpy(p->teardown, data + 4, length - 4);
+  return 0;
+}
+
+static int started(struct process *p, const uint8_t *data, size_t length) {
+  if (length != 4) return -EPROTO;
+  memcpy(&p->pid, data, 4);
+  // Our own child, not yet reaped: its pid cannot have been given to anyone else.
+  p->exit.fd = pidfd_open(p->pid, 0);
+  if (p->exit.fd < 0) return -errno;
+  p->ticks = start_ticks(p->pid);
+  return 0;
+}
+
+static int receive_message(struct source *s, struct frame_header *h, uint8_t **data, int *fd) {
+  *data = NULL;
+  int error = receive_header_fd(s->fd, h, fd);
+  if (!error && h->length > FRAME_BYTES_MAX) error = -EMSGSIZE;
+  if (!error && !(*data = malloc((size_t)h->length + 1))) error = -ENOMEM;
+  if (!error) error = read_exact(s->fd, *data, h->length);
+  return error;
+}
+
+static int take_last_words(struct job *job) {
+  struct frame_header h;
+  uint8_t *data;
+  int fd = -1;
+  int error = receive_message(&job->executor, &h, &data, &fd);
+  if (!error && h.type == M_TEARDOWN) keep_teardown(job->process, data, h.length);
+  if (!error && h.type == M_STARTED) started(job->process, data, h.length);
+  if (fd >= 0) close(fd);
+  free(data);
+  return error;
+}
+
 // Ends both halves, then has the teardown run; its process answers with the FAIL frame.
 void fail_job(struct job *job, uint8_t half, uint32_t index, int error, const char *text) {
   if (job->failed || job->committed) return;
@@ -118,8 +159,11 @@ void fail_job(struct job *job, uint8_t half, uint32_t index, int error, const ch
   if (text != job->fail_text) snprintf(job->fail_text, sizeof job->fail_text, "%s", text);
   struct process *p = job->process;
   kill_and_reap(&job->exit);
+  // What it said before it died is still to be heard: its teardown, the process that it made. A
+  // clone that it had no time to report ends by itself: that waits for P_GO.
+  while (job->executor.fd >= 0 && take_last_words(job) == 0) {
+  }
   kill_and_reap(&p->exit);
-  // A clone that the executor had no time to report ends by itself: it waits for P_GO.
   forget_source(&job->executor);
   close_process_io(p);
   if (job->exec) unlist(p);  // its id is free again before the answer is sent
@@ -170,26 +214,6 @@ static int configure(struct job *job, const uint8_t *data, size_t length) {
   if (error)
     snprintf(job->fail_text, sizeof job->fail_text, "monitor socket %s", monitor.socket_path);
   return error;
-}
-
-static int keep_teardown(struct process *p, const uint8_t *data, size_t length) {
-  if (length < 4) return -EPROTO;
-  memcpy(&p->teardown_count, data, 4);
-  p->teardown_length = (uint32_t)length - 4;
-  p->teardown = malloc(length);
-  if (!p->teardown) return -ENOMEM;
-  memcpy(p->teardown, data + 4, length - 4);
-  return 0;
-}
-
-static int started(struct process *p, const uint8_t *data, size_t length) {
-  if (length != 4) return -EPROTO;
-  memcpy(&p->pid, data, 4);
-  // Our own child, not yet reaped: its pid cannot have been given to anyone else.
-  p->exit.fd = pidfd_open(p->pid, 0);
-  if (p->exit.fd < 0) return -errno;
-  p->ticks = start_ticks(p->pid);
-  return 0;
 }
 
 static void commit(struct job *job) {
@@ -263,12 +287,9 @@ static void on_executor(struct source *s, uint32_t events) {
   (void)events;
   struct job *job = (struct job *)((char *)s - offsetof(struct job, executor));
   struct frame_header h;
+  uint8_t *data;
   int fd = -1;
-  int error = receive_header_fd(s->fd, &h, &fd);
-  uint8_t *data = NULL;
-  if (!error && h.length > FRAME_BYTES_MAX) error = -EMSGSIZE;
-  if (!error && !(data = malloc((size_t)h.length + 1))) error = -ENOMEM;
-  if (!error) error = read_exact(s->fd, data, h.length);
+  int error = receive_message(s, &h, &data, &fd);
   if (error) {
     free(data);
     if (!job->exec && !job->configured) monitor_end();  // an idle pair whose spawner has gone

@@ -34,8 +34,7 @@ static _Noreturn void run_container(struct run *r, int peer) {
   executor.points = 0;
   executor.queued = 0;
   if (peer_wait(-3)) _exit(1);
-  static const int changed[] = {SIGPIPE, SIGALRM, SIGTERM, SIGCHLD};
-  for (size_t i = 0; i < sizeof changed / sizeof *changed; i++) signal(changed[i], SIG_DFL);
+  for (int i = 1; i < NSIG; i++) signal(i, SIG_DFL);
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, NULL);
@@ -162,9 +161,11 @@ static const char *path_of(char **env) {
   return "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 }
 
-// As execvp(3): EACCES is remembered, what is missing is passed over.
+#define NOT_FOUND 0
+
+// As execvp(3): EACCES is remembered, what is missing is passed over. Returns an errno, or NOT_FOUND.
 static int search_and_execute(const char *name, char **argv, char **env) {
-  int worst = ENOENT;
+  int worst = NOT_FOUND;
   const char *at = path_of(env);
   for (;;) {
     const char *end = strchrnul(at, ':');
@@ -200,10 +201,10 @@ int op_execve(struct run *r, const struct op *o) {
   int error;
   struct stat st;
   if (!*name) {
-    error = ENOENT;
+    return run_fail(r, -ENOENT, "exec: \"\": executable file not found in $PATH");
   } else if (!strchr(name, '/')) {
     error = search_and_execute(name, argv, env);
-    if (error == ENOENT)
+    if (error == NOT_FOUND)
       return run_fail(r, -ENOENT, "exec: \"%s\": executable file not found in $PATH", name);
   } else if (stat(name, &st) == 0 && S_ISDIR(st.st_mode)) {
     return run_fail(r, -EACCES, "exec: \"%s\": is a directory", name);

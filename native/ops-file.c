@@ -83,7 +83,8 @@ int run_open_parent(struct run *r, const struct field *root, const char *path,
   *name = last;
   if (length == 0 || strcmp(last, ".") == 0 || strcmp(last, "..") == 0)
     return run_fail(r, -EINVAL, "%s names no entry", path);
-  return run_open(r, root, *folder ? folder : ".", O_PATH | O_DIRECTORY, 0);
+  int fd = run_open(r, root, *folder ? folder : ".", O_PATH | O_DIRECTORY, 0);
+  return fd < 0 ? run_fail(r, fd, "%s", path) : fd;
 }
 
 static int make_step(int root, const char *path, const struct new_folder *how, int depth);

@@ -84,7 +84,7 @@ struct exchange {
 
 static void take_error(struct run *r, struct exchange *x, const struct nlmsghdr *h) {
   const struct nlmsgerr *answer = NLMSG_DATA(h);
-  uint32_t index = h->nlmsg_seq - x->first;
+  uint32_t index = h->nlmsg_seq - 1;
   if (x->expected > 0) x->expected--;
   if (answer->error == 0 || -answer->error == x->ignore || x->error) return;
   x->error = answer->error;

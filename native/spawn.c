@@ -58,6 +58,8 @@ static void watch(int fd, uint32_t key) {
 
 static _Noreturn void become_worker(struct worker *w, int plan, int control) {
   signal(SIGCHLD, SIG_DFL);
+  // The daemon's stderr is not for containers, nor for monitors that outlive the daemon.
+  dup2(1, 2);
   // A group of its own: an overdue worker is killed with whatever it forked.
   setsid();
   if (!w->create) {
@@ -250,6 +252,9 @@ int spawn_main(void) {
   signal(SIGPIPE, SIG_IGN);
   signal(SIGCHLD, SIG_IGN);  // reaped by the kernel; who died is seen at its socket
   signal(SIGINT, SIG_IGN);   // a Ctrl-C meant for a daemon in the foreground is the daemon's
+  int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+  if (null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0) return 2;
+  if (null > 1) close(null);
   int flags = fcntl(DAEMON_FD, F_GETFL);
   if (flags < 0) return 2;
   fcntl(DAEMON_FD, F_SETFL, flags & ~O_NONBLOCK);
