@@ -1,6 +1,7 @@
 // The engine as a library, on the real kernel: a container's life from create to remove.
 
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { text } from "node:stream/consumers";
 import { after, before, test } from "node:test";
 import { EngineFixture, IMAGE, run, startContainer } from "../support/engine-fixture.ts";
@@ -109,18 +110,37 @@ test("exec runs beside init, with its own exit code", async () => {
 
 test("stop ends a container with its signal, and kills one that ignores it", async () => {
   const { containers } = fixture.engine;
-  const gentle = await startContainer(fixture.engine, ["sleep", "1000"], {
-    hostConfig: { Init: true },
-  });
+  const gentle = await startReady(["signals"]);
   await containers.stop(gentle);
-  assert.equal((await containers.inspect(gentle)).state.ExitCode, 143);
+  assert.equal((await containers.inspect(gentle)).state.ExitCode, 0);
   await assert.rejects(containers.stop(gentle), { kind: "not-modified" });
-  const stubborn = await startContainer(fixture.engine, ["stubborn"]);
+  const stubborn = await startReady(["stubborn"]);
   await containers.stop(stubborn, { timeoutSeconds: 0 });
   assert.equal((await containers.inspect(stubborn)).state.ExitCode, 137);
   await containers.remove(gentle);
   await containers.remove(stubborn);
 });
+
+/** Starts a container and awaits its first output: it has its signal handlers then. */
+async function startReady(command: string[]): Promise<string> {
+  const { containers } = fixture.engine;
+  const { id } = await containers.create({
+    config: { Image: IMAGE, Cmd: command },
+    hostConfig: { NetworkMode: "none" },
+  });
+  const { stream } = await containers.attach(id, {
+    stdin: false,
+    stdout: true,
+    stderr: false,
+    stream: true,
+    logs: false,
+  });
+  const ready = once(stream, "data");
+  await containers.start(id);
+  await ready;
+  stream.destroy();
+  return id;
+}
 
 test("a running container is removed only by force", async () => {
   const { containers } = fixture.engine;
