@@ -8,25 +8,14 @@ import { chmod, chown, mkdir, rename, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { errnoOf, GantryError } from "../base/index.ts";
 import type { Native, Operation, PlanFailure } from "../native/index.ts";
+import { O } from "./archive-flags.ts";
+import { mountOverlay } from "./overlay-mount.ts";
 
 /** Replaced by empty files, whatever the image has there: they are mounted over, and a symlink
  * would lead the mount elsewhere. Modes as docker's. */
 const FILES = ["/.dockerenv", "/dev/console", "/etc/hostname", "/etc/hosts", "/etc/resolv.conf"];
 const FOLDERS = ["/dev/pts", "/dev/shm", "/proc", "/sys"];
 const MTAB = "/etc/mtab";
-
-/** The operations that put a merged, read-only view of `lowerDirs` (top first) into `slot`. */
-export function mountLower(lowerDirs: readonly string[], slot: number): Operation[] {
-  // overlay without an upper folder wants two layers at least.
-  const [first] = lowerDirs;
-  if (lowerDirs.length === 1) return [{ op: "open", path: first!, flags: 0o200000, to: slot }];
-  return [{ op: "fsmount", fstype: "overlay", options: lowerOptions(lowerDirs), to: slot }];
-}
-
-/** overlay options for `lowerDirs`, an option a layer: one value holds 255 bytes at most. */
-export function lowerOptions(lowerDirs: readonly string[]): string[] {
-  return lowerDirs.map((dir) => `lowerdir+=${dir}`);
-}
 
 /** Makes `target`/fs over `lowerDirs`; `scratch` is a folder that is deleted afterwards. */
 export async function makeInitLayer(
@@ -73,11 +62,11 @@ function initPlan(
   keep: ReadonlySet<string>,
 ): Operation[] {
   // volatile: no sync of the whole disk when this mount goes; the row is written after.
-  const options = [...lowerOptions(lowerDirs), `upperdir=${upper}`, `workdir=${work}`, "volatile"];
+  const view = { lowerDirs, upperDir: upper, workDir: work, volatile: true };
   const merged: Operation[] =
     lowerDirs.length === 0
-      ? [{ op: "open", path: upper, flags: 0o200000, to: 0 }]
-      : [{ op: "fsmount", fstype: "overlay", options, to: 0 }];
+      ? [{ op: "open", path: upper, flags: O.path | O.directory, to: 0 }]
+      : mountOverlay(view, 0);
   const stubs = FILES.filter((path) => !keep.has(path));
   const unlinked = keep.has(MTAB) ? stubs : [...stubs, MTAB];
   return [

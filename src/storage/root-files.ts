@@ -7,8 +7,9 @@ import { GantryError } from "../base/index.ts";
 import type { Native, Operation } from "../native/index.ts";
 import type { RootfsMount } from "../spec/index.ts";
 import { ARCHIVE, O } from "./archive-flags.ts";
-import { lowerOptions, mountLower } from "./init-layer.ts";
+import { decompress } from "./compression.ts";
 import { archiveError, readOutput, runWithInput } from "./native-streams.ts";
+import { mountOverlay } from "./overlay-mount.ts";
 
 /** Where the root is. `volumes` of a stopped container are mounted for the call. */
 export type RootSource =
@@ -98,7 +99,7 @@ export class RootFiles {
     );
   }
 
-  /** Unpacks an uncompressed tar into the folder `path`. `owner` replaces every owner in it;
+  /** Unpacks a tar (plain, gzip or zstd) into the folder `path`. `owner` replaces every owner in it;
    * `keepKind`: no folder replaces another kind of file, nor is replaced by one. */
   async untar(
     source: RootSource,
@@ -107,10 +108,11 @@ export class RootFiles {
     options: Call & { owner?: { uid: number; gid: number }; keepKind?: boolean } = {},
   ): Promise<void> {
     const { owner, keepKind = false, signal } = options;
+    const { stream: plain } = await decompress(tar);
     const flags = (owner ? ARCHIVE.chown : 0) | (keepKind ? ARCHIVE.keepKind : 0);
     await runWithInput(
       this.#native,
-      tar,
+      plain,
       (stream) => [
         { op: "connect", path: stream.path, token: stream.token, to: 1 },
         ...enter(source, true),
@@ -131,7 +133,7 @@ export class RootFiles {
     }
     const host: Operation[] = [
       { op: "open", path: rootfs.upperDir, flags: O.directory, to: 1 },
-      ...mountLower(rootfs.lowerDirs, ROOT),
+      ...mountOverlay({ lowerDirs: rootfs.lowerDirs }, ROOT),
       { op: "changes", upper: 1, lower: ROOT },
     ];
     const results = await this.#run(host, signal);
@@ -198,17 +200,10 @@ function enter(source: RootSource, writable: boolean): Operation[] {
   if (rootfs.kind === "bind") {
     return [{ op: "open", path: rootfs.path, flags: O.path | O.directory, to: ROOT }];
   }
-  const { upperDir, workDir, lowerDirs } = rootfs;
-  const mount: Operation[] = writable
-    ? [
-        {
-          op: "fsmount",
-          fstype: "overlay",
-          options: [...lowerOptions(lowerDirs), `upperdir=${upperDir}`, `workdir=${workDir}`],
-          to: ROOT,
-        },
-      ]
-    : mountLower([upperDir, ...lowerDirs], ROOT);
+  const { upperDir, lowerDirs } = rootfs;
+  const mount = writable
+    ? mountOverlay(rootfs, ROOT)
+    : mountOverlay({ lowerDirs: [upperDir, ...lowerDirs] }, ROOT);
   if (volumes.length === 0) return mount;
   return [...mount, ...attachVolumes(upperDir, volumes)];
 }
