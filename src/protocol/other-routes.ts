@@ -20,13 +20,11 @@ const CHECKPOINTS = "Checkpoints";
 
 export const refusedRoutes: readonly RefusedRoute[] = [
   { method: "POST", path: "/networks/create", missing: NETWORKS },
-  { method: "POST", path: "/networks/prune", since: "1.25", missing: NETWORKS },
   { method: "POST", path: "/networks/{id}/connect", missing: NETWORKS },
   { method: "POST", path: "/networks/{id}/disconnect", missing: NETWORKS },
   { method: "DELETE", path: "/networks/{id}", missing: NETWORKS },
   { method: "PUT", path: "/volumes/{name}", since: "1.42", missing: "Cluster volumes" },
   { method: "POST", path: "/build", missing: BUILD },
-  { method: "POST", path: "/build/prune", since: "1.31", missing: BUILD },
   { method: "POST", path: "/build/cancel", missing: BUILD },
   { method: "POST", path: "/session", missing: BUILD },
   { method: "POST", path: "/grpc", missing: BUILD },

@@ -359,6 +359,14 @@ export const routes = defineRoutes({
     query: { verbose: "bool", scope: "string" },
     answer: "json",
   },
+  networkPrune: {
+    method: "POST",
+    path: "/networks/prune",
+    since: "1.25",
+    query: { filters: ["label", "label!", "until"] },
+    answer: "json",
+  },
+  buildPrune: { method: "POST", path: "/build/prune", since: "1.31", answer: "json" },
   pluginList: {
     method: "GET",
     path: "/plugins",

@@ -22,7 +22,10 @@ export function renderDiskUsage(
 ): Record<string, unknown> {
   const usage = answer as DiskUsage;
   const lists = {
-    Images: usage.Images?.map((image) => renderImageSummary(image, version)),
+    Images: usage.Images?.map((image) => ({
+      ...renderImageSummary(image, version),
+      Containers: image.containers,
+    })),
     Containers: usage.Containers?.map((container) => renderContainerSummary(container, version)),
     Volumes: usage.Volumes,
     BuildCache: usage.BuildCache,

@@ -1,4 +1,4 @@
-// Handlers of /volumes, /networks (read only for now) and /plugins.
+// Handlers of /volumes, /networks (read only for now), /plugins and the build cache.
 
 import { GantryError } from "../../base/index.ts";
 import type { EngineDoors } from "../../engine/index.ts";
@@ -46,6 +46,10 @@ export const volumeHandlers = ({ volumes, networks }: EngineDoors) =>
 
     networkInspect: async ({ params }) => json(await networks.inspect(params.id!)),
 
+    // Only the predefined networks exist, and no build cache: there is nothing to prune, which
+    // `docker system prune` must hear as success.
+    networkPrune: () => json({ NetworksDeleted: null }),
+    buildPrune: () => json({ CachesDeleted: null, SpaceReclaimed: 0 }),
     pluginList: () => json([]),
   }) satisfies SomeHandlers;
 
