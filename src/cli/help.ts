@@ -45,7 +45,8 @@ export function flagUsages(flags: FlagSpecs, width = DEFAULT_WIDTH): string {
 
 function flagHead(name: string, spec: FlagSpec): string {
   const letter = spec.shorthand === undefined ? "      " : `  -${spec.shorthand}, `;
-  const type = spec.valueName ?? SHOWN_TYPES[spec.type] ?? (spec.type === "custom" ? "string" : spec.type);
+  const type =
+    spec.valueName ?? SHOWN_TYPES[spec.type] ?? (spec.type === "custom" ? "string" : spec.type);
   return `${letter}--${name}${type === "" ? "" : ` ${type}`}`;
 }
 

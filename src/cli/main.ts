@@ -2,7 +2,13 @@
 // into the words and exit codes that docker's users know: 1 in general, 125 where the flags or
 // the daemon refused, the container's own code otherwise.
 
-import { type FlagSpecs, GantryError, messageOf, type ParsedFlags, parseFlags } from "../base/index.ts";
+import {
+  type FlagSpecs,
+  GantryError,
+  messageOf,
+  type ParsedFlags,
+  parseFlags,
+} from "../base/index.ts";
 import type { Command } from "./command.ts";
 import { type CommandEntry, GROUPS, isGroup, ROOT_COMMANDS } from "./commands/table.ts";
 import { GLOBAL_FLAGS } from "./global-flags.ts";
@@ -36,7 +42,8 @@ export async function main(io: Io, { startDaemon }: MainOptions = {}): Promise<n
   const session = new Session(io, globals, startDaemon);
   const [first, ...rest] = globals.args;
   if (first === undefined) return showRootHelp(io);
-  if (first === "help") return main({ ...io, argv: [...rest, "--help"] }, { ...(startDaemon ? { startDaemon } : {}) });
+  if (first === "help")
+    return main({ ...io, argv: [...rest, "--help"] }, { ...(startDaemon ? { startDaemon } : {}) });
   if (Object.hasOwn(ROOT_COMMANDS, first)) {
     return runCommand(session, first, ROOT_COMMANDS[first]!, rest);
   }

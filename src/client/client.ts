@@ -203,7 +203,8 @@ export class Client {
       headers["Content-Type"] = "application/json";
       body = JSON.stringify(options.json);
     } else if (options.contentType !== undefined) headers["Content-Type"] = options.contentType;
-    if (body === undefined && method !== "GET" && method !== "HEAD") headers["Content-Length"] = "0";
+    if (body === undefined && method !== "GET" && method !== "HEAD")
+      headers["Content-Length"] = "0";
     const onAbort = () => connection.socket.destroy(abortError(options.signal!));
     options.signal?.addEventListener("abort", onAbort, { once: true });
     try {

@@ -15,7 +15,8 @@ const DEFAULT_TLS_PORT = 2376;
 export function parseEndpoint(text: string, { tls = false } = {}): Endpoint {
   const trimmed = text.trim();
   const separator = trimmed.indexOf("://");
-  const scheme = separator < 0 ? (trimmed.startsWith("/") ? "unix" : "tcp") : trimmed.slice(0, separator);
+  const scheme =
+    separator < 0 ? (trimmed.startsWith("/") ? "unix" : "tcp") : trimmed.slice(0, separator);
   const rest = separator < 0 ? trimmed : trimmed.slice(separator + 3);
   switch (scheme) {
     case "unix":

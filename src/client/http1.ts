@@ -119,7 +119,8 @@ export class HttpConnection {
 
   async #response(method: string): Promise<RawResponse> {
     for (;;) {
-      const [, statusText, reason = ""] = /^HTTP\/1\.[01] (\d{3}) ?(.*)$/.exec(await this.#line()) ?? [];
+      const [, statusText, reason = ""] =
+        /^HTTP\/1\.[01] (\d{3}) ?(.*)$/.exec(await this.#line()) ?? [];
       if (statusText === undefined) {
         this.socket.destroy();
         throw new GantryError("invalid", "malformed HTTP response");

@@ -1,7 +1,7 @@
 export {
+  type Answer,
   API_VERSION,
   API_VERSION_MIN,
-  type Answer,
   type CallOptions,
   Client,
   type ClientOptions,

@@ -33,16 +33,16 @@ export class NativeFixture implements AsyncDisposable {
   #monitors: Monitor[] = [];
   #count = 0;
 
-  private constructor(root: string) {
+  private constructor(root: string, options: { program?: string }) {
     this.root = root;
     this.rootfs = join(root, "rootfs");
-    this.spawner = new Spawner({ execRoot: root });
+    this.spawner = new Spawner({ execRoot: root, ...options });
   }
 
-  static async make(): Promise<NativeFixture> {
+  static async make(options: { program?: string } = {}): Promise<NativeFixture> {
     await buildNative();
     const root = await mkdtemp(join(tmpdir(), "gantry-native-"));
-    const fixture = new NativeFixture(root);
+    const fixture = new NativeFixture(root, options);
     const program = await payloadProgram();
     const { stdout } = await promisify(execFile)(program, []);
     for (const folder of ["bin", "proc", "dev", "tmp", "dev/pts"]) {

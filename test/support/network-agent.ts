@@ -2,7 +2,7 @@
 // IPC: listen, connect, send datagrams. Started by network-lab.ts.
 
 import { createSocket, type Socket as UdpSocket } from "node:dgram";
-import { createServer, connect, type Server } from "node:net";
+import { connect, createServer, type Server } from "node:net";
 
 export type Ask =
   | { do: "listen"; protocol: "tcp" | "udp"; port: number; host?: string }
@@ -30,7 +30,9 @@ function listenTcp(port: number, host: string): Promise<string> {
 function listenUdp(port: number, host: string): Promise<string> {
   const socket = createSocket(host.includes(":") ? "udp6" : "udp4");
   open.push(socket);
-  socket.on("message", (data, from) => socket.send(`${from.address} ${data}`, from.port, from.address));
+  socket.on("message", (data, from) =>
+    socket.send(`${from.address} ${data}`, from.port, from.address),
+  );
   return new Promise((resolve, reject) => {
     socket.once("error", reject).bind(port, host, () => resolve("ok"));
   });

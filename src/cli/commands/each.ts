@@ -9,7 +9,10 @@ export async function forEach(
   session: Session,
   names: readonly string[],
   work: (name: string) => Promise<string | undefined>,
-  { parallel = false, tolerate = (_error: unknown) => false } = {},
+  {
+    parallel = false,
+    tolerate = () => false,
+  }: { parallel?: boolean; tolerate?: (error: unknown) => boolean } = {},
 ): Promise<number> {
   let failed = 0;
   const one = async (name: string) => {

@@ -24,9 +24,15 @@ const container: Record<string, CommandEntry> = {
   commit: entry("Make an image of a container's changes", () => import("./container/commit.ts")),
   cp: entry("Copy files between a container and here", () => import("./container/cp.ts")),
   create: entry("Create a container", () => import("./container/create.ts")),
-  diff: entry("Show what changed in a container's file system", () => import("./container/diff.ts")),
+  diff: entry(
+    "Show what changed in a container's file system",
+    () => import("./container/diff.ts"),
+  ),
   exec: entry("Run a command in a running container", () => import("./container/exec.ts")),
-  export: entry("Write a container's file system as a tar archive", () => import("./container/export.ts")),
+  export: entry(
+    "Write a container's file system as a tar archive",
+    () => import("./container/export.ts"),
+  ),
   inspect: entry("Show details of containers", () => import("./container/inspect.ts")),
   kill: entry("Kill running containers", () => import("./container/kill.ts")),
   logs: entry("Show a container's logs", () => import("./container/logs.ts")),
@@ -44,7 +50,10 @@ const container: Record<string, CommandEntry> = {
   top: entry("Show a container's processes", () => import("./container/top.ts")),
   unpause: entry("Let paused containers go on", () => import("./container/unpause.ts")),
   update: entry("Change limits of containers", () => import("./container/update.ts")),
-  wait: entry("Wait until containers stop and print their exit codes", () => import("./container/wait.ts")),
+  wait: entry(
+    "Wait until containers stop and print their exit codes",
+    () => import("./container/wait.ts"),
+  ),
 };
 
 const image: Record<string, CommandEntry> = {
@@ -62,7 +71,10 @@ const image: Record<string, CommandEntry> = {
 
 const system: Record<string, CommandEntry> = {
   df: entry("Show disk usage", () => import("./system/df.ts")),
-  "dial-stdio": entry("Connect standard streams to the daemon", () => import("./system/dial-stdio.ts")),
+  "dial-stdio": entry(
+    "Connect standard streams to the daemon",
+    () => import("./system/dial-stdio.ts"),
+  ),
   events: entry("Show events as they happen", () => import("./system/events.ts")),
   info: entry("Show what the daemon says of itself", () => import("./system/info.ts")),
   prune: entry("Remove unused data", () => import("./system/prune.ts")),
@@ -79,7 +91,10 @@ const volume: Record<string, CommandEntry> = {
 const network: Record<string, CommandEntry> = {
   connect: entry("Connect a container to a network", () => import("./network/connect.ts")),
   create: entry("Create a network", () => import("./network/create.ts")),
-  disconnect: entry("Disconnect a container from a network", () => import("./network/disconnect.ts")),
+  disconnect: entry(
+    "Disconnect a container from a network",
+    () => import("./network/disconnect.ts"),
+  ),
   inspect: entry("Show details of networks", () => import("./network/inspect.ts")),
   ls: entry("List networks", () => import("./network/ls.ts")),
   prune: entry("Remove unused networks", () => import("./network/prune.ts")),
@@ -128,7 +143,10 @@ export const ROOT_COMMANDS: Record<string, CommandEntry> = {
   rmi: rmi!,
   info: system["info"]!,
   events: system["events"]!,
-  inspect: entry("Show details of containers, images and the rest", () => import("./system/inspect.ts")),
+  inspect: entry(
+    "Show details of containers, images and the rest",
+    () => import("./system/inspect.ts"),
+  ),
   version: entry("Show the versions of client and daemon", () => import("./system/version.ts")),
 };
 

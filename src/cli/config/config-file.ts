@@ -41,11 +41,15 @@ export function loadConfigFile(path: string): { config: ConfigFile; warning?: st
   try {
     const parsed: unknown = text.trim() === "" ? {} : JSON.parse(text);
     if (typeof parsed !== "object" || parsed === null || Array.isArray(parsed)) {
-      throw new GantryError("invalid", "json: cannot unmarshal value into Go value of type configfile.ConfigFile");
+      throw new GantryError(
+        "invalid",
+        "json: cannot unmarshal value into Go value of type configfile.ConfigFile",
+      );
     }
     return { config: parsed as ConfigFile };
   } catch (error) {
-    const why = error instanceof GantryError ? error.message : jsonComplaint(text, messageOf(error));
+    const why =
+      error instanceof GantryError ? error.message : jsonComplaint(text, messageOf(error));
     return { config: {}, warning: `WARNING: Error loading config file: ${path}: ${why}` };
   }
 }

@@ -2,7 +2,15 @@
 // contexts/tls/<sha256>/docker/{ca,cert,key}.pem, so that both clients share them.
 
 import { createHash } from "node:crypto";
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { errnoOf, GantryError } from "../../base/index.ts";
 

@@ -4,7 +4,8 @@
 import { GantryError, parseDuration } from "../../base/index.ts";
 
 const SECONDS = /^\d+(\.\d{1,9})?$/;
-const DATE = /^(\d{4}-\d{2}-\d{2})(?:T(\d{2})(?::(\d{2})(?::(\d{2})(\.\d+)?)?)?)?(Z|[-+]\d{2}:\d{2})?$/;
+const DATE =
+  /^(\d{4}-\d{2}-\d{2})(?:T(\d{2})(?::(\d{2})(?::(\d{2})(\.\d+)?)?)?)?(Z|[-+]\d{2}:\d{2})?$/;
 
 /** "seconds.nanoseconds" since 1970. */
 export function parseTime(text: string, now = Date.now()): string {
@@ -12,7 +13,11 @@ export function parseTime(text: string, now = Date.now()): string {
   if (duration !== undefined) return seconds(now * 1e6 - duration);
   if (SECONDS.test(text)) return text;
   const match = DATE.exec(text);
-  if (!match) throw new GantryError("invalid", `invalid value for time: failed to parse value as time or duration: ${JSON.stringify(text)}`);
+  if (!match)
+    throw new GantryError(
+      "invalid",
+      `invalid value for time: failed to parse value as time or duration: ${JSON.stringify(text)}`,
+    );
   const [, day, hour = "00", minute = "00", second = "00", fraction = "", zone = ""] = match;
   // Without a zone the caller's own is meant, as in docker.
   const whole = Date.parse(`${day}T${hour}:${minute}:${second}${zone}`);
@@ -31,5 +36,7 @@ function durationOf(text: string): number | undefined {
 
 function seconds(nanoseconds: number): string {
   const whole = Math.floor(nanoseconds / 1e9);
-  return `${whole}.${String(Math.round(nanoseconds - whole * 1e9)).padStart(9, "0").slice(0, 9)}`;
+  return `${whole}.${String(Math.round(nanoseconds - whole * 1e9))
+    .padStart(9, "0")
+    .slice(0, 9)}`;
 }

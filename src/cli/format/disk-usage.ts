@@ -34,7 +34,11 @@ function images({ Images, LayersSize }: DiskUsage): Line {
   const all = Images ?? [];
   const used = all
     .filter(({ Containers }) => Containers !== 0)
-    .reduce((sum, { Size, SharedSize }) => (Size === -1 || SharedSize === -1 ? sum : sum + Size - SharedSize), 0);
+    .reduce(
+      (sum, { Size, SharedSize }) =>
+        Size === -1 || SharedSize === -1 ? sum : sum + Size - SharedSize,
+      0,
+    );
   const active = all.filter(({ Containers }) => Containers > 0).length;
   return {
     type: "Images",
@@ -107,7 +111,8 @@ export const diskUsageRow: RowType<Line> = {
 
 function table<T>(type: RowType<T>, names: readonly string[], rows: readonly T[]): string {
   const lines = [names.map((name) => type.columns[name]!.header).join("\t")];
-  for (const row of rows) lines.push(names.map((n) => String(type.columns[n]!.value(row))).join("\t"));
+  for (const row of rows)
+    lines.push(names.map((n) => String(type.columns[n]!.value(row))).join("\t"));
   return `${alignTabs(lines.join("\n"))}\n`;
 }
 

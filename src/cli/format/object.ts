@@ -4,9 +4,7 @@ import { GantryError, messageOf } from "../../base/index.ts";
 
 /** Docker answers a template that does not parse with this exit code. */
 const EXIT_TEMPLATE = 64;
-export interface ObjectFormat {
-  (data: unknown): string;
-}
+export type ObjectFormat = (data: unknown) => string;
 
 /** Compiles a format: "json" means {{json .}}; throws docker's words and exit code. */
 export async function objectFormat(

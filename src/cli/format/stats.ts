@@ -92,7 +92,10 @@ export function statsRow(truncate: boolean): RowType<StatsLine> {
           : "-- / --",
       ),
       MemPerc: column("MEM %", (row) =>
-        known(row, `${(row.memoryLimit > 0 ? (row.memory / row.memoryLimit) * 100 : 0).toFixed(2)}%`),
+        known(
+          row,
+          `${(row.memoryLimit > 0 ? (row.memory / row.memoryLimit) * 100 : 0).toFixed(2)}%`,
+        ),
       ),
       NetIO: column("NET I/O", (row) =>
         known(row, `${size(row.networkIn)} / ${size(row.networkOut)}`),

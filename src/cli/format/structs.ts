@@ -2,7 +2,7 @@
 // client decodes answers into structs, whose missing fields are zero values. These tables give
 // templates the same view: {{.State.Health}} prints <nil>, {{.HostConfig.Annotations}} map[].
 
-import { TemplateObject, TypedNil, isMap, showValue } from "../template/values.ts";
+import { isMap, showValue, TemplateObject, TypedNil } from "../template/values.ts";
 
 /** A struct's fields in order: a zero value, or the shape of a nested struct. */
 type Zero = string | number | boolean | TypedNil | null;
@@ -128,7 +128,10 @@ const imageShape: Shape = {
 const clientVersion: Shape = { goType: "system.clientVersion", fields: {} };
 const versionShape: Shape = {
   goType: "system.versionInfo",
-  fields: { Client: clientVersion, Server: { goType: "types.Version", fields: { Experimental: false } } },
+  fields: {
+    Client: clientVersion,
+    Server: { goType: "types.Version", fields: { Experimental: false } },
+  },
 };
 
 const view = (shape: Shape) => (data: unknown) => shaped(shape, data);

@@ -168,7 +168,9 @@ class Headers extends TemplateObject {
     return Object.hasOwn(this.#titles, name) ? this.#titles[name] : undefined;
   }
   show(): string {
-    return `map[${Object.entries(this.#titles).map(([k, v]) => `${k}:${v}`).join(" ")}]`;
+    return `map[${Object.entries(this.#titles)
+      .map(([k, v]) => `${k}:${v}`)
+      .join(" ")}]`;
   }
   toJSON(): unknown {
     return this.#titles;

@@ -23,7 +23,8 @@ export function alignTabs(text: string, { minWidth = 10, padding = 3 }: TabOptio
     for (let at = from; at < to; at++) {
       let line = "";
       lines[at]!.forEach((cell, column) => {
-        const width = column < widths.length && column < lines[at]!.length - 1 ? widths[column]! : 0;
+        const width =
+          column < widths.length && column < lines[at]!.length - 1 ? widths[column]! : 0;
         line += cell + " ".repeat(Math.max(0, width - widthOf(cell)));
       });
       out.push(line);

@@ -59,11 +59,19 @@ function addProxies(session: Session, { config }: ContainerRequest): void {
   const proxy = all[host] ?? all["default"];
   if (!proxy) return;
   const given = new Set((config.Env ?? []).map((pair) => pair.split("=")[0]));
-  const names = { httpProxy: "HTTP_PROXY", httpsProxy: "HTTPS_PROXY", ftpProxy: "FTP_PROXY", noProxy: "NO_PROXY", allProxy: "ALL_PROXY" } as const;
+  const names = {
+    httpProxy: "HTTP_PROXY",
+    httpsProxy: "HTTPS_PROXY",
+    ftpProxy: "FTP_PROXY",
+    noProxy: "NO_PROXY",
+    allProxy: "ALL_PROXY",
+  } as const;
   const added = Object.entries(names).flatMap(([key, name]) => {
     const value = proxy[key as keyof typeof names];
     if (!value) return [];
-    return [name, name.toLowerCase()].filter((one) => !given.has(one)).map((one) => `${one}=${value}`);
+    return [name, name.toLowerCase()]
+      .filter((one) => !given.has(one))
+      .map((one) => `${one}=${value}`);
   });
   if (added.length > 0) config.Env = [...(config.Env ?? []), ...added];
 }
@@ -129,7 +137,8 @@ async function createOrPull(
   try {
     return await create();
   } catch (error) {
-    const missing = kindOf(error) === "not-found" && /no such image/i.test((error as Error).message);
+    const missing =
+      kindOf(error) === "not-found" && /no such image/i.test((error as Error).message);
     if (!missing || !name || values.pull !== "missing") throw error;
     if (!values.quiet) session.warn(`Unable to find image '${name}' locally`);
     await pull(session, values, config.Image ?? "");

@@ -31,7 +31,8 @@ export function readKeyValueFile(path: string, environment?: Environment): strin
     if (/\s/.test(name)) {
       throw invalid(`invalid environment variable: variable '${name}' contains whitespaces`);
     }
-    if (name === "") throw invalid(`invalid environment variable: no variable name on line '${line}'`);
+    if (name === "")
+      throw invalid(`invalid environment variable: no variable name on line '${line}'`);
     if (equals >= 0) out.push(line);
     else if (environment === undefined) out.push(line);
     else if (environment[name] !== undefined) out.push(`${name}=${environment[name]}`);

@@ -43,12 +43,18 @@ export function ipamConfigs({
   };
   for (const range of ranges) {
     const config = home("range", range);
-    if (config.IPRange) throw invalid(`cannot configure multiple ranges (${range}, ${config.IPRange}) on the same subnet (${config.Subnet})`);
+    if (config.IPRange)
+      throw invalid(
+        `cannot configure multiple ranges (${range}, ${config.IPRange}) on the same subnet (${config.Subnet})`,
+      );
     config.IPRange = range;
   }
   for (const gateway of gateways) {
     const config = home("gateway", gateway);
-    if (config.Gateway) throw invalid(`cannot configure multiple gateways (${gateway}, ${config.Gateway}) for the same subnet (${config.Subnet})`);
+    if (config.Gateway)
+      throw invalid(
+        `cannot configure multiple gateways (${gateway}, ${config.Gateway}) for the same subnet (${config.Subnet})`,
+      );
     config.Gateway = gateway;
   }
   for (const [name, address] of Object.entries(auxiliary)) {

@@ -10,7 +10,12 @@ export const invalid = (message: string) => new GantryError("invalid", message);
 export function checkedList<T = string>(
   check: (text: string) => T,
   usage: string,
-  options: { shorthand?: string; valueName?: string; aliases?: readonly string[]; hidden?: boolean } = {},
+  options: {
+    shorthand?: string;
+    valueName?: string;
+    aliases?: readonly string[];
+    hidden?: boolean;
+  } = {},
 ) {
   return {
     type: "custom",
@@ -45,7 +50,8 @@ export function ipAddress(text: string): string {
   return trimmed;
 }
 
-const DOMAIN = /^(:?(:?[a-zA-Z0-9]|(:?[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9]))(:?\.(:?[a-zA-Z0-9]|(:?[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])))*)\.?\s*$/;
+const DOMAIN =
+  /^(:?(:?[a-zA-Z0-9]|(:?[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9]))(:?\.(:?[a-zA-Z0-9]|(:?[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])))*)\.?\s*$/;
 
 export function dnsSearch(text: string): string {
   const trimmed = text.trim();
@@ -95,7 +101,8 @@ export function device(text: string): string {
   if (parts.length > 3) throw invalid(`bad format for path: ${text}`);
   const [, second, mode] = parts;
   if (mode !== undefined && !isDeviceMode(mode)) throw invalid(`bad mode specified: ${mode}`);
-  const path = second !== undefined && !(parts.length === 2 && isDeviceMode(second)) ? second : parts[0]!;
+  const path =
+    second !== undefined && !(parts.length === 2 && isDeviceMode(second)) ? second : parts[0]!;
   if (!path.startsWith("/")) throw invalid(`${path} is not an absolute path`);
   return text;
 }
@@ -160,7 +167,9 @@ export function sysctl(text: string): string {
 }
 
 const ULIMITS = new Set(
-  "core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack".split(" "),
+  "core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack".split(
+    " ",
+  ),
 );
 
 export function ulimit(text: string): { Name: string; Soft: number; Hard: number } {

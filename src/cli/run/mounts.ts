@@ -48,7 +48,9 @@ type Setter = (fields: Fields, value: string, key: string) => void;
 const flag = (value: string, key: string): boolean => {
   if (value === "true" || value === "1") return true;
   if (value === "false" || value === "0") return false;
-  throw invalid(`invalid value for '${key}': invalid boolean value ("${value}"): must be one of "true", "1", "false", or "0" (default "true")`);
+  throw invalid(
+    `invalid value for '${key}': invalid boolean value ("${value}"): must be one of "true", "1", "false", or "0" (default "true")`,
+  );
 };
 const bind = (fields: Fields) => {
   fields.used.bind = true;

@@ -42,7 +42,8 @@ export function parseNetwork(text: string): NetworkAttachment {
     const equals = field.indexOf("=");
     const key = field.slice(0, Math.max(0, equals)).trim().toLowerCase();
     const value = field.slice(equals + 1).trim();
-    if (equals <= 0 || value === "") throw invalid(`invalid key/value pair format in driver options`);
+    if (equals <= 0 || value === "")
+      throw invalid(`invalid key/value pair format in driver options`);
     if (key === "name") network.target = value;
     else if (key === "alias") network.aliases.push(value);
     else if (key === "ip") network.ip = value;
@@ -54,7 +55,8 @@ export function parseNetwork(text: string): NetworkAttachment {
       if (at < 0) throw invalid("invalid key value pair format in driver options");
       network.driverOpts[value.slice(0, at).trim().toLowerCase()] = value.slice(at + 1).trim();
     } else if (key === "gw-priority") {
-      if (!/^-?\d+$/.test(value)) throw invalid(`invalid gw-priority (${value}): must be an integer`);
+      if (!/^-?\d+$/.test(value))
+        throw invalid(`invalid gw-priority (${value}): must be an integer`);
       network.gwPriority = Number(value);
     } else throw invalid(`invalid field key ${key}`);
   }
@@ -97,7 +99,9 @@ function isUserDefined(mode: string): boolean {
 function giveFlags(network: NetworkAttachment, flags: FirstNetworkFlags): void {
   const given = (name: string, first: boolean, second: boolean) => {
     if (first && second) {
-      throw invalid(`conflicting options: cannot specify both --${name} and per-network ${name === "link" ? "links" : name === "network-alias" ? "alias" : name === "ip" ? "IPv4 address" : name === "ip6" ? "IPv6 address" : name === "mac-address" ? "MAC address" : name}`);
+      throw invalid(
+        `conflicting options: cannot specify both --${name} and per-network ${name === "link" ? "links" : name === "network-alias" ? "alias" : name === "ip" ? "IPv4 address" : name === "ip6" ? "IPv6 address" : name === "mac-address" ? "MAC address" : name}`,
+      );
     }
   };
   given("network-alias", flags.aliases.length > 0, network.aliases.length > 0);

@@ -92,7 +92,9 @@ export function parseGpus(text: string): DeviceRequest {
     else if (key === "device") request.DeviceIDs = value.split(",");
     else if (key === "capabilities") request.Capabilities = [["gpu", ...value.split(",")]];
     else if (key === "options") {
-      request.Options = Object.fromEntries(splitCsv(value).map((one) => [cut(one, "=")[0], cut(one, "=")[1] ?? ""]));
+      request.Options = Object.fromEntries(
+        splitCsv(value).map((one) => [cut(one, "=")[0], cut(one, "=")[1] ?? ""]),
+      );
     } else throw invalid(`unexpected key '${key}' in '${field}'`);
   }
   if (!seen.has("count") && request.DeviceIDs === null) request.Count = 1;

@@ -34,11 +34,13 @@ function standardNotation(spec: string): string {
   let protocol = "tcp";
   for (const field of splitCsv(spec)) {
     const [key = "", value] = field.split("=");
-    if (value === undefined) throw invalid(`invalid publish opts format (should be name=value but got '${spec}')`);
+    if (value === undefined)
+      throw invalid(`invalid publish opts format (should be name=value but got '${spec}')`);
     if (key === "published") published = value;
     else if (key === "target") target = value;
     else if (key === "protocol") protocol = value;
-    else if (key !== "mode") throw invalid(`invalid publish opts format (should be name=value but got '${spec}')`);
+    else if (key !== "mode")
+      throw invalid(`invalid publish opts format (should be name=value but got '${spec}')`);
   }
   return `${published}:${target}/${protocol}`;
 }
@@ -72,7 +74,8 @@ export function parsePortSpec(spec: string): PortMapping[] {
   for (let at = 0; at <= container[1] - container[0]; at++) {
     let shown = host ? String(host[0] + at) : "";
     // One container port for a range of host ports: the daemon picks one that is free.
-    if (host && host[0] !== host[1] && container[0] === container[1]) shown = `${host[0]}-${host[1]}`;
+    if (host && host[0] !== host[1] && container[0] === container[1])
+      shown = `${host[0]}-${host[1]}`;
     mappings.push({ port: `${container[0] + at}/${protocol}`, hostIp, hostPort: shown });
   }
   return mappings;

@@ -2,7 +2,12 @@
 // files that flags name. The refusals are worded as docker's.
 
 import type { ParsedFlags } from "../../base/index.ts";
-import type { ContainerConfig, HealthConfig, HostConfig, NetworkingConfig } from "../../spec/index.ts";
+import type {
+  ContainerConfig,
+  HealthConfig,
+  HostConfig,
+  NetworkingConfig,
+} from "../../spec/index.ts";
 import { type Environment, pairsToRecord, readEnvironment, readLabels } from "./environment.ts";
 import type { CREATE_FLAGS } from "./flags.ts";
 import { device, invalid, isCdiDevice } from "./list-flags.ts";
@@ -88,11 +93,17 @@ const orNull = <T>(list: readonly T[]): T[] | null => (list.length === 0 ? null 
 
 function checkModes(values: Values): void {
   const container = (mode: string) => /^container:.+/.test(mode);
-  if (values.pid !== "" && values.pid !== "host" && values.pid !== "private" && !container(values.pid)) {
+  if (
+    values.pid !== "" &&
+    values.pid !== "host" &&
+    values.pid !== "private" &&
+    !container(values.pid)
+  ) {
     throw invalid("--pid: invalid PID mode");
   }
   if (values.uts !== "" && values.uts !== "host") throw invalid("--uts: invalid UTS mode");
-  if (values.userns !== "" && values.userns !== "host") throw invalid("--userns: invalid USER mode");
+  if (values.userns !== "" && values.userns !== "host")
+    throw invalid("--userns: invalid USER mode");
   if (!["", "host", "private"].includes(values.cgroupns)) {
     throw invalid("--cgroupns: invalid CGROUP mode");
   }
@@ -144,7 +155,13 @@ function healthConfig(values: Values): HealthConfig | undefined {
     return { Test: ["NONE"] };
   }
   if (!given) return undefined;
-  for (const name of ["interval", "timeout", "retries", "start-period", "start-interval"] as const) {
+  for (const name of [
+    "interval",
+    "timeout",
+    "retries",
+    "start-period",
+    "start-interval",
+  ] as const) {
     if (values[`health-${name}`] < 0) throw invalid(`--health-${name} cannot be negative`);
   }
   const health: HealthConfig = {};
@@ -197,7 +214,12 @@ function storage(values: Values, binds: string[]): Partial<HostConfig> {
 
 function security(values: Values, caller: CallerContext): Partial<HostConfig> {
   const { options, unmaskPaths } = parseSecurityOptions(
-    values["security-opt"].map((option) => option.replace(/^seccomp=(?!unconfined$|builtin$)(.*)$/, (_all, file: string) => `seccomp=${caller.path(file)}`)),
+    values["security-opt"].map((option) =>
+      option.replace(
+        /^seccomp=(?!unconfined$|builtin$)(.*)$/,
+        (_all, file: string) => `seccomp=${caller.path(file)}`,
+      ),
+    ),
   );
   return {
     CapAdd: orNull(values["cap-add"]),
@@ -213,7 +235,9 @@ function security(values: Values, caller: CallerContext): Partial<HostConfig> {
 function resources({ values, changed }: CreateFlags): Partial<HostConfig> {
   const cdi = values.device.filter(isCdiDevice);
   const requests = [
-    ...(cdi.length > 0 ? [{ Driver: "cdi", Count: 0, DeviceIDs: cdi, Capabilities: null, Options: null }] : []),
+    ...(cdi.length > 0
+      ? [{ Driver: "cdi", Count: 0, DeviceIDs: cdi, Capabilities: null, Options: null }]
+      : []),
     ...values.gpus,
   ];
   return {
@@ -233,7 +257,9 @@ function resources({ values, changed }: CreateFlags): Partial<HostConfig> {
     CpuRealtimeRuntime: values["cpu-rt-runtime"],
     CpusetCpus: values["cpuset-cpus"],
     CpusetMems: values["cpuset-mems"],
-    Devices: values.device.filter((text) => !isCdiDevice(text)).map((text) => parseDevice(device(text))),
+    Devices: values.device
+      .filter((text) => !isCdiDevice(text))
+      .map((text) => parseDevice(device(text))),
     DeviceCgroupRules: orNull(values["device-cgroup-rule"]),
     DeviceRequests: orNull(requests),
     MemoryReservation: values["memory-reservation"],

@@ -12,7 +12,10 @@ export function parseDetachKeys(text: string): number[] {
     const match = /^ctrl-(.)$/i.exec(key);
     const letter = match?.[1]?.toLowerCase();
     if (letter === undefined || !/[a-z@[\\\]^_]/.test(letter)) {
-      throw new GantryError("invalid", `invalid detach keys (${text}): Unknown character: '${key}'`);
+      throw new GantryError(
+        "invalid",
+        `invalid detach keys (${text}): Unknown character: '${key}'`,
+      );
     }
     return letter >= "a" && letter <= "z" ? letter.charCodeAt(0) - 96 : letter.charCodeAt(0) - 64;
   });
@@ -31,7 +34,8 @@ export class DetachWatcher {
     const out: number[] = [];
     for (const byte of chunk) {
       if (byte === this.#keys[this.#matched]) {
-        if (++this.#matched === this.#keys.length) return { data: Buffer.from(out), detached: true };
+        if (++this.#matched === this.#keys.length)
+          return { data: Buffer.from(out), detached: true };
         continue;
       }
       out.push(...this.#keys.slice(0, this.#matched));

@@ -58,7 +58,10 @@ function checkOutput(path: string, shown: string, verb: string): void {
     );
   }
   if (existsSync(path) && lstatSync(path).isDirectory()) {
-    throw new GantryError("invalid", `failed to ${verb}: invalid output path: "${shown}" is a directory`);
+    throw new GantryError(
+      "invalid",
+      `failed to ${verb}: invalid output path: "${shown}" is a directory`,
+    );
   }
 }
 
@@ -69,7 +72,9 @@ export async function* readSource(io: Io, name: string): AsyncGenerator<Buffer> 
     return;
   }
   try {
-    yield* createReadStream(callerPath(io, name), { highWaterMark: 1 << 20 }) as AsyncIterable<Buffer>;
+    yield* createReadStream(callerPath(io, name), {
+      highWaterMark: 1 << 20,
+    }) as AsyncIterable<Buffer>;
   } catch (error) {
     throw fileError(name, error);
   }

@@ -84,11 +84,7 @@ async function pumpOutput(io: Io, stream: Duplex, options: HijackOptions): Promi
 }
 
 /** Splits a logs stream (no hijack) into stdout and stderr. */
-export async function copyLogs(
-  io: Io,
-  body: AsyncIterable<Buffer>,
-  tty: boolean,
-): Promise<void> {
+export async function copyLogs(io: Io, body: AsyncIterable<Buffer>, tty: boolean): Promise<void> {
   const demultiplexer = tty ? undefined : new StdDemultiplexer();
   for await (const chunk of body) {
     if (!demultiplexer) await writeAll(io.stdout, chunk);

@@ -23,7 +23,10 @@ export async function pullImage(
   const auth = registryAuth(session, reference.registry);
   const { body } = await client.call("POST", "/images/create", {
     query: {
-      fromImage: familiarName(reference).includes("/") || reference.registry !== "docker.io" ? `${reference.registry}/${reference.repository}` : `docker.io/${reference.repository}`,
+      fromImage:
+        familiarName(reference).includes("/") || reference.registry !== "docker.io"
+          ? `${reference.registry}/${reference.repository}`
+          : `docker.io/${reference.repository}`,
       tag: reference.digest ?? reference.tag ?? "",
       platform: platform || undefined,
     },

@@ -2,11 +2,30 @@
 // variables, and Go's sentences for what goes wrong:
 // template: :1:2: executing "" at <.Foo>: can't evaluate field Foo in type …
 
-import { EvaluationError, Float, isMap, isTrue, printValue, showValue, sortedEntries, TemplateObject, TypedNil, typeName } from "./values.ts";
 import { FUNCTIONS, type TemplateFunction } from "./functions.ts";
-import { type Command, type Node, type Operand, type Pipe, showCommand, showOperand, showPipe } from "./nodes.ts";
+import {
+  type Command,
+  type Node,
+  type Operand,
+  type Pipe,
+  showCommand,
+  showOperand,
+  showPipe,
+} from "./nodes.ts";
 import type { ParsedTemplate } from "./parse.ts";
 import { quote } from "./unquote.ts";
+import {
+  EvaluationError,
+  Float,
+  isMap,
+  isTrue,
+  printValue,
+  showValue,
+  sortedEntries,
+  TemplateObject,
+  TypedNil,
+  typeName,
+} from "./values.ts";
 
 const DEPTH_MAX = 1000;
 const NONE = Symbol("no final argument");
@@ -94,7 +113,11 @@ class Execution {
           const value = this.#pipeline(dot, node.pipe);
           if (node.pipe.variables.length > 0) break;
           if (typeof value === "function") {
-            throw this.#fail(node.at, showPipe(node.pipe), `can't print ${showPipe(node.pipe)} of type func`);
+            throw this.#fail(
+              node.at,
+              showPipe(node.pipe),
+              `can't print ${showPipe(node.pipe)} of type func`,
+            );
           }
           this.out += printValue(value);
           break;
@@ -111,11 +134,7 @@ class Execution {
           this.#scoped(() => this.#range(node, dot));
           break;
         case "template":
-          this.template(
-            node.name,
-            node.pipe ? this.#pipeline(dot, node.pipe) : undefined,
-            node.at,
-          );
+          this.template(node.name, node.pipe ? this.#pipeline(dot, node.pipe) : undefined, node.at);
           break;
         default:
           throw new LoopControl(node.kind);

@@ -73,7 +73,11 @@ export const FUNCTIONS: Record<string, TemplateFunction> = {
     call: (format: string, ...args: unknown[]) => sprintf(format, args),
   },
   println: { parameters: anys, variadic: true, call: (...args: unknown[]) => sprintln(args) },
-  html: { parameters: anys, variadic: true, call: (...args: unknown[]) => escapeHtml(asText(args)) },
+  html: {
+    parameters: anys,
+    variadic: true,
+    call: (...args: unknown[]) => escapeHtml(asText(args)),
+  },
   js: { parameters: anys, variadic: true, call: (...args: unknown[]) => escapeJs(asText(args)) },
   urlquery: {
     parameters: anys,
@@ -164,7 +168,12 @@ function index(item: unknown, ...indices: unknown[]): unknown {
       if (typeof at !== "string" && !(value instanceof Map)) {
         throw new EvaluationError(`value has type ${typeName(at)}; should be string`);
       }
-      value = value instanceof Map ? value.get(at) : Object.hasOwn(value, at as string) ? value[at as string] : undefined;
+      value =
+        value instanceof Map
+          ? value.get(at)
+          : Object.hasOwn(value, at as string)
+            ? value[at as string]
+            : undefined;
     } else throw new EvaluationError(`can't index item of type ${typeName(value)}`);
   }
   return value;
@@ -211,7 +220,7 @@ function equal(a: unknown, b: unknown): boolean {
   const [left, right] = [basicKind(a), basicKind(b)];
   if (left === undefined || right === undefined) {
     if (a instanceof TemplateObject && a === b) return true;
-    throw new EvaluationError("non-comparable type " + `${showValue(a)}: ${typeName(a)}`);
+    throw new EvaluationError(`non-comparable type ${showValue(a)}: ${typeName(a)}`);
   }
   if (left !== right) throw new EvaluationError("incompatible types for comparison");
   // biome-ignore lint/suspicious/noDoubleEquals: a number and a bigint of the same value are equal

@@ -1,6 +1,6 @@
 // Go's text/template for --format: parse once, run over any number of values.
 
-import { executeTemplate, type ExecuteOptions } from "./execute.ts";
+import { type ExecuteOptions, executeTemplate } from "./execute.ts";
 import { FUNCTIONS, HEADER_FUNCTIONS } from "./functions.ts";
 import { parseTemplate } from "./parse.ts";
 

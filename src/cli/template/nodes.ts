@@ -22,10 +22,17 @@ export interface Pipe {
   variables: string[];
   commands: Command[];
 }
+interface Block {
+  at: number;
+  pipe: Pipe;
+  body: Node[];
+  otherwise?: Node[];
+}
 export type Node =
   | { kind: "text"; at: number; text: string }
   | { kind: "action"; at: number; pipe: Pipe }
-  | { kind: "if" | "with" | "range"; at: number; pipe: Pipe; body: Node[]; otherwise?: Node[] }
+  | ({ kind: "if" | "with" } & Block)
+  | ({ kind: "range" } & Block)
   | { kind: "template"; at: number; name: string; pipe?: Pipe }
   | { kind: "break" | "continue"; at: number };
 
@@ -65,8 +72,6 @@ export function showCommand(command: Command): string {
 
 export function showPipe(pipe: Pipe): string {
   const declared =
-    pipe.variables.length === 0
-      ? ""
-      : `${pipe.variables.join(", ")} ${pipe.assign ? "=" : ":="} `;
+    pipe.variables.length === 0 ? "" : `${pipe.variables.join(", ")} ${pipe.assign ? "=" : ":="} `;
   return declared + pipe.commands.map(showCommand).join(" | ");
 }

@@ -127,7 +127,10 @@ class Parser {
   #define(): void {
     const name = this.#templateName("define clause");
     this.#expect("right", "define clause");
-    this.#trees.set(name, this.#scoped(["$"], () => this.#body("define clause")));
+    this.#trees.set(
+      name,
+      this.#scoped(["$"], () => this.#body("define clause")),
+    );
   }
 
   #scoped<T>(variables: string[], work: () => T): T {
@@ -178,7 +181,10 @@ class Parser {
       case "block": {
         const name = this.#templateName("block clause");
         const pipe = this.#pipeline("block clause", "right");
-        this.#trees.set(name, this.#scoped(["$"], () => this.#body("block clause")));
+        this.#trees.set(
+          name,
+          this.#scoped(["$"], () => this.#body("block clause")),
+        );
         return { kind: "template", at: token.at, name, pipe };
       }
       case "break":
@@ -381,7 +387,8 @@ function numberOperand(token: Token): Operand {
   const { text, at } = token;
   if (token.kind === "char") {
     const value = unquoteChar(text);
-    if (value === undefined) throw new TemplateSyntaxError(`malformed character constant: ${text}`, at);
+    if (value === undefined)
+      throw new TemplateSyntaxError(`malformed character constant: ${text}`, at);
     return { kind: "number", at, text, value, float: false };
   }
   const plain = text.replaceAll("_", "");
@@ -389,6 +396,7 @@ function numberOperand(token: Token): Operand {
   const float = !hex && /[.eE]/.test(plain);
   const unsigned = plain.replace(/^[-+]/, "").replace(/^0(?=[0-7]+$)/, "0o");
   const value = (plain.startsWith("-") ? -1 : 1) * Number(unsigned);
-  if (Number.isNaN(value)) throw new TemplateSyntaxError(`illegal number syntax: ${JSON.stringify(text)}`, at);
+  if (Number.isNaN(value))
+    throw new TemplateSyntaxError(`illegal number syntax: ${JSON.stringify(text)}`, at);
   return { kind: "number", at, text, value, float };
 }

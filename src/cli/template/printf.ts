@@ -23,7 +23,7 @@ export function sprintf(format: string, args: readonly unknown[]): string {
     const value = args[used++];
     return typeof value === "number" ? value : undefined;
   };
-  const pattern = /%([-+# 0]*)(\*|\d+)?(?:(\.)(\*|\d+)?)?([^])?|[^%]+/gu;
+  const pattern = /%([-+# 0]*)(\*|\d+)?(?:(\.)(\*|\d+)?)?([\s\S])?|[^%]+/gu;
   for (const match of format.matchAll(pattern)) {
     if (!match[0].startsWith("%")) {
       out += match[0];
@@ -122,8 +122,7 @@ function wrong(value: unknown, spec: Spec): string {
 }
 
 function formatString(value: string, spec: Spec): string {
-  const cut =
-    spec.precision === undefined ? value : [...value].slice(0, spec.precision).join("");
+  const cut = spec.precision === undefined ? value : [...value].slice(0, spec.precision).join("");
   switch (spec.verb) {
     case "s":
       return pad(cut, spec);
@@ -175,13 +174,15 @@ function formatFloat(value: number, spec: Spec): string {
         ? showFloat(magnitude)
         : general(magnitude, Math.max(1, spec.precision));
   } else return wrong(new Float(value), spec);
-  return padNumber(spec.verb === "E" || spec.verb === "G" ? digits.toUpperCase() : digits, value < 0, spec);
+  return padNumber(
+    spec.verb === "E" || spec.verb === "G" ? digits.toUpperCase() : digits,
+    value < 0,
+    spec,
+  );
 }
 
 function exponent(value: number, precision: number): string {
-  return value
-    .toExponential(precision)
-    .replace(/e([+-])(\d)$/, "e$10$2");
+  return value.toExponential(precision).replace(/e([+-])(\d)$/, "e$10$2");
 }
 
 function general(value: number, precision: number): string {

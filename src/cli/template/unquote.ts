@@ -16,17 +16,17 @@ const SIMPLE: Record<string, string> = {
 /** The value of a "quoted" or `raw` Go string literal; undefined when it is malformed. */
 export function unquote(literal: string): string | undefined {
   if (literal.startsWith("`")) return literal.slice(1, -1).replaceAll("\r", "");
-  return unescape(literal.slice(1, -1), '"');
+  return withoutEscapes(literal.slice(1, -1), '"');
 }
 
 /** The code point of a Go character literal. */
 export function unquoteChar(literal: string): number | undefined {
-  const text = unescape(literal.slice(1, -1), "'");
+  const text = withoutEscapes(literal.slice(1, -1), "'");
   if (text === undefined || [...text].length !== 1) return undefined;
   return text.codePointAt(0);
 }
 
-function unescape(body: string, quote: string): string | undefined {
+function withoutEscapes(body: string, quote: string): string | undefined {
   let bad = false;
   const text = body.replace(
     /\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([0-7]{3})|([\s\S])|$)/g,
@@ -35,7 +35,8 @@ function unescape(body: string, quote: string): string | undefined {
       if (code !== undefined) return String.fromCodePoint(Number.parseInt(code, 16));
       if (octal !== undefined) return String.fromCodePoint(Number.parseInt(octal, 8));
       const value = simple === undefined ? undefined : SIMPLE[simple];
-      if (value === undefined || ((simple === "'" || simple === '"') && simple !== quote)) bad = true;
+      if (value === undefined || ((simple === "'" || simple === '"') && simple !== quote))
+        bad = true;
       return value ?? "";
     },
   );
@@ -56,7 +57,10 @@ export function quote(text: string): string {
     else if (code === 9) out += "\\t";
     else if (code === 11) out += "\\v";
     else if (code < 32 || code === 127) out += `\\x${code.toString(16).padStart(2, "0")}`;
-    else if (/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Co}\p{Cn}]/u.test(c) || (c !== " " && /\p{Zs}/u.test(c))) {
+    else if (
+      /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Co}\p{Cn}]/u.test(c) ||
+      (c !== " " && /\p{Zs}/u.test(c))
+    ) {
       out +=
         code > 0xffff
           ? `\\U${code.toString(16).padStart(8, "0")}`

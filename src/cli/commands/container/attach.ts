@@ -33,7 +33,10 @@ const command: Command = defineCommand({
       throw new GantryError("conflict", "cannot attach to a paused container, unpause it first");
     }
     if (State.Restarting) {
-      throw new GantryError("conflict", "cannot attach to a restarting container, wait until it is running");
+      throw new GantryError(
+        "conflict",
+        "cannot attach to a restarting container, wait until it is running",
+      );
     }
     const { text, keys } = detachKeysOf(session, values["detach-keys"]);
     const stdin = !values["no-stdin"] && Config.OpenStdin;

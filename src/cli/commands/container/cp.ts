@@ -3,7 +3,8 @@ import { type Command, defineCommand } from "../../command.ts";
 import { copyFromContainer, copyToContainer, splitLocation } from "../../copy/copy.ts";
 
 const command: Command = defineCommand({
-  usage: "[OPTIONS] CONTAINER:SRC_PATH DEST_PATH|-\n\tgantry cp [OPTIONS] SRC_PATH|- CONTAINER:DEST_PATH",
+  usage:
+    "[OPTIONS] CONTAINER:SRC_PATH DEST_PATH|-\n\tgantry cp [OPTIONS] SRC_PATH|- CONTAINER:DEST_PATH",
   short: "Copy files between a container and here",
   spellings: ["container cp", "cp"],
   args: { min: 2, max: 2 },

@@ -1,4 +1,4 @@
-import { exitError, type Command, defineCommand } from "../../command.ts";
+import { type Command, defineCommand, exitError } from "../../command.ts";
 import { callerPath } from "../../io.ts";
 import { readEnvironment } from "../../run/environment.ts";
 import { checkedList, environment } from "../../run/list-flags.ts";

@@ -1,6 +1,6 @@
 import { type Command, defineCommand } from "../../command.ts";
-import { segment } from "../each.ts";
 import { saveStream } from "../../streams/files.ts";
+import { segment } from "../each.ts";
 
 const command: Command = defineCommand({
   usage: "[OPTIONS] CONTAINER",

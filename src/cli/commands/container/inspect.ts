@@ -1,6 +1,6 @@
 import { type Command, defineCommand } from "../../command.ts";
-import { inspectAll } from "../inspect-all.ts";
 import { FORMAT_OBJECT_USAGE } from "../../format/usage.ts";
+import { inspectAll } from "../inspect-all.ts";
 
 const command: Command = defineCommand({
   usage: "[OPTIONS] CONTAINER [CONTAINER...]",

@@ -1,8 +1,8 @@
 import { type Command, defineCommand } from "../../command.ts";
 import { encodeFilters, filterFlag } from "../../flags/filters.ts";
 import { CONTAINER_TABLE, type ContainerSummary, containerRow } from "../../format/container.ts";
-import { FORMAT_USAGE } from "../../format/usage.ts";
 import { printRows } from "../../format/table.ts";
+import { FORMAT_USAGE } from "../../format/usage.ts";
 
 const RAW = [
   "container_id: {{.ID}}",
@@ -55,7 +55,9 @@ const command: Command = defineCommand({
     const sized = values.size ? "\\t{{.Size}}" : "";
     if (format === "table") format = values.quiet ? "{{.ID}}" : `${CONTAINER_TABLE}${sized}`;
     else if (format === "raw") {
-      format = values.quiet ? "container_id: {{.ID}}" : RAW + (values.size ? "size: {{.Size}}\\n" : "");
+      format = values.quiet
+        ? "container_id: {{.ID}}"
+        : RAW + (values.size ? "size: {{.Size}}\\n" : "");
     } else if (values.quiet && format === "json") format = "json";
     await printRows(session.io.stdout, containerRow(!values["no-trunc"]), rows, format);
     return 0;

@@ -1,7 +1,7 @@
+import { humanSize } from "../../../base/index.ts";
 import { type Command, defineCommand } from "../../command.ts";
 import { encodeFilters, filterFlag } from "../../flags/filters.ts";
 import { confirm } from "../confirm.ts";
-import { humanSize } from "../../../base/index.ts";
 
 const command: Command = defineCommand({
   usage: "[OPTIONS]",
@@ -12,7 +12,8 @@ const command: Command = defineCommand({
     force: { type: "bool", shorthand: "f", usage: "Do not ask" },
   },
   async run(session, { values }) {
-    const warning = "WARNING! This will remove all stopped containers.\nAre you sure you want to continue?";
+    const warning =
+      "WARNING! This will remove all stopped containers.\nAre you sure you want to continue?";
     if (!values.force && !(await confirm(session, warning))) return 1;
     const client = await session.client();
     const { ContainersDeleted, SpaceReclaimed } = await client.json<{

@@ -33,7 +33,10 @@ const command: Command<typeof RUN_FLAGS> = defineCommand({
       request = requestOf(session, flags);
       if (values.detach) {
         if (values.attach.length > 0) {
-          throw new GantryError("invalid", "conflicting options: cannot specify both --attach and --detach");
+          throw new GantryError(
+            "invalid",
+            "conflicting options: cannot specify both --attach and --detach",
+          );
         }
         const { config } = request;
         config.AttachStdin = config.AttachStdout = config.AttachStderr = false;
@@ -152,7 +155,11 @@ async function waitFor(
 function startRefusal(error: unknown): GantryError {
   const message = messageOf(error);
   let code = EXIT_DAEMON;
-  if (/executable file not found|no such file or directory|system cannot find the file specified/.test(message)) {
+  if (
+    /executable file not found|no such file or directory|system cannot find the file specified/.test(
+      message,
+    )
+  ) {
     code = EXIT_NOT_FOUND;
   } else if (/permission denied|is a directory|exec format error/.test(message)) {
     code = EXIT_NOT_EXECUTABLE;

@@ -1,12 +1,18 @@
-import { type Command, defineCommand } from "../../command.ts";
-import { printRows } from "../../format/table.ts";
-import { FORMAT_USAGE } from "../../format/usage.ts";
-import { STATS_TABLE, type StatsLine, type StatsSample, statsLine, statsRow } from "../../format/stats.ts";
 import type { Client } from "../../../client/index.ts";
 import { jsonValues } from "../../../client/index.ts";
+import { type Command, defineCommand } from "../../command.ts";
+import type { ContainerSummary } from "../../format/container.ts";
+import {
+  STATS_TABLE,
+  type StatsLine,
+  type StatsSample,
+  statsLine,
+  statsRow,
+} from "../../format/stats.ts";
+import { printRows } from "../../format/table.ts";
+import { FORMAT_USAGE } from "../../format/usage.ts";
 import type { Session } from "../../session.ts";
 import { segment } from "../each.ts";
-import type { ContainerSummary } from "../../format/container.ts";
 
 const REFRESH_MS = 500;
 

@@ -17,7 +17,10 @@ const command: Command<typeof FLAGS> = defineCommand({
   flags: FLAGS,
   async run(session, { values, changed, args }) {
     if (changed.size === 0) {
-      throw new GantryError("invalid", "you must provide one or more flags when using this command");
+      throw new GantryError(
+        "invalid",
+        "you must provide one or more flags when using this command",
+      );
     }
     const body = {
       CpuShares: values["cpu-shares"],

@@ -1,0 +1,41 @@
+import { messageOf } from "../../../base/index.ts";
+import { type Command, defineCommand } from "../../command.ts";
+import { objectFormat } from "../../format/object.ts";
+import { FORMAT_OBJECT_USAGE } from "../../format/usage.ts";
+import { goJson } from "../../template/values.ts";
+import { stored } from "./shared.ts";
+
+const command: Command = defineCommand({
+  usage: "[OPTIONS] [CONTEXT] [CONTEXT...]",
+  short: "Show details of contexts",
+  args: { min: 0 },
+  flags: { format: { type: "string", shorthand: "f", usage: FORMAT_OBJECT_USAGE } },
+  async run(session, { values, args }) {
+    const template = values.format ? await objectFormat(values.format) : undefined;
+    const names = args.length > 0 ? args : [session.contextName];
+    const store = session.contexts;
+    const found: unknown[] = [];
+    const failures: string[] = [];
+    for (const name of names) {
+      try {
+        const { meta, tls } = stored(session, name);
+        const builtIn = name === "default";
+        found.push({
+          ...meta,
+          TLSMaterial: Object.keys(tls).length > 0 ? { docker: Object.keys(tls) } : {},
+          Storage: {
+            MetadataPath: builtIn ? "<IN MEMORY>" : store.metaFolder(name),
+            TLSPath: builtIn ? "<IN MEMORY>" : store.tlsFolder(name),
+          },
+        });
+      } catch (error) {
+        failures.push(messageOf(error));
+      }
+    }
+    if (template) for (const one of found) session.print(template(one));
+    else session.print(goJson(found, { indent: "    " }));
+    for (const failure of failures) session.warn(failure);
+    return failures.length === 0 ? 0 : 1;
+  },
+});
+export default command;

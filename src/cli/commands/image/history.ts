@@ -14,8 +14,7 @@ interface Layer {
   Size: number;
   Comment: string;
 }
-const TABLE =
-  "table {{.ID}}\\t{{.CreatedSince}}\\t{{.CreatedBy}}\\t{{.Size}}\\t{{.Comment}}";
+const TABLE = "table {{.ID}}\\t{{.CreatedSince}}\\t{{.CreatedBy}}\\t{{.Size}}\\t{{.Comment}}";
 const CREATED_BY_COLUMNS = 45;
 
 const command: Command = defineCommand({
@@ -25,7 +24,12 @@ const command: Command = defineCommand({
   args: { min: 1, max: 1 },
   flags: {
     format: { type: "string", usage: FORMAT_USAGE },
-    human: { type: "bool", shorthand: "H", default: true, usage: "Print sizes and dates for people" },
+    human: {
+      type: "bool",
+      shorthand: "H",
+      default: true,
+      usage: "Print sizes and dates for people",
+    },
     "no-trunc": { type: "bool", usage: "Show ids and texts whole" },
     platform: { type: "string", usage: "Platform, where the image has several" },
     quiet: { type: "bool", shorthand: "q", usage: "Print ids only" },

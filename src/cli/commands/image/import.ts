@@ -1,10 +1,10 @@
+import { accessSync, constants } from "node:fs";
 import { GantryError } from "../../../base/index.ts";
 import { familiarName, parseReference } from "../../../spec/index.ts";
 import { type Command, defineCommand } from "../../command.ts";
+import { callerPath } from "../../io.ts";
 import { fileError, readSource } from "../../streams/files.ts";
 import { showProgress } from "../../streams/progress.ts";
-import { accessSync, constants } from "node:fs";
-import { callerPath } from "../../io.ts";
 
 const command: Command = defineCommand({
   usage: "[OPTIONS] file|URL|- [REPOSITORY[:TAG]]",

@@ -1,9 +1,9 @@
+import { accessSync, constants } from "node:fs";
 import { GantryError } from "../../../base/index.ts";
 import { type Command, defineCommand } from "../../command.ts";
+import { callerPath } from "../../io.ts";
 import { fileError, readSource } from "../../streams/files.ts";
 import { showProgress } from "../../streams/progress.ts";
-import { accessSync, constants } from "node:fs";
-import { callerPath } from "../../io.ts";
 
 const command: Command = defineCommand({
   usage: "[OPTIONS]",

@@ -8,7 +8,11 @@ const command: Command = defineCommand({
   short: "Remove unused images",
   args: { min: 0, max: 0 },
   flags: {
-    all: { type: "bool", shorthand: "a", usage: "Remove every unused image, not only dangling ones" },
+    all: {
+      type: "bool",
+      shorthand: "a",
+      usage: "Remove every unused image, not only dangling ones",
+    },
     filter: filterFlag('Remove only what matches (such as "until=<timestamp>")'),
     force: { type: "bool", shorthand: "f", usage: "Do not ask" },
   },

@@ -16,7 +16,11 @@ const command: Command = defineCommand({
   async run(session, { values, args }) {
     const name = args[0]!;
     const reference = parseReference(name, { defaultTag: !values["all-tags"] });
-    if (!values.quiet && !/[:@]/.test(name.slice(name.lastIndexOf("/") + 1)) && !values["all-tags"]) {
+    if (
+      !values.quiet &&
+      !/[:@]/.test(name.slice(name.lastIndexOf("/") + 1)) &&
+      !values["all-tags"]
+    ) {
       session.print("Using default tag: latest");
     }
     await pullImage(session, name, {

@@ -27,13 +27,14 @@ const command: Command = defineCommand({
             query: {
               force: values.force || undefined,
               noprune: values["no-prune"] || undefined,
-              platforms:
-                values.platform.length > 0 ? values.platform.map(platformJson) : undefined,
+              platforms: values.platform.length > 0 ? values.platform.map(platformJson) : undefined,
             },
           },
         );
         return removed
-          .map(({ Deleted, Untagged }) => (Deleted ? `Deleted: ${Deleted}` : `Untagged: ${Untagged}`))
+          .map(({ Deleted, Untagged }) =>
+            Deleted ? `Deleted: ${Deleted}` : `Untagged: ${Untagged}`,
+          )
           .join("\n");
       },
       { tolerate: (error) => values.force && kindOf(error) === "not-found" },

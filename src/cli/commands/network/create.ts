@@ -1,7 +1,7 @@
 import { GantryError } from "../../../base/index.ts";
 import { type Command, defineCommand } from "../../command.ts";
-import { ipamConfigs } from "../../run/ipam.ts";
 import { pairsToRecord } from "../../run/environment.ts";
+import { ipamConfigs } from "../../run/ipam.ts";
 import { checkedList, label } from "../../run/list-flags.ts";
 
 const command: Command = defineCommand({
@@ -28,7 +28,8 @@ const command: Command = defineCommand({
     subnet: { type: "stringSlice", usage: "Subnet in CIDR notation" },
   },
   async run(session, { values, changed, args }) {
-    if (values.ingress) throw new GantryError("not-implemented", "ingress networks need swarm mode");
+    if (values.ingress)
+      throw new GantryError("not-implemented", "ingress networks need swarm mode");
     const configs = ipamConfigs({
       subnets: values.subnet,
       ranges: values["ip-range"],

@@ -35,9 +35,7 @@ const command: Command = defineCommand({
     const configured = session.config.networksFormat;
     let format = values.format || (configured && !values.quiet ? configured : "table");
     if (format === "table") {
-      format = values.quiet
-        ? "{{.ID}}"
-        : "table {{.ID}}\\t{{.Name}}\\t{{.Driver}}\\t{{.Scope}}";
+      format = values.quiet ? "{{.ID}}" : "table {{.ID}}\\t{{.Name}}\\t{{.Driver}}\\t{{.Scope}}";
     } else if (format === "raw") {
       format = values.quiet
         ? "network_id: {{.ID}}"

@@ -1,6 +1,11 @@
 import { GantryError } from "../../../base/index.ts";
 import { type Command, defineCommand } from "../../command.ts";
-import { type DiskUsage, diskUsageLines, diskUsageRow, verboseText } from "../../format/disk-usage.ts";
+import {
+  type DiskUsage,
+  diskUsageLines,
+  diskUsageRow,
+  verboseText,
+} from "../../format/disk-usage.ts";
 import { printRows } from "../../format/table.ts";
 import { FORMAT_USAGE } from "../../format/usage.ts";
 

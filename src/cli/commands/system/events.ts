@@ -26,9 +26,7 @@ const command: Command = defineCommand({
     until: { type: "string", usage: "End at this time" },
   },
   async run(session, { values }) {
-    const format = values.format
-      ? await objectFormat(values.format, { prefix: "" })
-      : undefined;
+    const format = values.format ? await objectFormat(values.format, { prefix: "" }) : undefined;
     const client = await session.client();
     const { body } = await client.call("GET", "/events", {
       query: {
@@ -49,7 +47,12 @@ export default command;
 
 /** Templates know these fields by their names in Go. */
 function withGoNames(event: EventMessage): unknown {
-  const named = { ...event, Time: event.time, TimeNano: event.timeNano, Scope: (event as { scope?: string }).scope };
+  const named = {
+    ...event,
+    Time: event.time,
+    TimeNano: event.timeNano,
+    Scope: (event as { scope?: string }).scope,
+  };
   Object.defineProperty(named, "toJSON", { value: () => event, enumerable: false });
   return named;
 }
@@ -70,9 +73,7 @@ function timestamp(nanoseconds: number | bigint, seconds: number): string {
   const offset = -date.getTimezoneOffset();
   const size = Math.abs(offset);
   const zone =
-    offset === 0
-      ? "Z"
-      : `${offset < 0 ? "-" : "+"}${two(Math.trunc(size / 60))}:${two(size % 60)}`;
+    offset === 0 ? "Z" : `${offset < 0 ? "-" : "+"}${two(Math.trunc(size / 60))}:${two(size % 60)}`;
   const day = `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
   const time = `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
   return `${day}T${time}.${String(total % 1_000_000_000n).padStart(9, "0")}${zone}`;

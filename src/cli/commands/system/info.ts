@@ -13,9 +13,7 @@ const command: Command = defineCommand({
   args: { min: 0, max: 0 },
   flags: { format: { type: "string", shorthand: "f", usage: FORMAT_OBJECT_USAGE } },
   async run(session, { values }) {
-    const format = values.format
-      ? await objectFormat(values.format, { prefix: "" })
-      : undefined;
+    const format = values.format ? await objectFormat(values.format, { prefix: "" }) : undefined;
     const clientInfo = {
       Debug: session.globals.values.debug,
       Version: VERSION,

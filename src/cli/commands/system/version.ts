@@ -2,10 +2,10 @@ import { GantryError } from "../../../base/index.ts";
 import { API_VERSION, compareVersions } from "../../../client/index.ts";
 import { type Command, defineCommand } from "../../command.ts";
 import { objectFormat } from "../../format/object.ts";
+import { STRUCTS } from "../../format/structs.ts";
 import { alignTabs } from "../../format/tabwriter.ts";
 import { FORMAT_OBJECT_USAGE } from "../../format/usage.ts";
 import { type Session, VERSION } from "../../session.ts";
-import { STRUCTS } from "../../format/structs.ts";
 
 interface Component {
   Name: string;
@@ -104,10 +104,8 @@ function clientVersion(session: Session, apiVersion: string) {
 function showTime(text: string): string {
   const date = new Date(text);
   if (text === "" || Number.isNaN(date.getTime())) return text;
-  const [day, month, dayOfMonth, year, time] = date.toUTCString().match(/[A-Za-z0-9:]+/g)!.map(String)
-    .reduce<string[]>((parts, part) => [...parts, part], [])
-    .slice(0, 5)
-    .map((part, at, all) => [all[0], all[2], all[1], all[3], all[4]][at]!);
+  const parts = date.toUTCString().match(/[A-Za-z0-9:]+/g) ?? [];
+  const [day, dayOfMonth, month, year, time] = parts;
   return `${day} ${month} ${String(Number(dayOfMonth)).padStart(2)} ${time} ${year}`;
 }
 

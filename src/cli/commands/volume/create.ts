@@ -15,7 +15,10 @@ const command: Command = defineCommand({
   },
   async run(session, { values, args }) {
     if (values.name !== "" && args.length > 0) {
-      throw new GantryError("invalid", "conflicting options: cannot specify a volume name through both --name and as a positional arg");
+      throw new GantryError(
+        "invalid",
+        "conflicting options: cannot specify a volume name through both --name and as a positional arg",
+      );
     }
     const client = await session.client();
     const { Name } = await client.json<{ Name: string }>("POST", "/volumes/create", {

@@ -33,7 +33,8 @@ const command: Command = defineCommand({
     let format = values.format || (configured && !values.quiet ? configured : "table");
     if (format === "table") {
       format = values.quiet ? "{{.Name}}" : "table {{.Driver}}\\t{{.Name}}";
-    } else if (format === "raw") format = values.quiet ? "name: {{.Name}}" : "name: {{.Name}}\\ndriver: {{.Driver}}\\n";
+    } else if (format === "raw")
+      format = values.quiet ? "name: {{.Name}}" : "name: {{.Name}}\\ndriver: {{.Driver}}\\n";
     const sorted = [...(Volumes ?? [])].sort((a, b) =>
       a.Name.localeCompare(b.Name, "en", { numeric: true }),
     );

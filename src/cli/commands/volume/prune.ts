@@ -8,13 +8,20 @@ const command: Command = defineCommand({
   short: "Remove unused volumes",
   args: { min: 0, max: 0 },
   flags: {
-    all: { type: "bool", shorthand: "a", usage: "Remove named volumes too, not only anonymous ones" },
+    all: {
+      type: "bool",
+      shorthand: "a",
+      usage: "Remove named volumes too, not only anonymous ones",
+    },
     filter: filterFlag('Remove only what matches (such as "label=<label>")'),
     force: { type: "bool", shorthand: "f", usage: "Do not ask" },
   },
   async run(session, { values }) {
     if (values.all && values.filter["all"]) {
-      throw new GantryError("invalid", "conflicting options: cannot specify both --all and --filter all=1");
+      throw new GantryError(
+        "invalid",
+        "conflicting options: cannot specify both --all and --filter all=1",
+      );
     }
     const filters = values.all ? { ...values.filter, all: ["true"] } : values.filter;
     const what = values.all ? "all volumes" : "anonymous local volumes";
