@@ -79,7 +79,8 @@ export async function removeLocked(
   engine.containers.delete(c);
   live.failPendingAttaches();
   announce(engine, c, "destroy");
-  live.announceRemoval({ exitCode: c.exitCode, ...(c.error && { error: c.error }) });
+  // Only a failed removal is an error here; why it never started was the start's to say.
+  live.announceRemoval({ exitCode: c.exitCode });
   engine.live.forget(c.id);
 }
 
