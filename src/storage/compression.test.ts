@@ -57,6 +57,14 @@ test("xz and bzip2 are refused with the remedy", async () => {
   await assert.rejects(decompress(inPieces(Buffer.from("BZh91AY"), 100)), /bunzip2/);
 });
 
+test("a source is drained, not destroyed, when nobody wants the rest of it", async () => {
+  const source = inPieces(text, 1000);
+  const { stream } = await decompress(source);
+  stream.destroy();
+  await new Promise((resolve) => source.once("end", resolve));
+  assert.equal(source.errored, null);
+});
+
 test("peeking takes nothing away, and errors come through", async () => {
   const { head, stream } = await peek(inPieces(text, 10), 25);
   assert(head.length >= 25 && text.subarray(0, head.length).equals(head));

@@ -26,7 +26,9 @@ function isSkippableZstdFrame(head: Uint8Array): boolean {
   return (head[0]! & 0xf0) === 0x50 && head[1] === 0x2a && head[2] === 0x4d && head[3] === 0x18;
 }
 
-/** Reads at least `bytes` (or all) without taking them: the returned stream gives everything. */
+/** Reads at least `bytes` (or all) without taking them: the returned stream gives everything.
+ * `source` stays its owner's. When the returned stream is destroyed, the rest of the source is
+ * read and dropped: a request's body must be taken for the answer to be seen. */
 export async function peek(
   source: Readable,
   bytes: number,
@@ -46,15 +48,19 @@ export async function peek(
   if (head.length > 0) stream.write(head);
   if (source.errored) throw source.errored;
   if (source.readableEnded || source.destroyed) stream.end();
-  else forward(source, stream);
+  else forward(source, stream, () => source.unpipe(stream).resume());
   return { head, stream };
 }
 
 /** Pipes, and lets errors and an early end go through in both directions. */
-function forward<T extends NodeJS.WritableStream & Readable>(source: Readable, to: T): T {
+function forward<T extends NodeJS.WritableStream & Readable>(
+  source: Readable,
+  to: T,
+  release: () => unknown = () => source.destroy(),
+): T {
   source.once("error", (error) => to.destroy(error));
   to.on("error", () => {});
-  to.once("close", () => source.destroy());
+  to.once("close", release);
   source.once("close", () => {
     if (!source.readableEnded) to.destroy(new GantryError("corrupt", "unexpected EOF"));
   });
