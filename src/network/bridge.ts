@@ -19,8 +19,7 @@ import { NETLINK_ROUTE, RouteWriter } from "./rtnetlink.ts";
 
 const SLOT_BRIDGE = 40;
 const SLOT_INNER = 41;
-const SLOT_OUTER = 42;
-const SLOTS_AN_ATTACHMENT = 3;
+const SLOTS_AN_ATTACHMENT = 2;
 /** Several networks of one container each use slots of their own. */
 export const ATTACHMENTS_MAX = Math.floor(20 / SLOTS_AN_ATTACHMENT);
 const EEXIST = 17;
@@ -50,6 +49,10 @@ export const writeSysctl = (path: string, value: string): Operation => ({
 export interface HostTraits {
   /** The kernel has IPv6 (it may be switched off at boot). */
   ipv6: boolean;
+  /** The firewall sees frames between ports of a bridge, so it is the firewall that keeps
+   * containers apart (ICC off). Otherwise isolated ports do, and then only what the host routes
+   * gets across. With br_netfilter they would stop published ports too. */
+  filtersFrames: boolean;
 }
 
 /** Makes the bridge where it is missing and gives it what the record says. */
@@ -66,6 +69,9 @@ export function planBridge(record: NetworkRecord, host: HostTraits, alias: strin
     route(new RouteWriter().setAlias(bridge.name, alias).finish()),
     { op: "interfaceIndex", name: bridge.name, to: SLOT_BRIDGE },
   ];
+  if (!bridge.icc && host.filtersFrames) {
+    plan.push(route(new RouteWriter().filterFrames(bridge.name).finish()));
+  }
   if (host.ipv6) {
     plan.push(writeSysctl(`net/ipv6/conf/${bridge.name}/accept_ra`, "0"));
     if (!hasV6) {
@@ -104,17 +110,10 @@ export function planAttach(o: AttachPlan, slots: { netns: number }): Operation[]
   const { endpoint } = o;
   const bridge = o.network.bridge!;
   const shift = (o.position ?? 0) * SLOTS_AN_ATTACHMENT;
-  const outer = { slot: SLOT_OUTER + shift };
   const plan: Operation[] = [
     { op: "interfaceIndex", name: bridge.name, to: SLOT_BRIDGE + shift },
     route(outerPair(o, { slot: SLOT_BRIDGE + shift }, slots.netns)),
   ];
-  if (!bridge.icc) {
-    plan.push(
-      { op: "interfaceIndex", name: endpoint.hostInterface, to: SLOT_OUTER + shift },
-      route(new RouteWriter().setBridgePort(outer, { isolated: true }).finish()),
-    );
-  }
   plan.push(
     {
       op: "interfaceIndex",
@@ -139,6 +138,12 @@ function outerPair(o: AttachPlan, bridge: { slot: number }, netns: number): Netl
   // Before it goes up: the kernel makes a link-local address in that moment.
   if (o.host.ipv6) writer.setLink(endpoint.hostInterface, { noLinkLocal: true });
   writer.setLink(endpoint.hostInterface, { master: bridge, up: true });
+  // Hairpin: a container reaches its own published port also where br_netfilter is on, which
+  // translates on the bridge and sends the frame back to the port that it came from.
+  writer.setBridgePort(endpoint.hostInterface, {
+    hairpin: true,
+    ...(!o.network.bridge!.icc && { isolated: !o.host.filtersFrames }),
+  });
   // An earlier owner of the address may have had another MAC.
   for (const ip of [endpoint.ipv4, endpoint.ipv6]) {
     if (ip) writer.setNeighbour(bridge, ip.address, endpoint.macAddress);

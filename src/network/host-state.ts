@@ -26,6 +26,8 @@ export interface HostState {
   /** And it is switched on. */
   ipv6: boolean;
   ipForward: boolean;
+  /** Frames between ports of a bridge can be shown to the firewall (br_netfilter). */
+  bridgeNetfilter: boolean;
   portRange: { first: number; last: number };
 }
 
@@ -48,6 +50,7 @@ export async function readHostState(native: Native): Promise<HostState> {
       file("/proc/sys/net/ipv6/conf/all/disable_ipv6"),
       file("/proc/sys/net/ipv4/ip_forward"),
       file("/proc/sys/net/ipv4/ip_local_port_range"),
+      file("/proc/sys/net/bridge/bridge-nf-call-iptables"),
     ],
   });
   const bytes = (index: number) => (results.has(index) ? results.bytes(index) : new Uint8Array());
@@ -60,6 +63,7 @@ export async function readHostState(native: Native): Promise<HostState> {
     ipv6Stack: results.has(3) && text(3) !== "",
     ipv6: text(3) === "0",
     ipForward: text(4) === "1",
+    bridgeNetfilter: text(6) !== "",
     portRange: first && last ? { first, last } : DEFAULT_RANGE,
   };
 }

@@ -13,6 +13,7 @@ import { macBytes, macOfAddress } from "./addresses.ts";
 import {
   firewallNetwork,
   forwardingsOf,
+  type HostTraits,
   nft,
   planAttach,
   planBridge,
@@ -54,6 +55,7 @@ export class Networks implements NetworkLayer {
   /** The firewall table's name, once it is in the kernel; undefined where there is none. */
   #table: string | undefined;
   #firewallTried = false;
+  #firewallFailed = false;
 
   constructor(surroundings: NetworkSurroundings & { command: readonly string[] }, host: HostState) {
     const { native, options, log, execRoot, records } = surroundings;
@@ -161,7 +163,7 @@ export class Networks implements NetworkLayer {
     const plan = {
       network,
       endpoint: record,
-      host: { ipv6: this.#host.ipv6Stack },
+      host: this.#traits(),
       position,
       defaultRoute: position === 0,
       ...(this.#table && { table: this.#table }),
@@ -238,7 +240,7 @@ export class Networks implements NetworkLayer {
     if (this.#made.has(network.id)) return Promise.resolve();
     return this.#making.run("host", async () => {
       if (this.#made.has(network.id)) return;
-      const plan = planBridge(network, { ipv6: this.#host.ipv6Stack }, this.#alias);
+      const plan = planBridge(network, this.#traits(), this.#alias);
       if (this.#options.ipForward && !this.#host.ipForward) {
         plan.push(writeSysctl("net/ipv4/ip_forward", "1"));
       }
@@ -266,6 +268,7 @@ export class Networks implements NetworkLayer {
       await this.#native.run({ host: [nft(data)] });
       this.#table = table;
     } catch (error) {
+      this.#firewallFailed = true;
       this.#log.warn(
         "nftables cannot be used: containers reach other hosts only where those know the way " +
           "back, and published ports are carried by the port holder",
@@ -280,6 +283,12 @@ export class Networks implements NetworkLayer {
         { table: chain.table, chain: chain.name, bridge: bridges[0]?.bridge?.name },
       );
     }
+  }
+
+  #traits(): HostTraits {
+    const { ipv6Stack, bridgeNetfilter } = this.#host;
+    const firewall = this.#options.iptables && !this.#firewallFailed;
+    return { ipv6: ipv6Stack, filtersFrames: firewall && bridgeNetfilter };
   }
 
   #newClaims(): PortClaims {

@@ -33,17 +33,20 @@ const RTM_NEWNEIGH = 28;
 
 const AF_UNSPEC = 0;
 const AF_INET = 2;
-const AF_BRIDGE = 7;
 const AF_INET6 = 10;
 const IFF_UP = 1;
 
-const IFLA = { ADDRESS: 1, IFNAME: 3, MTU: 4, MASTER: 10, PROTINFO: 12, LINKINFO: 18 } as const;
+const IFLA = { ADDRESS: 1, IFNAME: 3, MTU: 4, MASTER: 10, LINKINFO: 18 } as const;
 const IFLA_IFALIAS = 20;
 const IFLA_AF_SPEC = 26;
 const IFLA_NET_NS_FD = 28;
 const IFLA_INFO_KIND = 1;
 const IFLA_INFO_DATA = 2;
+const IFLA_INFO_SLAVE_KIND = 4;
+const IFLA_INFO_SLAVE_DATA = 5;
 const VETH_INFO_PEER = 1;
+const IFLA_BR_NF_CALL_IPTABLES = 36;
+const IFLA_BR_NF_CALL_IP6TABLES = 37;
 const IFLA_BRPORT_MODE = 4; // hairpin
 const IFLA_BRPORT_ISOLATED = 33;
 const IFLA_INET6_ADDR_GEN_MODE = 8;
@@ -90,6 +93,22 @@ export class RouteWriter {
       if (mtu) w.attrU32(IFLA.MTU, mtu);
       if (mac) w.attrBytes(IFLA.ADDRESS, macBytes(mac));
       w.nest(IFLA.LINKINFO, () => w.attrString(IFLA_INFO_KIND, "bridge"));
+    });
+    return this;
+  }
+
+  /** Frames between a bridge's ports pass the firewall too, whatever the global sysctl says. */
+  filterFrames(name: string): this {
+    const w = this.#w;
+    w.message(RTM_NEWLINK, NLM_F_ACK, () => {
+      this.#linkHeader(0, undefined);
+      w.attrString(IFLA.IFNAME, name);
+      w.nest(IFLA.LINKINFO, () => {
+        w.attrString(IFLA_INFO_KIND, "bridge");
+        w.nest(IFLA_INFO_DATA, () => {
+          w.attrU8(IFLA_BR_NF_CALL_IPTABLES, 1).attrU8(IFLA_BR_NF_CALL_IP6TABLES, 1);
+        });
+      });
     });
     return this;
   }
@@ -155,15 +174,20 @@ export class RouteWriter {
     return this;
   }
 
-  /** Bridge port flags: `isolated` ports reach the bridge but not one another (ICC off);
-   * `hairpin` ports may get back what they sent. */
-  setBridgePort(link: Late, flags: { isolated?: boolean; hairpin?: boolean }): this {
+  /** Flags of a port that is on its bridge already: `isolated` ports reach the bridge but not
+   * one another (ICC off); `hairpin` ports may get back what they sent. */
+  setBridgePort(name: string, flags: { isolated?: boolean; hairpin?: boolean }): this {
     const w = this.#w;
-    w.message(RTM_SETLINK, NLM_F_ACK, () => {
-      this.#linkHeader(link, undefined, AF_BRIDGE);
-      w.nest(IFLA.PROTINFO, () => {
-        if (flags.hairpin !== undefined) w.attrU8(IFLA_BRPORT_MODE, Number(flags.hairpin));
-        if (flags.isolated !== undefined) w.attrU8(IFLA_BRPORT_ISOLATED, Number(flags.isolated));
+    // RTM_SETLINK ignores what a link's master has to say.
+    w.message(RTM_NEWLINK, NLM_F_ACK, () => {
+      this.#linkHeader(0, undefined);
+      w.attrString(IFLA.IFNAME, name);
+      w.nest(IFLA.LINKINFO, () => {
+        w.attrString(IFLA_INFO_SLAVE_KIND, "bridge");
+        w.nest(IFLA_INFO_SLAVE_DATA, () => {
+          if (flags.hairpin !== undefined) w.attrU8(IFLA_BRPORT_MODE, Number(flags.hairpin));
+          if (flags.isolated !== undefined) w.attrU8(IFLA_BRPORT_ISOLATED, Number(flags.isolated));
+        });
       });
     });
     return this;
@@ -253,8 +277,8 @@ export class RouteWriter {
     return this;
   }
 
-  #linkHeader(index: Late, up: boolean | undefined, family = AF_UNSPEC): void {
-    this.#w.u8(family).u8(0).u16(0).u32(index);
+  #linkHeader(index: Late, up: boolean | undefined): void {
+    this.#w.u8(AF_UNSPEC).u8(0).u16(0).u32(index);
     this.#w.u32(up ? IFF_UP : 0).u32(up === undefined ? 0 : IFF_UP);
   }
 }

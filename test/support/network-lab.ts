@@ -114,6 +114,7 @@ export class Lab implements AsyncDisposable {
   readonly #records = new Map<string, Map<string, unknown>>();
   readonly #containers = new Set<Container>();
   network!: NetworkLayer;
+  readonly #layers: NetworkLayer[] = [];
 
   private constructor(host: Agent, remote: Agent, native: Spawner, dir: string) {
     this.host = host;
@@ -145,6 +146,7 @@ export class Lab implements AsyncDisposable {
       portHolder: [...enter(this.host).split(" "), nativeProgramPath, "ports"],
       portHolderIdleMs: 200,
     });
+    this.#layers.push(this.network);
     await this.network.start([...this.#containers].map(({ attachment }) => attachment.record));
   }
 
@@ -218,7 +220,7 @@ export class Lab implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     for (const container of [...this.#containers]) await container.end();
-    await this.network?.stop();
+    for (const layer of this.#layers) await layer.stop();
     await this.native.close();
     await Promise.all([this.host.end(), this.remote.end()]);
     await rm(this.dir, { recursive: true, force: true });
