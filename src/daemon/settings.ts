@@ -1,6 +1,7 @@
 // From a configuration to what the parts of the daemon want, checked: listening addresses, TLS,
 // engine options, network options. Pure.
 
+import { createHash } from "node:crypto";
 import { isIP } from "node:net";
 import { GantryError, type LogLevel } from "../base/index.ts";
 import type { EngineOptions } from "../engine/index.ts";
@@ -11,7 +12,7 @@ import type { AddressPool, Ulimit } from "./option-values.ts";
 
 const SOCKET_DEFAULT = "unix:///run/gantry.sock";
 const LOG_LEVELS = ["debug", "info", "warn", "error", "fatal"] as const;
-const CGROUP_PARENT_DEFAULT = "gantry";
+const DATA_ROOT_DEFAULT = "/var/lib/gantry";
 
 /** What the network layer is told; named as daemon.json names it. */
 export interface NetworkOptions {
@@ -124,6 +125,12 @@ function reader({ values }: Config): Reader {
   };
 }
 
+/** One folder an engine: several on one host must never take each other's cgroups for strays. */
+function ownCgroupParent(dataRoot: string): string {
+  if (dataRoot === DATA_ROOT_DEFAULT) return "gantry";
+  return `gantry-${createHash("sha256").update(dataRoot).digest("hex").slice(0, 8)}`;
+}
+
 function engineOptions(
   read: Reader,
   { version, buildId }: { version: string; buildId: string },
@@ -135,7 +142,8 @@ function engineOptions(
     dataRoot: absolute(read.text("data-root"), "data-root"),
     execRoot: absolute(read.text("exec-root"), "exec-root"),
     liveRestore: read.bool("live-restore"),
-    cgroupParent: read.text("cgroup-parent") || CGROUP_PARENT_DEFAULT,
+    cgroupParent: read.text("cgroup-parent") || ownCgroupParent(read.text("data-root")),
+    cgroupParentIsOwn: read.text("cgroup-parent") === "",
     shutdownTimeoutSeconds: read.number("shutdown-timeout"),
     version,
     buildId,

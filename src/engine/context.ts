@@ -19,6 +19,8 @@ export interface EngineOptions {
   liveRestore: boolean;
   /** Parent of the containers' cgroups, relative to each hierarchy: "gantry". */
   cgroupParent: string;
+  /** No other engine puts containers there: what is not in the records is stray. */
+  cgroupParentIsOwn: boolean;
   /** How long `close` gives containers to stop where liveRestore is off. */
   shutdownTimeoutSeconds: number;
   /** What `version` and `info` say of this program. */

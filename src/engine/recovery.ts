@@ -148,7 +148,9 @@ async function removeStrays(engine: EngineContext): Promise<void> {
     await rm(engine.paths.container(id).dir, { recursive: true, force: true });
   }
   for (const [id, paths] of await engine.runtime.findCgroups(engine.options.cgroupParent)) {
-    if (!engine.containers.get(id)?.run) await clearCgroups(engine, paths);
+    const known = engine.containers.get(id);
+    // What no record knows may be another engine's, unless the folder is this engine's alone.
+    if (known ? !known.run : engine.options.cgroupParentIsOwn) await clearCgroups(engine, paths);
   }
 }
 
