@@ -193,8 +193,13 @@ export class RootFiles {
  * folder, its upper folder as one more lower layer. */
 function enter(source: RootSource, writable: boolean): Operation[] {
   if (source.kind === "process") {
-    const path = `/proc/${source.pid}/root`;
-    return [{ op: "open", path, flags: O.path | O.directory, to: ROOT }];
+    // Inside its mount namespace, so that what is mounted there cannot be unlinked from outside.
+    const proc = `/proc/${source.pid}`;
+    return [
+      { op: "open", path: `${proc}/root`, flags: O.path | O.directory, to: ROOT },
+      { op: "open", path: `${proc}/ns/mnt`, flags: O.rdonly, to: 2 },
+      { op: "setns", slot: 2, flags: CLONE_NEWNS },
+    ];
   }
   const { rootfs, volumes = [] } = source;
   if (rootfs.kind === "bind") {

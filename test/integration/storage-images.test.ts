@@ -295,6 +295,9 @@ test("volumes of a stopped container are part of its files for cp", async () => 
   assert.equal(readFileSync(join(volume, "f"), "utf8"), "in the volume");
   assert.equal((await files.stat(source, "/bin/f")).size, 13);
   assert(!existsSync(join(mount.upperDir, "bin/f")));
+  const tar = await bytesOf(files.export(source));
+  const names = execFileSync("tar", ["-tf", "-"], { input: tar }).toString().split("\n");
+  assert(names.includes("bin/") && !names.includes("bin/f")); // an export stops at mounts
 });
 
 for (const compress of ["none", "gzip", "zstd"] as const) {

@@ -1,0 +1,67 @@
+// Files of a running container: storage enters its root and its mount namespace, so that it sees
+// what is mounted there and cannot pull a mount from under it.
+
+import assert from "node:assert/strict";
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { rawTar } from "../support/raw-tar.ts";
+import {
+  bytesOf,
+  type StorageFixture,
+  storageFixture,
+  streamOf,
+} from "../support/storage-fixture.ts";
+
+let fixture: StorageFixture;
+let child: ChildProcess;
+let place = "";
+
+/** A process with mounts of its own stands for the container; its root is the host's. */
+before(async () => {
+  fixture = await storageFixture();
+  place = join(fixture.root, "place");
+  mkdirSync(join(place, "volume"), { recursive: true });
+  writeFileSync(join(place, "hosts"), "beneath");
+  writeFileSync(join(place, "plain"), "a file");
+  writeFileSync(join(fixture.root, "bound"), "bound over it");
+  const script = `mount -t tmpfs none volume && echo in-volume > volume/file &&
+    mount --bind ../bound hosts && echo ready && exec cat`;
+  child = spawn("unshare", ["--mount", "sh", "-ec", script], {
+    cwd: place,
+    stdio: ["pipe", "pipe", "inherit"],
+  });
+  await new Promise((resolve) => child.stdout!.once("data", resolve));
+});
+after(async () => {
+  const gone = new Promise((resolve) => child.once("exit", resolve));
+  child.stdin!.end();
+  await gone;
+  await fixture.close();
+});
+
+test("what is mounted in the container is there", async () => {
+  const { files } = fixture;
+  const source = { kind: "process", pid: child.pid! } as const;
+  assert.equal((await files.stat(source, join(place, "volume/file"))).size, 10);
+  const tar = await bytesOf(files.tar(source, join(place, "hosts")));
+  assert(tar.includes("bound over it"));
+  const names = streamOf(rawTar({ name: "new", content: "n" }));
+  await files.untar(source, join(place, "volume"), names);
+  assert.equal((await files.stat(source, join(place, "volume/new"))).size, 1);
+  await assert.rejects(
+    fixture.files.stat({ kind: "process", pid: process.pid }, `${place}/volume/new`),
+  );
+});
+
+test("a mounted file is not replaced, so that the mount stays", async () => {
+  const { files } = fixture;
+  const source = { kind: "process", pid: child.pid! } as const;
+  const tar = () => streamOf(rawTar({ name: "hosts", content: "replaced" }));
+  await assert.rejects(files.untar(source, place, tar()), (error: { detail?: unknown }) => {
+    assert.equal((error.detail as { errno?: string }).errno, "EBUSY");
+    return true;
+  });
+  assert.equal((await files.stat(source, join(place, "hosts"))).size, 13);
+});
