@@ -154,6 +154,7 @@ export class RuntimeFixture implements AsyncDisposable {
     const o = { terminal, openStdin: false, holdMs: 30_000 };
     const { exited } = await container.monitor.exec(execId, plan, o);
     const stream = await container.monitor.attach(execId, { ...ALL, stdin: false });
+    container.monitor.release(execId);
     const data = await readAll(stream);
     const streams = terminal ? { stdout: data.toString(), stderr: "" } : demultiplex(data);
     return { ...streams, exit: await exited };
