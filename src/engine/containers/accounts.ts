@@ -5,6 +5,7 @@
 import { stat } from "node:fs/promises";
 import type { Operation, PlanResults } from "../../native/index.ts";
 import type { RootfsMount } from "../../spec/index.ts";
+import { mountOverlay } from "../../storage/index.ts";
 import type { EngineContext } from "../context.ts";
 import type { ContainerRecord } from "./record.ts";
 import { resolveUser } from "./resolve-user.ts";
@@ -66,18 +67,13 @@ function currentRoot(engine: EngineContext, c: ContainerRecord): Operation[] {
   return imageRoot({ ...rootfs, lowerDirs: [rootfs.upperDir, ...rootfs.lowerDirs] });
 }
 
-/** What the image holds. overlay wants two layers at least. */
+/** What the image holds, in slot ROOT. */
 function imageRoot(rootfs: RootfsMount | undefined): Operation[] {
   if (!rootfs) return [];
   if (rootfs.kind === "bind") {
     return [{ op: "open", path: rootfs.path, flags: O_PATH_DIRECTORY, to: ROOT }];
   }
-  const [only, ...more] = rootfs.lowerDirs;
-  if (only !== undefined && more.length === 0) {
-    return [{ op: "open", path: only, flags: O_PATH_DIRECTORY, to: ROOT }];
-  }
-  const options = rootfs.lowerDirs.map((dir) => `lowerdir+=${dir}`);
-  return [{ op: "fsmount", fstype: "overlay", options, to: ROOT }];
+  return mountOverlay({ lowerDirs: rootfs.lowerDirs }, ROOT);
 }
 
 async function read(engine: EngineContext, root: Operation[]): Promise<Accounts> {

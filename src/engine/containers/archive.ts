@@ -18,7 +18,7 @@ export async function statContainerPath(
   path: string,
 ): Promise<PathStat> {
   const c = engine.containers.find(ref);
-  const source = await rootSource(engine, c, { volumes: true });
+  const source = await rootSource(engine, c);
   return await statIn(engine, c, { source, path, follow: endsInFolder(path) });
 }
 
@@ -52,7 +52,7 @@ export async function archiveOut(
   { signal }: Signal = {},
 ): Promise<{ stat: PathStat; tar: Readable }> {
   const c = engine.containers.find(ref);
-  const source = await rootSource(engine, c, { volumes: true });
+  const source = await rootSource(engine, c);
   const stat = await statIn(engine, c, { source, path, follow: endsInFolder(path) });
   const tar = engine.files.tar(source, absolute(path), {
     name: nameInArchive(path),
@@ -71,7 +71,7 @@ export async function archiveIn(
   o: Signal & { noOverwriteDirNonDir?: boolean; copyUidGid?: boolean } = {},
 ): Promise<void> {
   const c = engine.containers.find(ref);
-  const source = await rootSource(engine, c, { volumes: true });
+  const source = await rootSource(engine, c);
   const stat = await statIn(engine, c, { source, path, follow: true });
   if (!isDirectory(stat.mode)) {
     throw new GantryError("invalid", "extraction point is not a directory");

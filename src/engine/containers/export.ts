@@ -6,7 +6,6 @@ import type { EngineContext } from "../context.ts";
 import type { Signal } from "../contract.ts";
 import { announce } from "./announce.ts";
 import { isRemoving } from "./record.ts";
-import { rootSource } from "./root-source.ts";
 
 export async function exportContainer(
   engine: EngineContext,
@@ -17,8 +16,10 @@ export async function exportContainer(
   if (isRemoving(c) || c.dead) {
     throw new GantryError("conflict", "You cannot export a container which is being removed");
   }
-  const source = await rootSource(engine, c, { volumes: false });
-  const tar = engine.files.export(source, signal ? { signal } : {});
+  // From its layers also while it runs: what is mounted in it would hide what is beneath.
+  const rootfs = engine.storage.snapshots.get(c.id);
+  if (!rootfs) throw new GantryError("internal", `Container ${c.id} has no root file system`);
+  const tar = engine.files.export({ kind: "mount", rootfs }, signal ? { signal } : {});
   announce(engine, c, "export");
   return tar;
 }

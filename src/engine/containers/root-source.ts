@@ -6,15 +6,10 @@ import type { RootSource } from "../../storage/index.ts";
 import type { EngineContext } from "../context.ts";
 import type { ContainerRecord } from "./record.ts";
 
-/** With `volumes`, what is mounted in a stopped container is there too. */
-export async function rootSource(
-  engine: EngineContext,
-  c: ContainerRecord,
-  { volumes }: { volumes: boolean },
-): Promise<RootSource> {
+/** What is mounted in the container is there in both cases. */
+export async function rootSource(engine: EngineContext, c: ContainerRecord): Promise<RootSource> {
   if (c.run) return { kind: "process", pid: c.run.pid };
   const rootfs = await engine.storage.snapshots.renew(c.id);
-  if (!volumes) return { kind: "mount", rootfs };
   const present = await Promise.all(
     c.mounts.map(async (mount) => {
       if (mount.Type === "tmpfs") return [];
