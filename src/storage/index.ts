@@ -17,6 +17,7 @@ export { type ImportOptions, importRootfs } from "./import-rootfs.ts";
 export { type ArchiveLimits, DEFAULT_ARCHIVE_LIMITS } from "./layer-store.ts";
 export { type LoadedImage, type LoadOptions, loadArchive } from "./load-archive.ts";
 export { encodeImageConfig, type NewImage } from "./new-image.ts";
+export { mountOverlay, type OverlayView } from "./overlay-mount.ts";
 export { type FileChange, type FileStat, RootFiles, type RootSource } from "./root-files.ts";
 export { type SaveRequest, saveArchive } from "./save-archive.ts";
 export { type OpenStorage, openStorage, type StorageOptions } from "./storage.ts";

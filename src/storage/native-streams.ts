@@ -21,7 +21,7 @@ export async function runWithInput(
   plan: PlanOf,
   { signal }: { signal?: AbortSignal } = {},
 ): Promise<PlanResults> {
-  const rendezvous = native.openStream();
+  const rendezvous = openStream(native);
   let sourceError: unknown;
   source.once("error", (error) => (sourceError = error));
   // Attached at once: a failure that comes before anyone awaits must not be "unhandled".
@@ -53,6 +53,32 @@ export async function runWithInput(
   }
 }
 
+/** A rendezvous whose stream, when the plan dies at once and nobody reads it, is neither left open
+ * nor the cause of an unhandled error. */
+function openStream(native: Native): Rendezvous & { stream: Promise<Duplex>; close(): void } {
+  const { path, token, stream, close } = native.openStream();
+  let closed = false;
+  let duplex: Duplex | undefined;
+  stream.then(
+    (connected) => {
+      duplex = connected;
+      duplex.on("error", () => {});
+      if (closed) duplex.destroy();
+    },
+    () => {}, // never connected: the plan says why
+  );
+  return {
+    path,
+    token,
+    stream,
+    close() {
+      closed = true;
+      close();
+      duplex?.destroy();
+    },
+  };
+}
+
 /** The bytes that the plan writes to its stream. They end only when the plan has succeeded; its
  * failure destroys the stream with the reason. */
 export function readOutput(
@@ -67,7 +93,7 @@ export function readOutput(
 }
 
 async function* output(native: Native, plan: PlanOf, signal?: AbortSignal) {
-  const rendezvous = native.openStream();
+  const rendezvous = openStream(native);
   const stop = new AbortController();
   const signals = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal;
   const run = native.run(
@@ -79,10 +105,9 @@ async function* output(native: Native, plan: PlanOf, signal?: AbortSignal) {
     (error) => Promise.reject(error),
   );
   failed.catch(() => {});
-  let stream: Duplex | undefined;
   let finished = false;
   try {
-    stream = await Promise.race([rendezvous.stream, failed]);
+    const stream = await Promise.race([rendezvous.stream, failed]);
     stream.end();
     for await (const chunk of stream) yield chunk as Uint8Array;
     await run;
@@ -91,7 +116,6 @@ async function* output(native: Native, plan: PlanOf, signal?: AbortSignal) {
     throw archiveError(await run.then(() => error).catch((reason) => reason));
   } finally {
     if (!finished) stop.abort();
-    stream?.destroy();
     rendezvous.close();
   }
 }
@@ -119,5 +143,18 @@ export function archiveError(error: unknown): unknown {
   if (errno === "EXDEV" || errno === "EFBIG" || errno === "EISDIR" || errno === "ENOTDIR") {
     return new GantryError("invalid", text, { cause: error, detail: { errno } });
   }
-  return error;
+  const words = errno === undefined ? undefined : KERNEL_WORDS[errno];
+  if (words === undefined) return error;
+  return new GantryError(error.kind, `${text}: ${words}`, { cause: error, detail: error.detail });
 }
+
+/** As the C library says it: what docker's users know. */
+const KERNEL_WORDS: Record<string, string> = {
+  EACCES: "permission denied",
+  EBUSY: "device or resource busy",
+  ELOOP: "too many levels of symbolic links",
+  ENAMETOOLONG: "file name too long",
+  ENOENT: "no such file or directory",
+  EPERM: "operation not permitted",
+  EROFS: "read-only file system",
+};
