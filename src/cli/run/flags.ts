@@ -1,6 +1,5 @@
 // The flags that `run` and `create` share.
 
-import { isIP } from "node:net";
 import { defineFlags } from "../../base/index.ts";
 import type { DeviceRequest, MountRequest } from "../../spec/index.ts";
 import {
@@ -10,7 +9,6 @@ import {
   dnsSearch,
   environment,
   extraHost,
-  invalid,
   ipAddress,
   label,
   link,
@@ -23,15 +21,6 @@ import {
 import { parseMount } from "./mounts.ts";
 import { type NetworkAttachment, parseNetwork } from "./networks.ts";
 import { parseCpus, parseGpus } from "./policies.ts";
-
-const address = (version: 4 | 6) => (text: string) => {
-  const trimmed = text.trim();
-  if (trimmed !== "" && isIP(trimmed) === 0) {
-    throw invalid(`failed to parse IP: ${JSON.stringify(trimmed)}`);
-  }
-  void version;
-  return trimmed;
-};
 
 export const RESOURCE_FLAGS = defineFlags({
   "blkio-weight": { type: "uint16", usage: "Share of block IO, 10 to 1000; 0 turns it off" },
@@ -118,18 +107,8 @@ export const CREATE_FLAGS = defineFlags({
   interactive: { type: "bool", shorthand: "i", usage: "Keep stdin open even if not attached" },
   "io-maxbandwidth": { type: "bytes", usage: "IO bandwidth limit (Windows only)", hidden: true },
   "io-maxiops": { type: "uint64", usage: "IO operations limit (Windows only)", hidden: true },
-  ip: {
-    type: "custom",
-    parse: address(4) as (t: string) => string,
-    default: "",
-    usage: "IPv4 address (172.30.100.104)",
-  },
-  ip6: {
-    type: "custom",
-    parse: address(6) as (t: string) => string,
-    default: "",
-    usage: "IPv6 address (2001:db8::33)",
-  },
+  ip: { type: "string", usage: "IPv4 address (172.30.100.104)" },
+  ip6: { type: "string", usage: "IPv6 address (2001:db8::33)" },
   ipc: { type: "string", usage: "IPC namespace to use" },
   isolation: { type: "string", usage: "Isolation technology" },
   "kernel-memory": { type: "bytes", usage: "Kernel memory limit", hidden: true },

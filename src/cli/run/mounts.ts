@@ -1,7 +1,7 @@
 // -v, --mount and --tmpfs.
 
 import { resolve } from "node:path";
-import { parseBool, parseRamBytes, splitCsv } from "../../base/index.ts";
+import { GantryError, parseBool, parseRamBytes, splitCsv } from "../../base/index.ts";
 import type { MountRequest } from "../../spec/index.ts";
 import { invalid } from "./list-flags.ts";
 
@@ -46,11 +46,11 @@ type Fields = {
 type Setter = (fields: Fields, value: string, key: string) => void;
 
 const flag = (value: string, key: string): boolean => {
-  if (value === "true" || value === "1") return true;
-  if (value === "false" || value === "0") return false;
-  throw invalid(
-    `invalid value for '${key}': invalid boolean value ("${value}"): must be one of "true", "1", "false", or "0" (default "true")`,
-  );
+  try {
+    return parseBool(value);
+  } catch (cause) {
+    throw new GantryError("invalid", `invalid value for ${key}: ${value}`, { cause });
+  }
 };
 const bind = (fields: Fields) => {
   fields.used.bind = true;
@@ -58,7 +58,7 @@ const bind = (fields: Fields) => {
 };
 const volume = (fields: Fields) => {
   fields.used.volume = true;
-  return (fields.mount.VolumeOptions ??= {});
+  return (fields.mount.VolumeOptions ??= { DriverConfig: {} });
 };
 const tmpfs = (fields: Fields) => {
   fields.used.tmpfs = true;
@@ -117,12 +117,8 @@ const SETTERS: Record<string, Setter> = {
   "volume-subpath": (fields, value) => {
     volume(fields).Subpath = value;
   },
-  "volume-nocopy": (fields, value) => {
-    try {
-      volume(fields).NoCopy = parseBool(value);
-    } catch {
-      throw invalid(`invalid value for volume-nocopy: ${value}`);
-    }
+  "volume-nocopy": (fields, value, key) => {
+    volume(fields).NoCopy = flag(value, key);
   },
   "volume-label": (fields, value) => {
     const [name, text] = pair(value);

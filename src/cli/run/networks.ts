@@ -87,13 +87,18 @@ export function attachNetworks(
       throw invalid(`network ${JSON.stringify(network.target)} is specified multiple times`);
     }
     checkMode(network, all.length);
-    endpoints[network.target] = endpointOf(network);
+    if (hasEndpoint(network.target)) endpoints[network.target] = endpointOf(network);
   });
   return { mode: all[0]!.target, endpoints };
 }
 
 function isUserDefined(mode: string): boolean {
   return !["default", "bridge", "host", "none"].includes(mode) && !mode.startsWith("container:");
+}
+
+/** These modes have no network of their own to describe. */
+function hasEndpoint(mode: string): boolean {
+  return mode !== "host" && mode !== "none" && !mode.startsWith("container:");
 }
 
 function giveFlags(network: NetworkAttachment, flags: FirstNetworkFlags): void {

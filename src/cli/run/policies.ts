@@ -90,7 +90,7 @@ export function parseGpus(text: string): DeviceRequest {
     if (key === "driver") request.Driver = value;
     else if (key === "count") request.Count = gpuCount(value);
     else if (key === "device") request.DeviceIDs = value.split(",");
-    else if (key === "capabilities") request.Capabilities = [["gpu", ...value.split(",")]];
+    else if (key === "capabilities") request.Capabilities = [[...value.split(","), "gpu"]];
     else if (key === "options") {
       request.Options = Object.fromEntries(
         splitCsv(value).map((one) => [cut(one, "=")[0], cut(one, "=")[1] ?? ""]),
@@ -133,4 +133,23 @@ export function parseCpus(text: string): number {
   if (fraction.length > 9) throw invalid("value is too precise");
   const nano = Number(`${match[2] || "0"}${fraction.padEnd(9, "0")}`);
   return match[1] === "-" ? -nano : nano;
+}
+
+/** Capability names as the daemon knows them; what is added is not dropped, ALL stands alone. */
+export function effectiveCapabilities(
+  add: readonly string[],
+  drop: readonly string[],
+): { add: string[]; drop: string[] } {
+  const normal = (names: readonly string[]) => {
+    const all = new Set(names.map(capabilityName));
+    return all.has("ALL") ? new Set(["ALL"]) : all;
+  };
+  const added = normal(add);
+  const dropped = [...normal(drop)].filter((name) => !added.has(name));
+  return { add: [...added].sort(), drop: dropped.sort() };
+}
+
+function capabilityName(text: string): string {
+  const name = text.trim().toUpperCase();
+  return name === "ALL" || name === "RESET" || name.startsWith("CAP_") ? name : `CAP_${name}`;
 }

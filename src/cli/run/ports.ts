@@ -34,13 +34,12 @@ function standardNotation(spec: string): string {
   let protocol = "tcp";
   for (const field of splitCsv(spec)) {
     const [key = "", value] = field.split("=");
-    if (value === undefined)
+    if (value === undefined) {
       throw invalid(`invalid publish opts format (should be name=value but got '${spec}')`);
+    }
     if (key === "published") published = value;
     else if (key === "target") target = value;
     else if (key === "protocol") protocol = value;
-    else if (key !== "mode")
-      throw invalid(`invalid publish opts format (should be name=value but got '${spec}')`);
   }
   return `${published}:${target}/${protocol}`;
 }

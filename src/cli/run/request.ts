@@ -13,7 +13,12 @@ import type { CREATE_FLAGS } from "./flags.ts";
 import { device, invalid, isCdiDevice } from "./list-flags.ts";
 import { parseTmpfs, parseVolumes } from "./mounts.ts";
 import { attachNetworks, checkMac } from "./networks.ts";
-import { parseDevice, parseRestartPolicy, parseSecurityOptions } from "./policies.ts";
+import {
+  effectiveCapabilities,
+  parseDevice,
+  parseRestartPolicy,
+  parseSecurityOptions,
+} from "./policies.ts";
 import { parseExposed, parsePublished } from "./ports.ts";
 
 type CreateFlags = ParsedFlags<typeof CREATE_FLAGS>;
@@ -120,7 +125,7 @@ function containerConfig(
     Hostname: values.hostname,
     Domainname: values.domainname,
     User: values.user,
-    AttachStdin: attached.has("stdin") || (attachAll && values.interactive),
+    AttachStdin: attached.has("stdin") || values.interactive,
     AttachStdout: attachAll || attached.has("stdout"),
     AttachStderr: attachAll || attached.has("stderr"),
     Tty: values.tty,
@@ -213,6 +218,7 @@ function storage(values: Values, binds: string[]): Partial<HostConfig> {
 }
 
 function security(values: Values, caller: CallerContext): Partial<HostConfig> {
+  const capabilities = effectiveCapabilities(values["cap-add"], values["cap-drop"]);
   const { options, unmaskPaths } = parseSecurityOptions(
     values["security-opt"].map((option) =>
       option.replace(
@@ -222,11 +228,11 @@ function security(values: Values, caller: CallerContext): Partial<HostConfig> {
     ),
   );
   return {
-    CapAdd: orNull(values["cap-add"]),
-    CapDrop: orNull(values["cap-drop"]),
+    CapAdd: orNull(capabilities.add),
+    CapDrop: orNull(capabilities.drop),
     GroupAdd: orNull(values["group-add"]),
     Privileged: values.privileged,
-    SecurityOpt: orNull(options),
+    SecurityOpt: values["security-opt"].length === 0 ? null : options,
     MaskedPaths: unmaskPaths ? [] : null,
     ReadonlyPaths: unmaskPaths ? [] : null,
   };
