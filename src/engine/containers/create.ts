@@ -53,6 +53,9 @@ export async function createContainer(
   engine.containers.put(record);
   undo.defer("record", () => engine.containers.delete(record));
 
+  // The layers stay while the snapshot is made, even if the image is removed meanwhile.
+  const lease = engine.storage.lease(record.diffIds);
+  undo.defer("lease", () => lease.release());
   const { dir } = engine.paths.container(id);
   await mkdir(dir, { mode: 0o710 });
   undo.defer("folder", () => rm(dir, { recursive: true, force: true }));
@@ -67,6 +70,7 @@ export async function createContainer(
   delete record.intent;
   engine.containers.put(record);
   undo.commit();
+  lease.release();
   announce(engine, record, "create");
   return { id, warnings };
 }

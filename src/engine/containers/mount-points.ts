@@ -109,14 +109,15 @@ export function fromMountRequest(mount: MountRequest, bindExists: boolean): Moun
       if (name !== "" && !VOLUME_NAME.test(name)) {
         throw badMount("volume", `invalid volume name: ${name}`);
       }
-      const copyUp = mount.VolumeOptions?.NoCopy !== true;
-      const subpath = mount.VolumeOptions?.Subpath;
+      if (mount.VolumeOptions?.Subpath) {
+        // What is in a volume may be hostile: a subpath must be resolved beneath it, by the kernel.
+        throw new GantryError("not-implemented", "volume-subpath is not supported yet");
+      }
       return {
         ...volume(name, destination, rw),
         Mode: "z",
-        copyUp: copyUp && !subpath,
+        copyUp: mount.VolumeOptions?.NoCopy !== true,
         anonymous: name === "",
-        ...(subpath && { subpath }),
         request: mount,
       };
     }

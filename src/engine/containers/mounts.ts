@@ -2,7 +2,6 @@
 // image's VOLUMEs), then volumes are made, referred to and filled from the image on first use.
 
 import { mkdir, stat } from "node:fs/promises";
-import { join } from "node:path";
 import { errnoOf, GantryError } from "../../base/index.ts";
 import type { ContainerConfig, HostConfig } from "../../spec/index.ts";
 import type { EngineContext } from "../context.ts";
@@ -54,6 +53,7 @@ export async function makeVolumes(
   mounts: readonly MountRecord[],
 ): Promise<void> {
   for (const mount of mounts) {
+    checkDriver(record.hostConfig, mount);
     if (mount.Type === "bind" && mount.createSource) {
       await mkdir(mount.Source, { recursive: true, mode: 0o755 }).catch((cause) => {
         if ((cause as NodeJS.ErrnoException).code === "EEXIST") return;
@@ -76,12 +76,23 @@ export async function makeVolumes(
       }),
     });
     if (created) announceVolume(engine, "create", volume.name);
-    const source = join(engine.paths.volumeData(volume.name), mount.subpath ?? "");
+    const source = engine.paths.volumeData(volume.name);
     engine.volumes.refer(volume.name, record.id);
     record.mounts.push({ ...mount, Name: volume.name, Source: source });
     engine.containers.put(record);
     if (mount.copyUp) await copyUp(engine, record, source, mount.Destination);
   }
+}
+
+function checkDriver(host: HostConfig, mount: MountRecord): void {
+  if (mount.Type !== "volume") return;
+  const driver = mount.request?.VolumeOptions?.DriverConfig?.Name || host.VolumeDriver || "local";
+  if (driver === "local") return;
+  const quoted = JSON.stringify(driver);
+  throw new GantryError(
+    "not-found",
+    `error looking up volume plugin ${driver}: plugin ${quoted} not found`,
+  );
 }
 
 /** Copies what the image holds at `destination` into the volume, if that is empty. */

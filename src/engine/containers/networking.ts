@@ -33,6 +33,7 @@ export async function attachNetworks(
   const settings = c.endpoints[mode] ?? {};
   const attachment = await engine.network.attach({
     containerId: c.id,
+    containerName: c.name,
     networkName: mode,
     settings,
     publish: publishRequests(c.config, c.hostConfig),

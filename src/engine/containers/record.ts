@@ -20,7 +20,6 @@ export interface MountRecord extends MountPoint {
   anonymous?: boolean;
   /** Make a missing source folder (-v does, --mount does not). */
   createSource?: boolean;
-  subpath?: string;
   /** The API's Mount that asked for this, with all its options. */
   request?: MountRequest;
 }

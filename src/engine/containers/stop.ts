@@ -1,4 +1,4 @@
-// Stop: the stop signal, the grace period, then SIGKILL. Also what restart and a closing engine use.
+// Stop: the stop signal, the grace period, then SIGKILL. Also used by restart and a closing engine.
 
 import { GantryError } from "../../base/index.ts";
 import type { EngineContext } from "../context.ts";
