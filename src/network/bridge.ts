@@ -163,17 +163,18 @@ function innerEnd(o: AttachPlan, link: { slot: number }): NetlinkData {
   return writer.finish();
 }
 
-/** Undoes planAttach, also a half-done one. The inner end goes with the outer. */
-export function planDetach(endpoint: AttachmentRecord, table: string | undefined): Operation[] {
-  const plan: Operation[] = [];
-  const forwardings = table ? forwardingsOf(endpoint) : [];
-  if (table && forwardings.length > 0) {
-    plan.push(nft(planRemoveForwardings(table, forwardings), { ignore: ENOENT }));
-  }
-  plan.push(
-    route(new RouteWriter().deleteLink(endpoint.hostInterface).finish(), { ignore: ENODEV }),
-  );
-  return plan;
+/** Takes the container off its bridge, also half-way on; the inner end goes with the outer. This
+ * much also the monitor does, whoever is faster: the name is this endpoint's alone. */
+export function planLeave(endpoint: AttachmentRecord): Operation[] {
+  return [route(new RouteWriter().deleteLink(endpoint.hostInterface).finish(), { ignore: ENODEV })];
+}
+
+/** Ends the forwarding of its ports. Only the daemon does, in order with the next owner of the
+ * same host port: a late monitor would take that one's away. */
+export function planUnforward(endpoint: AttachmentRecord, table: string): Operation[] {
+  const forwardings = forwardingsOf(endpoint);
+  if (forwardings.length === 0) return [];
+  return [nft(planRemoveForwardings(table, forwardings), { ignore: ENOENT })];
 }
 
 /** The published ports that the kernel forwards: those whose family the container has. Loopback

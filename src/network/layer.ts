@@ -17,8 +17,9 @@ import {
   nft,
   planAttach,
   planBridge,
-  planDetach,
+  planLeave,
   planRemoveBridge,
+  planUnforward,
   writeSysctl,
 } from "./bridge.ts";
 import type { Attachment, AttachmentRecord, NetworkLayer } from "./contract.ts";
@@ -47,6 +48,7 @@ export class Networks implements NetworkLayer {
   readonly #ports: PortSession;
   readonly #live = new Map<string, AttachmentRecord>();
   readonly #making = new KeyedMutex();
+  readonly #leaving = new Set<Promise<void>>();
   #host: HostState;
   #claims: PortClaims;
   #networks: NetworkRecord[];
@@ -138,12 +140,25 @@ export class Networks implements NetworkLayer {
 
   async detach(record: AttachmentRecord): Promise<void> {
     this.#live.delete(record.endpointId);
-    this.#claims.release(record.endpointId);
+    if (record.ports.length > 0) {
+      const plan = this.#table ? planUnforward(record, this.#table) : [];
+      if (plan.length > 0) await this.#tryRun("end the forwarding of ports", plan);
+      await this.#ports.unbind(record.endpointId);
+      this.#claims.release(record.endpointId);
+    }
+    // Nobody waits for the interface to go (the kernel takes milliseconds), but the address stays
+    // leased until it has: until then the dying namespace would answer for it.
+    const leaving = this.#leave(record).finally(() => this.#leaving.delete(leaving));
+    this.#leaving.add(leaving);
+  }
+
+  async #leave(record: AttachmentRecord): Promise<void> {
+    if (!(await this.#tryRun("remove an interface", planLeave(record)))) return;
     this.#release(record.networkId, record.endpointId, record);
-    if (record.ports.length > 0) await this.#ports.unbind(record.endpointId);
   }
 
   async stop(): Promise<void> {
+    await Promise.all(this.#leaving);
     await this.#ports.close();
     if (this.#live.size > 0) return;
     // Nobody is left on the bridges: leave the host as it was found.
@@ -171,7 +186,7 @@ export class Networks implements NetworkLayer {
     return {
       record,
       host: (slots) => planAttach(plan, slots),
-      teardown: () => planDetach(record, plan.table),
+      teardown: () => planLeave(record),
     };
   }
 
@@ -301,11 +316,13 @@ export class Networks implements NetworkLayer {
     });
   }
 
-  async #tryRun(what: string, host: Parameters<Native["run"]>[0]["host"]): Promise<void> {
+  async #tryRun(what: string, host: Parameters<Native["run"]>[0]["host"]): Promise<boolean> {
     try {
       await this.#native.run({ host });
+      return true;
     } catch (error) {
       this.#log.warn(`Failed to ${what}`, { error: messageOf(error) });
+      return false;
     }
   }
 }

@@ -131,7 +131,6 @@ test("a port in use is refused in docker's words, and nothing of the attempt is 
       /failed to bind host port for 0\.0\.0\.0:8085:172\.17\.0\.\d+:80\/tcp: address already in use/,
   });
   const free = await lab.container([tcp(80, { hostPort: 8084, hostPortEnd: 8084 })]);
-  assert.equal(free.address, "172.17.0.3", "addresses of failed attempts are free again");
   await free.end();
   await first.end();
 });
