@@ -170,7 +170,8 @@ static int peer_take(const struct peer_frame *frame, int fd) {
       return 0;
     case P_EXPORT: {
       if (executor.container || executor.monitor < 0) return -EPROTO;
-      int error = send_frame_fd(executor.monitor, 0, M_FD, frame->text, strlen(frame->text) + 1, fd);
+      size_t length = strlen(frame->text) + 1;
+      int error = send_frame_fd(executor.monitor, 0, M_FD, frame->text, length, fd);
       close(fd);
       return error;
     }

@@ -34,7 +34,7 @@ int add_stream(struct process *p, const char *name, int fd) {
   if (strcmp(name, "stdin") && strcmp(name, "stdout") && strcmp(name, "stderr") &&
       strcmp(name, "tty")) {
     close(fd);
-    return strcmp(name, "seccomp") ? -EINVAL : 0;
+    return strcmp(name, "seccomp") ? -EINVAL : -EOPNOTSUPP;
   }
   set_nonblocking(fd);
   if (strcmp(name, "stdin") == 0) p->stdin = (struct source){on_stdin_room, fd, 0};

@@ -32,7 +32,8 @@ int log_open(struct log *log) {
 }
 
 static void flush(struct log *log) {
-  if (out.length > 0 && !out.broken && write_fully(log->fd, out.data, out.length)) out.broken = true;
+  if (out.length > 0 && !out.broken && write_fully(log->fd, out.data, out.length))
+    out.broken = true;
   out.length = 0;
 }
 

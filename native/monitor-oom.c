@@ -42,7 +42,8 @@ void oom_check(void) {
 static void on_event(struct source *s, uint32_t events) {
   char sink[4096];
   // An event without a reading comes when the cgroup is removed.
-  if (read(s->fd, sink, sizeof sink) <= 0 || (events & (EPOLLHUP | EPOLLERR))) return forget_source(s);
+  if (read(s->fd, sink, sizeof sink) <= 0 || (events & (EPOLLHUP | EPOLLERR)))
+    return forget_source(s);
   oom_check();
 }
 
@@ -65,7 +66,9 @@ static int watch_v1(const char *path) {
 int oom_watch(const char *path) {
   counter = open(path, O_RDONLY | O_CLOEXEC);
   if (counter < 0) return -errno;
-  kills = count_kills();
+  // The cgroup is the container's own and new: what it counts already is the container's.
+  kills = 0;
+  oom_check();
   const char *name = strrchr(path, '/');
   int fd;
   if (name && strcmp(name, "/memory.oom_control") == 0) {

@@ -163,7 +163,7 @@ static const char *path_of(char **env) {
 
 #define NOT_FOUND 0
 
-// As execvp(3): EACCES is remembered, what is missing is passed over. Returns an errno, or NOT_FOUND.
+// As execvp(3): EACCES is remembered, what is missing is passed over. An errno, or NOT_FOUND.
 static int search_and_execute(const char *name, char **argv, char **env) {
   int worst = NOT_FOUND;
   const char *at = path_of(env);

@@ -1,7 +1,6 @@
 // Operations on files. Every path under a container's root is resolved by the kernel inside it
 // (openat2, RESOLVE_IN_ROOT), so neither a symlink nor a race leads outside (CVE-2021-30465).
 #define _GNU_SOURCE
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -22,7 +21,6 @@
 #include "paths.h"
 
 #define RESOLVE_TRIES_MAX 64
-#define TREE_DEPTH_MAX 4096
 
 static int open2(int root, const char *path, int flags, unsigned mode, uint64_t resolve) {
   struct open_how how = {.flags = (uint64_t)(unsigned)(flags | O_CLOEXEC), .resolve = resolve};
@@ -444,39 +442,4 @@ int op_stat(struct run *r, const struct op *o) {
                        st.st_uid,           st.st_gid,           st.st_size,
                        st.st_mtim.tv_sec,   st.st_mtim.tv_nsec,  (int64_t)st.st_rdev};
   return run_result(r, values, sizeof values);
-}
-
-static int remove_beneath(int parent, const char *name, dev_t device, int depth) {
-  if (unlinkat(parent, name, 0) == 0) return 0;
-  if (errno != EISDIR && errno != EPERM) return -errno;
-  if (depth > TREE_DEPTH_MAX) return -ELOOP;
-  int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-  if (fd < 0) return -errno;
-  struct stat st;
-  DIR *entries = fdopendir(fd);
-  if (!entries || fstat(fd, &st)) {
-    close(fd);
-    return -errno;
-  }
-  int error = st.st_dev == device ? 0 : -EXDEV;
-  struct dirent *entry;
-  while (!error && (entry = readdir(entries))) {
-    if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..")) continue;
-    error = run_interrupt_errno ? -run_interrupt_errno
-                                : remove_beneath(fd, entry->d_name, device, depth + 1);
-  }
-  closedir(entries);
-  if (error) return error;
-  return unlinkat(parent, name, AT_REMOVEDIR) ? -errno : 0;
-}
-
-int op_remove_tree(struct run *r, const struct op *o) {
-  const struct field *f = o->fields;
-  const char *path = f[A_REMOVE_TREE_PATH].ptr, *name;
-  AUTO_CLOSE int parent = run_open_parent(r, &f[A_REMOVE_TREE_ROOT], path, &name);
-  struct stat st;
-  int error = parent < 0 ? parent : fstat(parent, &st) ? -errno : 0;
-  if (!error) error = remove_beneath(parent, name, st.st_dev, 0);
-  if (error == -ENOENT && f[A_REMOVE_TREE_MISSING_OK].num) return 0;
-  return error ? run_fail(r, error, "%s", path) : 0;
 }

@@ -184,8 +184,8 @@ static int assert_dev_null(struct run *r, int fd) {
   return run_fail(r, -ENODEV, "/dev/null is not the null device");
 }
 
-// A mount can be cloned only from the mount namespace that it is in. A descriptor that the host half
-// opened is in the host's: then our own copy of that tree has the same device; it is verified too.
+// A mount can be cloned only from the mount namespace that it is in. A descriptor that the host
+// half opened is in the host's: our own copy of that tree has the same device; it is verified too.
 static int clone_dev_null(int null) {
   unsigned flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH;
   int cover = open_tree(null, "", flags);

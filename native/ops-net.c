@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/netfilter/nfnetlink.h>
 #include <linux/netlink.h>
 #include <net/if.h>
 #include <sched.h>
@@ -100,7 +101,9 @@ static int take_answers(struct run *r, int fd, struct exchange *x, char *buffer)
   ssize_t n;
   do n = recv(fd, buffer, ANSWER_BYTES, x->error ? MSG_DONTWAIT : 0);
   while (n < 0 && errno == EINTR && !run_interrupt_errno);
-  if (n < 0) return x->error && errno == EAGAIN ? 0 : errno == EAGAIN ? -ETIMEDOUT : -errno;
+  if (n < 0 && errno == EAGAIN && x->error) return 0;
+  if (n < 0 && errno == EAGAIN) return run_fail(r, -ETIMEDOUT, "the kernel did not answer");
+  if (n < 0) return -errno;
   int left = (int)n;
   for (struct nlmsghdr *h = (struct nlmsghdr *)buffer; NLMSG_OK(h, (unsigned)left);
        h = NLMSG_NEXT(h, left)) {
@@ -151,10 +154,13 @@ static int patch(struct run *r, uint8_t *data, uint32_t length, const struct fie
   return 0;
 }
 
-static int walk(struct run *r, int fd, uint8_t *data, uint32_t length, bool batch, int ignore,
+// rtnetlink would go on after a failed message, so those go one at a time and stop at the first;
+// an nftables batch (from BATCH_BEGIN to BATCH_END) is one transaction and one datagram.
+static int walk(struct run *r, int fd, uint8_t *data, uint32_t length, bool batches, int ignore,
                 char *buffer) {
   struct exchange x = {.first = 1, .ignore = ignore};
-  uint32_t at = 0;
+  uint32_t at = 0, start = 0;
+  bool inside = false;
   while (at < length) {
     struct nlmsghdr *h = (struct nlmsghdr *)(data + at);
     if (length - at < sizeof *h || h->nlmsg_len < sizeof *h || h->nlmsg_len > length - at)
@@ -163,16 +169,18 @@ static int walk(struct run *r, int fd, uint8_t *data, uint32_t length, bool batc
     if (size > length - at) size = length - at;
     h->nlmsg_seq = x.first + x.count++;
     h->nlmsg_pid = 0;
-    if ((h->nlmsg_flags & NLM_F_DUMP) == NLM_F_DUMP || h->nlmsg_flags & NLM_F_ACK) x.expected++;
+    bool dump = (h->nlmsg_flags & NLM_F_DUMP) == NLM_F_DUMP && !inside;
+    if (dump || h->nlmsg_flags & NLM_F_ACK) x.expected++;
     at += size;
-    // rtnetlink would go on after a failure: one message at a time stops at the first.
-    if (batch) continue;
-    struct exchange one = {h->nlmsg_seq, 1, x.expected, ignore, 0};
-    x.expected = 0;
-    int error = exchange(r, fd, &one, h, size, buffer);
+    if (batches && h->nlmsg_type == NFNL_MSG_BATCH_BEGIN) inside = true;
+    if (batches && h->nlmsg_type == NFNL_MSG_BATCH_END) inside = false;
+    if (inside && at < length) continue;
+    int error = exchange(r, fd, &x, data + start, at - start, buffer);
     if (error) return error;
+    x = (struct exchange){.first = x.first + x.count, .ignore = ignore};
+    start = at;
   }
-  return batch ? exchange(r, fd, &x, data, length, buffer) : 0;
+  return 0;
 }
 
 int op_netlink(struct run *r, const struct op *o) {

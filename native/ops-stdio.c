@@ -116,7 +116,8 @@ int op_connect(struct run *r, const struct op *o) {
   const struct field *f = o->fields;
   const char *path = f[A_CONNECT_PATH].ptr;
   struct sockaddr_un address = {.sun_family = AF_UNIX};
-  if (f[A_CONNECT_PATH].len >= sizeof address.sun_path) return run_fail(r, -ENAMETOOLONG, "%s", path);
+  if (f[A_CONNECT_PATH].len >= sizeof address.sun_path)
+    return run_fail(r, -ENAMETOOLONG, "%s", path);
   memcpy(address.sun_path, path, f[A_CONNECT_PATH].len + 1);
   int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (fd < 0) return -errno;

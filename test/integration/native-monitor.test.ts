@@ -127,9 +127,9 @@ test("an exec runs inside, with streams and an exit of its own", async () => {
   assert.equal(demultiplex(await readAll(stream)).stdout, "boxed (none)\nto the exec\n");
   assert.equal((await exited).code, 5);
   const killed = await monitor.exec("e2", execPlan(created.pid, ["sleep", "100"]), options);
-  await monitor.kill("e2", 15);
+  await monitor.kill("e2", 9);
   monitor.release("e2");
-  assert.equal((await killed.exited).signal, 15);
+  assert.equal((await killed.exited).signal, 9);
 });
 
 test("an exec that cannot start says which program, and harms nothing", async () => {

@@ -325,3 +325,32 @@ test("an answer of many megabytes arrives whole", async () => {
   const failure = native.spawner.run({ host: [{ op: "readFile", path, max: 1000 }] });
   assert.equal((await failureOf(failure)).errno, "E2BIG");
 });
+
+test("a tree of any depth is removed, links in it are not followed", async () => {
+  const root = native.path("deep");
+  await mkdir(`${root}/wide/a`, { recursive: true });
+  await writeFile(native.path("kept"), "kept");
+  await symlink(native.path("kept"), `${root}/wide/link`);
+  const host: Operation[] = [];
+  for (let i = 0; i < 20; i++) {
+    // Each step opens where the last one ended: the whole path would be too long for a call.
+    host.push({ op: "mkdirs", root: i % 2, path: "d/".repeat(100), mode: 0o755 });
+    host.push({
+      op: "open",
+      root: i % 2,
+      path: "d/".repeat(100),
+      flags: openPath,
+      to: 1 - (i % 2),
+    });
+  }
+  await native.spawner.run({
+    host: [
+      { op: "open", path: root, flags: openPath, to: 0 },
+      ...host,
+      { op: "removeTree", path: root },
+    ],
+  });
+  assert.equal(existsSync(root), false);
+  assert.equal(await readFile(native.path("kept"), "utf8"), "kept");
+  await native.spawner.run({ host: [{ op: "removeTree", path: root, missingOk: true }] });
+});
