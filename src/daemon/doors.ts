@@ -23,7 +23,7 @@ export async function openDoors(
     await listenAt(door.server, address, { group: settings.socketGroup, log });
     undo.defer(address.text, () => door.close());
     closers.push(() => door.close());
-    log.info(`API listen on ${placeOf(door.server)}`);
+    log.info(`API listen on ${address.kind === "fd" ? address.text : placeOf(door.server)}`);
   }
   undo.commit();
   return { close: once(async () => void (await Promise.all(closers.map((close) => close())))) };

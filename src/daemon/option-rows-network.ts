@@ -68,6 +68,7 @@ export const networkRows: Row[] = [
     "allow-direct-routing",
     "bool",
     "Allow remote access to published ports on container IP addresses",
+    refused("the rules for direct access to container addresses are fixed", false),
   ],
   [
     "bridge-accept-fwmark",
@@ -79,7 +80,7 @@ export const networkRows: Row[] = [
     "host-gateway-ips",
     "list",
     "IP addresses that host-gateway resolves to",
-    { flag: "host-gateway-ip" },
+    { flag: "host-gateway-ip", ...refused("host-gateway is the default bridge's own address") },
   ],
   [
     "network-control-plane-mtu",

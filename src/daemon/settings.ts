@@ -33,8 +33,6 @@ export interface NetworkOptions {
   ipv6: boolean;
   mtu: number;
   userlandProxy: boolean;
-  allowDirectRouting: boolean;
-  hostGatewayIps: string[];
 }
 /** The same without any configuration, for the engine as a library. */
 export const networkDefaults: NetworkOptions = {
@@ -55,8 +53,6 @@ export const networkDefaults: NetworkOptions = {
   ipv6: false,
   mtu: 1500,
   userlandProxy: true,
-  allowDirectRouting: false,
-  hostGatewayIps: [],
 };
 export interface TlsFiles {
   verify: boolean;
@@ -205,8 +201,6 @@ function networkOptions(read: Reader): NetworkOptions {
     ipv6: read.bool("ipv6"),
     mtu: read.number("mtu"),
     userlandProxy: read.bool("userland-proxy"),
-    allowDirectRouting: read.bool("allow-direct-routing"),
-    hostGatewayIps: read.list("host-gateway-ips"),
   };
 }
 

@@ -18,6 +18,8 @@ export function awaitShutdown({
       log.error("Failed to reload the configuration", { error }),
     );
   });
+  // Whoever read the log may go away (`gantry daemon 2>&1 | head`); the containers may not.
+  for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
   process.on("unhandledRejection", (error) => log.error("Unhandled rejection", { error }));
   return new Promise((resolve) => {
     let received = 0;

@@ -8,6 +8,7 @@ import { readFileSync } from "node:fs";
 import { access, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { request } from "node:http";
 import { request as tlsRequest } from "node:https";
+import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, afterEach, before, test } from "node:test";
@@ -238,6 +239,31 @@ async function dockerOverTls(port: number, file: (name: string) => string): Prom
   const { stdout } = await run("docker", [...host, ...tls, ...identity, "version"]);
   assert.match(stdout, /minimum version 1\.24/);
 }
+
+test("a socket that systemd passed is served, and a log that nobody reads is no reason to end", {
+  timeout: 20_000,
+}, async (t) => {
+  if (!isRoot) return t.skip("needs root");
+  const { args } = places("activation");
+  await run("mkdir", ["-p", join(folder, "activation")]);
+  await writeFile(join(folder, "activation", "daemon.json"), "{}");
+  const listener = createServer().listen(0, "127.0.0.1");
+  await once(listener, "listening");
+  const { port } = listener.address() as AddressInfo;
+  const { fd } = (listener as unknown as { _handle: { fd: number } })._handle;
+  // $$ is the pid that the daemon will have.
+  const command = 'export LISTEN_FDS=1 LISTEN_PID=$$; exec "$0" "$@"';
+  const all = [command, process.execPath, entry, ...args, "-D", "-H", "fd://"];
+  const child = spawn("sh", ["-c", ...all], { stdio: ["ignore", "ignore", "pipe", fd] });
+  t.after(() => child.kill("SIGKILL"));
+  listener.close();
+  let log = "";
+  for await (const chunk of child.stderr!) if (READY.test((log += String(chunk)))) break;
+  for (let i = 0; i < 3; i++) {
+    const answer = await fetch(`http://127.0.0.1:${port}/containers/nope/json`);
+    assert.equal(answer.status, 404);
+  }
+});
 
 test("TCP without TLS works, with a warning", async (t) => {
   if (!isRoot) return t.skip("needs root");
