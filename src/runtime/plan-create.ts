@@ -13,6 +13,7 @@ import { CLONE, MAGIC, MOUNT_ATTR, MS, O } from "./kernel-numbers.ts";
 import { loopbackUp } from "./loopback.ts";
 import { parseMountOptions } from "./mount-options.ts";
 import { NAMESPACE_FLAGS, type Namespaces, namespacesOf } from "./namespaces.ts";
+import { canSetOomScore } from "./oom-score.ts";
 import { PlanBuilder, POINT, SLOT, write } from "./plan-builder.ts";
 import { planCredentials, planLabels, planLimits } from "./plan-credentials.ts";
 import {
@@ -190,15 +191,6 @@ function planAfterClone(draft: Draft): void {
     ...input.network.host({ pid: SLOT.pid, netns: SLOT.netns }),
     { op: "signalPeer", point: POINT.networked },
   );
-}
-
-const CAP_SYS_RESOURCE = 1n << 24n;
-
-/** Docker writes its default 0 always. Without CAP_SYS_RESOURCE the score can only be raised; a
- * default that cannot be reached is left, an explicit wish fails in the kernel. */
-function canSetOomScore(kernel: KernelFeatures, score: number): boolean {
-  const own = kernel.oomScoreAdj ?? 0;
-  return score !== 0 || own <= 0 || (kernel.heldCapabilities & CAP_SYS_RESOURCE) !== 0n;
 }
 
 function planContainer(draft: Draft): void {

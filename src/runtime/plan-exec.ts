@@ -10,6 +10,7 @@ import type { Operation, Plan } from "../native/index.ts";
 import type { OciProcess, OciSeccomp } from "../spec/index.ts";
 import type { KernelFeatures } from "./contract.ts";
 import { CLONE, PR } from "./kernel-numbers.ts";
+import { canSetOomScore } from "./oom-score.ts";
 import { PlanBuilder, SLOT, write } from "./plan-builder.ts";
 import { planCredentials, planLabels, planLimits } from "./plan-credentials.ts";
 import { cpuMask } from "./plan-scheduler.ts";
@@ -27,6 +28,7 @@ export interface ExecInput {
   seccomp?: OciSeccomp;
   /** Namespaces that init does not share with us; default all that Docker makes. */
   userNamespace?: boolean;
+  timeNamespace?: boolean;
   terminal: boolean;
   openStdin: boolean;
   /** Uid of the process in the host's numbers; default process.user.uid. */
@@ -50,8 +52,11 @@ export function planExec(input: ExecInput): Plan {
   for (const path of paths) host.push(write(`${path}/cgroup.procs`, "0"));
   if (affinity?.final) host.push({ op: "affinity", mask: cpuMask(affinity.final) });
   const score = process.oomScoreAdj;
-  if (score !== undefined) host.push(write("/proc/self/oom_score_adj", score));
-  const flags = JOINED | (input.userNamespace ? CLONE.NEWUSER : 0);
+  if (score !== undefined && canSetOomScore(kernel, score)) {
+    host.push(write("/proc/self/oom_score_adj", score));
+  }
+  const flags =
+    JOINED | (input.userNamespace ? CLONE.NEWUSER : 0) | (input.timeNamespace ? CLONE.NEWTIME : 0);
   host.push(
     ...planLabels(process, kernel),
     { op: "setns", slot: SLOT.self, flags },
