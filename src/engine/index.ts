@@ -29,7 +29,6 @@ import { volumeVerbs } from "./volumes/verbs.ts";
 export type { EngineContext, EngineOptions } from "./context.ts";
 export type * from "./contract.ts";
 export type { CgroupPaths, RuntimePlans } from "./runtime-plans.ts";
-export { API_VERSION, API_VERSION_MIN } from "./system/version.ts";
 
 export interface EngineParts {
   storage: Storage;

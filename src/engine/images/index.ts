@@ -2,7 +2,7 @@
 
 import type { EngineContext } from "../context.ts";
 import type { Images } from "../contract.ts";
-import { findImage } from "./find.ts";
+import { checkImagePlatform, findImage } from "./find.ts";
 import { ensureHelloWorld } from "./hello-world.ts";
 import { imageHistory } from "./history.ts";
 import { importImage } from "./import.ts";
@@ -17,9 +17,11 @@ import { tagImage } from "./tag.ts";
 export function imageVerbs(engine: EngineContext): Images {
   return {
     list: (o) => listImages(engine, o),
-    inspect: async (ref) => {
+    inspect: async (ref, o) => {
       await ensureHelloWorld(engine.storage, ref);
-      return renderImage(findImage(engine, ref));
+      const image = findImage(engine, ref);
+      checkImagePlatform(image, o?.platform, ref);
+      return renderImage(image);
     },
     history: (ref) => imageHistory(engine, ref),
     tag: (ref, repo, tag) => tagImage(engine, ref, repo, tag),

@@ -3,7 +3,7 @@
 
 import type { Readable } from "node:stream";
 import { GantryError } from "../../base/index.ts";
-import { formatReference, parseReference } from "../../spec/index.ts";
+import { formatReference, parseReference, type Reference } from "../../spec/index.ts";
 import { type SaveRequest, type StoredImage, saveArchive } from "../../storage/index.ts";
 import type { EngineContext } from "../context.ts";
 import type { Signal } from "../contract.ts";
@@ -16,10 +16,7 @@ export async function saveImages(
   { signal }: Signal & { platform?: string[] } = {},
 ): Promise<Readable> {
   if (refs.length === 0) throw new GantryError("invalid", "no images to save");
-  const requests = refs.map((ref): SaveRequest => {
-    const image = findImage(engine, ref);
-    return { image, references: namesMeant(ref, image) };
-  });
+  const requests = refs.flatMap((ref) => requestsFor(engine, ref));
   const digests = requests.flatMap(({ image }) => image.layers.map((layer) => layer.diffId));
   const lease = engine.storage.lease(digests);
   const stream = saveArchive(engine.storage, requests);
@@ -29,7 +26,29 @@ export async function saveImages(
   return stream;
 }
 
-/** A repository without a tag means all its tags; an id means none. */
+/** A repository without a tag means all its tags; an id means an image without names. */
+function requestsFor(engine: EngineContext, ref: string): SaveRequest[] {
+  const named = referenceOf(ref);
+  if (named && named.tag === undefined && named.digest === undefined) {
+    const prefix = `${formatReference(named)}:`;
+    const all = engine.storage.images.list().flatMap((image): SaveRequest[] => {
+      const references = image.references.filter((reference) => reference.startsWith(prefix));
+      return references.length > 0 ? [{ image, references }] : [];
+    });
+    if (all.length > 0) return all;
+  }
+  const image = findImage(engine, ref);
+  return [{ image, references: namesMeant(ref, image) }];
+}
+
+function referenceOf(ref: string): Reference | undefined {
+  try {
+    return parseReference(ref, { defaultTag: false });
+  } catch {
+    return undefined;
+  }
+}
+
 function namesMeant(ref: string, image: StoredImage): string[] {
   const hex = ref.replace(/^sha256:/, "");
   if (image.id.startsWith(`sha256:${hex}`)) return [];
