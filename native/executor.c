@@ -146,8 +146,9 @@ static int peer_read(struct peer_frame *frame, int *fd) {
                      .msg_controllen = sizeof control.bytes};
   *fd = -1;
   ssize_t n;
+  // A peer that ended with something unread resets the socket; what it said before still follows.
   do n = recvmsg(executor.peer, &m, MSG_CMSG_CLOEXEC);
-  while (n < 0 && errno == EINTR);
+  while (n < 0 && (errno == EINTR || errno == ECONNRESET));
   if (n < 0) return -errno;
   struct cmsghdr *c = CMSG_FIRSTHDR(&m);
   if (n > 0 && c && c->cmsg_type == SCM_RIGHTS) memcpy(fd, CMSG_DATA(c), sizeof *fd);
@@ -255,6 +256,9 @@ _Noreturn void executor_main(int fd, int monitor, bool exec, uint32_t id, uint32
   put_u32(&results.data, 0);
   run_init(&r, &results);
   error = run_half(&r, &plan, HALF_HOST);
+  // The container half ended before this one could tell it something: its own words say why.
+  if ((error == -EPIPE || error == -ECONNRESET) && executor.peer >= 0 && executor.fail_errno == 0)
+    peer_wait(-2);
   if (error && executor.fail_errno == 0) give_up(HALF_HOST, r.index, -error, r.text);
   if (!error && executor.peer < 0)
     give_up(HALF_PROTOCOL, 0, EPROTO, "the plan starts no process");

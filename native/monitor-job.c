@@ -183,6 +183,22 @@ void fail_job(struct job *job, uint8_t half, uint32_t index, int error, const ch
 
 static char *copy_str(struct cursor *c) { return strdup(take_str(c, NULL)); }
 
+static void keep_own_cgroups(struct cursor *c) {
+  uint32_t count = take_u32(c);
+  if (count > OWN_CGROUPS_MAX) c->bad = true;
+  for (uint32_t i = 0; i < count && !c->bad; i++) monitor.own_cgroups[i] = copy_str(c);
+}
+
+// Out of the daemon's cgroups, off the path of a start. Where it fails, the monitor stays.
+static void enter_own_cgroups(void) {
+  for (int i = 0; i < OWN_CGROUPS_MAX && monitor.own_cgroups[i]; i++) {
+    AUTO_CLOSE int fd = open(monitor.own_cgroups[i], O_WRONLY | O_CLOEXEC);
+    if (fd >= 0) write_fully(fd, "0", 1);
+    free(monitor.own_cgroups[i]);
+    monitor.own_cgroups[i] = NULL;
+  }
+}
+
 static int configure(struct job *job, const uint8_t *data, size_t length) {
   struct cursor c = {data, data + length, false};
   struct process *p = job->process;
@@ -202,6 +218,7 @@ static int configure(struct job *job, const uint8_t *data, size_t length) {
   p->open_stdin = take_u8(&c);
   uint32_t hold_ms = take_u32(&c);
   monitor.oom_path = copy_str(&c);
+  keep_own_cgroups(&c);
   if (c.bad || c.at != c.end) return -EPROTO;
   p->hold = hold_ms > 0;
   p->hold_ms = hold_ms;
@@ -232,6 +249,7 @@ static void commit(struct job *job) {
   out_free(&o);
   start_streams(p);
   watch_process(p);
+  if (!job->exec) enter_own_cgroups();
 }
 
 static int take_message(struct job *job, const struct frame_header *h, const uint8_t *data,

@@ -13,6 +13,7 @@
 #define TEARDOWN_MS 30000
 #define CLIENTS_MAX 256
 #define STREAM_CHUNK_BYTES 16384
+#define OWN_CGROUPS_MAX 16
 
 // Anything that epoll watches. One event is taken at a time, so a handler may free others.
 struct source {
@@ -94,6 +95,7 @@ struct log {
 
 struct monitor {
   char *id, *socket_path, *exit_path, *oom_path;
+  char *own_cgroups[OWN_CGROUPS_MAX];  // cgroup.procs files
   struct log log;
   struct source listen, control;
   struct process *processes;  // init is among them

@@ -50,6 +50,9 @@ export interface MonitorConfig {
   holdMs: number;
   /** cgroup v1 memory.oom_control or v2 memory.events to watch for OOM kills; "" for none. */
   oomPath: string;
+  /** cgroup.procs files into which the monitor puts itself once the container runs: cgroups of its
+   * own, where the daemon's (a systemd unit) would take it down with the daemon. Best effort. */
+  cgroupProcs?: readonly string[];
 }
 
 export interface ExitStatus {

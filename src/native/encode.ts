@@ -175,6 +175,9 @@ export function encodeMonitorConfig(config: MonitorConfig): Buffer {
   out.u8(config.openStdin ? 1 : 0);
   out.u32(config.holdMs);
   out.str(config.oomPath);
+  const own = config.cgroupProcs ?? [];
+  out.u32(own.length);
+  for (const path of own) out.str(path);
   out.patchU32(0, out.length - 4);
   return out.done();
 }

@@ -63,13 +63,16 @@ export class FrameReader {
   /** Returns one frame if it is there; `rest()` is what follows it. */
   next(): Frame | undefined {
     if (this.#have < HEADER_BYTES) return undefined;
-    const data = this.#joined();
-    const length = data.readUInt32LE(0);
+    // Joined when the frame is whole: a large one comes in hundreds of chunks.
+    const first = this.#parts[0]!;
+    const head = first.length >= HEADER_BYTES ? first : this.#joined();
+    const length = head.readUInt32LE(0);
     if (length > FRAME_BYTES_MAX) {
       throw new GantryError("internal", `The native program sent a frame of ${length} bytes`);
     }
     const total = HEADER_BYTES + length;
-    if (data.length < total) return undefined;
+    if (this.#have < total) return undefined;
+    const data = this.#joined();
     this.#keep(data.subarray(total));
     return {
       id: data.readUInt32LE(4),

@@ -4,12 +4,13 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
-import { mkdir, readdir, readFile, readlink, rmdir, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, readdir, readFile, readlink, rmdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import type { GantryError } from "../../src/base/index.ts";
 import {
   connectMonitor,
+  initProgramPath,
   nativeProgramPath,
   type Operation,
   type Plan,
@@ -272,4 +273,23 @@ test("without a daemon the native program explains itself", () => {
     () => execFileSync(nativeProgramPath, [], { stdio: "pipe" }),
     /usage: gantry-native/,
   );
+});
+
+test("gantry-init reaps orphans, forwards signals and ends as its program ended", async () => {
+  await copyFile(initProgramPath, join(native.rootfs, "bin/gantry-init"));
+  const under = (...argv: string[]) => ["/bin/gantry-init", "--", ...argv];
+  const exits = await native.start(under("exit", "9"));
+  assert.equal((await exits.monitor.exited).code, 9);
+  const missing = await native.start(under("no-such-program"));
+  assert.equal((await missing.monitor.exited).code, 127);
+  const killed = await native.start(under("sleep", "1000"));
+  const { pid } = killed.created;
+  const children = `/proc/${pid}/task/${pid}/children`;
+  while ((await readFile(children, "utf8")) === "") await new Promise((r) => setImmediate(r));
+  const child = Number(await readFile(children, "utf8"));
+  while (!(await readFile(`/proc/${child}/comm`, "utf8")).startsWith("sleep")) {
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  await killed.monitor.kill("", 10); // SIGUSR1 has no handler there: the program dies of it
+  assert.equal((await killed.monitor.exited).code, 138);
 });
