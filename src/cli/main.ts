@@ -128,7 +128,9 @@ function report(session: Session, path: string, error: unknown): number {
   const { io, globals } = session;
   if (error instanceof GantryError) {
     if (error.kind === "cancelled") return EXIT_INTERRUPTED;
-    const { exitCode, help } = error.detail;
+    const { exitCode, help, partialOutput } = error.detail;
+    // What a template had printed before it failed.
+    if (typeof partialOutput === "string") io.stdout.write(`${partialOutput}\n`);
     const code = typeof exitCode === "number" ? exitCode : 1;
     if (help === true) {
       io.stderr.write(

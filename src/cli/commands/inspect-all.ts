@@ -52,7 +52,7 @@ export async function inspectAll(
     try {
       for (const { kind, text } of found) out += `${render(template, kind, text)}\n`;
     } catch (error) {
-      session.io.stdout.write(`${out}\n`);
+      session.io.stdout.write(out);
       throw error;
     }
   } else out = indented(found);
@@ -102,6 +102,7 @@ function render(template: (data: unknown) => string, kind: InspectKind, text: st
   } catch (error) {
     throw new GantryError("invalid", `template parsing error: ${messageOf(error)}`, {
       cause: error,
+      detail: { partialOutput: "" },
     });
   }
 }

@@ -30,7 +30,11 @@ export async function objectFormat(
     try {
       return template.execute(data, { missingKey });
     } catch (error) {
-      throw new GantryError("invalid", `${prefix}${messageOf(error)}`, { cause: error });
+      const { partialOutput } = error as { partialOutput?: string };
+      throw new GantryError("invalid", `${prefix}${messageOf(error)}`, {
+        cause: error,
+        detail: { partialOutput },
+      });
     }
   };
 }

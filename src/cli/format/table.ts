@@ -31,6 +31,7 @@ export class Row<T> extends TemplateObject {
     this.#type = type;
     this.#row = row;
   }
+  override readonly methodsOnly = true;
   has(name: string): boolean {
     return Object.hasOwn(this.#type.columns, name) || Object.hasOwn(this.#type.methods ?? {}, name);
   }
@@ -57,17 +58,35 @@ export class Row<T> extends TemplateObject {
 /** A default table such as "table {{.ID}}\t{{.Names}}" needs no template engine. */
 const PLAIN_TABLE = /^(?:\{\{\.\w+\}\}(?:\\t)?)+$/;
 
-/** Prints rows in `format`; `fallback` is the command's default table. */
+/** What docker says before a template's error; `ps` says it differently. */
+export interface ErrorWords {
+  parse: string;
+  execute: string;
+  /** Positions count from the start of the format, "table" included. */
+  wholeFormat?: boolean;
+}
+const WORDS: ErrorWords = {
+  parse: "template parsing error: ",
+  execute: "template parsing error: ",
+};
+export const PS_WORDS: ErrorWords = {
+  parse: "failed to parse template: ",
+  execute: "failed to execute template: ",
+  wholeFormat: true,
+};
+
+/** Prints rows in `format`: "table …", "json" or a template. */
 export async function printRows<T>(
   out: Output,
   type: RowType<T>,
   rows: readonly T[],
   format: string,
+  words: ErrorWords = WORDS,
 ): Promise<void> {
   const table = format.startsWith("table");
   const body = (table ? format.slice(5) : format).replace(/^ +| +$/g, "");
   if (table && PLAIN_TABLE.test(body)) {
-    out.write(plainTable(type, rows, body));
+    out.write(plainTable(type, rows, body, words));
     return;
   }
   if (format === "json" || body === "{{json .}}") {
@@ -77,15 +96,19 @@ export async function printRows<T>(
     out.write(rows.map((row) => `${goJson(new Row(type, row), { escapeHtml })}\n`).join(""));
     return;
   }
-  out.write(await templated(type, rows, body, table));
+  out.write(await templated(type, rows, { body, table, words }));
 }
 
-function plainTable<T>(type: RowType<T>, rows: readonly T[], body: string): string {
+function plainTable<T>(
+  type: RowType<T>,
+  rows: readonly T[],
+  body: string,
+  words: ErrorWords,
+): string {
   const names = [...body.matchAll(/\{\{\.(\w+)\}\}/g)].map((match) => match[1]!);
   for (const name of names) {
     if (Object.hasOwn(type.columns, name) || rows.length === 0) continue;
-    const at = body.replaceAll("\\t", "\t").indexOf(`{{.${name}}}`) + 2;
-    throw unknownField(type, name, at);
+    throw unknownField(type, name, body, words);
   }
   const columns = names.map((name) => type.columns[name]);
   const lines = [columns.map((column) => column?.header ?? "<no value>").join("\t")];
@@ -95,28 +118,34 @@ function plainTable<T>(type: RowType<T>, rows: readonly T[], body: string): stri
   return `${alignTabs(lines.join("\n"))}\n`;
 }
 
-function unknownField<T>(type: RowType<T>, name: string, at: number): GantryError {
+function unknownField<T>(
+  type: RowType<T>,
+  name: string,
+  body: string,
+  words: ErrorWords,
+): GantryError {
+  const source = words.wholeFormat ? `table ${body}` : body.replaceAll("\\t", "\t");
+  const at = source.indexOf(`{{.${name}}}`) + 2;
   const why = `can't evaluate field ${name} in type ${type.goType}`;
   return new GantryError(
     "invalid",
-    `failed to execute template: template: :1:${at}: executing "" at <.${name}>: ${why}`,
+    `${words.execute}template: :1:${at}: executing "" at <.${name}>: ${why}`,
   );
 }
 
 async function templated<T>(
   type: RowType<T>,
   rows: readonly T[],
-  body: string,
-  table: boolean,
+  { body, table, words }: { body: string; table: boolean; words: ErrorWords },
 ): Promise<string> {
   const { compileTemplate } = await import("../template/index.ts");
-  const template = compile(compileTemplate, body);
+  const template = compile(compileTemplate, body, words);
   let out = "";
   for (const row of rows) {
     try {
       out += `${template.execute(new Row(type, row))}\n`;
     } catch (error) {
-      throw new GantryError("invalid", `failed to execute template: ${messageOf(error)}`, {
+      throw new GantryError("invalid", `${words.execute}${messageOf(error)}`, {
         cause: error,
       });
     }
@@ -137,12 +166,13 @@ async function templated<T>(
 function compile(
   compileTemplate: typeof import("../template/index.ts").compileTemplate,
   body: string,
+  words: ErrorWords,
 ) {
   const source = body.replaceAll("\\t", "\t").replaceAll("\\n", "\n");
   try {
     return compileTemplate(source);
   } catch (error) {
-    throw new GantryError("invalid", `failed to parse template: ${messageOf(error)}`, {
+    throw new GantryError("invalid", `${words.parse}${messageOf(error)}`, {
       cause: error,
     });
   }

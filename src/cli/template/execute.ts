@@ -44,7 +44,12 @@ export function executeTemplate(
   { missingKey = "default", functions = FUNCTIONS }: ExecuteOptions = {},
 ): string {
   const run = new Execution(template, missingKey, functions);
-  run.template(template.name, data, 0);
+  try {
+    run.template(template.name, data, 0);
+  } catch (error) {
+    if (error instanceof Error) Object.assign(error, { partialOutput: run.out });
+    throw error;
+  }
   return run.out;
 }
 
@@ -63,7 +68,6 @@ class Execution {
   #variables: [string, unknown][] = [];
   #name = "";
   #depth = 0;
-  #root: unknown;
 
   constructor(
     template: ParsedTemplate,
@@ -77,18 +81,19 @@ class Execution {
 
   template(name: string, data: unknown, at: number): void {
     const nodes = this.#template.trees.get(name);
-    if (!nodes) throw this.#fail(at, name, `template ${quote(name)} not defined`);
+    if (!nodes) {
+      const shown = `{{template ${quote(name)}}}`;
+      throw this.#fail(at, shown, `template ${quote(name)} not defined`);
+    }
     if (++this.#depth > DEPTH_MAX) {
       throw this.#fail(at, name, `exceeded maximum template depth (${DEPTH_MAX})`);
     }
-    const saved = { variables: this.#variables, name: this.#name, root: this.#root };
+    const saved = { variables: this.#variables, name: this.#name };
     this.#variables = [["$", data]];
     this.#name = name;
-    this.#root = data;
     this.#walk(nodes, data);
     this.#variables = saved.variables;
     this.#name = saved.name;
-    this.#root = saved.root;
     this.#depth--;
   }
 
@@ -288,9 +293,12 @@ class Execution {
     final: Final,
   ): unknown {
     let value = receiver;
+    let before: unknown;
     names.forEach((name, at) => {
       const last = at === names.length - 1;
-      const nested = at > 0 || operand.kind !== "field" || dot !== this.#root;
+      // What a map holds is an interface; other values have the type that they show.
+      const nested = at > 0 && isMap(before);
+      before = value;
       value = this.#field(dot, value, name, operand, last ? args : [], last ? final : NONE, nested);
     });
     return value;
@@ -311,7 +319,7 @@ class Execution {
       return undefined;
     }
     if (receiver === null) {
-      if (!nested) {
+      if (!nested && operand.kind === "field") {
         if (this.#missingKey === "error") throw fail(`nil data; no entry for key ${quote(name)}`);
         return undefined;
       }
@@ -328,6 +336,10 @@ class Execution {
       const member = receiver.member(name);
       if (typeof member === "function") {
         return this.#callMethod(dot, receiver, member as Method, name, operand, args, final);
+      }
+      if (hasArguments && receiver.methodsOnly) {
+        const given = args.length + (final === NONE ? 0 : 1);
+        throw fail(`wrong number of args for ${name}: want 0 got ${given}`);
       }
       if (hasArguments) throw fail(`${name} has arguments but cannot be invoked as function`);
       return member;

@@ -23,6 +23,7 @@ export type TokenKind =
   | "rightParen"
   | "comma"
   | "space"
+  | "other"
   | "eof";
 export interface Token {
   kind: TokenKind;
@@ -152,6 +153,7 @@ function nextToken(source: string, at: number): Token {
   if (c === "." && !/[0-9]/.test(source[at + 1] ?? "")) return word(source, at, "field");
   if (/[-+.0-9]/.test(c)) return number(source, at);
   if (WORD.test(c)) return word(source, at, "identifier");
+  if (/[!-~]/.test(c)) return { kind: "other", text: c, at };
   const code = source.codePointAt(at)!;
   const hex = code.toString(16).toUpperCase().padStart(4, "0");
   throw new TemplateSyntaxError(

@@ -170,13 +170,14 @@ class Parser {
       case "range":
         return this.#control(token.text, token.at);
       case "template": {
+        const at = this.#peekNonSpace().at;
         const name = this.#templateName("template clause");
         if (this.#peekNonSpace().kind === "right") {
           this.#next();
-          return { kind: "template", at: token.at, name };
+          return { kind: "template", at, name };
         }
         const pipe = this.#pipeline("template clause", "right");
-        return { kind: "template", at: token.at, name, pipe };
+        return { kind: "template", at, name, pipe };
       }
       case "block": {
         const name = this.#templateName("block clause");
@@ -298,12 +299,7 @@ class Parser {
       const token = this.#next();
       if (token.kind === "space") continue;
       if (token.kind === "right" || token.kind === "rightParen") this.#ahead.unshift(token);
-      else if (token.kind === "pipe") {
-        const after = this.#peekNonSpace();
-        if (after.kind === "right" || after.kind === "rightParen") {
-          throw this.#error("missing value for command", after.at);
-        }
-      } else throw this.#unexpected(token, "operand");
+      else if (token.kind !== "pipe") throw this.#unexpected(token, "operand");
       break;
     }
     if (operands.length === 0) throw this.#error("empty command");

@@ -5,6 +5,8 @@
 /** A value with named members: a struct, or a row whose methods compute what is asked for. */
 export abstract class TemplateObject {
   abstract readonly goType: string;
+  /** Members are methods, as Go's error messages tell. */
+  readonly methodsOnly: boolean = false;
   /** A field's value, or a function for a method; undefined when there is none. */
   abstract member(name: string): unknown;
   abstract has(name: string): boolean;

@@ -1,7 +1,7 @@
 import { type Command, defineCommand } from "../../command.ts";
 import { encodeFilters, filterFlag } from "../../flags/filters.ts";
 import { CONTAINER_TABLE, type ContainerSummary, containerRow } from "../../format/container.ts";
-import { printRows } from "../../format/table.ts";
+import { PS_WORDS, printRows } from "../../format/table.ts";
 import { FORMAT_USAGE } from "../../format/usage.ts";
 
 const RAW = [
@@ -59,7 +59,7 @@ const command: Command = defineCommand({
         ? "container_id: {{.ID}}"
         : RAW + (values.size ? "size: {{.Size}}\\n" : "");
     } else if (values.quiet && format === "json") format = "json";
-    await printRows(session.io.stdout, containerRow(!values["no-trunc"]), rows, format);
+    await printRows(session.io.stdout, containerRow(!values["no-trunc"]), rows, format, PS_WORDS);
     return 0;
   },
 });

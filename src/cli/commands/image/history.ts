@@ -14,7 +14,8 @@ interface Layer {
   Size: number;
   Comment: string;
 }
-const TABLE = "table {{.ID}}\\t{{.CreatedSince}}\\t{{.CreatedBy}}\\t{{.Size}}\\t{{.Comment}}";
+const tableOf = (human: boolean) =>
+  `table {{.ID}}\\t{{.${human ? "CreatedSince" : "CreatedAt"}}}\\t{{.CreatedBy}}\\t{{.Size}}\\t{{.Comment}}`;
 const CREATED_BY_COLUMNS = 45;
 
 const command: Command = defineCommand({
@@ -40,7 +41,7 @@ const command: Command = defineCommand({
       query: { platform: values.platform ? platformJson(values.platform) : undefined },
     });
     const format = values.format || "table";
-    const shown = format === "table" ? (values.quiet ? "{{.ID}}" : TABLE) : format;
+    const shown = format === "table" ? (values.quiet ? "{{.ID}}" : tableOf(values.human)) : format;
     await printRows(session.io.stdout, row(!values["no-trunc"], values.human), layers, shown);
     return 0;
   },

@@ -17,7 +17,11 @@ const command: Command = defineCommand({
   run(session, { values, args }) {
     const { type } = values;
     if (type !== "" && !KINDS.includes(type as InspectKind)) {
-      throw new GantryError("invalid", `unknown type: ${JSON.stringify(type)}`);
+      const known = KINDS.map((kind) => JSON.stringify(kind)).join(", ");
+      throw new GantryError(
+        "invalid",
+        `unknown type: ${JSON.stringify(type)}: must be one of ${known}`,
+      );
     }
     const kinds = type === "" ? KINDS : [type as InspectKind];
     return inspectAll(session, args, values.format, kinds, { size: values.size });
