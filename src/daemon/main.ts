@@ -75,6 +75,7 @@ async function serve(
   if (process.getuid?.() !== 0) {
     throw new GantryError("forbidden", "the daemon needs to be started with root privileges");
   }
+  process.umask(0o022); // files for containers must be readable there, whoever starts the daemon
   await using undo = new Rollback((what, error) =>
     log.error(`Failed to release ${what}`, { error }),
   );
