@@ -149,7 +149,8 @@ bool tcp_turns(void) {
 static int connection_start(int client, const struct listener *listener) {
   int on = 1;
   struct connection *c = calloc(1, sizeof *c);
-  int server = socket(listener->target.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  int kind = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
+  int server = socket(listener->target.any.sa_family, kind, 0);
   if (!c || server < 0) {
     free(c);
     if (server >= 0) close(server);

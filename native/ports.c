@@ -220,7 +220,8 @@ static void client_flush(struct client *c) {
   c->out_length = c->out_sent = 0;
 }
 
-__attribute__((format(printf, 2, 3))) static void answer(struct client *c, const char *format, ...) {
+__attribute__((format(printf, 2, 3)))
+static void answer(struct client *c, const char *format, ...) {
   char line[LINE_BYTES_MAX];
   va_list arguments;
   va_start(arguments, format);

@@ -34,7 +34,8 @@ struct listener {
 socklen_t address_length(const union address *a);
 int watch(int fd, struct handler *handler, uint32_t events);
 void defer_free(struct handler *handler);
-// Closes the socket of a handler's listener when descriptors have run out: see accept_one.
+// Accepts without blocking. When descriptors have run out, the connection is dropped, not left
+// to wake us for ever.
 int accept_one(int fd);
 
 // TCP: carries each accepted connection to the target until both directions have ended.
