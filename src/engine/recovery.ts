@@ -6,6 +6,7 @@ import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { kindOf } from "../base/index.ts";
 import { type ExitStatus, type Monitor, readExitRecord } from "../native/index.ts";
+import { endStray } from "./containers/ended-monitor.ts";
 import { clearCgroups, clearRun, handleExit, lostStatus, watchExit } from "./containers/exit.ts";
 import { resumeHealthChecks } from "./containers/health.ts";
 import { releaseVolumes } from "./containers/mounts.ts";
@@ -20,15 +21,17 @@ export async function recover(engine: EngineContext): Promise<void> {
   for (const c of engine.containers.all()) referVolumes(engine, c);
   await engine.volumes.reconcile();
 
-  const running: ContainerRecord[] = [];
+  const running: Running[] = [];
   const ended: [ContainerRecord, ExitStatus][] = [];
-  for (const c of engine.containers.all()) {
-    const found = await findRun(engine, c);
-    if (found === "running") running.push(c);
-    else if (found) ended.push([c, found]);
-  }
-  await removeStrays(engine);
-  const attachments = running.flatMap((c) => c.run?.attachments ?? []);
+  await Promise.all(
+    engine.containers.all().map(async (c) => {
+      const found = await findRun(engine, c);
+      if (found && "monitor" in found) running.push(found);
+      else if (found) ended.push([c, found]);
+    }),
+  );
+  await removeStrays(engine, new Set(running.map(({ c }) => c.id)));
+  const attachments = running.flatMap(({ c }) => c.run?.attachments ?? []);
   await engine.network.start(attachments);
   for (const [c, status] of ended) {
     engine.live.of(c.id).stopping = true; // Restart policies are applied below, by boot's rules.
@@ -37,8 +40,16 @@ export async function recover(engine: EngineContext): Promise<void> {
   await finishIntents(engine);
   const snapshotIds = new Set(engine.containers.all().map((c) => c.id));
   await engine.storage.reconcile({ snapshotIds });
-  for (const c of running) resumeHealthChecks(engine, c);
+  // Only now, when networks and stores are ready for what an exit does to them.
+  for (const { c, monitor } of running) {
+    engine.live.of(c.id).monitor = monitor;
+    monitor.release();
+    watchExit(engine, c, monitor);
+    resumeHealthChecks(engine, c);
+  }
 }
+
+type Running = { c: ContainerRecord; monitor: Monitor };
 
 /** Starts what restart policies want started. Does not hold up the boot. */
 export async function applyRestartPolicies(engine: EngineContext): Promise<void> {
@@ -67,30 +78,22 @@ function referVolumes(engine: EngineContext, c: ContainerRecord): void {
   }
 }
 
-/** "running" when the monitor answers; the exit status when there was a run that has ended. */
+/** The monitor when it answers; the exit status when there was a run that has ended. */
 async function findRun(
   engine: EngineContext,
   c: ContainerRecord,
-): Promise<"running" | ExitStatus | undefined> {
+): Promise<Running | ExitStatus | undefined> {
+  if (!c.run && c.intent !== "starting") return undefined;
   const paths = engine.paths.container(c.id);
-  const wasStarting = c.intent === "starting";
-  if (!c.run && !wasStarting) return undefined;
-  const monitor = await connect(engine, paths.socket);
-  if (monitor && c.run) {
-    engine.live.of(c.id).monitor = monitor;
-    monitor.release();
-    watchExit(engine, c, monitor);
-    return "running";
-  }
-  if (monitor) {
-    // Started, but the daemon died before it could remember: as if the start had failed.
-    await endUnknown(monitor);
-  }
   if (!c.run) {
+    // Started, perhaps, but the daemon died before it could remember: as if the start had failed.
+    await endStray(engine, paths.socket);
     delete c.intent;
     engine.containers.put(c);
     return undefined;
   }
+  const monitor = await connect(engine, paths.socket);
+  if (monitor) return { c, monitor };
   const status = await readExitRecord(paths.exit).catch(() => undefined);
   await clearRun(engine, c);
   return status ?? lostStatus();
@@ -103,12 +106,6 @@ async function connect(engine: EngineContext, socket: string): Promise<Monitor |
     engine.log.debug("No monitor answers", { socket, kind: kindOf(error) });
     return undefined;
   }
-}
-
-async function endUnknown(monitor: Monitor): Promise<void> {
-  await monitor.kill("", 9).catch(() => {});
-  await monitor.exited.catch(() => {});
-  monitor.close();
 }
 
 /** Completes removals and undoes creations that a crash cut short. */
@@ -128,13 +125,12 @@ async function finishIntents(engine: EngineContext): Promise<void> {
 }
 
 /** Monitors, cgroups and folders that no record knows. */
-async function removeStrays(engine: EngineContext): Promise<void> {
-  const known = new Set(engine.containers.all().map((c) => engine.paths.container(c.id).socket));
+async function removeStrays(engine: EngineContext, live: ReadonlySet<string>): Promise<void> {
+  const known = new Set([...live].map((id) => engine.paths.container(id).socket));
   for (const name of await list(engine.paths.monitors)) {
     const socket = join(engine.paths.monitors, name);
-    if (known.has(socket) && (await isLive(engine, socket))) continue;
-    const monitor = known.has(socket) ? undefined : await connect(engine, socket);
-    if (monitor) await endUnknown(monitor);
+    if (known.has(socket)) continue;
+    await endStray(engine, socket);
     await rm(socket, { force: true });
   }
   // Rendezvous sockets of a daemon that was killed (see native's StreamRendezvous).
@@ -152,12 +148,6 @@ async function removeStrays(engine: EngineContext): Promise<void> {
     // What no record knows may be another engine's, unless the folder is this engine's alone.
     if (known ? !known.run : engine.options.cgroupParentIsOwn) await clearCgroups(engine, paths);
   }
-}
-
-async function isLive(engine: EngineContext, socket: string): Promise<boolean> {
-  return engine.containers
-    .all()
-    .some((c) => engine.paths.container(c.id).socket === socket && engine.live.peek(c.id)?.monitor);
 }
 
 async function list(path: string): Promise<string[]> {

@@ -40,7 +40,7 @@ test("what a container wrote is in its log after it has ended", async () => {
 
 test("a followed log ends when the container does", async () => {
   const { containers } = fixture.engine;
-  const id = await startContainer(fixture.engine, ["hold"], { config: { OpenStdin: true } });
+  const id = await startContainer(fixture.engine, ["cat"], { config: { OpenStdin: true } });
   const logs = await containers.logs(id, {
     follow: true,
     stdout: true,

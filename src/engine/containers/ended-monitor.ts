@@ -6,6 +6,7 @@ import { GantryError } from "../../base/index.ts";
 import { type ExitStatus, type Monitor, readExitRecord } from "../../native/index.ts";
 import type { EngineContext } from "../context.ts";
 import type { ContainerRecord } from "./record.ts";
+import { SIGKILL } from "./signals.ts";
 
 /** Connects to the monitor of a container that was started just now. */
 export async function connectStarted(
@@ -43,4 +44,13 @@ function endedMonitor(pid: number, status: ExitStatus): Monitor {
     },
     close: () => {},
   };
+}
+
+/** Ends a container that nobody is to know of: killed, and its monitor gone with it. */
+export async function endStray(engine: EngineContext, socketPath: string): Promise<void> {
+  const monitor = await engine.connectMonitor(socketPath).catch(() => undefined);
+  if (!monitor) return;
+  await monitor.kill("", SIGKILL).catch(() => {});
+  await monitor.exited.catch(() => {});
+  monitor.close();
 }

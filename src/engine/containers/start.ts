@@ -3,13 +3,13 @@
 // the state. A client that goes away does not stop a start.
 
 import { unlinkSync } from "node:fs";
-import { GantryError, messageOf, Rollback } from "../../base/index.ts";
+import { GantryError, kindOf, messageOf, Rollback } from "../../base/index.ts";
 import type { Created } from "../../native/index.ts";
 import type { EngineContext } from "../context.ts";
 import { timestamp } from "../timestamps.ts";
 import { announce, announceVolume } from "./announce.ts";
 import { connectPending } from "./attach.ts";
-import { connectStarted } from "./ended-monitor.ts";
+import { connectStarted, endStray } from "./ended-monitor.ts";
 import { watchExit } from "./exit.ts";
 import { startHealthChecks } from "./health.ts";
 import { prepareLaunch } from "./launch.ts";
@@ -45,7 +45,8 @@ function checkStartable(c: ContainerRecord): void {
   if (isPaused(c)) {
     throw new GantryError("conflict", "cannot start a paused container, try unpause instead");
   }
-  if (isRunning(c)) throw new GantryError("not-modified", `Container ${c.name} is already running`);
+  if (isRunning(c) || isRestarting(c))
+    throw new GantryError("not-modified", `Container ${c.name} is already running`);
   if (isRemoving(c) || c.dead) {
     throw new GantryError("conflict", "container is marked for removal and cannot be started");
   }
@@ -62,6 +63,9 @@ export async function startLocked(engine: EngineContext, c: ContainerRecord): Pr
   try {
     await launch(engine, c, live);
   } catch (error) {
+    // The spawner may have died after it had started the container.
+    if (kindOf(error) === "unavailable")
+      await endStray(engine, engine.paths.container(c.id).socket);
     const failure = explainStartFailure(c, error);
     c.exitCode = failure.exitCode;
     c.error = messageOf(failure.error);
