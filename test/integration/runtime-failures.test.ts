@@ -1,5 +1,5 @@
-// Every single operation of a create plan is made to fail in turn; whatever fails, no cgroup, mount,
-// process or file is left, and the error names the operation.
+// Every single operation of a create plan is made to fail in turn; whatever fails, no cgroup,
+// mount, process or file is left, and the error names the operation.
 
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
