@@ -1,0 +1,55 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { goFileMode, isDirectory } from "./file-mode.ts";
+import { probeCommand } from "./health.ts";
+import { monitorLog } from "./log-config.ts";
+import { parseSignal } from "./signals.ts";
+import { selectProcesses } from "./top.ts";
+
+test("top keeps the container's rows, and a command with spaces in one column", () => {
+  const output = "UID PID CMD\nroot 1 init\nroot 42 sh -c 'sleep 1'\n";
+  assert.deepEqual(selectProcesses(output, new Set([42])), {
+    Titles: ["UID", "PID", "CMD"],
+    Processes: [["root", "42", "sh -c 'sleep 1'"]],
+  });
+  assert.throws(() => selectProcesses("UID CMD\n", new Set()), { kind: "internal" });
+});
+
+test("signals are known by name, with and without SIG, and by number", () => {
+  assert.deepEqual(
+    ["KILL", "sigterm", "10", "RTMIN+1", "SIGRTMAX-1"].map(parseSignal),
+    [9, 15, 10, 35, 63],
+  );
+  for (const bad of ["NOSUCH", "0", "65", ""]) {
+    assert.throws(() => parseSignal(bad), { message: `invalid signal: ${bad}` });
+  }
+});
+
+test("file modes have Go's bits", () => {
+  assert.equal(goFileMode(0o100644), 0o644);
+  assert.equal(goFileMode(0o041777), 2 ** 31 + 2 ** 20 + 0o777);
+  assert.equal(isDirectory(goFileMode(0o040755)), true);
+  assert.equal(goFileMode(0o120777), 2 ** 27 + 0o777);
+});
+
+test("a probe is run as it is, or by the shell", () => {
+  assert.deepEqual(probeCommand({ Test: ["CMD", "a", "b"] }, null), ["a", "b"]);
+  assert.deepEqual(probeCommand({ Test: ["CMD-SHELL", "a b"] }, null), ["/bin/sh", "-c", "a b"]);
+  assert.deepEqual(probeCommand({ Test: ["CMD-SHELL", "x"] }, ["/bin/ash"]), ["/bin/ash", "x"]);
+  for (const Test of [[], ["NONE"]]) assert.equal(probeCommand({ Test }, null), undefined);
+});
+
+test("log options become what the monitor does, contradictions are refused", () => {
+  const of = (Config: Record<string, string>) =>
+    monitorLog("/l", { Labels: { a: "1", b: "2" } }, { LogConfig: { Type: "json-file", Config } });
+  assert.deepEqual(of({ "max-size": "10m", "max-file": "3", labels: "a" }), {
+    path: "/l",
+    maxBytes: 10_000_000,
+    maxFiles: 3,
+    attrs: '{"a":"1"}',
+    compress: false,
+  });
+  assert.throws(() => of({ "max-file": "3" }), { kind: "invalid" });
+  assert.throws(() => of({ compress: "true" }), { kind: "invalid" });
+  assert.equal(monitorLog("/l", {}, { LogConfig: { Type: "none", Config: null } }), undefined);
+});
