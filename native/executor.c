@@ -6,6 +6,7 @@
 #include "exec.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/close_range.h>
 #include <signal.h>
 #include <stdio.h>
@@ -256,9 +257,12 @@ _Noreturn void executor_main(int fd, int monitor, bool exec, uint32_t id, uint32
   put_u32(&results.data, 0);
   run_init(&r, &results);
   error = run_half(&r, &plan, HALF_HOST);
-  // The container half ended before this one could tell it something: its own words say why.
-  if ((error == -EPIPE || error == -ECONNRESET) && executor.peer >= 0 && executor.fail_errno == 0)
+  // Where the container half failed first, this one may have failed of that (EPIPE, ESRCH …): the
+  // other's own words say why.
+  if (error && executor.peer >= 0 && executor.fail_errno == 0) {
+    fcntl(executor.peer, F_SETFL, O_NONBLOCK);
     peer_wait(-2);
+  }
   if (error && executor.fail_errno == 0) give_up(HALF_HOST, r.index, -error, r.text);
   if (!error && executor.peer < 0)
     give_up(HALF_PROTOCOL, 0, EPROTO, "the plan starts no process");
