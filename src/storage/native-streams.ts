@@ -39,10 +39,11 @@ export async function runWithInput(
     stream.resume(); // nothing comes back; its end must still be seen
     const fed = pipeline(source, stream, signal ? { signal } : {});
     const [outcome, feeding] = await Promise.allSettled([run, fed]);
-    if (sourceError !== undefined) throw sourceError;
     if (signal?.aborted) throw signal.reason;
+    // A broken pipe is what the plan's own failure does to whoever feeds it.
+    if (sourceError !== undefined && !isBrokenPipe(sourceError)) throw sourceError;
     if (outcome.status === "rejected") throw outcome.reason;
-    if (feeding.status === "rejected" && !isBrokenPipe(feeding.reason)) throw feeding.reason;
+    if (feeding.status === "rejected") throw feeding.reason;
     return outcome.value;
   } catch (error) {
     source.destroy();

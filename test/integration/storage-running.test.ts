@@ -65,3 +65,28 @@ test("a mounted file is not replaced, so that the mount stays", async () => {
   });
   assert.equal((await files.stat(source, join(place, "hosts"))).size, 13);
 });
+
+test("a plan that fails while its stream still brings bytes is only an error", async () => {
+  const { files } = fixture;
+  const source = { kind: "process", pid: child.pid! } as const;
+  const tar = rawTar({ name: "big", content: Buffer.alloc(1 << 20) });
+  for (let n = 0; n < 20; n++) {
+    const failing = files.untar(source, join(place, "none"), streamOf(tar));
+    await assert.rejects(failing, { kind: "not-found", message: /no such file or directory/ });
+    await assert.rejects(bytesOf(files.tar(source, join(place, "none"))), { kind: "not-found" });
+  }
+  const gone = files.untar({ kind: "process", pid: 2 ** 22 + 1 }, "/", streamOf(tar));
+  await assert.rejects(gone, { kind: "not-found" });
+});
+
+test("a reader that stops early stops the native program too", async () => {
+  const { files } = fixture;
+  writeFileSync(join(place, "large"), Buffer.alloc(1 << 24));
+  const source = { kind: "process", pid: child.pid! } as const;
+  for (let n = 0; n < 5; n++) {
+    const stream = files.tar(source, place);
+    for await (const _ of stream) break;
+    assert(stream.destroyed);
+  }
+  assert.equal((await files.stat(source, join(place, "large"))).size, 1 << 24);
+});

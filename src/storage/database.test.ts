@@ -1,0 +1,66 @@
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { Database } from "./database.ts";
+
+function withDatabase(work: (database: Database, path: string) => void): void {
+  const folder = mkdtempSync(join(tmpdir(), "database-"));
+  const path = join(folder, "test.db");
+  const database = new Database(path);
+  try {
+    work(database, path);
+  } finally {
+    database.close();
+    rmSync(folder, { recursive: true });
+  }
+}
+
+test("records come back as they went in, collection by collection", () => {
+  withDatabase((database, path) => {
+    const one = database.collection<{ a: number }>("one");
+    database.collection("other").put("k", "other");
+    one.put("k", { a: 1 });
+    one.put("k", { a: 2 });
+    one.put("a", { a: 3 });
+    assert.deepEqual(one.get("k"), { a: 2 });
+    assert.equal(one.get("none"), undefined);
+    assert.deepEqual(one.all(), [
+      ["a", { a: 3 }],
+      ["k", { a: 2 }],
+    ]);
+    one.delete("k");
+    const again = new Database(path); // as after a restart
+    assert.deepEqual(again.collection("one").all(), [["a", { a: 3 }]]);
+    again.close();
+  });
+});
+
+test("a transaction is all or nothing, nested ones included", () => {
+  withDatabase((database) => {
+    const records = database.collection<number>("n");
+    assert.throws(() =>
+      database.transaction(() => {
+        records.put("a", 1);
+        database.transaction(() => records.put("b", 2));
+        throw new Error("no");
+      }),
+    );
+    assert.deepEqual(records.all(), []);
+    const result = database.transaction(() => database.transaction(() => records.put("c", 3)));
+    assert.equal(result, undefined);
+    assert.deepEqual(records.all(), [["c", 3]]);
+  });
+});
+
+test("short ids are never given twice", () => {
+  withDatabase((database, path) => {
+    const ids = Array.from({ length: 40 }, () => database.nextShortId());
+    const again = new Database(path);
+    ids.push(again.nextShortId());
+    again.close();
+    assert.equal(new Set(ids).size, 41);
+    assert(ids.every((id) => id.length <= 2));
+  });
+});
