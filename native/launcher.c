@@ -27,8 +27,6 @@
 #include <termios.h>
 #include <unistd.h>
 
-extern char **environ;
-
 enum { HELLO = 1, STDIN_DATA, STDIN_END, WINDOW, SIGNAL };
 enum { ACCEPT = 16, DECLINE, STDOUT_DATA, STDERR_DATA, EXIT, STDIN_WANTED, RAW, CATCH };
 
@@ -178,10 +176,10 @@ static int read_token(const char *path, char token[65]) {
   if (fd < 0) return -1;
   struct stat st;
   int ok = fstat(fd, &st) == 0 && st.st_uid == geteuid() && (st.st_mode & 077) == 0;
-  ssize_t n = ok ? read(fd, token, 64) : -1;
+  ok = ok && read(fd, token, 64) == 64;
   close(fd);
   token[64] = 0;
-  return n == 64 ? 0 : -1;
+  return ok ? 0 : -1;
 }
 
 static int connect_warm(const char *path) {
@@ -214,16 +212,8 @@ static void start_warm(const char *folder, const char *path) {
   int null = open("/dev/null", O_RDWR);
   for (int fd = 0; fd < 3; fd++) dup2(null, fd);
   // The lock's descriptor is kept by the warm process for its whole life.
-  if (held != 3) {
-    dup2(held, 3);
-  } else {
-    fcntl(3, F_SETFD, 0);
-  }
-#ifdef CLOSE_RANGE_CLOEXEC
+  dup2(held, 3);
   close_range(4, ~0u, 0);
-#else
-  for (int fd = 4; fd < 1024; fd++) close(fd);
-#endif
   if (chdir("/") != 0) _exit(1);
   signal(SIGPIPE, SIG_DFL);
   prepare_node_environment();
@@ -253,11 +243,8 @@ static int send_all(const void *data, size_t length) {
 
 static int send_frame(uint8_t type, const void *data, uint32_t length) {
   unsigned char head[5] = {type, length, length >> 8, length >> 16, length >> 24};
-  if (send_all(head, 5) != 0) return -1;
-  return length == 0 ? 0 : send_all(data, length);
+  return send_all(head, 5) != 0 || (length > 0 && send_all(data, length) != 0) ? -1 : 0;
 }
-
-static int receive_all(void *data, size_t length);
 
 static void send_window(void) {
   struct winsize size;
@@ -273,15 +260,10 @@ static void send_window(void) {
 
 static void set_raw(int on) {
   if (on == raw_mode) return;
-  if (on) {
-    if (tcgetattr(0, &saved) != 0) return;
-    struct termios mode = saved;
-    cfmakeraw(&mode);
-    if (tcsetattr(0, TCSANOW, &mode) == 0) raw_mode = 1;
-  } else {
-    tcsetattr(0, TCSANOW, &saved);
-    raw_mode = 0;
-  }
+  if (on && tcgetattr(0, &saved) != 0) return;
+  struct termios mode = saved;
+  if (on) cfmakeraw(&mode);
+  if (tcsetattr(0, TCSANOW, &mode) == 0) raw_mode = on;
 }
 
 static const int SIGNALS[] = {SIGHUP,  SIGINT,  SIGQUIT, SIGTERM,   SIGUSR1, SIGUSR2,
@@ -410,13 +392,10 @@ static int write_out(int fd, const char *data, size_t length) {
   while (length > 0) {
     if (any_pending) forward_signals();
     ssize_t n = write(fd, data, length);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0 && errno == EAGAIN) {
-      struct pollfd wait = {.fd = fd, .events = POLLOUT};
-      poll(&wait, 1, -1);
-      continue;
-    }
-    if (n < 0) return -1;
+    struct pollfd wait = {.fd = fd, .events = POLLOUT};
+    if (n < 0 && errno == EAGAIN) poll(&wait, 1, -1);
+    else if (n < 0 && errno != EINTR) return -1;
+    if (n < 0) continue;
     data += n;
     length -= n;
   }
@@ -442,6 +421,7 @@ static int handle_frame(int *stdin_wanted) {
     if (!body) return lost();
   }
   if (length > 0 && receive_all(body, length) != 0) return lost();
+  int on = length >= 1 && body[0];
   switch (head[0]) {
     case STDOUT_DATA:
     case STDERR_DATA:
@@ -451,17 +431,10 @@ static int handle_frame(int *stdin_wanted) {
     case EXIT:
       set_raw(0);
       return length >= 1 ? (unsigned char)body[0] : 1;
-    case STDIN_WANTED:
-      *stdin_wanted = length >= 1 && body[0];
-      return -1;
-    case RAW:
-      set_raw(length >= 1 && body[0]);
-      return -1;
-    case CATCH:
-      set_catching(length >= 1 && body[0]);
-      return -1;
-    default:
-      return lost();
+    case STDIN_WANTED: *stdin_wanted = on; return -1;
+    case RAW: set_raw(on); return -1;
+    case CATCH: set_catching(on); return -1;
+    default: return lost();
   }
 }
 

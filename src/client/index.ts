@@ -11,7 +11,7 @@ export {
   type Query,
   readAll,
 } from "./client.ts";
-export type { TlsMaterial } from "./connect.ts";
+export { openStream, type TlsMaterial } from "./connect.ts";
 export { type Endpoint, parseEndpoint } from "./endpoint.ts";
 export { jsonTexts, jsonValues } from "./json-stream.ts";
 export { StdDemultiplexer, type StdFrame } from "./stdcopy.ts";

@@ -26,12 +26,15 @@ export function ellipsis(text: string, max: number): string {
   return `${out}…`;
 }
 
+/** East Asian wide characters and pictures take two columns. */
+const WIDE = new RegExp(
+  "[\\u1100-\\u115f\\u2e80-\\ua4cf\\uac00-\\ud7a3\\uf900-\\ufaff" +
+    "\\ufe30-\\ufe6f\\uff00-\\uff60\\uffe0-\\uffe6\\u{1f300}-\\u{1faff}]",
+  "u",
+);
+
 function columnsOf(c: string): number {
-  return /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{1f300}-\u{1faff}]/u.test(
-    c,
-  )
-    ? 2
-    : 1;
+  return WIDE.test(c) ? 2 : 1;
 }
 
 /** "22 months ago" for a time in seconds since 1970. */

@@ -28,9 +28,10 @@ function withoutZeros(value: unknown): unknown {
   );
 }
 
-/** docker sends variables in the order of a Go map, which is none. */
+/** docker sends variables and binds in the order of a Go map, which is none. */
 function sorted(body: unknown): unknown {
-  const { Env, ...rest } = body as { Env?: string[] };
+  const { Env, ...rest } = body as { Env?: string[]; HostConfig: { Binds?: string[] } };
+  rest.HostConfig.Binds?.sort();
   return Env ? { ...rest, Env: [...Env].sort() } : rest;
 }
 

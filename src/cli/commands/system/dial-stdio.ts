@@ -1,4 +1,4 @@
-import { openStream } from "../../../client/connect.ts";
+import { openStream } from "../../../client/index.ts";
 import { type Command, defineCommand } from "../../command.ts";
 
 const command: Command = defineCommand({
