@@ -132,6 +132,7 @@ describe("the HTTP API", { skip: whyNoDaemon() }, () => {
     const stream = await container.attach({ stream: true, stdout: true, stderr: true });
     await container.start();
     assert.equal((await buffer(stream)).subarray(8).toString(), "seen\n");
+    await container.wait();
     await container.remove();
   });
 

@@ -6,7 +6,7 @@
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
-import { mkdtemp, open, readdir, readFile, readlink, rm, rmdir, stat } from "node:fs/promises";
+import { mkdtemp, open, readdir, readFile, readlink, rm } from "node:fs/promises";
 import { createConnection } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -14,6 +14,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import Docker from "dockerode";
 import { payloadProgram, payloadRootfs } from "../payload/payload.ts";
+import { cgroupFolders, removeCgroupFolders } from "../support/cgroup-folders.ts";
 import { type Result, type RunOptions, run, Session, type TerminalOptions } from "./process.ts";
 
 export const root = fileURLToPath(new URL("../..", import.meta.url));
@@ -23,7 +24,6 @@ const DAEMON = process.env["GANTRY_E2E_DAEMON"]?.split(" ") ?? [GANTRY, "daemon"
 const START_DEADLINE_MS = 60_000;
 const STOP_DEADLINE_MS = 30_000;
 const SETTLE_DEADLINE_MS = 5_000;
-const CGROUP_ROOT = "/sys/fs/cgroup";
 /** The image of the payload, imported into every daemon. */
 export const IMAGE = "payload:latest";
 
@@ -249,11 +249,7 @@ export class TestDaemon {
     for (const { pid } of found) {
       if (pid !== undefined) process.kill(pid, "SIGKILL");
     }
-    for (let attempt = 0; attempt < 50; attempt++) {
-      const remaining = await this.#removeCgroups();
-      if (remaining.length === 0) break;
-      await delay(20);
-    }
+    await removeCgroupFolders(this.cgroupParent);
     return found.map(({ what }) => what);
   }
 
@@ -272,33 +268,10 @@ export class TestDaemon {
     for (const line of mounts.split("\n")) {
       if (line.includes(this.folder)) found.push({ what: `mount ${line}` });
     }
-    for (const path of await this.#cgroups()) {
+    for (const path of await cgroupFolders(this.cgroupParent)) {
       if (!path.endsWith(this.cgroupParent)) found.push({ what: `cgroup ${path}` });
     }
     return found;
-  }
-
-  /** Every cgroup folder at or below our parent, deepest first. */
-  async #cgroups(): Promise<string[]> {
-    const found: string[] = [];
-    const visit = async (folder: string): Promise<void> => {
-      for (const entry of await readdir(folder, { withFileTypes: true }).catch(() => [])) {
-        if (entry.isDirectory()) await visit(join(folder, entry.name));
-      }
-      found.push(folder);
-    };
-    const tops = await readdir(CGROUP_ROOT);
-    for (const top of [CGROUP_ROOT, ...tops.map((name) => join(CGROUP_ROOT, name))]) {
-      const path = join(top, this.cgroupParent);
-      if (await stat(path).catch(() => undefined)) await visit(path);
-    }
-    return [...new Set(found)];
-  }
-
-  async #removeCgroups(): Promise<string[]> {
-    const all = await this.#cgroups();
-    for (const path of all) await rmdir(path).catch(() => {});
-    return await this.#cgroups();
   }
 }
 

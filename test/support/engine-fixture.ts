@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { Readable } from "node:stream";
 import { Engine, type OpenOptions } from "../../src/index.ts";
 import { payloadRootfs } from "../payload/payload.ts";
+import { removeCgroupFolders } from "./cgroup-folders.ts";
 
 export const IMAGE = "payload:latest";
 
@@ -55,6 +56,7 @@ export class EngineFixture implements AsyncDisposable {
       await this.engine.containers.remove(id, { force: true, volumes: true });
     }
     await this.close();
+    await removeCgroupFolders(this.options.cgroupParent!);
     await rm(this.root, { recursive: true, force: true });
   }
 }

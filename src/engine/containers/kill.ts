@@ -30,8 +30,15 @@ export async function killContainer(
     live.announceExit({ exitCode: c.exitCode });
     return;
   }
-  await sendSignal(engine, c, signal);
-  if (signal === SIGKILL) await live.exitHandled;
+  if (signal !== SIGKILL) return await sendSignal(engine, c, signal);
+  const { exitHandled, monitor } = live;
+  try {
+    await sendSignal(engine, c, signal);
+  } catch (error) {
+    // It ended by itself just now, or the monitor went with it before it could answer.
+    if (!monitor) throw error;
+  }
+  await exitHandled;
 }
 
 /** Sends and announces; a paused container is thawed where the signal is meant to end it. */
