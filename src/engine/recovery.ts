@@ -112,7 +112,7 @@ async function connect(engine: EngineContext, socket: string): Promise<Monitor |
 async function finishIntents(engine: EngineContext): Promise<void> {
   for (const c of engine.containers.all()) {
     if (c.intent === "removing") {
-      await removeLocked(engine, c, { removeAnonymousVolumes: c.hostConfig.AutoRemove === true });
+      await removeLocked(engine, c, { removeAnonymousVolumes: c.removeVolumes === true });
     } else if (c.intent === "creating") {
       await engine.storage.snapshots.remove(c.id).catch(() => {});
       await releaseVolumes(engine, c, { removeAnonymous: true });

@@ -2,10 +2,10 @@
 // image's VOLUMEs), then volumes are made, referred to and filled from the image on first use.
 
 import { mkdir, stat } from "node:fs/promises";
-import { errnoOf, GantryError } from "../../base/index.ts";
+import { errnoOf, GantryError, messageOf } from "../../base/index.ts";
 import type { ContainerConfig, HostConfig } from "../../spec/index.ts";
 import type { EngineContext } from "../context.ts";
-import { ANONYMOUS_LABEL } from "../volumes/registry.ts";
+import { ANONYMOUS_LABEL, randomVolumeName } from "../volumes/registry.ts";
 import { announceVolume } from "./announce.ts";
 import {
   addMount,
@@ -45,43 +45,54 @@ export async function resolveMounts(
   return [...all.values()];
 }
 
-/** Makes the volumes that are missing and fills in names and sources. Kept in record.mounts one by
- * one, so that releasing after a failure sees what was made. */
+/** Makes the volumes that are missing and fills in names and sources. All names are on record
+ * before the first volume is made, so that a crash leaves none that nobody knows. */
 export async function makeVolumes(
   engine: EngineContext,
   record: ContainerRecord,
   mounts: readonly MountRecord[],
 ): Promise<void> {
-  for (const mount of mounts) {
-    checkDriver(record.hostConfig, mount);
-    if (mount.Type === "bind" && mount.createSource) {
-      await mkdir(mount.Source, { recursive: true, mode: 0o755 }).catch((cause) => {
-        if ((cause as NodeJS.ErrnoException).code === "EEXIST") return;
-        throw new GantryError(
-          "invalid",
-          `error while creating mount source path '${mount.Source}': mkdir ${mount.Source}: ${cause.message}`,
-          { cause },
-        );
-      });
-    }
-    if (mount.Type !== "volume") {
-      record.mounts.push(mount);
-      continue;
-    }
-    const { volume, created } = await engine.volumes.create({
-      name: mount.Name || undefined,
-      ...(mount.request?.VolumeOptions?.Labels && { labels: mount.request.VolumeOptions.Labels }),
-      ...(mount.request?.VolumeOptions?.DriverConfig?.Options && {
-        options: mount.request.VolumeOptions.DriverConfig.Options,
-      }),
-    });
-    if (created) announceVolume(engine, "create", volume.name);
-    const source = engine.paths.volumeData(volume.name);
-    engine.volumes.refer(volume.name, record.id);
-    record.mounts.push({ ...mount, Name: volume.name, Source: source });
-    engine.containers.put(record);
-    if (mount.copyUp) await copyUp(engine, record, source, mount.Destination);
+  for (const mount of mounts) checkDriver(record.hostConfig, mount);
+  record.mounts = mounts.map((mount) => {
+    if (mount.Type !== "volume") return mount;
+    const name = mount.Name || randomVolumeName();
+    return { ...mount, Name: name, Source: engine.paths.volumeData(name) };
+  });
+  engine.containers.put(record);
+  for (const mount of record.mounts) {
+    if (mount.Type === "bind" && mount.createSource) await makeSource(mount.Source);
+    if (mount.Type === "volume") await makeVolume(engine, record, mount);
   }
+}
+
+async function makeSource(path: string): Promise<void> {
+  try {
+    await mkdir(path, { recursive: true, mode: 0o755 });
+  } catch (cause) {
+    if (errnoOf(cause) === "EEXIST") return;
+    throw new GantryError(
+      "invalid",
+      `error while creating mount source path '${path}': mkdir ${path}: ${messageOf(cause)}`,
+      { cause },
+    );
+  }
+}
+
+async function makeVolume(
+  engine: EngineContext,
+  record: ContainerRecord,
+  mount: MountRecord,
+): Promise<void> {
+  const { Labels: labels, DriverConfig: driver } = mount.request?.VolumeOptions ?? {};
+  const { volume, created } = await engine.volumes.create({
+    name: mount.Name!,
+    anonymous: mount.anonymous === true,
+    ...(labels && { labels }),
+    ...(driver?.Options && { options: driver.Options }),
+  });
+  engine.volumes.refer(volume.name, record.id);
+  if (created) announceVolume(engine, "create", volume.name);
+  if (mount.copyUp) await copyUp(engine, record, mount.Source, mount.Destination);
 }
 
 function checkDriver(host: HostConfig, mount: MountRecord): void {

@@ -58,6 +58,8 @@ export interface ContainerRecord {
   endpoints: Record<string, EndpointSettings>;
   mounts: MountRecord[];
   intent?: "creating" | "starting" | "removing";
+  /** Said with the intent to remove: anonymous volumes go too. */
+  removeVolumes?: boolean;
   run?: RunFacts;
   health?: HealthFacts;
   /** Waiting for its next start under a restart policy. */

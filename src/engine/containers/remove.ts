@@ -63,6 +63,7 @@ export async function removeLocked(
   const live = engine.live.of(c.id);
   clearTimeout(live.restartTimer);
   c.intent = "removing";
+  c.removeVolumes = removeAnonymousVolumes;
   c.restarting = false;
   engine.containers.put(c);
   try {

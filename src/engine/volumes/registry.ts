@@ -23,6 +23,8 @@ export interface VolumeRecord {
 const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]+$/;
 export const ANONYMOUS_LABEL = "com.docker.volume.anonymous";
 
+export const randomVolumeName = (): string => randomBytes(32).toString("hex");
+
 export class VolumeRegistry {
   #records: Collection<VolumeRecord>;
   #paths: EnginePaths;
@@ -54,11 +56,13 @@ export class VolumeRegistry {
   /** Returns the volume, made unless it was there; `created` says which. */
   async create(o: {
     name?: string;
+    /** Made for one container only; a volume without a name is. */
+    anonymous?: boolean;
     labels?: Record<string, string> | null;
     options?: Record<string, string> | null;
   }): Promise<{ volume: VolumeRecord; created: boolean }> {
-    const anonymous = !o.name;
-    const name = o.name || randomBytes(32).toString("hex");
+    const anonymous = o.anonymous === true || !o.name;
+    const name = o.name || randomVolumeName();
     if (!NAME.test(name)) {
       throw new GantryError(
         "invalid",
