@@ -26,6 +26,10 @@ const MIGRATIONS = [
   CREATE TABLE snapshots (id TEXT PRIMARY KEY, diff_ids TEXT NOT NULL, init TEXT NOT NULL,
     is_volatile INTEGER NOT NULL) WITHOUT ROWID;
   `,
+  `
+  -- The boot in which a layer was unpacked, until it has reached the disk; then "".
+  ALTER TABLE layers ADD COLUMN unsynced_boot TEXT NOT NULL DEFAULT '';
+  `,
 ];
 
 export class Database implements Records {

@@ -1,7 +1,7 @@
 // Images: raw configs (whose digest is the image's id), their manifests, names and parents. Kept
 // in memory as well, since there are few and everything asks for them.
 
-import { GantryError, kindOf } from "../base/index.ts";
+import { GantryError, kindOf, type Logger } from "../base/index.ts";
 import {
   chainIds,
   digestOf,
@@ -53,14 +53,14 @@ export class ImageRecords implements ImageStore {
     database: Database,
     content: BlobStore,
     layers: UnpackedLayers,
-    inUse: () => Set<string>,
+    { inUse, log }: { inUse: () => Set<string>; log: Logger },
   ) {
     this.#database = database;
     this.#content = content;
     this.#layers = layers;
     this.#inUse = inUse;
     const rows = database.sql.prepare("SELECT * FROM images").all() as unknown as ImageRow[];
-    for (const row of rows) this.#images.set(row.id, fromRow(row));
+    for (const row of rows) this.#take(fromRow(row), log);
     const names = database.sql.prepare("SELECT * FROM image_names").all() as unknown as {
       name: string;
       image_id: string;
@@ -70,6 +70,24 @@ export class ImageRecords implements ImageStore {
       this.#images.get(image_id)?.names.set(name, tagged_at);
       this.#names.set(name, image_id);
     }
+  }
+
+  /** Takes up a stored image, unless a power cut has cost it a layer. */
+  #take(image: Image, log: Logger): void {
+    const whole = image.config.rootfs.diff_ids.every((diffId) => this.#layers.get(diffId));
+    if (whole) {
+      this.#images.set(image.id, image);
+      return;
+    }
+    log.warn("an image has lost a layer and is forgotten", { id: image.id });
+    this.#forget(image.id);
+  }
+
+  #forget(id: string): void {
+    this.#database.transaction(() => {
+      this.#database.sql.prepare("DELETE FROM image_names WHERE image_id = ?").run(id);
+      this.#database.sql.prepare("DELETE FROM images WHERE id = ?").run(id);
+    });
   }
 
   async put(
@@ -240,10 +258,7 @@ export class ImageRecords implements ImageStore {
   async remove(id: string): Promise<string[]> {
     const image = this.#images.get(id);
     if (image === undefined) throw new GantryError("not-found", `No such image: ${id}`);
-    this.#database.transaction(() => {
-      this.#database.sql.prepare("DELETE FROM image_names WHERE image_id = ?").run(id);
-      this.#database.sql.prepare("DELETE FROM images WHERE id = ?").run(id);
-    });
+    this.#forget(id);
     this.#images.delete(id);
     for (const name of image.names.keys()) this.#names.delete(name);
     const others = [...this.#images.values()];

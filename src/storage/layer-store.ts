@@ -2,8 +2,9 @@
 // tar flows through this process only to be hashed; a native process that has entered the new
 // folder unpacks it and writes the split, from which the exact tar can be made again.
 //
-// Crash safety: the folder comes first, the row last, after syncfs(2). A folder without a row is
-// rubbish, and reconcile() removes it.
+// Crash safety: the folder comes first, the row last. A folder without a row is rubbish, and
+// reconcile() removes it. A row says until when its files are only in memory: after a power cut
+// (another boot id) such a layer is forgotten; a sync follows each unpacking in the background.
 
 import { createHash } from "node:crypto";
 import { mkdir, readdir, rename, statfs } from "node:fs/promises";
@@ -28,12 +29,16 @@ export const DEFAULT_ARCHIVE_LIMITS: ArchiveLimits = {
   diskReserveBytes: 64 * 2 ** 20,
 };
 
+/** A slow disk with much to write may take minutes. */
+const SYNC_DEADLINE_MS = 30 * 60 * 1000;
+
 type LayerRow = {
   diff_id: string;
   short_id: string;
   size: number;
   tar_size: number;
   opaque_root: number;
+  unsynced_boot: string;
 };
 export class UnpackedLayers implements LayerStore {
   #native: Native;
@@ -45,21 +50,75 @@ export class UnpackedLayers implements LayerStore {
   #opaqueRoots = new Set<string>();
   #busy = new Set<string>();
   #mutex = new KeyedMutex();
+  #bootId: string;
+  #syncing: Promise<void> | undefined;
+  #syncAgain = false;
 
   constructor(
     native: Native,
     paths: StoragePaths,
     database: Database,
-    limits: ArchiveLimits,
-    log: Logger,
+    { limits, log, bootId }: { limits: ArchiveLimits; log: Logger; bootId: string },
   ) {
     this.#native = native;
     this.#paths = paths;
     this.#database = database;
     this.#limits = limits;
     this.#log = log;
+    this.#bootId = bootId;
+    this.#forgetLost();
     const rows = database.sql.prepare("SELECT * FROM layers").all() as unknown as LayerRow[];
     for (const row of rows) this.#remember(row);
+    if (rows.some((row) => row.unsynced_boot !== "")) this.#syncSoon();
+  }
+
+  /** Layers that were not on the disk yet when the power went. */
+  #forgetLost(): void {
+    const lost = this.#database.sql
+      .prepare("DELETE FROM layers WHERE unsynced_boot NOT IN ('', ?) RETURNING diff_id")
+      .all(this.#bootId) as { diff_id: string }[];
+    for (const { diff_id } of lost) {
+      this.#log.warn("a layer had not reached the disk before the power cut", { diffId: diff_id });
+    }
+  }
+
+  /** Brings every unpacked layer to the disk: one sync at a time, for all that wait. */
+  #syncSoon(): void {
+    if (this.#syncing !== undefined) {
+      this.#syncAgain = true;
+      return;
+    }
+    this.#syncing = this.#sync()
+      .catch((error) => this.#log.warn("cannot sync the layers", { error }))
+      .finally(() => {
+        this.#syncing = undefined;
+        if (!this.#syncAgain) return;
+        this.#syncAgain = false;
+        this.#syncSoon();
+      });
+  }
+
+  async #sync(): Promise<void> {
+    const { sql } = this.#database;
+    const waiting = sql.prepare("SELECT short_id FROM layers WHERE unsynced_boot <> ''").all();
+    // An empty archive, so that nothing but the sync at its end is done.
+    await this.#native.run({
+      host: [
+        { op: "open", path: this.#paths.layers, flags: O.path | O.directory, to: 0 },
+        { op: "open", path: "/dev/null", flags: O.rdonly, to: 1 },
+        { op: "untar", root: 0, from: 1, flags: ARCHIVE.sync },
+      ],
+      deadlineMs: SYNC_DEADLINE_MS,
+    });
+    const done = sql.prepare("UPDATE layers SET unsynced_boot = '' WHERE short_id = ?");
+    this.#database.transaction(() => {
+      for (const { short_id } of waiting as { short_id: string }[]) done.run(short_id);
+    });
+  }
+
+  /** Resolves when every layer is on the disk. */
+  async settled(): Promise<void> {
+    while (this.#syncing !== undefined) await this.#syncing;
   }
 
   #remember(row: LayerRow): Layer {
@@ -143,7 +202,7 @@ export class UnpackedLayers implements LayerStore {
           root: 0,
           from: 2,
           split: 1,
-          flags: ARCHIVE.layer | ARCHIVE.sync,
+          flags: ARCHIVE.layer,
           maxBytes: limits.bytesMax,
           maxEntries: limits.entriesMax,
         },
@@ -157,6 +216,7 @@ export class UnpackedLayers implements LayerStore {
       size: Number(size),
       tar_size: meter.bytes,
       opaque_root: Number(opaqueRoot),
+      unsynced_boot: this.#bootId,
     };
   }
 
@@ -172,8 +232,9 @@ export class UnpackedLayers implements LayerStore {
 
   #record(row: LayerRow): Layer {
     this.#database.sql
-      .prepare("INSERT INTO layers VALUES (?, ?, ?, ?, ?)")
-      .run(row.diff_id, row.short_id, row.size, row.tar_size, row.opaque_root);
+      .prepare("INSERT INTO layers VALUES (?, ?, ?, ?, ?, ?)")
+      .run(row.diff_id, row.short_id, row.size, row.tar_size, row.opaque_root, row.unsynced_boot);
+    this.#syncSoon();
     return this.#remember(row);
   }
 

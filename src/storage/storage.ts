@@ -1,7 +1,7 @@
 // Opens the stores beneath one root and ties them together: who uses which layer, leases, and
 // what a crash left behind.
 
-import { mkdir, readdir, rm } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { GantryError, type Logger, silentLogger } from "../base/index.ts";
 import type { Native } from "../native/index.ts";
@@ -42,11 +42,12 @@ export async function openStorage(options: StorageOptions): Promise<OpenStorage>
   const database = new Database(paths.database);
   const content = new BlobStore(paths);
   const limits = { ...DEFAULT_ARCHIVE_LIMITS, ...options.limits };
-  const layers = new UnpackedLayers(native, paths, database, limits, log);
+  const bootId = (await readFile("/proc/sys/kernel/random/boot_id", "utf8")).trim();
+  const layers = new UnpackedLayers(native, paths, database, { limits, log, bootId });
   const snapshots = new OverlaySnapshots(native, paths, database, layers);
   const leases = new Leases();
   const inUse = () => new Set([...snapshots.layersInUse(), ...leases.digests()]);
-  const images = new ImageRecords(database, content, layers, inUse);
+  const images = new ImageRecords(database, content, layers, { inUse, log });
   // An image may have been removed while a container still stood on its layers.
   snapshots.onRemoved = async (diffIds) => {
     await images.collect(diffIds);
@@ -88,6 +89,7 @@ export async function openStorage(options: StorageOptions): Promise<OpenStorage>
       await emptyTrash(native, paths);
     },
     async close() {
+      await layers.settled();
       database.close();
     },
   };
