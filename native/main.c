@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -21,6 +22,16 @@ int resolver_main(int argc, char **argv) __attribute__((weak));
 int archive_main(int argc, char **argv) __attribute__((weak));
 
 #define SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
+
+static char *title_start;
+static size_t title_bytes;
+
+void set_title(const char *role, const char *id) {
+  if (!title_start) return;
+  memset(title_start, 0, title_bytes);
+  snprintf(title_start, title_bytes, *id ? "%s %.12s" : "%s%s", role, id);
+  prctl(PR_SET_NAME, role);
+}
 
 static int complain(const char *what) {
   dprintf(2, "gantry-native: %s: %s\n", what, strerror(errno));
@@ -73,5 +84,9 @@ int main(int argc, char **argv) {
   }
   int error = reexecute(argv);
   if (error) return error;
-  return spawn ? spawn_main() : resident(argc - 1, argv + 1);
+  if (!spawn) return resident(argc - 1, argv + 1);
+  // The arguments have served: their memory shows in `ps` what a process is.
+  title_start = argv[0];
+  title_bytes = (size_t)(argv[argc - 1] + strlen(argv[argc - 1]) + 1 - argv[0]);
+  return spawn_main();
 }

@@ -220,6 +220,7 @@ static int configure(struct job *job, const uint8_t *data, size_t length) {
   monitor.oom_path = copy_str(&c);
   keep_own_cgroups(&c);
   if (c.bad || c.at != c.end) return -EPROTO;
+  set_title("gantry-monitor", monitor.id);
   p->hold = hold_ms > 0;
   p->hold_ms = hold_ms;
   int error = log_open(&monitor.log);
@@ -362,7 +363,7 @@ static struct job *new_job(struct process *p, int plan, int reply, bool exec, ui
   if (pid == 0) {
     isolate_process(plan, pair[1]);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    prctl(PR_SET_NAME, "gantry-executor");
+    set_title("gantry-executor", "");
     executor_main(plan, pair[1], exec, request, left);
   }
   close(pair[1]);

@@ -13,7 +13,7 @@
 
 #include "monitor.h"
 
-#define OUT_BYTES 8192
+#define OUT_BYTES 32768
 static struct {
   char data[OUT_BYTES];
   size_t length;
@@ -131,14 +131,26 @@ static void put_escaped(struct log *log, const char *text, size_t length) {
   put(log, text + start, length - start);
 }
 
-// RFC 3339 with nanoseconds, trailing zeros cut, as Go's RFC3339Nano.
-static size_t format_time(char *text, size_t size, int64_t seconds, uint32_t nanoseconds) {
-  struct tm tm;
-  time_t t = (time_t)seconds;
-  gmtime_r(&t, &tm);
-  size_t n = strftime(text, size, "%Y-%m-%dT%H:%M:%S", &tm);
+// RFC 3339 with nanoseconds, trailing zeros cut, as Go's RFC3339Nano. A line a microsecond is usual:
+// the part that changes once a second is kept.
+static size_t format_time(char *text, int64_t seconds, uint32_t nanoseconds) {
+  static char prefix[32];
+  static size_t length;
+  static int64_t of = -1;
+  if (seconds != of) {
+    struct tm tm;
+    time_t t = (time_t)seconds;
+    gmtime_r(&t, &tm);
+    length = strftime(prefix, sizeof prefix, "%Y-%m-%dT%H:%M:%S", &tm);
+    of = seconds;
+  }
+  memcpy(text, prefix, length);
+  size_t n = length;
   if (nanoseconds > 0) {
-    n += (size_t)snprintf(text + n, size - n, ".%09u", nanoseconds);
+    text[n] = '.';
+    for (int digit = 9; digit > 0; digit--, nanoseconds /= 10)
+      text[n + (size_t)digit] = (char)('0' + nanoseconds % 10);
+    n += 10;
     while (text[n - 1] == '0') n--;
   }
   text[n++] = 'Z';
@@ -160,8 +172,7 @@ static void entry(struct log *log, struct stream *s, const char *more, size_t le
   }
   s->partial = !last;
   char time[48];
-  size_t time_length =
-      format_time(time, sizeof time, s->partial_seconds, s->partial_nanoseconds);
+  size_t time_length = format_time(time, s->partial_seconds, s->partial_nanoseconds);
   if (out.length == 0) out.start = log->bytes;
   PUT(log, "{\"log\":\"");
   put_escaped(log, s->tail, s->tail_length);

@@ -12,7 +12,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/pidfd.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -222,7 +221,7 @@ static int run_timers(void) {
 _Noreturn void monitor_main(int plan, int control) {
   signal(SIGPIPE, SIG_IGN);
   signal(SIGHUP, SIG_IGN);
-  prctl(PR_SET_NAME, "gantry-monitor");
+  set_title("gantry-monitor", "");
   epoll_fd = epoll_create1(EPOLL_CLOEXEC);
   monitor.teardown.handle = on_teardown;
   start_create(plan, control);

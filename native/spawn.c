@@ -64,7 +64,7 @@ static _Noreturn void become_worker(struct worker *w, int plan, int control) {
   setsid();
   if (!w->create) {
     isolate_process(plan, -1);
-    prctl(PR_SET_NAME, "gantry-worker");
+    set_title("gantry-worker", "");
     prctl(PR_SET_PDEATHSIG, 0);
     worker_main(plan);
   }
@@ -260,7 +260,7 @@ int spawn_main(void) {
   fcntl(DAEMON_FD, F_SETFL, flags & ~O_NONBLOCK);
   fcntl(DAEMON_FD, F_SETFD, FD_CLOEXEC);
   prctl(PR_SET_DUMPABLE, 0);
-  prctl(PR_SET_NAME, "gantry-spawner");
+  set_title("gantry-spawner", "");
   buffer = mmap(NULL, FRAME_BYTES_MAX + 4096, PROT_READ | PROT_WRITE,
                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (buffer == MAP_FAILED || madvise(buffer, FRAME_BYTES_MAX + 4096, MADV_WIPEONFORK)) return 2;

@@ -75,6 +75,9 @@ int receive_header_fd(int fd, struct frame_header *header, int *pass);
 // Reads a header and its payload into fresh memory (to be freed).
 int receive_frame(int fd, struct frame_header *header, uint8_t **payload);
 
+// Names this process in ps (main.c); `id` may be "".
+void set_title(const char *role, const char *id);
+
 struct plan {
   uint32_t deadline_ms;
   uint32_t fail_half;  // HALF_PROTOCOL: nothing is made to fail

@@ -188,7 +188,7 @@ test("an aborted create leaves nothing, and a late abort changes nothing", async
 });
 
 test("nothing of the makers can be reached: descriptors, program, memory", async () => {
-  const { created, monitor } = await native.start(["hold"], { openStdin: true });
+  const { created, monitor } = await native.start(["cat"], { openStdin: true });
   const folder = `/proc/${created.pid}/fd`;
   const open = (await readdir(folder)).map(Number).sort((a, b) => a - b);
   assert.deepEqual(open, [0, 1, 2]);
@@ -199,7 +199,7 @@ test("nothing of the makers can be reached: descriptors, program, memory", async
   await assert.rejects(writeFile(`/proc/${created.monitorPid}/exe`, "x"), /ETXTBSY|EPERM/);
   // An exec's own life inside the container starts with descriptors 0 to 2 as well.
   const options = { terminal: false, openStdin: true, holdMs: 0 };
-  const exec = await monitor.exec("look", execPlan(created.pid, ["hold"], true), options);
+  const exec = await monitor.exec("look", execPlan(created.pid, ["cat"], true), options);
   assert.deepEqual((await readdir(`/proc/${exec.pid}/fd`)).sort(), ["0", "1", "2"]);
   const status = await readFile(`/proc/${created.pid}/status`, "utf8");
   assert.match(status, /SigBlk:\t0{16}/);
