@@ -2,6 +2,13 @@
 
 const argv = process.argv.slice(2);
 if (argv[0] === "daemon" || argv[0] === "dockerd") {
+  const { bundleDaemon } = await import("../tools/bundle-daemon.ts");
+  const bundle = process.env["GANTRY_FROM_SOURCES"] ? undefined : await bundleDaemon();
+  if (bundle !== undefined) {
+    // In place: the same pid, without the type stripper.
+    const command = [process.execPath, "--disable-warning=ExperimentalWarning", bundle];
+    process.execve!(process.execPath, [...command, ...argv.slice(1)], process.env);
+  }
   const { runDaemon } = await import("../src/daemon/main.ts");
   process.exitCode = await runDaemon(argv.slice(1));
 } else {

@@ -1,6 +1,8 @@
 // What this program says of itself: the version of package.json, and the commit where known.
 
 import { readFile } from "node:fs/promises";
+import { pathToFileURL } from "node:url";
+import { programRoot } from "../base/index.ts";
 
 export interface Program {
   version: string;
@@ -8,7 +10,7 @@ export interface Program {
 }
 
 export async function program(): Promise<Program> {
-  const root = new URL("../../", import.meta.url);
+  const root = pathToFileURL(`${programRoot()}/`);
   const manifest = await readFile(new URL("package.json", root), "utf8").catch(() => "{}");
   const { version = "0.0.0" } = JSON.parse(manifest) as { version?: string };
   return { version, buildId: await commitOf(root) };

@@ -2,9 +2,9 @@
 // by id. When the spawner dies every open request fails; restarting it is the daemon's decision.
 
 import { type ChildProcess, spawn } from "node:child_process";
+import { join } from "node:path";
 import type { Duplex } from "node:stream";
-import { fileURLToPath } from "node:url";
-import { GantryError } from "../base/index.ts";
+import { GantryError, programRoot } from "../base/index.ts";
 import type { Created, MonitorConfig, Native, PlanResults } from "./contract.ts";
 import { encodeMonitorConfig, encodePlan } from "./encode.ts";
 import { decodeFailure, decodeResults } from "./failure.ts";
@@ -14,12 +14,8 @@ import { StreamRendezvous } from "./stream-rendezvous.ts";
 
 const CLOSE_WAIT_MS = 5_000;
 
-export const nativeProgramPath: string = fileURLToPath(
-  new URL("../../native/build/gantry-native", import.meta.url),
-);
-export const initProgramPath: string = fileURLToPath(
-  new URL("../../native/build/gantry-init", import.meta.url),
-);
+export const nativeProgramPath: string = join(programRoot(), "native/build/gantry-native");
+export const initProgramPath: string = join(programRoot(), "native/build/gantry-init");
 
 type Pending = {
   plan: Partial<Plan>;

@@ -5,16 +5,16 @@
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { arch } from "node:os";
+import { join } from "node:path";
 import { Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
-import { fileURLToPath } from "node:url";
 import tar from "tar-stream";
-import { GantryError } from "../../base/index.ts";
+import { GantryError, programRoot } from "../../base/index.ts";
 import { formatReference, type ImageConfigDocument, parseReference } from "../../spec/index.ts";
 import type { Storage } from "../../storage/index.ts";
 
 const NAME = "docker.io/library/hello-world:latest";
-const PROGRAM = fileURLToPath(new URL("../../../native/build/hello", import.meta.url));
+const PROGRAM = join(programRoot(), "native/build/hello");
 const CREATED = "2026-11-21T00:00:00Z"; // fixed, or each machine would have an image of its own
 const ARCHITECTURES: Record<string, string> = { x64: "amd64", arm64: "arm64" };
 
