@@ -16,6 +16,8 @@ import { type ContainerRecord, isPaused, isRestarting, isRunning } from "./recor
 import { explainExecFailure } from "./start-failure.ts";
 
 const ID_BYTES = 32;
+/** The exit follows the end of the streams on another socket, within moments. */
+const EXIT_AFTER_STREAMS_MS_MAX = 500;
 /** Output waits this long for the attach that follows the start. */
 const HOLD_MS = 10_000;
 
@@ -86,6 +88,9 @@ export async function startExec(
     stdout: exec.config.AttachStdout !== false || tty,
     stderr: exec.config.AttachStderr !== false,
   });
+  inner.once("close", () => {
+    exec.streamsEnded = true;
+  });
   monitor.release(exec.id);
   if (!tty || !stdin) return { tty, stream: inner };
   const pipe = new AttachPipe(new DetachFilter(keys), () =>
@@ -133,6 +138,8 @@ function finishExec(
 
 export async function inspectExec(engine: EngineContext, execId: string): Promise<ExecState> {
   const exec = findExec(engine, execId);
+  // Clients ask for the exit code as soon as the output has ended.
+  if (exec.running && exec.streamsEnded && exec.exited) await settled(exec.exited);
   const [entrypoint = "", ...args] = exec.config.Cmd;
   return {
     ID: exec.id,
@@ -153,6 +160,14 @@ export async function inspectExec(engine: EngineContext, execId: string): Promis
     DetachKeys: Buffer.from(parseDetachKeys(exec.detachKeys)).toString("latin1"),
     Pid: exec.pid,
   };
+}
+
+/** Waits for a promise, but not for long: a process may close its streams and go on. */
+async function settled(promise: Promise<unknown>): Promise<void> {
+  const { promise: late, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, EXIT_AFTER_STREAMS_MS_MAX);
+  await Promise.race([promise.catch(() => {}), late]);
+  clearTimeout(timer);
 }
 
 export async function resizeExec(

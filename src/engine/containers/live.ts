@@ -20,6 +20,8 @@ export interface ExecInstance {
   exitCode: number | null;
   pid: number;
   exited?: Promise<ExitStatus>;
+  /** Its output has ended; the exit follows. */
+  streamsEnded?: boolean;
 }
 
 /** Someone attached before the start: connected, or failed, by start. */
