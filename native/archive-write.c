@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/sysmacros.h>
 #include <sys/syscall.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 #include <linux/stat.h>
 
@@ -242,6 +243,13 @@ static int write_content(struct writer *w, int fd, uint64_t size) {
   return sink_zeros(&w->out, left + (uint64_t)-(int64_t)size % BLOCK);
 }
 
+// With metacopy an upper file may have lost nothing but its content: that is beneath.
+static int check_upper_file(struct writer *w, const struct item *i, int fd) {
+  char nothing;
+  if (fgetxattr(fd, "trusted.overlay.metacopy", &nothing, 0) < 0) return 0;
+  return run_fail(w->run, -EOPNOTSUPP, "file has only metadata (metacopy): %.160s", i->name);
+}
+
 static int write_file(struct writer *w, struct item *i) {
   AUTO_CLOSE int fd = openat(i->parent, i->file, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
   if (fd < 0) return errno == ENOENT ? 0 : -errno;  // deleted meanwhile
@@ -249,7 +257,8 @@ static int write_file(struct writer *w, struct item *i) {
   if (fstat(fd, &st) < 0) return -errno;
   if (!S_ISREG(st.st_mode)) return 0;  // replaced meanwhile
   i->st = st;
-  int error;
+  int error = w->upper ? check_upper_file(w, i, fd) : 0;
+  if (error < 0) return error;
   const char *first = st.st_nlink > 1 ? links_note(&w->links, &st, i->name, &error) : NULL;
   if (st.st_nlink > 1 && first == NULL && error < 0) return error;
   i->type = first != NULL ? '1' : '0';

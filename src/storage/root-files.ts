@@ -99,8 +99,8 @@ export class RootFiles {
     );
   }
 
-  /** Unpacks a tar (plain, gzip or zstd) into the folder `path`. `owner` replaces every owner in it;
-   * `keepKind`: no folder replaces another kind of file, nor is replaced by one. */
+  /** Unpacks a tar (plain, gzip or zstd) into the folder `path`. `owner` replaces every owner in
+   * it; `keepKind`: no folder replaces another kind of file, nor is replaced by one. */
   async untar(
     source: RootSource,
     path: string,

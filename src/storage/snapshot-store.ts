@@ -2,7 +2,7 @@
 // layer and the image's layers. Mounting is the runtime's part.
 
 import { mkdir, readdir, rename, rmdir } from "node:fs/promises";
-import { GantryError, KeyedMutex } from "../base/index.ts";
+import { errnoOf, GantryError, KeyedMutex } from "../base/index.ts";
 import type { Native } from "../native/index.ts";
 import { chainIds, type RootfsMount } from "../spec/index.ts";
 import type { SnapshotStore } from "./contract.ts";
@@ -151,18 +151,21 @@ export class OverlaySnapshots implements SnapshotStore {
 
   /** Removes the container's folder if nothing of the engine's is in it. */
   async #forgetFolder(id: string): Promise<void> {
-    await rmdir(this.#paths.container(id)).catch(() => {});
+    await rmdir(this.#paths.container(id)).catch((error) => {
+      if (!["ENOENT", "ENOTEMPTY"].includes(errnoOf(error) ?? "")) throw error;
+    });
   }
 
   async #discard(paths: string[]): Promise<void> {
     const doomed: string[] = [];
     for (const path of paths) {
       const trash = this.#paths.trashEntry();
-      const moved = await rename(path, trash).then(
-        () => true,
-        () => false,
-      );
-      if (moved) doomed.push(trash);
+      try {
+        await rename(path, trash);
+        doomed.push(trash);
+      } catch (error) {
+        if (errnoOf(error) !== "ENOENT") throw error;
+      }
     }
     if (doomed.length === 0) return;
     await this.#native.run({
