@@ -276,7 +276,7 @@ function checkDestination(mount: OciMount, options: MountOptions): void {
 
 /** v1: every hierarchy in a tmpfs of its own, as Docker shows it; v2: the one tree. */
 function planCgroupMount(context: MountContext, mount: OciMount, options: MountOptions): void {
-  context.awaitAttached();
+  if (context.cgroupNamespace) context.awaitAttached();
   const { container } = context.builder;
   const slot = SLOT.temporary;
   const v1 = context.places.filter(({ version }) => version === 1);
