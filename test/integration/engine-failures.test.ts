@@ -9,28 +9,9 @@ import { silentLogger } from "../../src/base/index.ts";
 import { libraryOptions } from "../../src/daemon/library-options.ts";
 import { createEngine } from "../../src/daemon/wire-engine.ts";
 import type { RunningEngine } from "../../src/engine/index.ts";
-import type { Native, Plan, PlanHalf } from "../../src/native/index.ts";
 import { EngineFixture, IMAGE, optionsFor } from "../support/engine-fixture.ts";
 import { kernelState } from "../support/kernel-state.ts";
-
-type Failure = { half: PlanHalf; index: number } | undefined;
-
-/** A native program that keeps the last create plan and fails where it is told to. */
-class Saboteur {
-  failure: Failure;
-  plan: Plan | undefined;
-
-  wrap = (native: Native): Native => ({
-    run: (plan, options) => native.run(plan, options),
-    create: (plan, monitor, options) => {
-      this.plan = plan;
-      const sabotaged = this.failure ? { ...plan, failAt: this.failure } : plan;
-      return native.create(sabotaged, monitor, options);
-    },
-    openStream: () => native.openStream(),
-    close: () => native.close(),
-  });
-}
+import { Saboteur } from "../support/saboteur.ts";
 
 let fixture: EngineFixture;
 let engine: RunningEngine;
@@ -40,20 +21,20 @@ before(async () => {
   fixture = await EngineFixture.make();
   await fixture.close();
   const { engine: options, network } = await libraryOptions(optionsFor(fixture.root));
-  engine = await createEngine(options, network, silentLogger, { wrapNative: saboteur.wrap });
+  const { wrap: wrapNative } = saboteur;
+  engine = await createEngine(options, network, silentLogger, { wrapNative });
 });
 after(async () => {
   await engine.close();
   await fixture[Symbol.asyncDispose]();
 });
 
-const state = () =>
-  kernelState({ cgroupParent: `gantry-test-${process.pid}`, marker: fixture.root });
-
-/** Files of the container beside those that every start writes anew. */
-async function files(id: string): Promise<string[]> {
+/** Files of the container beside those that every start writes anew, and the kernel's share. */
+async function look(id: string): Promise<unknown> {
   const names = await readdir(join(fixture.root, "data/containers", id));
-  return names.filter((name) => !/^(hosts|hostname|resolv\.conf|.*-json\.log)$/.test(name)).sort();
+  const files = names.filter((n) => !/^(hosts|hostname|resolv\.conf|.*-json\.log)$/.test(n)).sort();
+  const cgroupParent = fixture.options.cgroupParent!;
+  return { files, ...(await kernelState({ cgroupParent, marker: fixture.root })) };
 }
 
 test("whichever operation of a start fails, nothing is left and the next start works", async (t) => {
@@ -68,33 +49,21 @@ test("whichever operation of a start fails, nothing is left and the next start w
       PidsLimit: 50,
     },
   });
-  const clean = await state();
-  const onDisk = await files(id);
-  saboteur.failure = { half: "host", index: 0 };
-  await assert.rejects(containers.start(id));
-  const plan = saboteur.plan!;
-  for (const half of ["host", "container"] as const) {
-    for (const [index, operation] of plan[half].entries()) {
-      saboteur.failure = { half, index };
-      const what = `${half} operation ${index}, ${operation.op}`;
-      await assert.rejects(containers.start(id), `${what} did not fail the start`);
-      assert.deepEqual(await state(), clean, `${what} left something in the kernel`);
-      assert.deepEqual(await files(id), onDisk, `${what} left files`);
-      const { state: shown } = await containers.inspect(id);
-      assert.deepEqual([shown.Running, shown.Pid], [false, 0], what);
-      assert.notEqual(shown.ExitCode, 0, what);
-      assert.notEqual(shown.Error, "", what);
-    }
-  }
-  t.diagnostic(`${plan.host.length + plan.container.length} operations failed in turn`);
-  saboteur.failure = undefined;
-  await startAndAwait(id);
+  const count = await saboteur.failEach(engine, id, () => look(id));
+  t.diagnostic(`${count} operations failed in turn`);
+  const { done } = await containers.wait(id, "next-exit");
+  await containers.start(id);
+  assert.equal((await done).exitCode, 0);
   await containers.remove(id);
   await engine.volumes.remove("kept");
 });
 
-async function startAndAwait(id: string): Promise<void> {
-  const { done } = await engine.containers.wait(id, "next-exit");
-  await engine.containers.start(id);
-  assert.equal((await done).exitCode, 0);
-}
+test("the same with a terminal, and an init of its own", async () => {
+  const { containers } = engine;
+  const { id } = await containers.create({
+    config: { Image: IMAGE, Cmd: ["true"], Tty: true, OpenStdin: true },
+    hostConfig: { NetworkMode: "none", Init: true, ReadonlyRootfs: true },
+  });
+  await saboteur.failEach(engine, id, () => look(id));
+  await containers.remove(id);
+});

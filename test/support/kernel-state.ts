@@ -22,7 +22,9 @@ export async function kernelState(o: {
   return {
     mounts: lines.filter((line) => line.includes(o.marker)),
     cgroups: await cgroupsOf(lines, o.cgroupParent),
-    interfaces: (await readdir("/sys/class/net")).sort(),
+    interfaces: [...(await readFile("/proc/net/dev", "utf8")).matchAll(/^\s*(\S+):/gm)]
+      .map(([, name]) => name!)
+      .sort(),
     monitors: await readdir(join(o.marker, "exec/m")),
   };
 }
