@@ -75,7 +75,9 @@ function refusal(method: string, path: string): GantryError {
   const found = refused.find(method, path);
   const row = found === undefined ? undefined : refusedRoutes[Number(found.route.name)];
   if (row === undefined) return new GantryError("not-found", "page not found");
-  if (row.missing === undefined) return new GantryError("unavailable", NOT_A_SWARM_MANAGER);
+  if (row.missing === undefined) {
+    return new GantryError("unavailable", row.answer ?? NOT_A_SWARM_MANAGER);
+  }
   return new GantryError(
     "not-implemented",
     `${row.missing} is not supported by this version of Gantry`,

@@ -8,8 +8,10 @@ export interface RefusedRoute {
   method: Method;
   path: string;
   since?: string;
-  /** What does not exist yet, or undefined for swarm. */
+  /** What does not exist yet. */
   missing?: string;
+  /** The sentence of dockerd that is in no swarm; NOT_A_SWARM_MANAGER when absent. */
+  answer?: string;
 }
 
 const NETWORKS = "Creating and connecting networks";
@@ -46,7 +48,10 @@ export const refusedRoutes: readonly RefusedRoute[] = [
   { method: "POST", path: "/containers/{id}/checkpoints", missing: CHECKPOINTS },
   { method: "DELETE", path: "/containers/{id}/checkpoints/{checkpoint}", missing: CHECKPOINTS },
   ...swarm("GET", "/swarm", "/swarm/unlockkey", "/nodes", "/nodes/{id}"),
-  ...swarm("POST", "/swarm/init", "/swarm/join", "/swarm/leave", "/swarm/update"),
+  { method: "POST", path: "/swarm/init", missing: "Swarm mode" },
+  { method: "POST", path: "/swarm/join", missing: "Swarm mode" },
+  { method: "POST", path: "/swarm/leave", answer: "This node is not part of a swarm" },
+  ...swarm("POST", "/swarm/update"),
   ...swarm("POST", "/swarm/unlock", "/nodes/{id}/update"),
   ...swarm("DELETE", "/nodes/{id}", "/services/{id}", "/secrets/{id}", "/configs/{id}"),
   ...swarm("GET", "/services", "/services/{id}/logs", "/services/{id}"),

@@ -1,5 +1,6 @@
 // ContainerConfig as dockerd shows it in inspect (Go's zero values, Go's order, "omitempty").
 
+import type { ApiVersion } from "../../protocol/index.ts";
 import type { ContainerConfig } from "../../spec/index.ts";
 
 const ZERO: ContainerConfig = {
@@ -21,8 +22,12 @@ const ZERO: ContainerConfig = {
   Labels: {},
 };
 
-export function renderContainerConfig(config: ContainerConfig): ContainerConfig {
+export function renderContainerConfig(
+  config: ContainerConfig,
+  version: ApiVersion,
+): ContainerConfig {
   const shown: Record<string, unknown> = { ...ZERO };
+  if (version.below("1.52")) shown["OnBuild"] = null;
   for (const [field, value] of Object.entries(config)) {
     if (field in ZERO) {
       if (

@@ -36,7 +36,7 @@ export function renderContainerInspect(
     GraphDriver: { Data: graphData(container), Name: container.driver },
     ...(sizes ? { SizeRw: sizes.rw, SizeRootFs: sizes.rootFs } : {}),
     Mounts: container.mounts,
-    Config: renderContainerConfig(container.config),
+    Config: renderContainerConfig(container.config, version),
     NetworkSettings: networkSettings(container, version),
   };
 }
@@ -54,7 +54,7 @@ function graphData({ graph, id }: Container): Record<string, string> {
 function networkSettings(container: Container, version: ApiVersion): Record<string, unknown> {
   const networks: Record<string, EndpointSettings> = {};
   for (const [name, endpoint] of Object.entries(container.networks)) {
-    networks[name] = renderEndpoint(endpoint, { withDnsNames: true });
+    networks[name] = renderEndpoint(endpoint, version);
   }
   const { sandbox, ports } = container;
   const common = { SandboxID: sandbox.id, SandboxKey: sandbox.key, Ports: ports };

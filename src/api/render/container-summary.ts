@@ -14,7 +14,7 @@ export function renderContainerSummary(
   const annotations = hostConfig.Annotations ?? {};
   const networks = Object.entries(container.networks).map(([name, endpoint]) => [
     name,
-    renderEndpoint(endpoint, { withDnsNames: version.atLeast("1.44") }),
+    renderEndpoint(endpoint, version),
   ]);
   return {
     Id: container.id,

@@ -2,7 +2,8 @@
 
 import type { Image } from "../../engine/index.ts";
 import type { ApiVersion } from "../../protocol/index.ts";
-import type { ContainerConfig } from "../../spec/index.ts";
+import type { ContainerConfig, ImageConfigDocument } from "../../spec/index.ts";
+import { renderContainerConfig } from "./container-config.ts";
 
 const NEVER = "0001-01-01T00:00:00Z";
 /** Fields of the container config that an image's config always showed until API 1.49 … */
@@ -48,7 +49,9 @@ export function renderImageInspect(image: Image, version: ApiVersion): Record<st
     ...(old || image.parent !== "" ? { Parent: image.parent } : {}),
     ...(old || image.comment !== "" ? { Comment: image.comment } : {}),
     Created: config.created ?? (version.below("1.44") ? NEVER : undefined),
-    ...(version.below("1.45") ? { Container: config.container ?? "", ContainerConfig: null } : {}),
+    ...(version.below("1.45")
+      ? { Container: config.container ?? "", ContainerConfig: oldConfig(config, version) }
+      : {}),
     ...(old || config.docker_version ? { DockerVersion: config.docker_version ?? "" } : {}),
     ...(old || author !== "" ? { Author: author } : {}),
     Config: imageConfig(config.config, version),
@@ -63,6 +66,11 @@ export function renderImageInspect(image: Image, version: ApiVersion): Record<st
     Metadata: { LastTagTime: image.lastTagTime || NEVER },
     ...(image.manifest && version.atLeast("1.48") ? { Descriptor: image.manifest } : {}),
   };
+}
+
+/** The container that the image was committed from; old clients expect an object. */
+function oldConfig(config: ImageConfigDocument, version: ApiVersion): ContainerConfig {
+  return renderContainerConfig(config.container_config ?? {}, version);
 }
 
 function imageConfig(
