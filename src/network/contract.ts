@@ -36,6 +36,30 @@ export interface AttachmentRecord {
   ports: PublishedPort[];
 }
 
+/** POST /networks/create, Docker's field names. */
+export interface CreateNetworkRequest {
+  Name: string;
+  Driver?: string;
+  Internal?: boolean;
+  Attachable?: boolean;
+  EnableIPv4?: boolean;
+  EnableIPv6?: boolean;
+  IPAM?: {
+    Driver?: string;
+    Config?:
+      | {
+          Subnet?: string;
+          IPRange?: string;
+          Gateway?: string;
+          AuxiliaryAddresses?: Record<string, string> | null;
+        }[]
+      | null;
+    Options?: Record<string, string> | null;
+  } | null;
+  Options?: Record<string, string> | null;
+  Labels?: Record<string, string> | null;
+}
+
 export interface NetworkLayer {
   /** Makes the default bridge and the nftables table match the records; removes strays. */
   start(live: readonly AttachmentRecord[]): Promise<void>;
@@ -55,7 +79,17 @@ export interface NetworkLayer {
     position?: number;
   }): Promise<Attachment>;
   detach(record: AttachmentRecord): Promise<void>;
-  /** Docker's inspect of the predefined networks, without Containers. */
+  /** Makes a user-defined bridge network at once. Throws in docker's words: conflict (name),
+   * forbidden (predefined, overlap), invalid, exhausted (no subnet left). */
+  createNetwork(request: CreateNetworkRequest): Promise<{ id: string }>;
+  /** By name or id. Throws not-found, or forbidden while endpoints are attached. */
+  removeNetwork(ref: string): Promise<void>;
+  /** Connects a running container whose init is `pid`: attach() and its operations at once.
+   * `interfaceName` and `position` must be free in the container. */
+  connect(o: Parameters<NetworkLayer["attach"]>[0] & { pid: number }): Promise<AttachmentRecord>;
+  /** detach() from a running container: its interface is gone when this resolves. */
+  disconnect(record: AttachmentRecord): Promise<void>;
+  /** Docker's inspect of every network, without Containers. */
   describe(): { Id: string; Name: string; Driver: string; [field: string]: unknown }[];
   stop(): Promise<void>;
 }

@@ -9,6 +9,7 @@ import type { NetworkSurroundings } from "./options.ts";
 export type {
   Attachment,
   AttachmentRecord,
+  CreateNetworkRequest,
   NetworkLayer,
   PublishedPort,
   PublishRequest,

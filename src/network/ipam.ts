@@ -236,6 +236,12 @@ export const DEFAULT_BLOCKS: readonly AddressBlock[] = [
   { base: "192.168.0.0/16", size: 20 },
 ];
 
+/** daemon.json's pools, or docker's. */
+export const blocksOf = (
+  pools: readonly { Base: string; Size: number }[],
+): readonly AddressBlock[] =>
+  pools.length > 0 ? pools.map(({ Base, Size }) => ({ base: Base, size: Size })) : DEFAULT_BLOCKS;
+
 /** The first subnet of the blocks that overlaps none of `taken`. Throws exhausted. */
 export function chooseSubnet(
   family: Family,

@@ -5,27 +5,29 @@
 // firewall table is replaced whole, strays of a crash are removed, and the port holder is told
 // what to hold.
 
-import { randomBytes } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { GantryError, KeyedMutex, type Logger, messageOf, Rollback } from "../base/index.ts";
-import type { Native } from "../native/index.ts";
+import type { Native, Operation } from "../native/index.ts";
 import { macBytes, macOfAddress } from "./addresses.ts";
 import {
-  firewallNetwork,
-  forwardingsOf,
   type HostTraits,
-  nft,
   planAttach,
   planBridge,
   planLeave,
   planRemoveBridge,
-  planUnforward,
   writeSysctl,
 } from "./bridge.ts";
-import type { Attachment, AttachmentRecord, NetworkLayer } from "./contract.ts";
-import { foreignDrops, planFirewall, planRemoveFirewall } from "./firewall.ts";
-import { type HostState, readChains, readHostState } from "./host-state.ts";
-import { type Collection, Ipam, type Lease } from "./ipam.ts";
+import type {
+  Attachment,
+  AttachmentRecord,
+  CreateNetworkRequest,
+  NetworkLayer,
+} from "./contract.ts";
+import { newNetwork } from "./create-network.ts";
+import { HostFirewall } from "./host-firewall.ts";
+import { type HostState, readHostState, routedSubnets } from "./host-state.ts";
+import { blocksOf, type Collection, Ipam, type Lease } from "./ipam.ts";
 import { describeNetwork, type NetworkRecord, newId } from "./network-record.ts";
 import type { NetworkOptions, NetworkSurroundings } from "./options.ts";
 import { heldPort, PortClaims } from "./port-claims.ts";
@@ -35,6 +37,9 @@ import { NETLINK_ROUTE, RouteWriter } from "./rtnetlink.ts";
 
 const ENODEV = 19;
 const SOCKET_NAME = "ports.sock";
+/** Of a plan that is the network's alone; below the slots of attachments. */
+const SLOT_JOINED = 39;
+const PREDEFINED = new Set(["bridge", "host", "none"]);
 
 type AttachRequest = Parameters<NetworkLayer["attach"]>[0];
 
@@ -54,10 +59,7 @@ export class Networks implements NetworkLayer {
   #networks: NetworkRecord[];
   /** Bridges that are known to be up, by network id. */
   readonly #made = new Set<string>();
-  /** The firewall table's name, once it is in the kernel; undefined where there is none. */
-  #table: string | undefined;
-  #firewallTried = false;
-  #firewallFailed = false;
+  readonly #firewall: HostFirewall;
 
   constructor(surroundings: NetworkSurroundings & { command: readonly string[] }, host: HostState) {
     const { native, options, log, execRoot, records } = surroundings;
@@ -77,7 +79,16 @@ export class Networks implements NetworkLayer {
       wanted: () => [...this.#live.values()].flatMap(heldPortsOf),
     });
     this.#networks = predefinedNetworks(this.#records, options, host, this.#alias);
+    for (const [, record] of this.#records.all()) {
+      if (!PREDEFINED.has(record.name)) this.#networks.push(record);
+    }
     for (const network of this.#networks) this.#ipam.open(network.id, network.pools);
+    const { iptables, ip6tables } = options;
+    const bridge = this.#networks.find(({ name }) => name === "bridge")?.bridge?.name;
+    // Several daemons on one host have a table each.
+    const token = createHash("sha256").update(execRoot).digest("hex").slice(0, 8);
+    const name = `gantry_${bridge ?? token}`;
+    this.#firewall = new HostFirewall({ native, log, name, iptables, ip6tables });
   }
 
   describe(): ReturnType<NetworkLayer["describe"]> {
@@ -87,6 +98,8 @@ export class Networks implements NetworkLayer {
   async start(live: readonly AttachmentRecord[]): Promise<void> {
     this.#host = await readHostState(this.#native);
     this.#claims = this.#newClaims();
+    this.#firewall.reset();
+    this.#made.clear();
     this.#live.clear();
     for (const record of live) {
       this.#live.set(record.endpointId, record);
@@ -141,8 +154,7 @@ export class Networks implements NetworkLayer {
   async detach(record: AttachmentRecord): Promise<void> {
     this.#live.delete(record.endpointId);
     if (record.ports.length > 0) {
-      const plan = this.#table ? planUnforward(record, this.#table) : [];
-      if (plan.length > 0) await this.#tryRun("end the forwarding of ports", plan);
+      await this.#attempt("end the forwarding of ports", () => this.#firewall.unforward(record));
       await this.#ports.unbind(record.endpointId);
       this.#claims.release(record.endpointId);
     }
@@ -157,6 +169,85 @@ export class Networks implements NetworkLayer {
     this.#release(record.networkId, record.endpointId, record);
   }
 
+  async createNetwork(request: CreateNetworkRequest): Promise<{ id: string }> {
+    return this.#making.run("networks", async () => {
+      this.#host = await readHostState(this.#native);
+      const { addressPools, mtu, defaultHostIp } = this.#options;
+      const record = newNetwork(request, {
+        existing: this.#networks,
+        routed: routedSubnets(this.#host, 0),
+        blocks: blocksOf(addressPools),
+        defaults: { mtu, hostBindingIp: defaultHostIp },
+      });
+      await using undo = new Rollback((what, error) =>
+        this.#log.error(`Failed to remove ${what}`, { error: messageOf(error) }),
+      );
+      this.#records.put(record.id, record);
+      this.#networks.push(record);
+      undo.defer("the network", () => this.#drop(record));
+      this.#ipam.open(record.id, record.pools);
+      await this.#ensure(record);
+      undo.commit();
+      return { id: record.id };
+    });
+  }
+
+  async removeNetwork(ref: string): Promise<void> {
+    await this.#making.run("networks", async () => {
+      const record = this.#networks.find(({ name, id }) => name === ref || id === ref);
+      if (!record) throw new GantryError("not-found", `network ${ref} not found`);
+      if (PREDEFINED.has(record.name)) {
+        throw new GantryError(
+          "forbidden",
+          `${record.name} is a pre-defined network and cannot be removed`,
+        );
+      }
+      const active = [...this.#live.values()].filter(({ networkId }) => networkId === record.id);
+      if (active.length > 0) {
+        throw new GantryError(
+          "forbidden",
+          `error while removing network: network ${record.name} has active endpoints ` +
+            `(${active.map(({ endpointId }) => `id:"${endpointId.slice(0, 12)}"`).join(", ")})`,
+        );
+      }
+      await this.#drop(record);
+    });
+  }
+
+  async #drop(record: NetworkRecord): Promise<void> {
+    await Promise.all(this.#leaving);
+    if (this.#made.delete(record.id)) {
+      await this.#attempt("uncover a network", () => this.#firewall.uncover(record));
+      await this.#tryRun("remove a bridge", planRemoveBridge(record.bridge!.name));
+    }
+    this.#ipam.close(record.id);
+    this.#networks = this.#networks.filter(({ id }) => id !== record.id);
+    this.#records.delete(record.id);
+  }
+
+  async connect(request: AttachRequest & { pid: number }): Promise<AttachmentRecord> {
+    const attachment = await this.attach(request);
+    const netns = SLOT_JOINED;
+    try {
+      await this.#native.run({
+        host: [
+          { op: "open", path: `/proc/${request.pid}/ns/net`, flags: 0, to: netns },
+          ...attachment.host({ pid: 0, netns }),
+        ],
+        teardown: attachment.teardown(),
+      });
+    } catch (error) {
+      await this.detach(attachment.record);
+      throw error;
+    }
+    return attachment.record;
+  }
+
+  async disconnect(record: AttachmentRecord): Promise<void> {
+    await this.detach(record);
+    await Promise.all(this.#leaving);
+  }
+
   async stop(): Promise<void> {
     await Promise.all(this.#leaving);
     await this.#ports.close();
@@ -164,14 +255,11 @@ export class Networks implements NetworkLayer {
     // Nobody is left on the bridges: leave the host as it was found.
     for (const network of this.#networks) {
       if (!network.bridge || !this.#made.delete(network.id)) continue;
-      if (this.#options.bridge === "") {
+      if (network.name !== "bridge" || this.#options.bridge === "") {
         await this.#tryRun("remove the bridge", planRemoveBridge(network.bridge.name));
       }
     }
-    if (this.#table)
-      await this.#tryRun("remove the firewall", [nft(planRemoveFirewall(this.#table))]);
-    this.#table = undefined;
-    this.#firewallTried = false;
+    await this.#attempt("remove the firewall", () => this.#firewall.remove());
   }
 
   #attachment(network: NetworkRecord, record: AttachmentRecord, position = 0): Attachment {
@@ -181,7 +269,7 @@ export class Networks implements NetworkLayer {
       host: this.#traits(),
       position,
       defaultRoute: position === 0,
-      ...(this.#table && { table: this.#table }),
+      ...(this.#firewall.table && { table: this.#firewall.table }),
     };
     return {
       record,
@@ -263,47 +351,14 @@ export class Networks implements NetworkLayer {
         plan.push(writeSysctl("net/ipv6/conf/all/forwarding", "1"));
       }
       await this.#native.run({ host: plan });
+      await this.#firewall.cover(network, this.#networks, [...this.#live.values()]);
       this.#made.add(network.id);
-      await this.#ensureFirewall();
     });
-  }
-
-  async #ensureFirewall(): Promise<void> {
-    if (!this.#options.iptables || this.#firewallTried) return;
-    this.#firewallTried = true;
-    const bridges = this.#networks.filter((network) => network.bridge);
-    const table = `gantry_${bridges[0]?.bridge?.name ?? "none"}`;
-    const { ip6tables } = this.#options;
-    const data = planFirewall(
-      table,
-      bridges.map((network) => firewallNetwork(network, ip6tables)),
-      [...this.#live.values()].flatMap(forwardingsOf),
-    );
-    try {
-      await this.#native.run({ host: [nft(data)] });
-      this.#table = table;
-    } catch (error) {
-      this.#firewallFailed = true;
-      this.#log.warn(
-        "nftables cannot be used: containers reach other hosts only where those know the way " +
-          "back, and published ports are carried by the port holder",
-        { error: messageOf(error) },
-      );
-      return;
-    }
-    for (const chain of foreignDrops(await readChains(this.#native).catch(() => []), table)) {
-      this.#log.warn(
-        "Another firewall drops forwarded packets: allow the bridge there, or published ports " +
-          "and connections out of containers will not work",
-        { table: chain.table, chain: chain.name, bridge: bridges[0]?.bridge?.name },
-      );
-    }
   }
 
   #traits(): HostTraits {
     const { ipv6Stack, bridgeNetfilter } = this.#host;
-    const firewall = this.#options.iptables && !this.#firewallFailed;
-    return { ipv6: ipv6Stack, filtersFrames: firewall && bridgeNetfilter };
+    return { ipv6: ipv6Stack, filtersFrames: this.#firewall.usable && bridgeNetfilter };
   }
 
   #newClaims(): PortClaims {
@@ -316,9 +371,13 @@ export class Networks implements NetworkLayer {
     });
   }
 
-  async #tryRun(what: string, host: Parameters<Native["run"]>[0]["host"]): Promise<boolean> {
+  #tryRun(what: string, host: readonly Operation[]): Promise<boolean> {
+    return this.#attempt(what, () => this.#native.run({ host }));
+  }
+
+  async #attempt(what: string, work: () => Promise<unknown>): Promise<boolean> {
     try {
-      await this.#native.run({ host });
+      await work();
       return true;
     } catch (error) {
       this.#log.warn(`Failed to ${what}`, { error: messageOf(error) });

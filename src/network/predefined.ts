@@ -12,14 +12,7 @@ import {
   type Subnet,
 } from "./addresses.ts";
 import { type HostState, routedSubnets } from "./host-state.ts";
-import {
-  type AddressBlock,
-  type Collection,
-  chooseSubnet,
-  DEFAULT_BLOCKS,
-  firstHost,
-  type PoolConfig,
-} from "./ipam.ts";
+import { blocksOf, type Collection, chooseSubnet, firstHost, type PoolConfig } from "./ipam.ts";
 import { type BridgeConfig, type NetworkRecord, newBridgeMac, newId } from "./network-record.ts";
 import { BRIDGE_NAME_PREFIX, type NetworkOptions } from "./options.ts";
 
@@ -41,7 +34,10 @@ export function predefinedNetworks(
     networks.push(byName.get(name) ?? blank(name, driver));
   }
   if (options.bridge !== "none") {
-    networks.unshift(defaultBridge(byName.get("bridge"), options, host, alias));
+    const others = [...byName.values()]
+      .filter(({ name }) => name !== "bridge")
+      .flatMap(({ pools }) => pools.map(({ subnet }) => parseSubnet(subnet)));
+    networks.unshift(defaultBridge(byName.get("bridge"), options, host, alias, others));
   }
   for (const record of networks) records.put(record.id, record);
   return networks;
@@ -67,6 +63,7 @@ function defaultBridge(
   options: NetworkOptions,
   host: HostState,
   alias: string,
+  others: readonly Subnet[],
 ): NetworkRecord {
   const record = old ?? blank("bridge", "bridge");
   const name = options.bridge || bridgeName(record.bridge?.name, host, alias);
@@ -79,7 +76,7 @@ function defaultBridge(
     masquerade: options.ipMasq,
     hostBindingIp: options.defaultHostIp || "0.0.0.0",
   };
-  const taken = routedSubnets(host, link?.index ?? 0);
+  const taken = [...routedSubnets(host, link?.index ?? 0), ...others];
   const pools = [ipv4Pool(record, options, host, link?.index, taken)];
   const v6 = options.fixedCidrV6 || options.bip6;
   if (options.ipv6 && !v6) {
@@ -134,11 +131,7 @@ function ipv4Pool(
   if (options.fixedCidr) return fixedPool(options.fixedCidr, "", options.defaultGateway);
   const known = record.pools.find(({ subnet }) => !subnet.includes(":"));
   if (known && !taken.some((other) => overlaps(other, parseSubnet(known.subnet)))) return known;
-  const blocks: readonly AddressBlock[] =
-    options.addressPools.length > 0
-      ? options.addressPools.map(({ Base, Size }) => ({ base: Base, size: Size }))
-      : DEFAULT_BLOCKS;
-  const subnet = chooseSubnet(4, blocks, taken);
+  const subnet = chooseSubnet(4, blocksOf(options.addressPools), taken);
   return { subnet: formatSubnet(subnet), gateway: firstHost(subnet) };
 }
 

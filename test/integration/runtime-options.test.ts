@@ -249,6 +249,19 @@ test("a mount over procfs and a symlinked /proc are refused", async () => {
   await assert.rejects(failing, /ELOOP|ENOTDIR|symbolic|directory/i);
 });
 
+test("a symlink of the image cannot lead a mount into procfs", async () => {
+  const folder = await hostFolder(runtime, "cover");
+  const root = await hostFolder(runtime, "trap");
+  const { cp, symlink } = await import("node:fs/promises");
+  await cp(runtime.native.rootfs, root, { recursive: true });
+  await symlink("/proc/sys", `${root}/data`);
+  const failing = runtime.run(["true"], {
+    mounts: [bind(folder, "/data")],
+    rootfs: () => ({ kind: "bind", path: root }),
+  });
+  await assert.rejects(failing, /leads into \/proc/);
+});
+
 test("root of a user namespace is nobody outside, and its files are its own", async () => {
   const root = await hostFolder(runtime, "mapped");
   const { cp } = await import("node:fs/promises");

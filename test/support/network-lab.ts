@@ -17,6 +17,7 @@ import {
   type PublishRequest,
 } from "../../src/network/index.ts";
 import { NETLINK_ROUTE, RouteWriter } from "../../src/network/rtnetlink.ts";
+import type { EndpointSettings } from "../../src/spec/index.ts";
 import type { Ask } from "./network-agent.ts";
 
 export const HOST = "192.0.2.1";
@@ -50,6 +51,9 @@ export class Agent {
     return agent;
   }
 
+  get pid(): number {
+    return this.#child.pid!;
+  }
   get netns(): string {
     return `/proc/${this.#child.pid}/ns/net`;
   }
@@ -68,6 +72,11 @@ export class Agent {
     this.#child.disconnect();
     await gone;
   }
+}
+
+export interface Place {
+  networkName: string;
+  settings: EndpointSettings;
 }
 
 export interface Container {
@@ -150,14 +159,18 @@ export class Lab implements AsyncDisposable {
     await this.network.start([...this.#containers].map(({ attachment }) => attachment.record));
   }
 
-  async container(publish: PublishRequest[] = [], name = "box"): Promise<Container> {
+  async container(
+    publish: PublishRequest[] = [],
+    name = "box",
+    { networkName = "bridge", settings = {} }: Partial<Place> = {},
+  ): Promise<Container> {
     const agent = await Agent.start();
     try {
       const attachment = await this.network.attach({
         containerId: "c".repeat(64),
         containerName: name,
-        networkName: "bridge",
-        settings: {},
+        networkName,
+        settings,
         publish,
       });
       const plan = [
