@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "exec.h"
@@ -132,6 +134,14 @@ static int attach(int tree, int target) {
              : 0;
 }
 
+// A symlink of the image that leads a mount's target into procfs would cover what the runtime
+// masks or reads there (CVE-2019-16884, CVE-2023-28642).
+static bool strays_into_proc(int target, const char *path) {
+  struct statfs fs;
+  bool meant = strncmp(path, "/proc", 5) == 0 && (path[5] == 0 || path[5] == '/');
+  return !meant && fstatfs(target, &fs) == 0 && fs.f_type == PROC_SUPER_MAGIC;
+}
+
 int op_move_mount(struct run *r, const struct op *o) {
   const struct field *f = o->fields;
   const char *path = f[A_MOVE_MOUNT_PATH].ptr;
@@ -151,6 +161,8 @@ int op_move_mount(struct run *r, const struct op *o) {
     place = target = open_target(r, &f[A_MOVE_MOUNT_ROOT], path, make);
   }
   if (place < 0) return place;
+  if (f[A_MOVE_MOUNT_ROOT].num != NO_SLOT && *path && strays_into_proc(place, path))
+    return run_fail(r, -EPERM, "%s leads into /proc", path);
   int error = attach(tree, place);
   return error ? run_fail(r, error, "%s", path) : 0;
 }
