@@ -151,7 +151,9 @@ static void become_client(struct conn *c) {
   watch_source(&c->source, 0);
   detach(c);
   free(c);
-  if (!add_client(fd, p, mask)) close(fd);
+  if (add_client(fd, p, mask)) return;
+  close(fd);
+  monitor.connections--;
 }
 
 static void become_exec(struct conn *c) {

@@ -184,7 +184,7 @@ function call(
   payload: Buffer,
 ): Promise<{ answer: Frame; socket: Socket; reader: FrameReader; rest: Buffer }> {
   return new Promise((resolve, reject) => {
-    const socket = createConnection({ path, allowHalfOpen: true });
+    const socket = createConnection({ path });
     const reader = new FrameReader();
     const fail = (cause?: unknown) => {
       socket.destroy();
@@ -217,7 +217,6 @@ export async function connectMonitor(
     socket.destroy();
     throw new GantryError("internal", "The container's monitor speaks another protocol");
   }
-  socket.on("end", () => socket.end());
   const client = new MonitorClient(socketPath, socket, reader, new Cursor(answer.payload));
   socket.resume();
   return client;

@@ -51,7 +51,7 @@ export class StreamRendezvous {
   // since node binds unix sockets synchronously.
   #listen(): void {
     if (this.#server) return;
-    this.#server = createServer({ allowHalfOpen: true }, (socket) => this.#greet(socket));
+    this.#server = createServer((socket) => this.#greet(socket));
     this.#server.on("error", (error) => {
       for (const { reject } of this.#waiting.values()) reject(error);
     });
