@@ -44,6 +44,17 @@ const emptyCpu = {
   throttling_data: { periods: 0, throttled_periods: 0, throttled_time: 0 },
 };
 
+const emptyBlkio = {
+  io_service_bytes_recursive: null,
+  io_serviced_recursive: null,
+  io_queue_recursive: null,
+  io_service_time_recursive: null,
+  io_wait_time_recursive: null,
+  io_merged_recursive: null,
+  io_time_recursive: null,
+  sectors_recursive: null,
+};
+
 async function read(engine: EngineContext, c: ContainerRecord): Promise<Sample> {
   if (!c.run) return {};
   return await engine.runtime
@@ -65,11 +76,12 @@ function render(
     preread: readBefore,
     num_procs: 0,
     pids_stats: {},
-    blkio_stats: {},
     storage_stats: {},
     memory_stats: {},
     cpu_stats: emptyCpu,
     ...sample,
+    // The lists that only the CFQ scheduler filled are still expected to be named.
+    blkio_stats: { ...emptyBlkio, ...(sample["blkio_stats"] as object | undefined) },
     precpu_stats: precpu,
   };
 }
