@@ -4,10 +4,10 @@
 // claims are collected again.
 
 import type { Readable } from "node:stream";
-import { GantryError } from "../base/index.ts";
 import type { Layer, Storage } from "./contract.ts";
 import { type Contents, readContents } from "./load-contents.ts";
 import { type LoadPlan, planLoad } from "./load-plan.ts";
+import { archiveError } from "./native-streams.ts";
 
 export interface LoadOptions {
   /** Which images of an index to take; default: every one that is not for another platform. */
@@ -35,7 +35,7 @@ export async function loadArchive(
     const plan = planLoad(contents, options.platform);
     return await store(storage, plan);
   } catch (error) {
-    throw asArchiveError(error);
+    throw archiveError(error);
   } finally {
     lease.release();
     await storage.collectLayers([...contents.layers.values()].map(({ layer }) => layer.diffId));
@@ -56,16 +56,4 @@ async function store(storage: LoadStorage, plan: LoadPlan): Promise<LoadedImage[
     for (const reference of references) await storage.images.tag(id, reference);
   }
   return loaded;
-}
-
-/** tar-stream's words for a damaged archive become ours. */
-function asArchiveError(error: unknown): unknown {
-  if (error instanceof GantryError || !(error instanceof Error)) return error;
-  if (error.message === "Unexpected end of data" || /unexpected end of file/.test(error.message)) {
-    return new GantryError("corrupt", "unexpected EOF", { cause: error });
-  }
-  if (/Invalid tar header/i.test(error.message)) {
-    return new GantryError("corrupt", "archive/tar: invalid tar header", { cause: error });
-  }
-  return error;
 }

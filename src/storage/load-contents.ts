@@ -3,8 +3,7 @@
 
 import { createHash } from "node:crypto";
 import { posix } from "node:path";
-import { PassThrough, Readable } from "node:stream";
-import { extract, type Header } from "tar-stream";
+import { PassThrough, type Readable } from "node:stream";
 import { GantryError } from "../base/index.ts";
 import { digestOf } from "../spec/index.ts";
 import {
@@ -15,10 +14,14 @@ import {
   peek,
 } from "./compression.ts";
 import type { Layer, Lease, Storage } from "./contract.ts";
+import { readTar, type TarEntry } from "./tar-reader.ts";
 
 /** Documents of an archive are kept in memory until its end. */
 const DOCUMENT_BYTES_MAX = 8 << 20;
 const DOCUMENTS_BYTES_MAX = 128 << 20;
+/** What the smallest document costs, so that millions of tiny ones have a limit too. */
+const DOCUMENT_COST_BYTES = 1024;
+const LINKS_MAX = 100_000;
 const TAR_HEADER_BYTES = 512;
 
 /** "known": it was here already, so it was not looked at. */
@@ -49,58 +52,41 @@ export async function readContents(
   options: Reading,
 ): Promise<void> {
   const { stream } = await decompress(from);
-  const tar = extract();
-  stream.once("error", (error) => tar.destroy(error));
-  stream.pipe(tar);
   let documentBytes = 0;
   try {
-    for await (const entry of tar) {
+    for await (const entry of readTar(stream)) {
       options.signal?.throwIfAborted();
-      const header: Header = entry.header;
-      const name = posix.normalize(header.name).replace(/^\/+/, "");
-      if (header.type === "symlink" || header.type === "link") {
-        contents.links.set(name, linkTarget(name, header));
-      } else if (header.type === "file" && (header.size ?? 0) > 0) {
-        documentBytes += await readFile(
-          storage,
-          name,
-          header,
-          nodeStream(entry),
-          contents,
-          options,
-        );
-        if (documentBytes > DOCUMENTS_BYTES_MAX) {
-          throw new GantryError("invalid", "invalid archive: too many documents");
-        }
+      const name = posix.normalize(entry.name).replace(/^\/+/, "");
+      if (entry.type === "1" || entry.type === "2") {
+        if (contents.links.size >= LINKS_MAX) throw tooMuch("links");
+        contents.links.set(name, linkTarget(name, entry));
+      } else if (entry.type === "0" && entry.size > 0) {
+        documentBytes += await readFile(storage, name, entry, contents, options);
+        if (documentBytes > DOCUMENTS_BYTES_MAX) throw tooMuch("documents");
       }
-      entry.resume();
     }
   } finally {
-    stream.unpipe(tar);
     stream.destroy();
   }
 }
 
-/** tar-stream's entries are not Node's own streams. */
-function nodeStream(entry: AsyncIterable<unknown>): Readable {
-  return Readable.from(entry, { objectMode: false, highWaterMark: 256 * 1024 });
+function tooMuch(what: string): GantryError {
+  return new GantryError("invalid", `invalid archive: too many ${what}`);
 }
 
-function linkTarget(name: string, { type, linkname }: Header): string {
-  const base = type === "symlink" ? posix.dirname(name) : "";
-  return posix.join(base, linkname ?? "").replace(/^\/+/, "");
+function linkTarget(name: string, { type, link }: TarEntry): string {
+  const base = type === "2" ? posix.dirname(name) : "";
+  return posix.join(base, link).replace(/^\/+/, "");
 }
 
 /** Keeps a document or unpacks a layer. Returns the bytes kept in memory. */
 async function readFile(
   storage: Pick<Storage, "layers">,
   name: string,
-  header: Header,
-  entry: Readable,
+  { size, body }: TarEntry,
   contents: Contents,
   options: Reading,
 ): Promise<number> {
-  const size = header.size ?? 0;
   const digest = digestFromName(name);
   const known = digest && storage.layers.byBlob(digest);
   if (digest && known) {
@@ -109,7 +95,7 @@ async function readFile(
     options.onLayer?.(known);
     return 0;
   }
-  const { head, stream } = await peek(entry, TAR_HEADER_BYTES);
+  const { head, stream } = await peek(body, TAR_HEADER_BYTES);
   if (!looksLikeLayer(head)) {
     if (size > DOCUMENT_BYTES_MAX) {
       for await (const _ of stream) options.signal?.throwIfAborted();
@@ -117,7 +103,7 @@ async function readFile(
     }
     const data = await collect(stream);
     contents.documents.set(name, data);
-    return data.length;
+    return data.length + DOCUMENT_COST_BYTES;
   }
   const compression = detectCompression(head);
   const hash = createHash("sha256");
