@@ -11,6 +11,8 @@
 
 #include "archive.h"
 
+#define HOLE_BYTES_MIN 4096
+
 struct dir_time {
   char *path;
   struct timespec mtime;
@@ -175,20 +177,32 @@ static int set_metadata_at(const struct unpack *u, const struct entry *e, const 
   return utimensat(p->parent, p->name, times, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
 }
 
+static bool all_zeros(const char *data, size_t n) {
+  return data[0] == 0 && memcmp(data, data + 1, n - 1) == 0;
+}
+
+// Long runs of zeros become holes: most of what a decompression bomb holds costs no disk then.
+static int write_or_skip(int fd, const char *data, size_t n, bool *hole) {
+  *hole = n >= HOLE_BYTES_MIN && all_zeros(data, n);
+  if (!*hole) return write_all(fd, data, n);
+  return lseek(fd, (off_t)n, SEEK_CUR) < 0 ? -errno : 0;
+}
+
 static int copy_content(struct unpack *u, int fd, uint64_t n, bool into_split) {
+  bool hole = false;
   while (n > 0) {
     ssize_t have = source_fill(&u->in);
     if (have < 0) return (int)have;
     if (have == 0) return run_fail(u->run, -EBADMSG, "unexpected EOF");
     size_t take = (uint64_t)have < n ? (size_t)have : (size_t)n;
     const char *data = u->in.buffer + u->in.start;
-    int error = write_all(fd, data, take);
+    int error = write_or_skip(fd, data, take, &hole);
     if (error == 0 && into_split) error = split_raw(split_of(u), data, take);
     if (error < 0) return error;
     u->in.start += take;
     n -= take;
   }
-  return 0;
+  return hole && ftruncate(fd, lseek(fd, 0, SEEK_CUR)) < 0 ? -errno : 0;
 }
 
 static int copy_sparse(struct unpack *u, int fd, const struct entry *e, bool into_split) {

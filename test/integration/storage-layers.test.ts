@@ -310,6 +310,16 @@ test("archives beyond a limit are refused: entries, bytes, sparse bombs", async 
   await refused(bomb, "invalid", /unpacks to more than/);
 });
 
+test("long runs of zeros cost no disk and come back", async () => {
+  const content = Buffer.alloc(8 << 20);
+  content.write("middle", 3 << 20);
+  const tar = rawTar({ name: "zeros", content }, { name: "all", content: Buffer.alloc(1 << 20) });
+  const { dir } = await roundTrip(tar);
+  assert(readFileSync(join(dir, "zeros")).equals(content));
+  assert.equal(statSync(join(dir, "all")).size, 1 << 20);
+  assert(statSync(join(dir, "zeros")).blocks * 512 < 1 << 20);
+});
+
 test("sparse maps that lie are refused", async () => {
   const sparse = (map: string, realsize: string) =>
     rawEntry({
