@@ -11,7 +11,7 @@
 #define JOB_GRACE_MS 2000    // beyond an executor's own deadline
 #define MEET_MS 3000         // how long a monitor that nobody has ever connected to waits for it
 #define TEARDOWN_MS 30000
-#define CLIENTS_MAX 256
+#define CLIENTS_MAX 1024
 #define STREAM_CHUNK_BYTES 16384
 #define OWN_CGROUPS_MAX 16
 

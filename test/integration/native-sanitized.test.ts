@@ -4,9 +4,12 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { createConnection } from "node:net";
 import { dirname, join } from "node:path";
+import type { Duplex } from "node:stream";
 import { buffer, text } from "node:stream/consumers";
 import { before, test } from "node:test";
+import { encodeFrame, type Frame, FrameReader, frameType } from "../../src/native/frames.ts";
 import {
   encodePlan,
   nativeProgramPath,
@@ -126,4 +129,51 @@ test("plans of every kind of failure run clean under the sanitizers", async () =
       assert.notEqual(error.detail.errno, "ECHILD", operation.op);
     });
   }
+});
+
+test("no frame that a client may send harms a monitor", async () => {
+  await using native = await NativeFixture.make({ program });
+  const { monitor, id } = await native.start(["cat"], { openStdin: true });
+  const random = randomFrom(SEED + 1);
+  const path = native.path(`${id}.sock`);
+  for (let i = 0; i < 300; i++) {
+    const type = [32, 33, 34, 35, 36, 37, 99][random(7)]!;
+    const payload = Buffer.from(Array.from({ length: random(40) }, () => random(256)));
+    if (payload.length > 8 && random(2) === 0) payload.writeUInt32LE(random(5), 0);
+    const frame = encodeFrame(i, type, payload);
+    if (random(4) === 0) frame.writeUInt32LE(random(0xffff_ffff), 0);
+    const control = random(2) === 0 ? [encodeFrame(1, 32)] : [];
+    const socket = createConnection(path);
+    socket.on("error", () => {}); // being thrown out is what may happen
+    const data = Buffer.concat([...control, frame, frame.subarray(0, random(frame.length))]);
+    socket.write(data, () => socket.destroy());
+    await once(socket, "close");
+  }
+  const stream = await monitor.attach("", { stdin: true, stdout: true, stderr: true });
+  stream.write("well\n");
+  await once(stream, "readable");
+  assert.match(String(stream.read()), /well/);
+});
+
+test("the spawner answers what it does not know, and ends at what cannot be framed", async () => {
+  const child = spawn(program, ["spawn"], { stdio: ["ignore", "ignore", "inherit", "pipe"] });
+  const socket = child.stdio[3] as Duplex;
+  const reader = new FrameReader();
+  const frames: Frame[] = [];
+  socket.on("data", (chunk: Buffer) => frames.push(...reader.push(chunk)));
+  const other = encodeFrame(2, frameType.run);
+  other.writeUInt16LE(7, 10);
+  socket.write(Buffer.concat([encodeFrame(1, 77), other, encodeFrame(3, frameType.create)]));
+  socket.write(encodeFrame(4, frameType.run, Buffer.from("no plan")));
+  while (frames.length < 4) await once(socket, "data");
+  assert.deepEqual(frames.map(({ id, type }) => `${id} ${type}`).sort(), [
+    "1 17",
+    "2 17",
+    "3 17",
+    "4 17",
+  ]);
+  const endless = encodeFrame(5, frameType.run);
+  endless.writeUInt32LE(0xffff_fff0, 0);
+  socket.write(endless);
+  await once(child, "exit");
 });
