@@ -5,19 +5,19 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { createServer as createTlsServer } from "node:https";
 import type { Socket } from "node:net";
 import type { TlsOptions } from "node:tls";
-import { errnoOf, type Logger, messageOf } from "../base/index.ts";
+import { errnoOf, GantryError, type Logger, messageOf } from "../base/index.ts";
 import type { ApiOptions, Handlers } from "./call.ts";
 import { errorBody, statusOf } from "./errors.ts";
 import { installHijack } from "./hijack.ts";
 import { replyOverResponse } from "./hijack-response.ts";
-import { send } from "./reply.ts";
+import { type PlainReply, send } from "./reply.ts";
 import { commonHeaders, dispatch, findRoute } from "./router.ts";
 
 const headersTimeoutMs = 60_000;
 /** How long a silent kept-alive connection stays open: docker's clients pool connections. */
 const keepAliveTimeoutMs = 5 * 60_000;
-/** What a request in flight gets when the daemon ends; streams (events, logs -f) need none. */
-const closeGraceMs = 1_000;
+/** How long requests in flight may take to answer when the daemon ends. */
+const closeGraceMs = 2_000;
 /** How long the rest of a refused body is read before the connection may close. */
 const drainMs = 5_000;
 /** X-Registry-Config carries credentials of every registry and grows large. */
@@ -26,7 +26,8 @@ const headerBytesMax = 512 * 1024;
 export interface ApiServer {
   /** An HTTP server that is not listening yet. */
   server: Server;
-  /** Stops listening, ends idle connections now and every other one after a short grace. */
+  /** Stops listening, lets requests in flight answer for a moment, then ends every connection:
+   * streams (events, logs -f, attach) have no end of their own to wait for. */
   close(): Promise<void>;
 }
 
@@ -35,8 +36,11 @@ export function createApiServer(
   handlers: Handlers,
   options: ApiOptions & { log: Logger; tls?: TlsOptions },
 ): ApiServer {
-  const listener = (request: IncomingMessage, response: ServerResponse): void =>
-    void serve(handlers, options, request, response);
+  const answering = new Set<Promise<void>>();
+  const listener = (request: IncomingMessage, response: ServerResponse): void => {
+    const done = serve(handlers, options, request, response).finally(() => answering.delete(done));
+    answering.add(done);
+  };
   const limits = {
     requestTimeout: 0,
     headersTimeout: headersTimeoutMs,
@@ -56,19 +60,27 @@ export function createApiServer(
     connections.add(socket);
     socket.on("close", () => connections.delete(socket));
   });
-  return { server, close: () => closeServer(server, connections) };
+  return { server, close: () => closeServer(server, connections, answering) };
 }
 
-async function closeServer(server: Server, connections: ReadonlySet<Socket>): Promise<void> {
+async function closeServer(
+  server: Server,
+  connections: ReadonlySet<Socket>,
+  answering: ReadonlySet<Promise<void>>,
+): Promise<void> {
   const closed = new Promise<void>((resolve) => server.close(() => resolve()));
   server.closeIdleConnections();
-  const grace = setTimeout(() => {
-    for (const socket of connections) socket.destroy();
-  }, closeGraceMs);
-  await closed;
+  let grace: NodeJS.Timeout | undefined;
+  const over = new Promise<void>((resolve) => {
+    grace = setTimeout(resolve, closeGraceMs);
+  });
+  await Promise.race([Promise.all(answering), over]);
   clearTimeout(grace);
+  for (const socket of connections) socket.destroySoon();
+  await closed;
 }
 
+/** Resolves when the answer is out, or is a stream that has begun. Never rejects. */
 async function serve(
   handlers: Handlers,
   options: ApiOptions & { log: Logger },
@@ -92,11 +104,20 @@ async function serve(
       signal: abort.signal,
       upgrade: false,
     });
-    if (reply.kind === "hijack") await replyOverResponse(request, response, reply);
-    else if (reply.kind !== "websocket") await send(response, reply);
+    if (reply.kind === "hijack") return void replyOverResponse(request, response, reply);
+    if (reply.kind === "websocket") throw new GantryError("invalid", "not a WebSocket");
+    const sent = send(response, reply);
+    if (endless(reply)) void sent.catch(() => response.destroy());
+    else await sent;
   } catch (error) {
     await fail(request, response, error, { log, path: routed.path });
   }
+}
+
+/** Answers that may go on for ever, and have sent their headers already. */
+function endless(reply: PlainReply): boolean {
+  if (reply.kind === "documents") return reply.headersFirst;
+  return reply.kind === "later" || reply.kind === "bytes";
 }
 
 /** Answers with docker's error document, or cuts the connection when headers are out. */

@@ -272,3 +272,29 @@ test("the stock docker client is served", async (t) => {
   assert.match(await docker("images"), /alpine +3\.20 +a{12}/);
   assert.match(await docker("inspect", "--format", "{{.HostConfig.Memory}}", "web"), /^1048576/);
 });
+
+test("closing ends streams at once and lets a request in flight answer", async () => {
+  const other = createApi({ engine: fake.engine, serverVersion: "0.1.0", log: silentLogger });
+  const door = other.server();
+  const path = join(folder, "closing.sock");
+  await new Promise<void>((resolve) => door.server.listen(path, resolve));
+  fake.answers.set("containers.logs", async () => ({ tty: true, stream: new PassThrough() }));
+  let finish: () => void = () => {};
+  fake.answers.set("containers.start", () => new Promise<void>((resolve) => (finish = resolve)));
+  const call = (method: string, at: string) => {
+    const outgoing = request({ socketPath: path, method, path: at, agent: false });
+    outgoing.end();
+    return once(outgoing, "response") as Promise<[IncomingMessage]>;
+  };
+  const [logs] = await call("GET", "/containers/web/logs?follow=1&stdout=1");
+  const starting = call("POST", "/containers/web/start");
+  while (fake.calls.at(-1)?.verb !== "containers.start") {
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  const closed = door.close();
+  finish();
+  const [started] = await starting;
+  assert.equal(started.statusCode, 204);
+  await assert.rejects(readAll(logs), /aborted/);
+  await closed;
+});
