@@ -3,7 +3,7 @@
 // forks, sleeps or polls. Slots 40 to 59 of a plan belong to the network.
 
 import type { Operation } from "../native/index.ts";
-import { parseAddress } from "./addresses.ts";
+import { addressBytes, parseAddress } from "./addresses.ts";
 import type { AttachmentRecord } from "./contract.ts";
 import {
   type FirewallNetwork,
@@ -13,7 +13,7 @@ import {
 } from "./firewall.ts";
 import type { NetlinkData } from "./netlink-message.ts";
 import type { NetworkRecord } from "./network-record.ts";
-import { NETLINK_NETFILTER } from "./nftables.ts";
+import { flushConnections, NETLINK_NETFILTER } from "./nftables.ts";
 import { LOOPBACK_HOST_IPS } from "./options.ts";
 import { NETLINK_ROUTE, RouteWriter } from "./rtnetlink.ts";
 
@@ -167,6 +167,14 @@ function innerEnd(o: AttachPlan, link: { slot: number }): NetlinkData {
  * much also the monitor does, whoever is faster: the name is this endpoint's alone. */
 export function planLeave(endpoint: AttachmentRecord): Operation[] {
   return [route(new RouteWriter().deleteLink(endpoint.hostInterface).finish(), { ignore: ENODEV })];
+}
+
+/** After it has left: connections tracked to its addresses are forgotten. Kernels that cannot
+ * select them (ENOENT, EINVAL, EOPNOTSUPP) let them expire. */
+export function planForget(endpoint: AttachmentRecord): Operation[] {
+  return [endpoint.ipv4, endpoint.ipv6].flatMap((ip) =>
+    ip ? [nft(flushConnections(addressBytes(ip.address)))] : [],
+  );
 }
 
 /** Ends the forwarding of its ports. Only the daemon does, in order with the next owner of the

@@ -14,6 +14,7 @@ import {
   type HostTraits,
   planAttach,
   planBridge,
+  planForget,
   planLeave,
   planRemoveBridge,
   writeSysctl,
@@ -166,6 +167,8 @@ export class Networks implements NetworkLayer {
 
   async #leave(record: AttachmentRecord): Promise<void> {
     if (!(await this.#tryRun("remove an interface", planLeave(record)))) return;
+    if (record.ports.length > 0)
+      await this.#native.run({ host: planForget(record) }).catch(() => {});
     this.#release(record.networkId, record.endpointId, record);
   }
 

@@ -134,3 +134,31 @@ test("a port in use is refused in docker's words, and nothing of the attempt is 
   await free.end();
   await first.end();
 });
+
+test("a client that keeps its UDP port follows a published port to its next container", async () => {
+  const publish = [tcp(53, { protocol: "udp", hostPort: 5301, hostPortEnd: 5301 })];
+  const ask = { do: "udp", host: HOST, port: 5301, fromPort: 6000 } as const;
+  const first = await lab.container(publish);
+  await first.agent.ask({ do: "listen", protocol: "udp", port: 53 });
+  const between = await lab.container();
+  assert.match(await lab.remote.ask(ask), /^192\.0\.2\.9 n0 via/);
+  await first.end();
+  const heir = await lab.container();
+  const second = await lab.container(publish);
+  assert.equal(heir.address, first.address);
+  await second.agent.ask({ do: "listen", protocol: "udp", port: 53 });
+  assert.match(await lab.remote.ask(ask), /^192\.0\.2\.9 n0 via/);
+  for (const one of [between, heir, second]) await one.end();
+});
+
+test("a port published on one address of the host is not open on the others", async () => {
+  const publish = [tcp(80, { hostIp: HOST, hostPort: 8086, hostPortEnd: 8086 })];
+  const box = await lab.container(publish);
+  await box.agent.ask({ do: "listen", protocol: "tcp", port: 80 });
+  const ask = { do: "tcp", port: 8086 } as const;
+  assert.equal(await lab.remote.ask({ ...ask, host: HOST }), `${REMOTE}\nbye`);
+  assert.match(await lab.host.ask({ ...ask, host: HOST }), /bye$/);
+  assert.equal(await lab.host.ask({ ...ask, host: "127.0.0.1" }), "ECONNREFUSED");
+  assert.equal(await lab.remote.ask({ ...ask, host: HOST6 }), "ECONNREFUSED");
+  await box.end();
+});

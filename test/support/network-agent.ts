@@ -7,7 +7,7 @@ import { connect, createServer, type Server } from "node:net";
 export type Ask =
   | { do: "listen"; protocol: "tcp" | "udp"; port: number; host?: string }
   | { do: "tcp"; host: string; port: number; send?: string; from?: string }
-  | { do: "udp"; host: string; port: number; count?: number }
+  | { do: "udp"; host: string; port: number; count?: number; fromPort?: number }
   | { do: "close" };
 
 const CONNECT_MS = 700;
@@ -62,7 +62,7 @@ function tcp(ask: { host: string; port: number; send?: string; from?: string }):
 }
 
 /** The answers to `count` datagrams, one at a time from one socket. */
-function udp(ask: { host: string; port: number; count?: number }): Promise<string> {
+function udp(ask: Extract<Ask, { do: "udp" }>): Promise<string> {
   const socket = createSocket(ask.host.includes(":") ? "udp6" : "udp4");
   const answers: string[] = [];
   return new Promise<string>((resolve) => {
@@ -77,7 +77,8 @@ function udp(ask: { host: string; port: number; count?: number }): Promise<strin
         resolve(answers.join(", "));
       }
     });
-    send();
+    if (ask.fromPort) socket.bind(ask.fromPort, send);
+    else send();
   }).finally(() => socket.close());
 }
 

@@ -191,7 +191,7 @@ export class Lab implements AsyncDisposable {
         end: async () => {
           if (!this.#containers.delete(container)) return;
           await this.native.run({ host: attachment.teardown() });
-          await this.network.detach(attachment.record);
+          await this.network.disconnect(attachment.record);
           await agent.end();
         },
       };
