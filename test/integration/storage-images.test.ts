@@ -10,11 +10,13 @@ import { PassThrough } from "node:stream";
 import { after, beforeEach, test } from "node:test";
 import { gzipSync, zstdCompressSync } from "node:zlib";
 import { GantryError } from "../../src/base/index.ts";
+import type { Native } from "../../src/native/index.ts";
 import { digestOf, hexOf } from "../../src/spec/index.ts";
 import {
   type ImportOptions,
   importRootfs,
   loadArchive,
+  openStorage,
   saveArchive,
 } from "../../src/storage/index.ts";
 import { rawTar } from "../support/raw-tar.ts";
@@ -323,6 +325,23 @@ for (const compress of ["none", "gzip", "zstd"] as const) {
   });
 }
 
+test("what save writes is a sound OCI layout too", async () => {
+  const { storage } = fixture;
+  const id = await importTar(rootfs());
+  await storage.images.tag(id, "example.com/team/app:1");
+  await storage.images.tag(id, "app:2");
+  const image = storage.images.get(id)!;
+  const archive = join(fixture.root, "archive.tar");
+  const request = { image, references: image.references };
+  writeFileSync(archive, await bytesOf(saveArchive(storage, [request])));
+  execFileSync("tar", ["--delete", "-f", archive, "manifest.json", "repositories"]);
+  await storage.images.remove(id);
+  const loaded = await loadArchive(storage, streamOf(readFileSync(archive)));
+  assert.deepEqual(loaded, [
+    { id, references: ["docker.io/library/app:2", "example.com/team/app:1"] },
+  ]);
+});
+
 /** A config and its layer, as other tools write them. */
 function imageParts(): { layer: Buffer; config: Buffer; diffId: string } {
   const layer = rootfs();
@@ -491,6 +510,47 @@ test("after a crash nothing half made remains, and everything whole does", async
   assert(storage.snapshots.get("alive"));
   const tar = await bytesOf(await storage.layers.tar(diff_ids[0]!));
   assert(tar.equals(rootfs()));
+});
+
+test("whichever plan fails, nothing half made is left", async () => {
+  const root = join(fixture.root, "other");
+  let failed = 0;
+  for (let failing = 1; failing < 20; failing++) {
+    let calls = 0;
+    // Every plan but the sync in the background counts; one of them fails.
+    const native: Native = {
+      run: (plan, options) => {
+        const isSync = plan.host.some((step) => step.op === "open" && step.path === "/dev/null");
+        if (!isSync && ++calls === failing) return Promise.reject(new Error("failed on purpose"));
+        return fixture.native.run(plan, options);
+      },
+      create: () => Promise.reject(new Error("unused")),
+      openStream: () => fixture.native.openStream(),
+      close: async () => {},
+    };
+    const broken = await openStorage({ root, native });
+    try {
+      const from = streamOf(rootfs());
+      const id = await importRootfs(broken, from, { changes: [], platform: amd64 });
+      await broken.snapshots.prepare("c1", broken.images.get(id)!.config.rootfs.diff_ids);
+      await broken.snapshots.usage("c1");
+      await broken.snapshots.remove("c1");
+      await broken.images.remove(id);
+    } catch (error) {
+      assert.match(String(error), /failed on purpose/);
+      failed++;
+    }
+    await broken.close();
+    const storage = await openStorage({ root, native: fixture.native });
+    await storage.reconcile({ snapshotIds: new Set() });
+    for (const { id } of storage.images.list()) await storage.images.remove(id);
+    for (const folder of ["layers", "blobs/sha256", "trash", "ingest", "containers", "inits"]) {
+      assert.deepEqual(await fixture.names(`other/${folder}`), [], `${failing}: ${folder}`);
+    }
+    await storage.close();
+    if (calls < failing) break;
+  }
+  assert(failed >= 4, `only ${failed} plans`);
 });
 
 test("a layer that was not on the disk when the power went is forgotten with its image", async () => {
