@@ -1,5 +1,6 @@
 // The streams and the terminal of this very process, for a command that runs in plain Node.
 
+import { spawnSync } from "node:child_process";
 import type { Readable, Writable } from "node:stream";
 import { isatty, type ReadStream } from "node:tty";
 import type { Input, Io, Output, WindowSize } from "./io.ts";
@@ -74,6 +75,8 @@ function plainInput(): Input {
     },
     setRaw(on) {
       (process.stdin as ReadStream).setRawMode?.(on);
+      // Node's raw mode goes on turning \n into \r\n, which the container's terminal has done.
+      if (on) spawnSync("stty", ["-opost"], { stdio: [0, "ignore", "ignore"] });
     },
     close() {
       opened?.destroy();

@@ -1,5 +1,6 @@
 // `Native` without a kernel, for unit tests: keeps every plan, can be told to fail, and reports
-// what it is told to report. A plan is encoded as for the real program, so a bad one is refused too.
+// what it is told to report. A plan is encoded as for the real program, so a bad one is refused
+// too.
 
 import type { Duplex } from "node:stream";
 import { PassThrough } from "node:stream";

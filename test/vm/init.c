@@ -100,8 +100,8 @@ int main(void) {
   must(child, "fork");
   if (child == 0) {
     setsid();
-    char *env[] = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root",
-                   "TERM=dumb", "GANTRY_VM=1", NULL};
+    char *env[] = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+                   "HOME=/root", "TERM=dumb", "GANTRY_VM=1", NULL};
     execle("/bin/sh", "sh", "-c", command, (char *)NULL, env);
     _exit(127);
   }

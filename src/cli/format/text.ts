@@ -42,7 +42,7 @@ export function ago(seconds: number): string {
   return `${humanDuration(Date.now() - seconds * 1000)} ago`;
 }
 
-/** Go's Time.String of a whole second in the machine's time zone: "2025-01-01 00:00:00 +0000 UTC". */
+/** Go's Time.String of a whole second in the machine's zone: "2025-01-01 00:00:00 +0000 UTC". */
 export function goTime(seconds: number): string {
   const date = new Date(seconds * 1000);
   const two = (n: number) => String(n).padStart(2, "0");

@@ -14,11 +14,17 @@ export class AttachPipe extends Duplex {
   #ended = false;
   #wanted: (() => void) | undefined;
   #onDetach: () => void;
+  /** Resolves when the client has been given everything, or is gone. */
+  readonly drained: Promise<void>;
 
   constructor(filter: DetachFilter | undefined, onDetach: () => void = () => {}) {
     super({ allowHalfOpen: true });
     this.#filter = filter;
     this.#onDetach = onDetach;
+    this.drained = new Promise((resolve) => {
+      this.once("end", resolve);
+      this.once("close", resolve);
+    });
   }
 
   /** Connects the client to `inner`; what it wrote before follows. */

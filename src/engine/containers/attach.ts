@@ -49,11 +49,12 @@ async function joinStream(
   o: AttachOptions,
   { pipe, replayed }: { pipe: AttachPipe; replayed: Promise<void> | undefined },
 ): Promise<void> {
+  const live = engine.live.of(c.id);
   const connect = (inner: Duplex): void => {
+    live.followOutput(pipe.drained);
     if (replayed) void replayed.then(() => pipe.connect(inner));
     else pipe.connect(inner);
   };
-  const live = engine.live.of(c.id);
   const stdin = o.stdin && c.config.OpenStdin === true;
   const streams = { stdin, stdout: o.stdout, stderr: o.stderr };
   if (isRunning(c) && live.monitor) {

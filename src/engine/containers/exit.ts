@@ -15,6 +15,8 @@ import { startLocked } from "./start.ts";
 
 /** Exit code where the status was lost with the monitor, as docker has it. */
 const EXIT_LOST = 255;
+/** Clients take the exit for the end of the output, so output goes first; dockerd waits as long. */
+const OUTPUT_DRAIN_MAX_MS = 2_000;
 
 /** Follows the run of `c` to its end, in the background. */
 export function watchExit(engine: EngineContext, c: ContainerRecord, monitor: Monitor): void {
@@ -77,6 +79,7 @@ export async function handleExit(
   const run = c.run;
   if (!run) return;
   const live = engine.live.of(c.id);
+  await live.outputsDrained(OUTPUT_DRAIN_MAX_MS);
   live.stopHealth?.();
   live.stopHealth = undefined;
   live.monitor?.close();

@@ -44,6 +44,7 @@ export class LiveContainer {
   stopHealth: (() => void) | undefined;
   /** Settles when the exit of the current run has been recorded. */
   exitHandled: Promise<void> = Promise.resolve();
+  #outputs = new Set<Promise<void>>();
   #exitWaiters = new Set<(result: WaitResult) => void>();
   #removalWaiters = new Set<(result: WaitResult) => void>();
 
@@ -55,6 +56,24 @@ export class LiveContainer {
   onRemoval(listener: (result: WaitResult) => void): () => void {
     this.#removalWaiters.add(listener);
     return () => this.#removalWaiters.delete(listener);
+  }
+
+  /** Someone is attached until `drained`. */
+  followOutput(drained: Promise<void>): void {
+    this.#outputs.add(drained);
+    void drained.then(() => this.#outputs.delete(drained));
+  }
+
+  /** Resolves when everyone who is attached has all output, or after `deadlineMs`: one who does
+   * not read must not keep the exit from being known. */
+  async outputsDrained(deadlineMs: number): Promise<void> {
+    if (this.#outputs.size === 0) return;
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, deadlineMs);
+    });
+    await Promise.race([Promise.all(this.#outputs), late]);
+    clearTimeout(timer);
   }
 
   announceExit(result: WaitResult): void {
