@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { on, once } from "node:events";
+import { text } from "node:stream/consumers";
 import { after, before, test } from "node:test";
 import { EngineFixture, IMAGE, startContainer } from "../support/engine-fixture.ts";
 
@@ -122,6 +123,28 @@ test("a terminal is resized, and its client detaches with the keys", async () =>
   await containers.remove(id, { force: true });
 });
 
+test("a followed log is whole however often it is rotated meanwhile", async () => {
+  const { containers } = fixture.engine;
+  const { id } = await containers.create({
+    config: { Image: IMAGE, Cmd: ["lines", "3000"], Tty: true },
+    hostConfig: {
+      NetworkMode: "none",
+      LogConfig: { Type: "json-file", Config: { "max-size": "4k", "max-file": "500" } },
+    },
+  });
+  await containers.start(id);
+  const o = { stdout: true, stderr: true, timestamps: false, details: false };
+  const followed = await containers.logs(id, { ...o, follow: true, tail: "all" });
+  const lines = (await text(followed.stream)).trimEnd().split("\r\n");
+  assert.deepEqual(
+    lines,
+    Array.from({ length: 3000 }, (_, n) => `line ${n + 1}`),
+  );
+  const last = await containers.logs(id, { ...o, follow: false, tail: 100 });
+  assert.deepEqual((await text(last.stream)).trimEnd().split("\r\n"), lines.slice(-100));
+  await containers.remove(id, { force: true });
+});
+
 test("containers share namespaces when they are told to", async () => {
   const { containers } = fixture.engine;
   const id = await startContainer(fixture.engine, ["sleep"], {
@@ -140,12 +163,12 @@ test("containers share namespaces when they are told to", async () => {
   });
   const exec = await containers.execCreate(id, { Cmd: ["ns"], AttachStdout: true });
   const attached = await containers.execStart(exec.id, { detach: false, tty: false });
-  let text = "";
-  for await (const chunk of attached!.stream) text += String(chunk.subarray(8));
+  let said = "";
+  for await (const chunk of attached!.stream) said += String(chunk.subarray(8));
   const of = (output: string, name: string) =>
     output.split("\n").find((line) => line.startsWith(name));
-  for (const name of ["ipc", "net", "pid"]) assert.equal(of(shared.stdout, name), of(text, name));
-  for (const name of ["mnt", "uts"]) assert.notEqual(of(shared.stdout, name), of(text, name));
+  for (const name of ["ipc", "net", "pid"]) assert.equal(of(shared.stdout, name), of(said, name));
+  for (const name of ["mnt", "uts"]) assert.notEqual(of(shared.stdout, name), of(said, name));
   await containers.remove(id, { force: true });
   await assert.rejects(
     fixture.engine.run({

@@ -7,6 +7,8 @@ import { createGunzip } from "node:zlib";
 
 const BLOCK_BYTES = 64 * 1024;
 const ROTATED_FILES_MAX = 1000;
+/** path is missing between its renaming and the making of the next, and so may a number be. */
+const MISSING_IN_A_ROW = 2;
 const NEWLINE = 10;
 
 export interface LogFile {
@@ -17,18 +19,41 @@ export interface LogFile {
   position: number;
 }
 
-/** Opens every file there is, oldest first, so that a rotation while reading loses nothing. The
- * current file (last) may be missing when nothing was ever written. */
+/** Opens every file there is, oldest first. The current file (last) may be missing when nothing
+ * was ever written. */
 export async function openLogFiles(path: string): Promise<LogFile[]> {
+  return await openUpwards(path, { compressed: true, until: -1 });
+}
+
+/** The files that were begun after `current` by rotations, oldest first. */
+export async function openNewerFiles(path: string, current: LogFile): Promise<LogFile[]> {
+  const { ino } = await current.handle.stat();
+  return await openUpwards(path, { compressed: false, until: ino });
+}
+
+/** Opens path, path.1, path.2 … up to the first that is missing, or to the inode `until`. A rotation
+ * meanwhile only moves files to higher numbers, so that none is passed over: one may be met twice,
+ * and one number be missing for a moment. */
+async function openUpwards(
+  path: string,
+  o: { compressed: boolean; until: number },
+): Promise<LogFile[]> {
   const files: LogFile[] = [];
-  const current = await openIfThere(path, false);
-  for (let n = 1; n <= ROTATED_FILES_MAX; n++) {
-    const rotated =
-      (await openIfThere(`${path}.${n}`, false)) ?? (await openIfThere(`${path}.${n}.gz`, true));
-    if (!rotated) break;
-    files.unshift(rotated);
+  const seen = new Set<number>();
+  let missing = 0;
+  for (let n = 0; n <= ROTATED_FILES_MAX && missing < MISSING_IN_A_ROW; n++) {
+    const name = n === 0 ? path : `${path}.${n}`;
+    const file =
+      (await openIfThere(name, false)) ??
+      (o.compressed && n > 0 ? await openIfThere(`${name}.gz`, true) : undefined);
+    missing = file ? 0 : missing + 1;
+    if (!file) continue;
+    const { ino } = await file.handle.stat();
+    if (ino !== o.until && !seen.has(ino)) files.unshift(file);
+    else await file.handle.close();
+    if (ino === o.until) break;
+    seen.add(ino);
   }
-  if (current) files.push(current);
   return files;
 }
 
@@ -113,22 +138,6 @@ async function* readBlocks(file: LogFile): AsyncGenerator<Buffer> {
     file.position += bytesRead;
     yield block.subarray(0, bytesRead);
   }
-}
-
-/** The files that were begun after `current` by rotations, oldest first. */
-export async function openNewerFiles(path: string, current: LogFile): Promise<LogFile[]> {
-  const { ino } = await current.handle.stat();
-  const newer: LogFile[] = [];
-  for (let n = 0; n <= ROTATED_FILES_MAX; n++) {
-    const file = await openIfThere(n === 0 ? path : `${path}.${n}`, false);
-    if (!file) break;
-    if ((await file.handle.stat()).ino === ino) {
-      await file.handle.close();
-      break;
-    }
-    newer.unshift(file);
-  }
-  return newer;
 }
 
 /** Cuts chunks into whole lines; what is left over waits for the next chunk. */

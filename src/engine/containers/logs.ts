@@ -98,7 +98,10 @@ async function* followFiles(
     if (o.reader.ended || o.signal?.aborted) return;
     const newer = current ? await openNewerFiles(path, current) : await openLogFiles(path);
     files.push(...newer);
+    // What was written after our last read and before the rotation.
+    if (current && newer.length > 0) yield* readFile(current, o.reader, undefined);
     for (const file of newer.slice(0, -1)) yield* readFile(file, o.reader, undefined);
+    for (const read of files.splice(0, files.length - 1)) await read.handle.close();
     if (newer.length > 0) continue;
     if (ended) return;
     await o.changes.next();
