@@ -79,7 +79,6 @@ static void prepare_node_environment(void) {
   setenv("NODE_COMPILE_CACHE", path, 0);
   setenv("GANTRY_ROOT", root, 1);
 }
-
 static int run_plain(int argc, char **argv) {
   prepare_node_environment();
   char **args = calloc(argc + 4, sizeof *args);
@@ -128,7 +127,6 @@ static int compute_build_id(void) {
   if (directory < 0) return -1;
   for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
     mix(line, strlen(line) + 1);
-    // A file that is gone changes the id too: nothing is mixed in.
     if (fstatat(directory, line, &st, 0) != 0) continue;
     int64_t facts[3] = {st.st_mtim.tv_sec, st.st_mtim.tv_nsec, st.st_size};
     mix(facts, sizeof facts);
@@ -187,15 +185,23 @@ static int connect_warm(const char *path) {
   if (strlen(path) >= sizeof address.sun_path) return -1;
   strcpy(address.sun_path, path);
   int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (fd < 0) return -1;
   struct ucred peer;
   socklen_t size = sizeof peer;
-  if (connect(fd, (struct sockaddr *)&address, sizeof address) != 0 ||
+  if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof address) != 0 ||
       getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0 || peer.uid != geteuid()) {
-    close(fd);
-    return -1;
+    return close(fd), -1;
   }
   return fd;
+}
+
+// What one caller has set (NODE_OPTIONS, secrets) is not for the calls of others.
+static void keep_environment(void) {
+  static const char *const names[] = {"PATH", "HOME", "TZ", "LANG"};
+  char *values[4];
+  for (int i = 0; i < 4; i++) values[i] = getenv(names[i]);
+  environ = NULL; // the strings stay where they are
+  for (int i = 0; i < 4; i++)
+    if (values[i]) setenv(names[i], values[i], 1);
 }
 
 // Starts the warm process of this build in the background, once: a lock names who is at it.
@@ -216,6 +222,7 @@ static void start_warm(const char *folder, const char *path) {
   close_range(4, ~0u, 0);
   if (chdir("/") != 0) _exit(1);
   signal(SIGPIPE, SIG_DFL);
+  keep_environment();
   prepare_node_environment();
   char bundle[PATH_MAX], id[17];
   snprintf(id, sizeof id, "%016llx", (unsigned long long)build_id);
@@ -327,7 +334,6 @@ struct buffer {
   char *data;
   size_t length, capacity;
 };
-
 static int put(struct buffer *b, const char *text) {
   size_t n = strlen(text) + 1;
   if (b->length + n > HELLO_BYTES_MAX) return -1;
@@ -482,18 +488,15 @@ int main(int argc, char **argv) {
   snprintf(token_path, sizeof token_path, "%.4000s.token", path);
   sock = connect_warm(path);
   if (sock < 0 || read_token(token_path, token) != 0) {
-    if (sock >= 0) close(sock);
     start_warm(folder, path);
     return run_plain(argc, argv);
   }
   struct sigaction window = {.sa_handler = on_signal};
   sigaction(SIGWINCH, &window, NULL);
   unsigned char answer[5];
-  if (send_hello(argc, argv, token) != 0 || receive_all(answer, 5) != 0 || answer[0] != ACCEPT) {
-    close(sock);
-    signal(SIGWINCH, SIG_DFL);
+  // Declined: descriptors and handlers of this attempt end with the exec.
+  if (send_hello(argc, argv, token) != 0 || receive_all(answer, 5) != 0 || answer[0] != ACCEPT)
     return run_plain(argc, argv);
-  }
   set_catching(0);
   return relay();
 }

@@ -166,6 +166,7 @@ export class Session {
       endpoint,
       headers,
       signal: this.io.signal,
+      environment: this.io.env,
       userAgent: `Gantry-Client/${VERSION} (linux)`,
       ...(tls ? { tls } : {}),
       ...(version ? { version: version.replace(/^v/, "") } : {}),

@@ -32,7 +32,7 @@ export async function startDaemon(io: Io, socket: string): Promise<void> {
       "-H",
       `unix://${socket}`,
     ],
-    { detached: true, stdio: ["ignore", log, log], cwd: "/", env: daemonEnvironment() },
+    { detached: true, stdio: ["ignore", log, log], cwd: "/", env: daemonEnvironment(io) },
   );
   closeSync(log);
   child.unref();
@@ -45,8 +45,8 @@ export async function startDaemon(io: Io, socket: string): Promise<void> {
 }
 
 /** The caller's environment is not the daemon's, except for where programs are. */
-function daemonEnvironment(): NodeJS.ProcessEnv {
-  const { PATH, HOME, TZ, LANG } = process.env;
+function daemonEnvironment({ env }: Io): NodeJS.ProcessEnv {
+  const { PATH, HOME, TZ, LANG } = env;
   return Object.fromEntries(
     Object.entries({ PATH, HOME, TZ, LANG }).filter(([, value]) => value !== undefined),
   );

@@ -4,7 +4,7 @@
 
 import type { Duplex } from "node:stream";
 import { type ErrorKind, errnoOf, GantryError, messageOf } from "../base/index.ts";
-import { openStream, type TlsMaterial } from "./connect.ts";
+import { type Environment, openStream, type TlsMaterial } from "./connect.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { type Body, type Headers, HttpConnection, type RawResponse } from "./http1.ts";
 
@@ -46,6 +46,8 @@ export interface ClientOptions {
   userAgent?: string;
   /** Pins the API version; otherwise it is negotiated. */
   version?: string;
+  /** For programs that connecting starts (ssh). */
+  environment?: Environment;
   /** When aborted, every connection is cut, hijacked ones too. */
   signal?: AbortSignal;
 }
@@ -59,6 +61,7 @@ export interface PingResult {
 export class Client {
   readonly endpoint: Endpoint;
   #tls: TlsMaterial | undefined;
+  #environment: Environment | undefined;
   #headers: Headers;
   #version: string;
   #negotiated: boolean;
@@ -67,7 +70,9 @@ export class Client {
   #open = new Set<Duplex>();
   ping: PingResult | undefined;
 
-  constructor({ endpoint, tls, headers = {}, userAgent, version, signal }: ClientOptions) {
+  constructor(options: ClientOptions) {
+    const { endpoint, tls, headers = {}, userAgent, version, signal, environment } = options;
+    this.#environment = environment;
     this.endpoint = endpoint;
     this.#tls = tls;
     this.#version = version ?? API_VERSION;
@@ -167,7 +172,7 @@ export class Client {
 
   async #connect(): Promise<HttpConnection> {
     try {
-      const stream = await openStream(this.endpoint, this.#tls);
+      const stream = await openStream(this.endpoint, this.#tls, this.#environment);
       this.#open.add(stream);
       stream.once("close", () => this.#open.delete(stream));
       return new HttpConnection(stream);

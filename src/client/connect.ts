@@ -14,9 +14,16 @@ export interface TlsMaterial {
   verify: boolean;
 }
 
+/** The caller's, which is where ssh finds its agent; a warm process has another. */
+export type Environment = Readonly<Record<string, string | undefined>>;
+
 /** Resolves once the stream is connected; rejects with the system's error. */
-export async function openStream(endpoint: Endpoint, tls?: TlsMaterial): Promise<Duplex> {
-  if (endpoint.kind === "ssh") return openSsh(endpoint);
+export async function openStream(
+  endpoint: Endpoint,
+  tls?: TlsMaterial,
+  environment: Environment = process.env,
+): Promise<Duplex> {
+  if (endpoint.kind === "ssh") return openSsh(endpoint, environment);
   if (tls && endpoint.kind === "tcp") return openTls(endpoint, tls);
   const socket =
     endpoint.kind === "unix"
@@ -56,7 +63,10 @@ async function openTls(
   return socket;
 }
 
-async function openSsh(endpoint: Extract<Endpoint, { kind: "ssh" }>): Promise<Duplex> {
+async function openSsh(
+  endpoint: Extract<Endpoint, { kind: "ssh" }>,
+  environment: Environment,
+): Promise<Duplex> {
   const [{ spawn }, { Duplex }] = await Promise.all([
     import("node:child_process"),
     import("node:stream"),
@@ -67,7 +77,7 @@ async function openSsh(endpoint: Extract<Endpoint, { kind: "ssh" }>): Promise<Du
   args.push("--", endpoint.host, "docker");
   if (endpoint.path) args.push("--host", `unix://${endpoint.path}`);
   args.push("system", "dial-stdio");
-  const child = spawn("ssh", args, { stdio: ["pipe", "pipe", "pipe"] });
+  const child = spawn("ssh", args, { stdio: ["pipe", "pipe", "pipe"], env: { ...environment } });
   let complaint = "";
   child.stderr.on("data", (chunk: Buffer) => (complaint += chunk));
   const stream = Duplex.from({ readable: child.stdout, writable: child.stdin } as never);
