@@ -4,6 +4,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -99,13 +100,18 @@ static void on_torn_down(struct source *s, uint32_t events) {
   if (!exec) monitor_end();
 }
 
-static void kill_and_reap(struct source *pidfd) {
-  if (pidfd->fd < 0) return;
-  siginfo_t info;
+// False when it does not die: a process in a frozen cgroup does so only when that thaws. It must
+// not stop the monitor.
+static bool kill_and_reap(struct source *pidfd) {
+  if (pidfd->fd < 0) return true;
+  siginfo_t info = {0};
+  struct pollfd end = {.fd = pidfd->fd, .events = POLLIN};
   pidfd_send_signal(pidfd->fd, SIGKILL, NULL, 0);
-  while (waitid(P_PIDFD, (id_t)pidfd->fd, &info, WEXITED) && errno == EINTR) {
+  while (poll(&end, 1, KILL_WAIT_MS) < 0 && errno == EINTR) {
   }
+  waitid(P_PIDFD, (id_t)pidfd->fd, &info, WEXITED | WNOHANG);
   forget_source(pidfd);
+  return info.si_pid != 0;
 }
 
 static int keep_teardown(struct process *p, const uint8_t *data, size_t length) {
@@ -137,7 +143,13 @@ static int receive_message(struct source *s, struct frame_header *h, uint8_t **d
   return error;
 }
 
+static bool has_words(const struct job *job) {
+  struct pollfd words = {.fd = job->executor.fd, .events = POLLIN};
+  return poll(&words, 1, 0) > 0;
+}
+
 static int take_last_words(struct job *job) {
+  if (job->executor.fd < 0) return -EBADF;
   struct frame_header h;
   uint8_t *data;
   int fd = -1;
@@ -158,10 +170,10 @@ void fail_job(struct job *job, uint8_t half, uint32_t index, int error, const ch
   job->fail_errno = error;
   if (text != job->fail_text) snprintf(job->fail_text, sizeof job->fail_text, "%s", text);
   struct process *p = job->process;
-  kill_and_reap(&job->exit);
+  bool dead = kill_and_reap(&job->exit);
   // What it said before it died is still to be heard: its teardown, the process that it made. A
   // clone that it had no time to report ends by itself: that waits for P_GO.
-  while (job->executor.fd >= 0 && take_last_words(job) == 0) {
+  while ((dead || has_words(job)) && take_last_words(job) == 0) {
   }
   kill_and_reap(&p->exit);
   forget_source(&job->executor);

@@ -131,7 +131,7 @@ static void put_escaped(struct log *log, const char *text, size_t length) {
   put(log, text + start, length - start);
 }
 
-// RFC 3339 with nanoseconds, trailing zeros cut, as Go's RFC3339Nano. A line a microsecond is usual:
+// RFC 3339 with nanoseconds, trailing zeros cut, as Go does. A line a microsecond is usual:
 // the part that changes once a second is kept.
 static size_t format_time(char *text, int64_t seconds, uint32_t nanoseconds) {
   static char prefix[32];

@@ -10,6 +10,7 @@
 #define LINGER_MS 10000      // how long a slow client may read after the end
 #define JOB_GRACE_MS 2000    // beyond an executor's own deadline
 #define MEET_MS 3000         // how long a monitor that nobody has ever connected to waits for it
+#define KILL_WAIT_MS 2000    // how long a killed half may take to die
 #define TEARDOWN_MS 30000
 #define CLIENTS_MAX 1024
 #define STREAM_CHUNK_BYTES 16384
