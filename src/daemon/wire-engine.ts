@@ -9,7 +9,7 @@ import { openNetwork } from "../network/index.ts";
 import { openStorage, RootFiles } from "../storage/index.ts";
 import { ResidentNative } from "./resident-native.ts";
 import type { NetworkOptions } from "./settings.ts";
-import { wireRuntime } from "./wire-runtime.ts";
+import { removeCgroupParent, wireRuntime } from "./wire-runtime.ts";
 
 /** Opens the engine over its data root and takes up the containers that run there. `wrapNative`
  * lets a test stand between the planners and the kernel. */
@@ -46,6 +46,7 @@ export async function createEngine(
     close: async () => {
       const parts: [string, () => Promise<void>][] = [
         ["the engine", () => engine.close()],
+        ["cgroups", () => removeCgroupParent(runtime.kernel.cgroup, options.cgroupParent)],
         ["the network", () => networkLayer.stop()],
         ["the storage", () => storage.close()],
         ["the native program", () => native.close()],

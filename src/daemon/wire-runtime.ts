@@ -1,7 +1,7 @@
 // The runtime layer as the engine wants it: its pure planners, bound to the kernel that was probed
 // once.
 
-import { readdir } from "node:fs/promises";
+import { readdir, rmdir } from "node:fs/promises";
 import type { Logger } from "../base/index.ts";
 import type { CgroupPaths, RuntimePlans } from "../engine/index.ts";
 import type { Native } from "../native/index.ts";
@@ -37,6 +37,14 @@ export async function wireRuntime(native: Native, log: Logger): Promise<RuntimeP
     findCgroups: (parent) => findCgroups(kernel.cgroup, parent),
     readStats: async (paths, pid) => ({ ...(await readStats(paths, pid, host)) }),
   };
+}
+
+/** Removes the containers' parent folder from each hierarchy where it is empty. */
+export async function removeCgroupParent(layout: CgroupLayout, parent: string): Promise<void> {
+  const relative = cgroupPathFor("x", parent).slice(0, -"/x".length);
+  if (relative === "") return;
+  const mounts = new Set([...layout.v1.values(), ...(layout.v2 ? [layout.v2.path] : [])]);
+  for (const mount of mounts) await rmdir(mount + relative).catch(() => {}); // it is in use
 }
 
 /** One listing of the parent folder in each hierarchy. */
