@@ -143,6 +143,19 @@ test("values that make no sense are refused", async () => {
   assert.equal(await refuse("extra"), '"gantry daemon" accepts no arguments: extra');
 });
 
+test("dockerd's environment variables count where nothing else is said", async () => {
+  const env = { DOCKER_CERT_PATH: "/certs", DOCKER_MIN_API_VERSION: "1.44" };
+  const config = await loadConfig([...NO_FILE, "--tls", "--tlskey", "/other/key.pem"]);
+  const { tls, minApiVersion } = toSettings(config, { ...program, env });
+  assert.equal(minApiVersion, "1.44");
+  assert.deepEqual(tls, {
+    verify: false,
+    ca: "/certs/ca.pem",
+    cert: "/certs/cert.pem",
+    key: "/other/key.pem",
+  });
+});
+
 test("addresses are read as -H reads them", async () => {
   const plain = { tls: false };
   const tcp = { kind: "tcp", host: "127.0.0.1", port: 2375 };

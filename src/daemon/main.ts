@@ -34,7 +34,7 @@ export async function runDaemon(
     config = await loadConfig(argv);
     if (config.showHelp) return say(daemonHelp());
     if (config.showVersion) return say(`Gantry version ${about.version}, build ${about.buildId}\n`);
-    settings = toSettings(config, { ...about, home: homedir() });
+    settings = toSettings(config, { ...about, home: homedir(), env: process.env });
   } catch (error) {
     const usage = error instanceof GantryError && error.detail["usage"] === true;
     process.stderr.write(`${messageOf(error)}\n${usage ? "See 'gantry daemon --help'.\n" : ""}`);

@@ -15,7 +15,7 @@ export async function reload(
 ): Promise<void> {
   const config = await loadConfig(argv);
   const { version, buildId } = settings.engine;
-  const next = toSettings(config, { version, buildId, home: homedir() });
+  const next = toSettings(config, { version, buildId, home: homedir(), env: process.env });
   const { engine } = settings;
   engine.debug = next.engine.debug;
   engine.labels = next.engine.labels;

@@ -75,10 +75,12 @@ export interface Settings {
 /** Throws invalid where a value makes no sense, in dockerd's words where it has some. */
 export function toSettings(
   config: Config,
-  program: { version: string; buildId: string; home: string },
+  program: { version: string; buildId: string; home: string; env?: NodeJS.ProcessEnv },
 ): Settings {
   const read = reader(config);
-  const tls = tlsFiles(config, read, program.home);
+  // The two variables that dockerd reads: where certificates are, and the oldest API to serve.
+  const { home, env = {} } = program;
+  const tls = tlsFiles(config, read, env["DOCKER_CERT_PATH"] || `${home}/.docker`);
   const hosts = read.list("hosts");
   const level = read.bool("debug") ? "debug" : read.text("log-level");
   if (!(LOG_LEVELS as readonly string[]).includes(level)) {
@@ -97,7 +99,9 @@ export function toSettings(
     pidfile: read.text("pidfile"),
     logLevel: level as LogLevel,
     logFormat: format,
-    minApiVersion: minApiVersion(read.text("min-api-version")),
+    minApiVersion: minApiVersion(
+      read.text("min-api-version") || env["DOCKER_MIN_API_VERSION"] || "",
+    ),
   };
 }
 
@@ -204,13 +208,13 @@ function networkOptions(read: Reader): NetworkOptions {
   };
 }
 
-function tlsFiles(config: Config, read: Reader, home: string): TlsFiles | undefined {
+function tlsFiles(config: Config, read: Reader, folder: string): TlsFiles | undefined {
   const verify = read.bool("tlsverify");
   if (!verify && !read.bool("tls")) return undefined;
   if (verify && config.setBy.has("tls") && !read.bool("tls")) {
     throw invalid("--tls=false and --tlsverify contradict each other");
   }
-  const file = (key: string, name: string): string => read.text(key) || `${home}/.docker/${name}`;
+  const file = (key: string, name: string): string => read.text(key) || `${folder}/${name}`;
   return {
     verify,
     ca: file("tlscacert", "ca.pem"),
