@@ -16,7 +16,7 @@
 #include "monitor.h"
 
 #define REQUEST_BYTES_MAX 4096
-#define EVENT_QUEUE_BYTES_MAX (256u << 10)
+#define BACKLOG 1024  // beyond it connect(2) fails with EAGAIN at once
 
 struct conn {
   struct source source;
@@ -257,7 +257,7 @@ int listen_on(const char *path) {
   mode_t old = umask(0177);
   int error = bind(fd, (struct sockaddr *)&address, sizeof address) ? -errno : 0;
   umask(old);
-  if (!error && listen(fd, 64)) error = -errno;
+  if (!error && listen(fd, BACKLOG)) error = -errno;
   if (error) {
     close(fd);
     return error;
