@@ -129,6 +129,19 @@ test("a detached exec answers 200 and leaves the connection usable", async () =>
   socket.destroy();
 });
 
+test("exec start reads a chunked JSON body before the upgraded stream", async () => {
+  const { socket, until } = client();
+  socket.write(`${EXEC}${UPGRADE}${JSON_BODY}Transfer-Encoding: chunked\r\n\r\n`);
+  socket.write('f\r\n{"Tty": false }\r\n0\r\n\r\nearly ');
+  const text = await until(/early $/);
+  assert.match(text, /^HTTP\/1\.1 101 UPGRADED/);
+  socket.write("later");
+  await until(/early later$/);
+  const end = ended(socket);
+  socket.end();
+  await end;
+});
+
 test("a chunked body without Upgrade is decoded and becomes stdin", async () => {
   const { socket, until } = client();
   socket.write(`${ATTACH}Transfer-Encoding: chunked\r\n\r\n`);
