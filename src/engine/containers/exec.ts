@@ -78,6 +78,7 @@ export async function startExec(
     const failure = explainExecFailure(exec.config.Cmd[0]!, error);
     exec.running = false;
     exec.exitCode = failure.exitCode;
+    engine.live.endExec(exec);
     throw failure.error;
   }
   if (!wantsStreams) return undefined;
@@ -129,11 +130,8 @@ function finishExec(
 ): void {
   exec.running = false;
   exec.exitCode = exitCode;
+  engine.live.endExec(exec);
   announce(engine, c, "exec_die", { execID: exec.id, exitCode: String(exitCode) });
-  if (!isRunning(c)) {
-    engine.live.execs.delete(exec.id);
-    engine.live.peek(c.id)?.execs.delete(exec.id);
-  }
 }
 
 export async function inspectExec(engine: EngineContext, execId: string): Promise<ExecState> {

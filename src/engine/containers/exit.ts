@@ -84,7 +84,7 @@ export async function handleExit(
   live.stopHealth = undefined;
   live.monitor?.close();
   live.monitor = undefined;
-  endExecs(engine, c);
+  dropIdleExecs(engine, c);
 
   const ranMs = Math.max(0, status.finishedAt.getTime() - millisecondsOf(c.startedAt));
   c.exitCode = status.code;
@@ -133,11 +133,12 @@ export function scheduleRestart(engine: EngineContext, c: ContainerRecord, ranMs
   }, live.restartDelayMs);
 }
 
-/** A container's execs die with its pid namespace; their records go with the next start. */
-function endExecs(engine: EngineContext, c: ContainerRecord): void {
+/** What was created but never started cannot be started any more; the others die with the pid
+ * namespace and say so themselves. */
+function dropIdleExecs(engine: EngineContext, c: ContainerRecord): void {
   const live = engine.live.of(c.id);
   for (const [id, exec] of live.execs) {
-    if (exec.running) continue;
+    if (exec.started) continue;
     live.execs.delete(id);
     engine.live.execs.delete(id);
   }

@@ -5,6 +5,9 @@ import type { Duplex } from "node:stream";
 import type { ExitStatus, Monitor } from "../../native/index.ts";
 import type { ExecConfig } from "../../spec/index.ts";
 
+/** Docker forgets an exec five minutes after its end. */
+const ENDED_EXECS_MAX = 1024;
+
 export interface WaitResult {
   exitCode: number;
   error?: string;
@@ -100,6 +103,8 @@ export class LiveContainers {
   #byId = new Map<string, LiveContainer>();
   /** Exec id → its instance; docker addresses execs without their container. */
   readonly execs = new Map<string, ExecInstance>();
+  /** Execs that have ended, oldest first: their exit codes are asked for afterwards. */
+  #ended: string[] = [];
 
   of(id: string): LiveContainer {
     let live = this.#byId.get(id);
@@ -112,6 +117,13 @@ export class LiveContainers {
 
   peek(id: string): LiveContainer | undefined {
     return this.#byId.get(id);
+  }
+
+  /** The exec is no longer its container's; it can be inspected for a while yet. */
+  endExec(exec: ExecInstance): void {
+    this.#byId.get(exec.containerId)?.execs.delete(exec.id);
+    this.#ended.push(exec.id);
+    if (this.#ended.length > ENDED_EXECS_MAX) this.execs.delete(this.#ended.shift()!);
   }
 
   forget(id: string): void {

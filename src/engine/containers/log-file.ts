@@ -31,9 +31,9 @@ export async function openNewerFiles(path: string, current: LogFile): Promise<Lo
   return await openUpwards(path, { compressed: false, until: ino });
 }
 
-/** Opens path, path.1, path.2 … up to the first that is missing, or to the inode `until`. A rotation
- * meanwhile only moves files to higher numbers, so that none is passed over: one may be met twice,
- * and one number be missing for a moment. */
+/** Opens path, path.1, path.2 … up to the first that is missing, or to the inode `until`. A
+ * rotation meanwhile only moves files to higher numbers, so that none is passed over: one may be
+ * met twice, and one number be missing for a moment. */
 async function openUpwards(
   path: string,
   o: { compressed: boolean; until: number },
