@@ -177,7 +177,14 @@ export class Session {
     } catch (error) {
       const errno = (error as GantryError).detail?.["errno"];
       if (errno !== "ENOENT" && errno !== "ECONNREFUSED") throw error;
-      if (!this.io.isRoot) throw error;
+      if (!this.io.isRoot) {
+        throw new GantryError(
+          "unavailable",
+          `Cannot connect to the Docker daemon at ${endpoint.text}. Is the docker daemon running? ` +
+            "Only root can start one: run this as root, or set DOCKER_HOST",
+          { cause: error },
+        );
+      }
       await this.#startDaemon(this.io, endpoint.path);
     }
     return client;

@@ -123,7 +123,8 @@ export class Client {
 
   /** One request whose answer is streamed; statuses of 400 and more throw. */
   async call(method: string, path: string, options: CallOptions = {}): Promise<Answer> {
-    if (!this.#negotiated) await this.negotiate();
+    // A failure to ask for the version is the request's own failure in a moment.
+    if (!this.#negotiated) await this.negotiate().catch(() => {});
     const url = `${this.#prefix()}/v${this.#version}${path}${queryString(options.query)}`;
     const response = await this.#send(method, url, options);
     if (response.status >= 400) throw await responseError(response, url);
@@ -150,9 +151,9 @@ export class Client {
 
   /** Turns a connection into a raw stream (attach, exec). */
   async hijack(path: string, options: CallOptions = {}): Promise<Hijacked> {
-    if (!this.#negotiated) await this.negotiate();
+    if (!this.#negotiated) await this.negotiate().catch(() => {});
     const url = `${this.#prefix()}/v${this.#version}${path}${queryString(options.query)}`;
-    const connection = await this.#connect();
+    const connection = await this.#connect("POST", url);
     const response = await this.#exchange(connection, "POST", url, {
       ...options,
       headers: { ...options.headers, Connection: "Upgrade", Upgrade: "tcp" },
@@ -170,14 +171,16 @@ export class Client {
     this.#idle = [];
   }
 
-  async #connect(): Promise<HttpConnection> {
+  async #connect(method: string, url: string): Promise<HttpConnection> {
     try {
       const stream = await openStream(this.endpoint, this.#tls, this.#environment);
       this.#open.add(stream);
       stream.once("close", () => this.#open.delete(stream));
       return new HttpConnection(stream);
     } catch (error) {
-      throw connectionError(error, this.endpoint, this.#tls !== undefined);
+      const tls = this.#tls !== undefined;
+      const request = `${verbOf(method)} ${JSON.stringify(shownUrl(this.endpoint, tls, url))}`;
+      throw connectionError(error, this.endpoint, request);
     }
   }
 
@@ -193,7 +196,7 @@ export class Client {
         if (at.answered || stream || options.signal?.aborted) throw error;
       }
     }
-    return this.#exchange(await this.#connect(), method, url, options);
+    return this.#exchange(await this.#connect(method, url), method, url, options);
   }
 
   async #exchange(
@@ -219,7 +222,7 @@ export class Client {
       connection.socket.destroy();
       options.signal?.removeEventListener("abort", onAbort);
       if (options.signal?.aborted) throw abortError(options.signal);
-      throw requestError(error, method, url, this.endpoint);
+      throw requestError(error, method, shownUrl(this.endpoint, this.#tls !== undefined, url));
     }
   }
 
@@ -310,36 +313,51 @@ async function responseError(response: RawResponse, url: string): Promise<Gantry
   });
 }
 
-function connectionError(error: unknown, endpoint: Endpoint, tls: boolean): GantryError {
+/** `request` is what was asked, as docker shows it: Get "http://…". */
+function connectionError(error: unknown, endpoint: Endpoint, request: string): GantryError {
   const errno = errnoOf(error);
   const detail = { connect: true, ...(errno ? { errno } : {}) };
+  const because = { cause: error, detail };
   if (errno === "EACCES" || errno === "EPERM") {
+    const path = endpoint.kind === "unix" ? endpoint.path : endpoint.text;
     return new GantryError(
       "forbidden",
-      `permission denied while trying to connect to the Docker daemon socket at ${endpoint.text}`,
-      { cause: error, detail },
+      "permission denied while trying to connect to the Docker daemon socket at " +
+        `${endpoint.text}: ${request}: dial unix ${path}: connect: permission denied`,
+      because,
     );
   }
   if (["ENOENT", "ECONNREFUSED", "ENOTSOCK", "ETIMEDOUT"].includes(errno ?? "")) {
     return new GantryError(
       "unavailable",
       `Cannot connect to the Docker daemon at ${endpoint.text}. Is the docker daemon running?`,
-      { cause: error, detail },
+      because,
     );
   }
-  const scheme = tls ? "https" : "http";
-  const message = `error during connect: ${scheme} request to ${endpoint.text}: ${messageOf(error)}`;
-  return new GantryError("unavailable", message, { cause: error, detail });
+  const message = `error during connect: ${request}: ${messageOf(error)}`;
+  return new GantryError("unavailable", message, because);
 }
 
-function requestError(error: unknown, method: string, url: string, endpoint: Endpoint): unknown {
+function verbOf(method: string): string {
+  return method.charAt(0) + method.slice(1).toLowerCase();
+}
+
+function requestError(error: unknown, method: string, url: string): unknown {
   if (error instanceof GantryError && !error.detail["eof"]) return error;
-  const verb = method.charAt(0) + method.slice(1).toLowerCase();
   return new GantryError(
     "unavailable",
-    `error during connect: ${verb} ${JSON.stringify(`${endpoint.text}${url}`)}: ${messageOf(error)}`,
+    `error during connect: ${verbOf(method)} ${JSON.stringify(url)}: ${messageOf(error)}`,
     { cause: error, detail: { connect: true } },
   );
+}
+
+/** The URL as docker's messages show it: a socket's path takes the host's place. */
+function shownUrl(endpoint: Endpoint, tls: boolean, path: string): string {
+  const host =
+    endpoint.kind === "tcp"
+      ? `${endpoint.host}:${endpoint.port}`
+      : encodeURIComponent(endpoint.kind === "unix" ? endpoint.path : endpoint.host);
+  return `${tls ? "https" : "http"}://${host}${path}`;
 }
 
 function abortError(signal: AbortSignal): Error {

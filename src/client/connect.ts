@@ -55,6 +55,8 @@ async function openTls(
     ...(isIP(endpoint.host) ? {} : { servername: endpoint.host }),
     rejectUnauthorized: material.verify,
     minVersion: "TLSv1.2",
+    // As Go: a trusted certificate need not be a root.
+    allowPartialTrustChain: true,
     ...(material.ca ? { ca: material.ca } : {}),
     ...(material.cert ? { cert: material.cert } : {}),
     ...(material.key ? { key: material.key } : {}),

@@ -3,7 +3,8 @@
 
 import { mkdirSync, readFileSync, realpathSync } from "node:fs";
 import { dirname } from "node:path";
-import { errnoOf, GantryError, messageOf, writeFileAtomic } from "../../base/index.ts";
+import { errnoOf, messageOf, writeFileAtomic } from "../../base/index.ts";
+import { jsonComplaint } from "./json-complaint.ts";
 
 export interface ProxyConfig {
   httpProxy?: string;
@@ -28,40 +29,48 @@ export interface ConfigFile {
   [key: string]: unknown;
 }
 
+const STRINGS = ["currentContext", "detachKeys", "psFormat", "imagesFormat", "credsStore"] as const;
+
 /** Returns the file's content and, when it could not be used, the warning to print. */
 export function loadConfigFile(path: string): { config: ConfigFile; warning?: string } {
   let text: string;
   try {
     text = readFileSync(path, "utf8");
   } catch (error) {
-    if (errnoOf(error) === "ENOENT") return { config: {} };
-    const why = errnoOf(error) === "EACCES" ? "permission denied" : messageOf(error);
+    const errno = errnoOf(error);
+    if (errno === "ENOENT" || errno === "ENOTDIR") return { config: {} };
+    if (errno === "EISDIR") return unusable(path, `read ${path}: is a directory`);
+    const why = errno === "EACCES" ? "permission denied" : messageOf(error);
     return { config: {}, warning: `WARNING: Error loading config file: open ${path}: ${why}` };
   }
+  if (text.trim() === "") return { config: {} };
+  let parsed: unknown;
   try {
-    const parsed: unknown = text.trim() === "" ? {} : JSON.parse(text);
-    if (typeof parsed !== "object" || parsed === null || Array.isArray(parsed)) {
-      throw new GantryError(
-        "invalid",
-        "json: cannot unmarshal value into Go value of type configfile.ConfigFile",
-      );
-    }
-    return { config: parsed as ConfigFile };
+    parsed = JSON.parse(text);
   } catch (error) {
-    const why =
-      error instanceof GantryError ? error.message : jsonComplaint(text, messageOf(error));
-    return { config: {}, warning: `WARNING: Error loading config file: ${path}: ${why}` };
+    return unusable(path, jsonComplaint(text) ?? messageOf(error));
   }
+  if (typeof parsed !== "object" || parsed === null || Array.isArray(parsed)) {
+    const kind = `json: cannot unmarshal ${jsonKind(parsed)}`;
+    return unusable(path, `${kind} into Go value of type configfile.ConfigFile`);
+  }
+  const config = parsed as ConfigFile;
+  for (const name of STRINGS) {
+    const value: unknown = config[name];
+    if (value === undefined || value === null || typeof value === "string") continue;
+    const kind = `json: cannot unmarshal ${jsonKind(value)}`;
+    return unusable(path, `${kind} into Go struct field ConfigFile.${name} of type string`);
+  }
+  return { config };
 }
 
-/** The complaint in the words of Go's decoder for the two mistakes that people make. */
-function jsonComplaint(text: string, message: string): string {
-  if (/unexpected end|unterminated/i.test(message)) return "unexpected EOF";
-  const at = Number(/position (\d+)/.exec(message)?.[1] ?? Number.NaN);
-  const character = Number.isNaN(at) ? /token '?(.)/.exec(message)?.[1] : text[at];
-  return character === undefined
-    ? `invalid character: ${message}`
-    : `invalid character '${character}' looking for beginning of value`;
+function unusable(path: string, why: string): { config: ConfigFile; warning: string } {
+  return { config: {}, warning: `WARNING: Error parsing config file (${path}): ${why}` };
+}
+
+function jsonKind(value: unknown): string {
+  if (Array.isArray(value)) return "array";
+  return typeof value === "boolean" ? "bool" : typeof value;
 }
 
 /** Writes the file back, through a symlink if there is one. */
