@@ -40,6 +40,7 @@ enum op_code {
   OP_PIVOT_ROOT = 38,
   OP_MOVE_ROOT = 39,
   OP_CHROOT = 40,
+  OP_MOUNT = 41,
   OP_CLONE = 50,
   OP_SIGNAL_PEER = 51,
   OP_AWAIT_PEER = 52,
@@ -208,6 +209,11 @@ enum op_argument {
   A_PIVOT_ROOT_SLOT = 0,
   A_MOVE_ROOT_SLOT = 0,
   A_CHROOT_SLOT = 0,
+  A_MOUNT_SOURCE = 0,
+  A_MOUNT_PATH = 1,
+  A_MOUNT_FSTYPE = 2,
+  A_MOUNT_FLAGS = 3,
+  A_MOUNT_DATA = 4,
   A_CLONE_FLAGS = 0,
   A_CLONE_PID = 1,
   A_CLONE_PIDFD = 2,
@@ -372,6 +378,7 @@ op_function op_readonly_path __attribute__((weak));
 op_function op_pivot_root __attribute__((weak));
 op_function op_move_root __attribute__((weak));
 op_function op_chroot __attribute__((weak));
+op_function op_mount __attribute__((weak));
 op_function op_clone __attribute__((weak));
 op_function op_signal_peer __attribute__((weak));
 op_function op_await_peer __attribute__((weak));
@@ -467,6 +474,7 @@ static const struct op_info op_table[OP_CODE_MAX + 1] = {
     [38] = {"pivotRoot", op_pivot_root, 1, {F_SLOT}},
     [39] = {"moveRoot", op_move_root, 1, {F_SLOT}},
     [40] = {"chroot", op_chroot, 1, {F_SLOT}},
+    [41] = {"mount", op_mount, 5, {F_STR, F_STR, F_STR, F_INT, F_STR}},
     [50] = {"clone", op_clone, 4, {F_INT, F_SLOT, F_SLOT, F_SLOT}},
     [51] = {"signalPeer", op_signal_peer, 1, {F_INT}},
     [52] = {"awaitPeer", op_await_peer, 1, {F_INT}},

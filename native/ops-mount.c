@@ -181,6 +181,15 @@ int op_propagation(struct run *r, const struct op *o) {
   return 0;
 }
 
+int op_mount(struct run *r, const struct op *o) {
+  const struct field *f = o->fields;
+  const char *path = f[A_MOUNT_PATH].ptr, *fstype = f[A_MOUNT_FSTYPE].ptr;
+  unsigned long flags = (unsigned long)f[A_MOUNT_FLAGS].num;
+  if (mount(f[A_MOUNT_SOURCE].ptr, path, fstype, flags, f[A_MOUNT_DATA].ptr))
+    return run_fail(r, -errno, "%s on %s", fstype, path);
+  return 0;
+}
+
 int op_umount(struct run *r, const struct op *o) {
   const struct field *f = o->fields;
   if (umount2(f[A_UMOUNT_PATH].ptr, (int)f[A_UMOUNT_FLAGS].num) == 0) return 0;

@@ -140,6 +140,12 @@ export const operations = {
   /** For roots that cannot be pivoted (initramfs): MS_MOVE to / and chroot. */
   moveRoot: { code: 39, fields: { slot: "slot" } },
   chroot: { code: 40, fields: { slot: "slot" } },
+  /** mount(2), for what older kernels cannot say through fsmount: overlay's long lists of layers
+   * (up to a page of `data`; relative paths are those of the working folder). */
+  mount: {
+    code: 41,
+    fields: { source: "str", path: "str", fstype: "str", flags: "int?", data: "str?" },
+  },
 
   // processes and namespaces
   /** clone3 with `flags` (CLONE_NEW*); the child starts the plan's container half. It becomes

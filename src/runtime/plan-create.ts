@@ -30,8 +30,8 @@ import {
   type PreparedSource,
   planBindSource,
   planMount,
-  planRootfs,
 } from "./plan-mounts.ts";
+import { planRootfs } from "./plan-rootfs.ts";
 import { planPipes, planStreams, planTerminal } from "./plan-streams.ts";
 import { compileSeccomp } from "./seccomp/compile.ts";
 import { planSysctls } from "./sysctls.ts";
@@ -48,6 +48,8 @@ interface Draft {
   /** Host operations that come after clone: what did not fit into slots. */
   late: Operation[];
   devices: Map<string, number> | undefined;
+  /** Container operations that put the root over "/". */
+  attachRoot: Operation[];
   results: Record<string, number>;
 }
 
@@ -72,6 +74,7 @@ export function planCreate(input: CreateInput): PlannedCreate {
     binds: new Map(),
     late: [],
     devices: undefined,
+    attachRoot: [],
     results: {},
   };
   refuseUnsupported(spec);
@@ -105,7 +108,7 @@ function planHost(draft: Draft): void {
   if (!input.monitor.terminal) {
     host.push(...planPipes(input.monitor.openStdin, hostUser(spec)));
   }
-  planRootfs(builder, input.rootfs, kernel);
+  draft.attachRoot = planRootfs(builder, input.rootfs, kernel);
   if (draft.namespaces.has("user")) {
     draft.devices = planDeviceSources(builder, allDevices(spec.linux?.devices));
   }
@@ -281,11 +284,9 @@ const PROPAGATIONS: Readonly<Record<string, number>> = {
 
 /** Cuts the tie to the host's mounts, then puts the root over "/": that needs no folder of the
  * host, which a mapped root might not even be able to reach. */
-function planRoot({ builder }: Draft): void {
-  builder.container.push(
-    { op: "propagation", path: "/", flags: MS.SLAVE | MS.REC },
-    { op: "moveMount", slot: SLOT.rootfs, path: "/" },
-  );
+function planRoot({ builder, attachRoot }: Draft): void {
+  const flags = MS.SLAVE | MS.REC;
+  builder.container.push({ op: "propagation", path: "/", flags }, ...attachRoot);
 }
 
 /** /dev, unless the user brought one; the terminal, which lives in the container's own devpts. */

@@ -5,15 +5,12 @@
 
 import { GantryError } from "../base/index.ts";
 import type { Operation } from "../native/index.ts";
-import type { OciIdMapping, OciMount, RootfsMount } from "../spec/index.ts";
+import type { OciIdMapping, OciMount } from "../spec/index.ts";
 import { type CgroupPlace, cleanPath } from "./cgroup/places.ts";
 import type { KernelFeatures } from "./contract.ts";
 import { CLONE, directoryFlag, MOUNT_ATTR, MS, nofollowFlag, O } from "./kernel-numbers.ts";
 import { type MountOptions, parseMountOptions } from "./mount-options.ts";
 import { type PlanBuilder, SLOT } from "./plan-builder.ts";
-
-/** The new mount API takes strings of at most 255 bytes. */
-const FSCONFIG_VALUE_MAX = 255;
 
 export interface MountContext {
   builder: PlanBuilder;
@@ -23,51 +20,6 @@ export interface MountContext {
   userNamespace: boolean;
   /** Called before the first thing that needs the process to be in its cgroup. */
   awaitAttached(): void;
-}
-
-/** Makes the root file system as a detached mount in SLOT.rootfs. */
-export function planRootfs(builder: PlanBuilder, rootfs: RootfsMount, k: KernelFeatures): void {
-  const { host } = builder;
-  if (rootfs.kind === "bind") {
-    host.push(
-      { op: "openTree", path: rootfs.path, recursive: true, to: SLOT.rootfs },
-      { op: "mountAttr", slot: SLOT.rootfs, propagation: MS.PRIVATE, recursive: true },
-    );
-    return;
-  }
-  const { lowerDirs, upperDir, workDir } = rootfs;
-  const options: string[] = [];
-  const held: number[] = [];
-  // A path longer than fsconfig takes goes as a descriptor of the folder.
-  const add = (key: string, path: string) => {
-    if (Buffer.byteLength(path) <= FSCONFIG_VALUE_MAX && !/[\\,:]/.test(path)) {
-      options.push(`${key}=${path}`);
-      return;
-    }
-    const slot = builder.allocate(`the layer ${path}`);
-    held.push(slot);
-    host.push({ op: "open", path, flags: O.PATH | directoryFlag(k.arch), to: slot });
-    options.push(`${key}=@${slot}`);
-  };
-  if (k.overlayLowerdirAppend) for (const path of lowerDirs) add("lowerdir+", path);
-  else {
-    const joined = lowerDirs.join(":");
-    if (Buffer.byteLength(joined) > FSCONFIG_VALUE_MAX) {
-      throw new GantryError(
-        "not-implemented",
-        `an image of ${lowerDirs.length} layers needs overlay's lowerdir+ (Linux 6.5 or newer)`,
-      );
-    }
-    options.push(`lowerdir=${joined}`);
-  }
-  add("upperdir", upperDir);
-  add("workdir", workDir);
-  if (rootfs.volatile) options.push("volatile");
-  host.push({ op: "fsmount", fstype: "overlay", options, to: SLOT.rootfs });
-  for (const slot of held) {
-    host.push({ op: "close", slot });
-    builder.free(slot);
-  }
 }
 
 /** Opens the sources of binds in the host half. Returns the slot of each, or "receive" where it

@@ -34,6 +34,7 @@ export interface ContainerOptions {
   /** Changes the spec before it is planned. */
   change?: (spec: OciSpec) => void;
   rootfs?: (folder: string) => RootfsMount;
+  kernel?: KernelFeatures;
 }
 
 export interface Container {
@@ -96,7 +97,7 @@ export class RuntimeFixture implements AsyncDisposable {
       id,
       spec,
       rootfs: o.rootfs?.(folder) ?? { kind: "bind", path: folder },
-      kernel: this.kernel,
+      kernel: o.kernel ?? this.kernel,
       monitor: this.native.config(id, {
         terminal: o.config?.Tty === true,
         openStdin: o.config?.OpenStdin === true,

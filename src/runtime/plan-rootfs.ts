@@ -1,0 +1,118 @@
+// The root file system of a container as a mount in SLOT.rootfs. Where the kernel takes overlay's
+// layers one by one (lowerdir+, Linux 6.5), it is made detached in the host half. Older kernels take
+// one string of at most 255 bytes there; a longer list of layers goes through mount(2), relative to
+// the folder that holds the layers, in the container's own mount namespace.
+
+import { GantryError } from "../base/index.ts";
+import type { Operation } from "../native/index.ts";
+import type { RootfsMount } from "../spec/index.ts";
+import type { KernelFeatures } from "./contract.ts";
+import { directoryFlag, MS, O } from "./kernel-numbers.ts";
+import { type PlanBuilder, SLOT } from "./plan-builder.ts";
+
+/** The new mount API takes strings of at most 255 bytes. */
+const FSCONFIG_VALUE_MAX = 255;
+/** mount(2) takes a page. */
+const MOUNT_DATA_MAX = 4095;
+
+type Overlay = Extract<RootfsMount, { kind: "overlay" }>;
+
+/** Adds to the host half; returns what the container half does to have the root over its "/". */
+export function planRootfs(
+  builder: PlanBuilder,
+  rootfs: RootfsMount,
+  kernel: KernelFeatures,
+): Operation[] {
+  const attach: Operation = { op: "moveMount", slot: SLOT.rootfs, path: "/" };
+  if (rootfs.kind === "bind") {
+    builder.host.push(
+      { op: "openTree", path: rootfs.path, recursive: true, to: SLOT.rootfs },
+      { op: "mountAttr", slot: SLOT.rootfs, propagation: MS.PRIVATE, recursive: true },
+    );
+    return [attach];
+  }
+  if (kernel.overlayLowerdirAppend) {
+    planLayersOneByOne(builder, rootfs, kernel);
+    return [attach];
+  }
+  const lower = `lowerdir=${rootfs.lowerDirs.join(":")}`;
+  const all = [lower, `upperdir=${rootfs.upperDir}`, `workdir=${rootfs.workDir}`];
+  if (rootfs.volatile) all.push("volatile");
+  const fits = (option: string) => {
+    const value = option.slice(option.indexOf("=") + 1);
+    return Buffer.byteLength(value) <= FSCONFIG_VALUE_MAX && !/[\\,]/.test(value);
+  };
+  const colons = rootfs.lowerDirs.some((path) => path.includes(":"));
+  if (all.every(fits) && !colons) {
+    builder.host.push({ op: "fsmount", fstype: "overlay", options: all, to: SLOT.rootfs });
+    return [attach];
+  }
+  return longOverlay(rootfs);
+}
+
+function planLayersOneByOne(
+  builder: PlanBuilder,
+  { lowerDirs, upperDir, workDir, volatile }: Overlay,
+  { arch }: KernelFeatures,
+): void {
+  const { host } = builder;
+  const options: string[] = [];
+  const held: number[] = [];
+  // A path that fsconfig does not take as a string goes as a descriptor of the folder.
+  const add = (key: string, path: string) => {
+    if (Buffer.byteLength(path) <= FSCONFIG_VALUE_MAX && !/[\\,:]/.test(path)) {
+      options.push(`${key}=${path}`);
+      return;
+    }
+    const slot = builder.allocate(`the layer ${path}`);
+    held.push(slot);
+    host.push({ op: "open", path, flags: O.PATH | directoryFlag(arch), to: slot });
+    options.push(`${key}=@${slot}`);
+  };
+  for (const path of lowerDirs) add("lowerdir+", path);
+  add("upperdir", upperDir);
+  add("workdir", workDir);
+  if (volatile) options.push("volatile");
+  host.push({ op: "fsmount", fstype: "overlay", options, to: SLOT.rootfs });
+  for (const slot of held) {
+    host.push({ op: "close", slot });
+    builder.free(slot);
+  }
+}
+
+/** Mounted over the upper folder, which nobody else sees: the mount namespace is the container's
+ * own. What matters is the descriptor of the new root. */
+function longOverlay({ lowerDirs, upperDir, workDir, volatile }: Overlay): Operation[] {
+  const parent = commonFolder(lowerDirs);
+  const escaped = (path: string) => path.replace(/[\\,:]/g, "\\$&");
+  const lower = lowerDirs.map((path) => escaped(path.slice(parent.length + 1))).join(":");
+  const words = [`lowerdir=${lower}`, `upperdir=${escaped(upperDir)}`];
+  words.push(`workdir=${escaped(workDir)}`);
+  if (volatile) words.push("volatile");
+  const data = words.join(",");
+  if (Buffer.byteLength(data) > MOUNT_DATA_MAX) {
+    throw new GantryError(
+      "not-implemented",
+      `an image of ${lowerDirs.length} layers needs overlay's lowerdir+ (Linux 6.5 or newer)`,
+    );
+  }
+  return [
+    { op: "chdir", path: parent || "/" },
+    { op: "mount", source: "overlay", path: upperDir, fstype: "overlay", data },
+    { op: "chdir", path: "/" },
+    { op: "open", path: upperDir, flags: O.PATH, to: SLOT.rootfs },
+  ];
+}
+
+/** The deepest folder that holds all paths, "" for the root. */
+function commonFolder(paths: readonly string[]): string {
+  const split = paths.map((path) => path.split("/").slice(0, -1));
+  const [first = [], ...rest] = split;
+  let depth = first.length;
+  for (const other of rest) {
+    let same = 0;
+    while (same < depth && first[same] === other[same]) same++;
+    depth = same;
+  }
+  return first.slice(0, depth).join("/");
+}
