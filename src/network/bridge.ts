@@ -5,6 +5,7 @@
 import type { Operation } from "../native/index.ts";
 import { addressBytes, parseAddress } from "./addresses.ts";
 import type { AttachmentRecord } from "./contract.ts";
+import type { AttachPlan, HostTraits } from "./driver.ts";
 import {
   type FirewallNetwork,
   type Forwarding,
@@ -17,15 +18,14 @@ import { flushConnections, NETLINK_NETFILTER } from "./nftables.ts";
 import { LOOPBACK_HOST_IPS } from "./options.ts";
 import { NETLINK_ROUTE, RouteWriter } from "./rtnetlink.ts";
 
+// Several networks of one container use the same slots, one after the other.
 const SLOT_BRIDGE = 40;
 const SLOT_INNER = 41;
-const SLOTS_AN_ATTACHMENT = 2;
-/** Several networks of one container each use slots of their own. */
-export const ATTACHMENTS_MAX = Math.floor(20 / SLOTS_AN_ATTACHMENT);
 const EEXIST = 17;
 const ENOENT = 2;
 const ENODEV = 19;
-const RAISE_LOWER_MTU = 68;
+const MTU_MIN = 68;
+const CARRIER_BYTES_MAX = 16;
 
 const route = (data: NetlinkData, more: { netns?: number; ignore?: number } = {}): Operation => ({
   op: "netlink",
@@ -44,16 +44,6 @@ export const writeSysctl = (path: string, value: string): Operation => ({
   path: `/proc/sys/${path}`,
   data: new TextEncoder().encode(value),
 });
-
-/** What planners must know of the host. */
-export interface HostTraits {
-  /** The kernel has IPv6 (it may be switched off at boot). */
-  ipv6: boolean;
-  /** The firewall sees frames between ports of a bridge, so it is the firewall that keeps
-   * containers apart (ICC off). Otherwise isolated ports do, and then only what the host routes
-   * gets across. With br_netfilter they would stop published ports too. */
-  filtersFrames: boolean;
-}
 
 /** Makes the bridge where it is missing and gives it what the record says. */
 export function planBridge(record: NetworkRecord, host: HostTraits, alias: string): Operation[] {
@@ -89,40 +79,32 @@ export function planBridge(record: NetworkRecord, host: HostTraits, alias: strin
 }
 
 /** 0 leaves the kernel's default. */
-const mtuOf = (mtu: number): number => (mtu >= RAISE_LOWER_MTU ? mtu : 0);
+const mtuOf = (mtu: number): number => (mtu >= MTU_MIN ? mtu : 0);
 
-export function planRemoveBridge(name: string): Operation[] {
+export function planRemoveBridge(record: NetworkRecord): Operation[] {
+  const { name } = record.bridge!;
   return [route(new RouteWriter().deleteLink(name).finish(), { ignore: ENODEV })];
-}
-
-export interface AttachPlan {
-  network: NetworkRecord;
-  endpoint: AttachmentRecord;
-  /** Absent: no firewall, the port holder carries the ports. */
-  table?: string;
-  host: HostTraits;
-  /** Position among the container's networks; the first gives the default route. */
-  position?: number;
-  defaultRoute?: boolean;
 }
 
 export function planAttach(o: AttachPlan, slots: { netns: number }): Operation[] {
   const { endpoint } = o;
   const bridge = o.network.bridge!;
-  const shift = (o.position ?? 0) * SLOTS_AN_ATTACHMENT;
+  const { hostInterface, interfaceName } = endpoint;
+  const { netns } = slots;
   const plan: Operation[] = [
-    { op: "interfaceIndex", name: bridge.name, to: SLOT_BRIDGE + shift },
-    route(outerPair(o, { slot: SLOT_BRIDGE + shift }, slots.netns)),
-  ];
-  plan.push(
+    { op: "interfaceIndex", name: bridge.name, to: SLOT_BRIDGE },
+    route(outerPair(o, { slot: SLOT_BRIDGE }, netns)),
+    { op: "interfaceIndex", name: interfaceName, netns, to: SLOT_INNER },
+    route(innerEnd(o, { slot: SLOT_INNER }), { netns }),
+    // The outer end learns in the kernel's own time that its peer went up, and drops frames until
+    // then: under load a container's first packet. Asking for the carrier makes it learn now.
     {
-      op: "interfaceIndex",
-      name: endpoint.interfaceName,
-      netns: slots.netns,
-      to: SLOT_INNER + shift,
+      op: "readFile",
+      path: `/sys/class/net/${hostInterface}/carrier`,
+      max: CARRIER_BYTES_MAX,
+      missingOk: true,
     },
-    route(innerEnd(o, { slot: SLOT_INNER + shift }), { netns: slots.netns }),
-  );
+  ];
   const forwardings = o.table ? forwardingsOf(endpoint) : [];
   if (o.table && forwardings.length > 0) plan.push(nft(planAddForwardings(o.table, forwardings)));
   return plan;

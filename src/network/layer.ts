@@ -10,15 +10,7 @@ import { join } from "node:path";
 import { GantryError, KeyedMutex, type Logger, messageOf, Rollback } from "../base/index.ts";
 import type { Native, Operation } from "../native/index.ts";
 import { macBytes, macOfAddress } from "./addresses.ts";
-import {
-  type HostTraits,
-  planAttach,
-  planBridge,
-  planForget,
-  planLeave,
-  planRemoveBridge,
-  writeSysctl,
-} from "./bridge.ts";
+import { planForget, planLeave, writeSysctl } from "./bridge.ts";
 import type {
   Attachment,
   AttachmentRecord,
@@ -26,6 +18,7 @@ import type {
   NetworkLayer,
 } from "./contract.ts";
 import { newNetwork } from "./create-network.ts";
+import { driverOf, type HostTraits } from "./driver.ts";
 import { HostFirewall } from "./host-firewall.ts";
 import { type HostState, readHostState, routedSubnets } from "./host-state.ts";
 import { blocksOf, type Collection, Ipam, type Lease } from "./ipam.ts";
@@ -118,7 +111,7 @@ export class Networks implements NetworkLayer {
   }
 
   async attach(request: AttachRequest): Promise<Attachment> {
-    const network = this.#bridgeOf(request.networkName);
+    const network = this.#networkOf(request.networkName);
     const mac = request.macAddress || request.settings.MacAddress;
     if (mac) macBytes(mac);
     await this.#ensure(network);
@@ -165,8 +158,14 @@ export class Networks implements NetworkLayer {
     this.#leaving.add(leaving);
   }
 
+  /** An endpoint may be older than its network's record: a link is removed all the same. */
+  #planLeave(record: AttachmentRecord): Operation[] {
+    const network = this.#networks.find(({ id }) => id === record.networkId);
+    return network ? driverOf(network).planLeave(record) : planLeave(record);
+  }
+
   async #leave(record: AttachmentRecord): Promise<void> {
-    if (!(await this.#tryRun("remove an interface", planLeave(record)))) return;
+    if (!(await this.#tryRun("remove an interface", this.#planLeave(record)))) return;
     if (record.ports.length > 0)
       await this.#native.run({ host: planForget(record) }).catch(() => {});
     this.#release(record.networkId, record.endpointId, record);
@@ -221,7 +220,7 @@ export class Networks implements NetworkLayer {
     await Promise.all(this.#leaving);
     if (this.#made.delete(record.id)) {
       await this.#attempt("uncover a network", () => this.#firewall.uncover(record));
-      await this.#tryRun("remove a bridge", planRemoveBridge(record.bridge!.name));
+      await this.#tryRun("remove a bridge", driverOf(record).planRemove(record));
     }
     this.#ipam.close(record.id);
     this.#networks = this.#networks.filter(({ id }) => id !== record.id);
@@ -259,34 +258,32 @@ export class Networks implements NetworkLayer {
     for (const network of this.#networks) {
       if (!network.bridge || !this.#made.delete(network.id)) continue;
       if (network.name !== "bridge" || this.#options.bridge === "") {
-        await this.#tryRun("remove the bridge", planRemoveBridge(network.bridge.name));
+        await this.#tryRun("remove the bridge", driverOf(network).planRemove(network));
       }
     }
     await this.#attempt("remove the firewall", () => this.#firewall.remove());
   }
 
   #attachment(network: NetworkRecord, record: AttachmentRecord, position = 0): Attachment {
+    const driver = driverOf(network);
     const plan = {
       network,
       endpoint: record,
       host: this.#traits(),
-      position,
       defaultRoute: position === 0,
       ...(this.#firewall.table && { table: this.#firewall.table }),
     };
     return {
       record,
-      host: (slots) => planAttach(plan, slots),
-      teardown: () => planLeave(record),
+      host: (slots) => driver.planAttach(plan, slots),
+      teardown: () => driver.planLeave(record),
     };
   }
 
-  #bridgeOf(name: string): NetworkRecord {
+  #networkOf(name: string): NetworkRecord {
     const found = this.#networks.find((network) => network.name === name || network.id === name);
     if (!found) throw new GantryError("not-found", `network ${name} not found`);
-    if (found.driver !== "bridge") {
-      throw new GantryError("invalid", `A ${found.name} network has no endpoints to attach`);
-    }
+    driverOf(found);
     return found;
   }
 
@@ -346,7 +343,7 @@ export class Networks implements NetworkLayer {
     if (this.#made.has(network.id)) return Promise.resolve();
     return this.#making.run("host", async () => {
       if (this.#made.has(network.id)) return;
-      const plan = planBridge(network, this.#traits(), this.#alias);
+      const plan = driverOf(network).planNetwork(network, this.#traits(), this.#alias);
       if (this.#options.ipForward && !this.#host.ipForward) {
         plan.push(writeSysctl("net/ipv4/ip_forward", "1"));
       }

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { connectPortHolder } from "../../src/network/port-holder.ts";
 import { dumpLinks, NETLINK_ROUTE, readLinks } from "../../src/network/rtnetlink.ts";
-import { HOST, Lab, REMOTE, tcp } from "../support/network-lab.ts";
+import { BRIEFLY, HOST, Lab, REMOTE, tcp } from "../support/network-lab.ts";
 
 const ports = (lab: Lab) => connectPortHolder(`${lab.dir}/ports.sock`);
 const published = [tcp(80, { hostPort: 8080, hostPortEnd: 8080 })];
@@ -93,7 +93,7 @@ test("with ICC off containers reach published ports but not one another", async 
   const web = await lab.container(published);
   const other = await lab.container();
   await web.agent.ask({ do: "listen", protocol: "tcp", port: 80 });
-  const direct = await other.agent.ask({ do: "tcp", host: web.address, port: 80 });
+  const direct = await other.agent.ask({ do: "tcp", host: web.address, port: 80, ...BRIEFLY });
   assert.ok(["timeout", "EHOSTUNREACH"].includes(direct), direct);
   assert.match(await other.agent.ask({ do: "tcp", host: HOST, port: 8080 }), /bye$/);
   assert.match(await lab.host.ask({ do: "tcp", host: web.address, port: 80 }), /bye$/);

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { dumpLinks, NETLINK_ROUTE, readLinks } from "../../src/network/rtnetlink.ts";
-import { HOST, Lab, REMOTE, tcp } from "../support/network-lab.ts";
+import { BRIEFLY, HOST, Lab, REMOTE, tcp } from "../support/network-lab.ts";
 
 const subnetOf = (lab: Lab, id: string): string => {
   const found = lab.network.describe().find((network) => network.Id === id)!;
@@ -31,7 +31,7 @@ test("networks get subnets of their own, and are apart", async () => {
     await agent.ask({ do: "listen", protocol: "tcp", port: 81 });
   }
   assert.equal(await b.agent.ask({ do: "tcp", host: a.address, port: 80 }), `${b.address}\nbye`);
-  assert.equal(await b.agent.ask({ do: "tcp", host: c.address, port: 80 }), "timeout");
+  assert.equal(await b.agent.ask({ do: "tcp", host: c.address, port: 80, ...BRIEFLY }), "timeout");
   assert.match(await b.agent.ask({ do: "tcp", host: HOST, port: 8081 }), /bye$/, "published");
   await lab.remote.ask({ do: "listen", protocol: "tcp", port: 7000 });
   assert.equal(await b.agent.ask({ do: "tcp", host: REMOTE, port: 7000 }), `${HOST}\nbye`);
@@ -73,7 +73,10 @@ test("a running container joins another network and leaves it, keeping its conne
   const box = await lab.container();
   const peer = await lab.container([], "peer", { networkName: "side" });
   await peer.agent.ask({ do: "listen", protocol: "tcp", port: 80 });
-  assert.equal(await box.agent.ask({ do: "tcp", host: peer.address, port: 80 }), "timeout");
+  assert.equal(
+    await box.agent.ask({ do: "tcp", host: peer.address, port: 80, ...BRIEFLY }),
+    "timeout",
+  );
   const record = await lab.network.connect({
     containerId: "c",
     networkName: "side",
@@ -88,7 +91,7 @@ test("a running container joins another network and leaves it, keeping its conne
   await lab.remote.ask({ do: "listen", protocol: "tcp", port: 7000 });
   assert.equal(await box.agent.ask({ do: "tcp", host: REMOTE, port: 7000 }), `${HOST}\nbye`);
   await lab.network.disconnect(record);
-  assert.equal(await box.agent.ask(ask), "timeout");
+  assert.equal(await box.agent.ask({ ...ask, ...BRIEFLY }), "timeout");
 });
 
 test("a network with endpoints stays; without, it goes with its bridge", async () => {

@@ -6,11 +6,13 @@ import { connect, createServer, type Server } from "node:net";
 
 export type Ask =
   | { do: "listen"; protocol: "tcp" | "udp"; port: number; host?: string }
-  | { do: "tcp"; host: string; port: number; send?: string; from?: string }
+  | { do: "tcp"; host: string; port: number; send?: string; patienceMs?: number }
   | { do: "udp"; host: string; port: number; count?: number; fromPort?: number }
   | { do: "close" };
 
-const CONNECT_MS = 700;
+/** Far more than an answer takes; a test that expects none says less. */
+const PATIENCE_MS = 8000;
+const RESEND_MS = 1000;
 const open: (Server | UdpSocket)[] = [];
 
 /** Answers each connection with the peer's address, then echoes; ends only after its peer. */
@@ -39,14 +41,13 @@ function listenUdp(port: number, host: string): Promise<string> {
 }
 
 /** What came back until the peer ended, or the errno, or "timeout". */
-function tcp(ask: { host: string; port: number; send?: string; from?: string }): Promise<string> {
+function tcp(ask: Extract<Ask, { do: "tcp" }>): Promise<string> {
   return new Promise((resolve) => {
-    const { host, port } = ask;
-    const socket = connect({ host, port, ...(ask.from && { localAddress: ask.from }) });
+    const socket = connect({ host: ask.host, port: ask.port });
     const timer = setTimeout(() => {
       socket.destroy();
       resolve("timeout");
-    }, CONNECT_MS);
+    }, ask.patienceMs ?? PATIENCE_MS);
     let said = "";
     socket.on("connect", () => {
       clearTimeout(timer);
@@ -66,16 +67,18 @@ function udp(ask: Extract<Ask, { do: "udp" }>): Promise<string> {
   const socket = createSocket(ask.host.includes(":") ? "udp6" : "udp4");
   const answers: string[] = [];
   return new Promise<string>((resolve) => {
-    const timer = setTimeout(() => resolve("timeout"), CONNECT_MS);
     const send = () => socket.send(`n${answers.length}`, ask.port, ask.host);
+    const again = setInterval(send, RESEND_MS);
+    const timer = setTimeout(() => resolve("timeout"), PATIENCE_MS);
+    socket.once("close", () => {
+      clearInterval(again);
+      clearTimeout(timer);
+    });
     socket.on("error", (error: NodeJS.ErrnoException) => resolve(error.code ?? "error"));
     socket.on("message", (data, from) => {
       answers.push(`${data} via ${from.address}`);
       if (answers.length < (ask.count ?? 1)) send();
-      else {
-        clearTimeout(timer);
-        resolve(answers.join(", "));
-      }
+      else resolve(answers.join(", "));
     });
     if (ask.fromPort) socket.bind(ask.fromPort, send);
     else send();

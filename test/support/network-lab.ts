@@ -23,6 +23,8 @@ import type { Ask } from "./network-agent.ts";
 export const HOST = "192.0.2.1";
 export const HOST6 = "fd01::1";
 export const REMOTE = "192.0.2.9";
+/** For what must not be answered. */
+export const BRIEFLY = { patienceMs: 700 };
 const agentPath = fileURLToPath(new URL("network-agent.ts", import.meta.url));
 
 /** A process in a network namespace of its own. */

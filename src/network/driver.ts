@@ -1,0 +1,52 @@
+// What a network driver is: plans, pure, from records. The layer leases addresses, claims ports,
+// keeps records and runs the plans; a driver says what the kernel must be told. A new driver is an
+// object of this shape, a row in `drivers` and the answers of its own kind in create-network.ts.
+
+import { GantryError } from "../base/index.ts";
+import type { Operation } from "../native/index.ts";
+import { planAttach, planBridge, planLeave, planRemoveBridge } from "./bridge.ts";
+import type { AttachmentRecord } from "./contract.ts";
+import type { NetworkRecord } from "./network-record.ts";
+
+/** What planners must know of the host. */
+export interface HostTraits {
+  /** The kernel has IPv6 (it may be switched off at boot). */
+  ipv6: boolean;
+  /** The firewall sees frames between ports of a bridge, so it is the firewall that keeps
+   * containers apart (ICC off). Otherwise isolated ports do, and then only what the host routes
+   * gets across. With br_netfilter they would stop published ports too. */
+  filtersFrames: boolean;
+}
+
+export interface AttachPlan {
+  network: NetworkRecord;
+  endpoint: AttachmentRecord;
+  /** Absent: no firewall, the port holder carries the ports. */
+  table?: string;
+  host: HostTraits;
+  /** Of a container's networks the first gives the default route. */
+  defaultRoute: boolean;
+}
+
+export interface NetworkDriver {
+  /** Makes the network's own share of the kernel, also where some of it is there already.
+   * `alias` marks links as this daemon's. */
+  planNetwork(record: NetworkRecord, host: HostTraits, alias: string): Operation[];
+  planRemove(record: NetworkRecord): Operation[];
+  /** Gives the container in the namespace of slot `netns` its place. Slots 40 to 59. */
+  planAttach(plan: AttachPlan, slots: { netns: number }): Operation[];
+  /** Undoes planAttach, also a half-done one, also a second time. */
+  planLeave(endpoint: AttachmentRecord): Operation[];
+}
+
+/** By NetworkRecord.driver; host and none have no share in the kernel. */
+const drivers: Readonly<Record<string, NetworkDriver>> = {
+  bridge: { planNetwork: planBridge, planRemove: planRemoveBridge, planAttach, planLeave },
+};
+
+/** Throws invalid for host and none: they have no endpoints. */
+export function driverOf(network: NetworkRecord): NetworkDriver {
+  const driver = drivers[network.driver];
+  if (driver) return driver;
+  throw new GantryError("invalid", `A ${network.name} network has no endpoints to attach`);
+}
