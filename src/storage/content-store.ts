@@ -111,9 +111,12 @@ function missing(digest: string, cause: unknown): unknown {
 /** A full disk is the user's to repair: say so. */
 export function spaceError(error: unknown): unknown {
   const errno = errnoOf(error);
-  if (errno !== "ENOSPC" && errno !== "EDQUOT") return error;
+  return errno === "ENOSPC" || errno === "EDQUOT" ? noSpace(error) : error;
+}
+
+export function noSpace(cause: unknown): GantryError {
   const message = "No space left on device: free some, for instance with `gantry image prune`";
-  return new GantryError("exhausted", message, { cause: error, detail: { errno } });
+  return new GantryError("exhausted", message, { cause, detail: { errno: "ENOSPC" } });
 }
 
 export async function syncFolder(path: string): Promise<void> {

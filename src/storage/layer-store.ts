@@ -9,9 +9,10 @@
 import { createHash } from "node:crypto";
 import { mkdir, readdir, rename, statfs } from "node:fs/promises";
 import { type Readable, Transform } from "node:stream";
-import { GantryError, KeyedMutex, type Logger } from "../base/index.ts";
+import { errnoOf, GantryError, KeyedMutex, type Logger } from "../base/index.ts";
 import type { Native, Operation } from "../native/index.ts";
 import { ARCHIVE, O } from "./archive-flags.ts";
+import { noSpace } from "./content-store.ts";
 import type { Descriptor, Layer, LayerStore, Lease } from "./contract.ts";
 import type { Database } from "./database.ts";
 import { archiveError, readOutput, runWithInput } from "./native-streams.ts";
@@ -208,7 +209,12 @@ export class UnpackedLayers implements LayerStore {
         },
       ],
       signal ? { signal } : {},
-    ).finally(() => tar.unpipe(meter).destroy());
+    )
+      .catch((error) => {
+        const full = errnoOf(error) === "EFBIG" && limits.bytesMax < this.#limits.bytesMax;
+        throw full ? noSpace(error) : error;
+      })
+      .finally(() => tar.unpipe(meter).destroy());
     const [, size, opaqueRoot] = results.ints(4);
     return {
       diff_id: `sha256:${meter.digest()}`,
@@ -223,7 +229,8 @@ export class UnpackedLayers implements LayerStore {
   /** A bomb must not fill the disk: what is free now, less a reserve, is the most. */
   async #limitsNow(): Promise<{ bytesMax: number; entriesMax: number }> {
     const disk = await statfs(this.#paths.layers);
-    const free = Math.max(1, disk.bavail * disk.bsize - this.#limits.diskReserveBytes);
+    const reserve = Math.min(this.#limits.diskReserveBytes, (disk.blocks * disk.bsize) / 50);
+    const free = Math.max(1, Math.floor(disk.bavail * disk.bsize - reserve));
     return {
       bytesMax: Math.min(this.#limits.bytesMax, free),
       entriesMax: this.#limits.entriesMax,

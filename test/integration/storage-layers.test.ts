@@ -11,6 +11,7 @@ import {
   lstatSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   readlinkSync,
   rmSync,
@@ -25,7 +26,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { GantryError } from "../../src/base/index.ts";
-import type { Layer } from "../../src/storage/index.ts";
+import { type Layer, openStorage } from "../../src/storage/index.ts";
 import { rawEntry, rawTar, seal } from "../support/raw-tar.ts";
 import {
   bytesOf,
@@ -336,6 +337,31 @@ test("sparse maps that lie are refused", async () => {
   old.write("00000000010\0", 483, "latin1");
   seal(old);
   await refused(old, "corrupt", /invalid sparse file/);
+});
+
+test("a full disk is named as such, and what did fit is gone again", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "storage-full-"));
+  execFileSync("mount", ["-t", "tmpfs", "-o", "size=8m", "none", folder]);
+  const storage = await openStorage({ root: join(folder, "data"), native: fixture.native });
+  try {
+    const fits = rawTar({ name: "f", content: randomBytes(1 << 20) });
+    const layer = await storage.layers.apply(streamOf(fits));
+    const full = { kind: "exhausted", message: /No space left on device/ };
+    const large = rawTar({ name: "f", content: randomBytes(10 << 20) });
+    await assert.rejects(storage.layers.apply(streamOf(large)), full);
+    // Where the sizes do not tell: inodes and folders take room too.
+    const many = Array.from({ length: 4000 }, (_, n) => ({ name: `f${n}`, content: "x" }));
+    await assert.rejects(storage.layers.apply(streamOf(rawTar(...many))), full);
+    await assert.rejects(storage.content.put(randomBytes(10 << 20)), full);
+    assert.deepEqual(storage.layers.list(), [layer]);
+    assert.deepEqual(readdirSync(join(folder, "data/layers")), [layer.shortId]);
+    for (const name of ["trash", "ingest"])
+      assert.deepEqual(readdirSync(join(folder, "data", name)), []);
+  } finally {
+    await storage.close();
+    execFileSync("umount", [folder]);
+    rmSync(folder, { recursive: true });
+  }
 });
 
 test("a digest that does not match leaves nothing behind", async () => {
