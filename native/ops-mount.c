@@ -142,6 +142,17 @@ static bool strays_into_proc(int target, const char *path) {
   return !meant && fstatfs(target, &fs) == 0 && fs.f_type == PROC_SUPER_MAGIC;
 }
 
+// A tmpfs over a folder of the image keeps that folder's mode, as users of --tmpfs expect.
+static int copy_mode(struct run *r, const struct op *o, int tree) {
+  const struct field *f = o->fields;
+  AUTO_CLOSE int there = run_open(r, &f[A_MOVE_MOUNT_ROOT], f[A_MOVE_MOUNT_PATH].ptr, O_PATH, 0);
+  r->text[0] = 0;
+  struct stat st;
+  if (there < 0 || fstat(there, &st) || !S_ISDIR(st.st_mode)) return 0;
+  AUTO_CLOSE int top = openat(tree, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  return top < 0 || fchmod(top, st.st_mode & 07777) ? -errno : 0;
+}
+
 int op_move_mount(struct run *r, const struct op *o) {
   const struct field *f = o->fields;
   const char *path = f[A_MOVE_MOUNT_PATH].ptr;
@@ -154,6 +165,10 @@ int op_move_mount(struct run *r, const struct op *o) {
   if (strcmp(make, "same") == 0) {
     if (fstat(tree, &st)) return -errno;
     make = S_ISDIR(st.st_mode) ? "dir" : "file";
+  }
+  if (f[A_MOVE_MOUNT_LIKE_TARGET].num) {
+    int error = copy_mode(r, o, tree);
+    if (error) return run_fail(r, error, "%s", path);
   }
   if (!*path && f[A_MOVE_MOUNT_ROOT].num != NO_SLOT) {
     place = run_fd(r, &f[A_MOVE_MOUNT_ROOT]);

@@ -125,7 +125,7 @@ export const operations = {
    * one of the mount's own kind. */
   moveMount: {
     code: 33,
-    fields: { slot: "slot", root: "slot?", path: "str", make: "str?" },
+    fields: { slot: "slot", root: "slot?", path: "str", make: "str?", likeTarget: "flag?" },
   },
   /** mount(NULL, path, NULL, flags, NULL): changes propagation. */
   propagation: { code: 34, fields: { root: "slot?", path: "str", flags: "int" } },

@@ -199,7 +199,14 @@ function fileSystemOperations(
     operations.push({ op: "mountAttr", slot, propagation: type, recursive });
   }
   operations.push(
-    { op: "moveMount", slot, root: SLOT.rootfs, path, make: "dir" },
+    {
+      op: "moveMount",
+      slot,
+      root: SLOT.rootfs,
+      path,
+      make: "dir",
+      ...(fstype === "tmpfs" && !data.some((o) => o.startsWith("mode=")) && { likeTarget: true }),
+    },
     { op: "close", slot },
   );
   return operations;

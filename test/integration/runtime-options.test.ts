@@ -100,6 +100,15 @@ test("a read-only root can be written only where something else is mounted", asy
   assert.match(info, /\/scratch rw,nosuid,nodev,noexec,relatime - tmpfs tmpfs rw,size=1024k/);
 });
 
+test("a tmpfs keeps the mode of the folder that it covers, a new one is for everybody", async () => {
+  const text = await runtime.see(["stat /tmp /fresh /chosen"], {
+    host: { Tmpfs: { "/tmp": "", "/fresh": "", "/chosen": "mode=700" } },
+  });
+  assert.match(text, /\/tmp mode=40755/);
+  assert.match(text, /\/fresh mode=41777/);
+  assert.match(text, /\/chosen mode=40700/);
+});
+
 test("limits reach the kernel, change live, and are what stats show", async () => {
   const container = await runtime.start(["sleep", "60"], {
     host: { Memory: 64 << 20, MemorySwap: 128 << 20, NanoCpus: 5e8, PidsLimit: 20, CpuShares: 512 },
