@@ -63,7 +63,6 @@ export function planBridge(record: NetworkRecord, host: HostTraits, alias: strin
     plan.push(route(new RouteWriter().filterFrames(bridge.name).finish()));
   }
   if (host.ipv6) {
-    plan.push(writeSysctl(`net/ipv6/conf/${bridge.name}/accept_ra`, "0"));
     if (!hasV6) {
       const quiet = new RouteWriter().setLink({ slot: SLOT_BRIDGE }, { noLinkLocal: true });
       plan.push(route(quiet.finish()));
@@ -76,6 +75,20 @@ export function planBridge(record: NetworkRecord, host: HostTraits, alias: strin
   }
   plan.push(route(last.setLink({ slot: SLOT_BRIDGE }, { up: true }).finish()));
   return plan;
+}
+
+/** What the host needs to route for the network; forwarding comes after the firewall. */
+export function sysctlsOf(
+  record: NetworkRecord,
+  host: { ipForward: boolean; ipv6Stack: boolean },
+  ipForward: boolean,
+): [path: string, value: string][] {
+  const wanted: [path: string, value: string][] = [];
+  // A bridge of ours takes no advice on routes from its containers.
+  if (host.ipv6Stack) wanted.push([`net/ipv6/conf/${record.bridge!.name}/accept_ra`, "0"]);
+  if (ipForward && !host.ipForward) wanted.push(["net/ipv4/ip_forward", "1"]);
+  if (ipForward && record.ipv6) wanted.push(["net/ipv6/conf/all/forwarding", "1"]);
+  return wanted;
 }
 
 /** 0 leaves the kernel's default. */

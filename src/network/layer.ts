@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { GantryError, KeyedMutex, type Logger, messageOf, Rollback } from "../base/index.ts";
 import type { Native, Operation } from "../native/index.ts";
 import { macBytes, macOfAddress } from "./addresses.ts";
-import { planForget, planLeave, writeSysctl } from "./bridge.ts";
+import { planForget, planLeave, sysctlsOf, writeSysctl } from "./bridge.ts";
 import type {
   Attachment,
   AttachmentRecord,
@@ -344,14 +344,12 @@ export class Networks implements NetworkLayer {
     return this.#making.run("host", async () => {
       if (this.#made.has(network.id)) return;
       const plan = driverOf(network).planNetwork(network, this.#traits(), this.#alias);
-      if (this.#options.ipForward && !this.#host.ipForward) {
-        plan.push(writeSysctl("net/ipv4/ip_forward", "1"));
-      }
-      if (this.#options.ipForward && network.ipv6) {
-        plan.push(writeSysctl("net/ipv6/conf/all/forwarding", "1"));
-      }
       await this.#native.run({ host: plan });
       await this.#firewall.cover(network, this.#networks, [...this.#live.values()]);
+      // Where /proc/sys is read-only, whoever set it up has to have done this.
+      for (const [path, value] of sysctlsOf(network, this.#host, this.#options.ipForward)) {
+        await this.#tryRun(`set ${path} to ${value}`, [writeSysctl(path, value)]);
+      }
       this.#made.add(network.id);
     });
   }
