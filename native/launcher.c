@@ -34,7 +34,6 @@ enum { ACCEPT = 16, DECLINE, STDOUT_DATA, STDERR_DATA, EXIT, STDIN_WANTED, RAW, 
 #define HELLO_BYTES_MAX (4u << 20)
 #define FRAME_BYTES_MAX (16u << 20)
 #define EXIT_LOST 125
-
 static char root[PATH_MAX];
 static struct termios saved;
 static int raw_mode;
@@ -46,7 +45,6 @@ static volatile sig_atomic_t any_pending;
 // ---- plain Node: the way that always works ----
 
 static uint64_t build_id;
-
 static void path_in_root(char *out, const char *format, ...) {
   int n = snprintf(out, PATH_MAX, "%s/", root);
   va_list args;
@@ -479,7 +477,7 @@ int main(int argc, char **argv) {
     fprintf(stderr, "gantry: cannot find the program's folder\n");
     return 1;
   }
-  const char *plain = getenv("GANTRY_PLAIN");
+  char *plain = getenv("GANTRY_PLAIN");
   int known = compute_build_id() == 0;
   if (daemon || !known || (plain && *plain) || getuid() != geteuid()) return run_plain(argc, argv);
   char folder[PATH_MAX], path[PATH_MAX], token_path[PATH_MAX], token[65];

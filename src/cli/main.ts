@@ -23,10 +23,18 @@ export interface MainOptions {
 }
 
 /** Runs one call of the program; resolves with its exit code. */
-export async function main(io: Io, { startDaemon }: MainOptions = {}): Promise<number> {
+export function main(io: Io, options: MainOptions = {}): Promise<number> {
+  return runArguments(io, io.argv, options);
+}
+
+async function runArguments(
+  io: Io,
+  argv: readonly string[],
+  { startDaemon }: MainOptions,
+): Promise<number> {
   let globals: Globals;
   try {
-    globals = parseFlags(GLOBAL_FLAGS, io.argv, { interspersed: false });
+    globals = parseFlags(GLOBAL_FLAGS, argv, { interspersed: false });
   } catch (error) {
     if (asksForHelp(error)) return showRootHelp(io);
     io.stderr.write(
@@ -42,8 +50,7 @@ export async function main(io: Io, { startDaemon }: MainOptions = {}): Promise<n
   const session = new Session(io, globals, startDaemon);
   const [first, ...rest] = globals.args;
   if (first === undefined) return showRootHelp(io);
-  if (first === "help")
-    return main({ ...io, argv: [...rest, "--help"] }, { ...(startDaemon ? { startDaemon } : {}) });
+  if (first === "help") return runArguments(io, [...rest, "--help"], {});
   if (Object.hasOwn(ROOT_COMMANDS, first)) {
     return runCommand(session, first, ROOT_COMMANDS[first]!, rest);
   }
@@ -58,8 +65,8 @@ async function runGroup(session: Session, name: string, rest: string[]): Promise
   const { io } = session;
   const group = GROUPS[name]!;
   const [verb, ...args] = rest;
-  const { groupHelp } = await import("./help.ts");
   if (verb === undefined || verb === "--help" || verb === "-h" || verb === "help") {
+    const { groupHelp } = await import("./help.ts");
     io.stdout.write(groupHelp(name, group));
     return 0;
   }

@@ -163,6 +163,7 @@ export function rootEntries(): RootEntry[] {
   for (const [name, { short }] of Object.entries(GROUPS)) {
     entries.push({ name, short, section: "management" });
   }
+  entries.push({ name: "daemon", short: "Run the daemon", section: "management" });
   for (const name of Object.keys(ROOT_COMMANDS).sort()) {
     if (common.includes(name)) continue;
     entries.push({ name, short: ROOT_COMMANDS[name]!.short, section: "other" });

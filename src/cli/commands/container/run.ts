@@ -83,8 +83,11 @@ async function runAttached(
   let stopSize = () => {};
   try {
     const attached = config.AttachStdin || config.AttachStdout || config.AttachStderr;
-    const hijacked = attached ? await attach(client, id, config, text) : undefined;
-    const exit = await waitFor(client, id, hostConfig.AutoRemove ? "removed" : "next-exit");
+    // Both before the start: no output and no exit may be missed.
+    const [hijacked, exit] = await Promise.all([
+      attached ? attach(client, id, config, text) : undefined,
+      waitFor(client, id, hostConfig.AutoRemove ? "removed" : "next-exit"),
+    ]);
     const joined = hijacked
       ? joinStreams(session.io, hijacked, {
           tty: config.Tty === true,
