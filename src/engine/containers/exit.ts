@@ -99,7 +99,7 @@ export async function handleExit(
     c.restarting = true;
     c.restartCount++;
   }
-  engine.containers.put(c);
+  remember(engine, c);
   announce(engine, c, "die", {
     exitCode: String(status.code),
     execDuration: String(Math.floor(ranMs / 1000)),
@@ -114,6 +114,16 @@ export async function handleExit(
   if (restart) scheduleRestart(engine, c, ranMs);
   else if (c.hostConfig.AutoRemove && !live.keepAfterExit) {
     await removeLocked(engine, c, { removeAnonymousVolumes: true });
+  }
+}
+
+/** Writes the record where a failure (a full disk) must not keep the rest from being done: the next
+ * boot finds out again what could not be written. */
+export function remember(engine: EngineContext, c: ContainerRecord): void {
+  try {
+    engine.containers.put(c);
+  } catch (error) {
+    engine.log.error("Failed to remember the state of a container", { id: c.id, error });
   }
 }
 

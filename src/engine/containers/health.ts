@@ -9,6 +9,7 @@ import type { HealthResult } from "../contract.ts";
 import { millisecondsOf, timestamp } from "../timestamps.ts";
 import { announce } from "./announce.ts";
 import { launchExec } from "./exec.ts";
+import { remember } from "./exit.ts";
 import type { ExecInstance } from "./live.ts";
 import type { ContainerRecord, HealthFacts } from "./record.ts";
 import { SIGKILL } from "./signals.ts";
@@ -116,7 +117,7 @@ function record(
     health.failingStreak++;
     if (health.failingStreak >= timings.retries) health.status = "unhealthy";
   }
-  engine.containers.put(c);
+  remember(engine, c);
   if (health.status !== before) announce(engine, c, `health_status: ${health.status}`);
 }
 

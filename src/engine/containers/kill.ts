@@ -3,6 +3,7 @@
 import { GantryError } from "../../base/index.ts";
 import type { EngineContext } from "../context.ts";
 import { announce } from "./announce.ts";
+import { remember } from "./exit.ts";
 import { setFrozen } from "./pause.ts";
 import { type ContainerRecord, isPaused, isRestarting, isRunning } from "./record.ts";
 import { parseSignal, SIGKILL } from "./signals.ts";
@@ -21,12 +22,12 @@ export async function killContainer(
   if (signal === SIGKILL || stops) {
     live.stopping = true;
     c.manuallyStopped = true;
-    engine.containers.put(c);
+    remember(engine, c);
   }
   if (isRestarting(c)) {
     clearTimeout(live.restartTimer);
     c.restarting = false;
-    engine.containers.put(c);
+    remember(engine, c);
     live.announceExit({ exitCode: c.exitCode });
     return;
   }

@@ -3,6 +3,7 @@
 import { GantryError } from "../../base/index.ts";
 import type { EngineContext } from "../context.ts";
 import { announce } from "./announce.ts";
+import { remember } from "./exit.ts";
 import { type ContainerRecord, isPaused, isRestarting, isRunning } from "./record.ts";
 
 export async function pauseContainer(engine: EngineContext, ref: string): Promise<void> {
@@ -39,5 +40,5 @@ export async function setFrozen(
   if (!c.run) return;
   await engine.native.run({ host: engine.runtime.planFreeze(c.run.cgroupPaths, frozen) });
   c.run.paused = frozen;
-  engine.containers.put(c);
+  remember(engine, c);
 }

@@ -5,6 +5,8 @@ import { GantryError } from "../../base/index.ts";
 import type { Collection } from "../../storage/index.ts";
 import type { ContainerRecord } from "./record.ts";
 
+const SQLITE_FULL = 13;
+
 export class ContainerRegistry {
   #records: Collection<ContainerRecord>;
   #byId = new Map<string, ContainerRecord>();
@@ -52,9 +54,16 @@ export class ContainerRegistry {
     if (this.#idByName.get(name) === id) this.#idByName.delete(name);
   }
 
-  /** Remembers a new or changed record. */
+  /** Remembers a new or changed record. Throws exhausted on a full disk. */
   put(record: ContainerRecord): void {
-    this.#records.put(record.id, record);
+    try {
+      this.#records.put(record.id, record);
+    } catch (cause) {
+      if ((cause as { errcode?: number }).errcode !== SQLITE_FULL) throw cause;
+      throw new GantryError("exhausted", "No space left on device: free some on the data root", {
+        cause,
+      });
+    }
     this.#byId.set(record.id, record);
   }
 

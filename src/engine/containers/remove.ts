@@ -5,6 +5,7 @@ import { rm } from "node:fs/promises";
 import { GantryError } from "../../base/index.ts";
 import type { EngineContext } from "../context.ts";
 import { announce } from "./announce.ts";
+import { remember } from "./exit.ts";
 import { killContainer } from "./kill.ts";
 import { releaseVolumes } from "./mounts.ts";
 import { type ContainerRecord, isPaused, isRemoving, isRestarting, isRunning } from "./record.ts";
@@ -65,14 +66,15 @@ export async function removeLocked(
   c.intent = "removing";
   c.removeVolumes = removeAnonymousVolumes;
   c.restarting = false;
-  engine.containers.put(c);
+  // Removing is how people make room: it goes on where not even the intent can be written.
+  remember(engine, c);
   try {
     await engine.storage.snapshots.remove(c.id);
     await releaseVolumes(engine, c, { removeAnonymous: removeAnonymousVolumes });
     await rm(engine.paths.container(c.id).dir, { recursive: true, force: true });
   } catch (cause) {
     c.dead = true;
-    engine.containers.put(c);
+    remember(engine, c);
     throw new GantryError("internal", `cannot remove container ${JSON.stringify(`/${c.name}`)}`, {
       cause,
     });

@@ -10,7 +10,7 @@ import { timestamp } from "../timestamps.ts";
 import { announce, announceVolume } from "./announce.ts";
 import { connectPending } from "./attach.ts";
 import { connectStarted, endStray } from "./ended-monitor.ts";
-import { watchExit } from "./exit.ts";
+import { remember, watchExit } from "./exit.ts";
 import { startHealthChecks } from "./health.ts";
 import { prepareLaunch } from "./launch.ts";
 import type { LiveContainer } from "./live.ts";
@@ -59,8 +59,8 @@ export async function startLocked(engine: EngineContext, c: ContainerRecord): Pr
   clearTimeout(live.restartTimer);
   live.stopping = false;
   c.intent = "starting";
-  engine.containers.put(c);
   try {
+    engine.containers.put(c);
     await launch(engine, c, live);
   } catch (error) {
     // The spawner may have died after it had started the container.
@@ -72,7 +72,7 @@ export async function startLocked(engine: EngineContext, c: ContainerRecord): Pr
     c.restarting = false;
     delete c.intent;
     delete c.run;
-    engine.containers.put(c);
+    remember(engine, c);
     live.failPendingAttaches();
     engine.log.error("Failed to start a container", { id: c.id, error: failure.error });
     if (wasRestarting) live.announceExit({ exitCode: c.exitCode, error: c.error });

@@ -3,6 +3,7 @@
 import { GantryError } from "../../base/index.ts";
 import type { EngineContext } from "../context.ts";
 import { announce } from "./announce.ts";
+import { remember } from "./exit.ts";
 import { sendSignal } from "./kill.ts";
 import { type ContainerRecord, isRestarting, isRunning } from "./record.ts";
 import { parseSignal, SIGKILL } from "./signals.ts";
@@ -41,7 +42,7 @@ export async function stopRunning(
   live.stopping = true;
   if (await cancelRestart(engine, c)) return;
   if (!engine.closing.signal.aborted) c.manuallyStopped = true;
-  engine.containers.put(c);
+  remember(engine, c);
   const seconds =
     o.timeoutSeconds ?? c.config.StopTimeout ?? engine.options.defaults.stopTimeoutSeconds;
   await sendSignal(engine, c, signal).catch(ignoreNotRunning);
@@ -66,7 +67,7 @@ async function cancelRestart(engine: EngineContext, c: ContainerRecord): Promise
     clearTimeout(engine.live.of(c.id).restartTimer);
     c.restarting = false;
     c.manuallyStopped = true;
-    engine.containers.put(c);
+    remember(engine, c);
     engine.live.of(c.id).announceExit({ exitCode: c.exitCode });
     return true;
   });
