@@ -13,8 +13,9 @@ import { CLONE, PR } from "./kernel-numbers.ts";
 import { canSetOomScore } from "./oom-score.ts";
 import { PlanBuilder, SLOT, write } from "./plan-builder.ts";
 import { planCredentials, planLabels, planLimits } from "./plan-credentials.ts";
+import { planDevNull } from "./plan-devices.ts";
 import { cpuMask } from "./plan-scheduler.ts";
-import { planPipes, planStreams, planTerminal } from "./plan-streams.ts";
+import { planExecStreams, planPipes, planTerminal } from "./plan-streams.ts";
 import { compileSeccomp } from "./seccomp/compile.ts";
 
 export interface ExecInput {
@@ -46,7 +47,10 @@ export function planExec(input: ExecInput): Plan {
   const affinity = process.execCPUAffinity;
   if (affinity?.initial) host.push({ op: "affinity", mask: cpuMask(affinity.initial) });
   host.push({ op: "prctl", option: PR.SET_DUMPABLE, arg2: 0 });
-  if (!terminal) host.push(...planPipes(openStdin, input.hostUid ?? process.user.uid));
+  if (!terminal) {
+    if (!openStdin) host.push(...planDevNull());
+    host.push(...planPipes(openStdin, input.hostUid ?? process.user.uid));
+  }
   host.push({ op: "pidfdOpen", pid: input.pid, to: SLOT.self });
   const paths = new Set(Object.values(input.cgroupPaths));
   for (const path of paths) host.push(write(`${path}/cgroup.procs`, "0"));
@@ -65,7 +69,9 @@ export function planExec(input: ExecInput): Plan {
   );
   container.push({ op: "setsid" }, ...userNamespaceRoot(input));
   container.push(
-    ...(terminal ? planTerminal(process, { console: false }) : planStreams(openStdin)),
+    ...(terminal
+      ? planTerminal(process, { console: false })
+      : planExecStreams(openStdin ? SLOT.stdinRead : SLOT.devNull)),
     ...planLimits(process),
     ...planCredentials({
       process,

@@ -21,22 +21,25 @@ export function planPipes(openStdin: boolean, uid: number): Operation[] {
   return operations;
 }
 
-/** Container half. Without stdin, the container's own /dev/null (verified) takes its place. */
-export function planStreams(openStdin: boolean, root?: number): Operation[] {
-  const operations: Operation[] = [];
-  if (!openStdin) {
-    const at = root === undefined ? {} : { root };
-    operations.push(
-      { op: "open", ...at, path: "/dev/null", flags: O.RDWR, to: SLOT.stdinRead },
-      { op: "assertDevice", slot: SLOT.stdinRead, mode: S_IFCHR, major: 1, minor: 3 },
-    );
-  }
-  operations.push(
-    { op: "dup2", slot: SLOT.stdinRead, fd: 0 },
+/** Container half of a new container. Without stdin, its own /dev/null (verified) takes its place:
+ * /proc/self/fd/0 then names a file that the container has. */
+export function planStreams(openStdin: boolean, root: number): Operation[] {
+  if (openStdin) return planExecStreams(SLOT.stdinRead);
+  return [
+    { op: "open", root, path: "/dev/null", flags: O.RDWR, to: SLOT.stdinRead },
+    { op: "assertDevice", slot: SLOT.stdinRead, mode: S_IFCHR, major: 1, minor: 3 },
+    ...planExecStreams(SLOT.stdinRead),
+  ];
+}
+
+/** Container half of an exec, whose stdin is a pipe or the host's /dev/null: a container may have
+ * lost its own. */
+export function planExecStreams(stdin: number): Operation[] {
+  return [
+    { op: "dup2", slot: stdin, fd: 0 },
     { op: "dup2", slot: SLOT.stdoutWrite, fd: 1 },
     { op: "dup2", slot: SLOT.stderrWrite, fd: 2 },
-  );
-  return operations;
+  ];
 }
 
 /** Container half, after devpts is mounted and setsid is done. `console`: bind the terminal over

@@ -235,6 +235,15 @@ test("an exec has the container's conditions, or the ones it asks for", async ()
   assert.equal(fds.stdout, "0\n1\n2\n3\n");
 });
 
+test("an exec runs in a container that has lost its /dev/null", async () => {
+  const container = await runtime.start(["seq", "rm /dev/null", "echo gone", "sleep 60"]);
+  const output = await container.monitor.attach("", { stdin: false, stdout: true, stderr: true });
+  container.monitor.release();
+  for await (const _ of output) break;
+  const { stdout } = await runtime.exec(container, ["id"]);
+  assert.match(stdout, /uid=0/);
+});
+
 test("an exec's working folder outside the root is refused", async () => {
   const container = await runtime.start(["sleep", "60"]);
   container.monitor.release();
