@@ -15,7 +15,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { type Headers, pack } from "tar-stream";
+import { type Header, pack } from "tar-stream";
 import { extractTar } from "../../src/cli/copy/extract.ts";
 import { packPath } from "../../src/cli/copy/pack.ts";
 
@@ -29,7 +29,7 @@ function freshFolder(): string {
   return folder;
 }
 
-function archive(...entries: [Headers, string?][]): AsyncIterable<Buffer> {
+function archive(...entries: [Header, string?][]): AsyncIterable<Buffer> {
   const tar = pack();
   for (const [header, content] of entries) tar.entry(header, content ?? "");
   tar.finalize();

@@ -39,10 +39,14 @@ export async function extractTar(
       await makeFolder(path);
       folders.push([path, header]);
       entry.resume();
-    } else
-      await writeEntry(path, header, entry as unknown as Readable, (name) =>
-        inside(folder, renamed(name, rename)),
-      );
+      continue;
+    }
+    let target: string | undefined;
+    if (header.type === "link") {
+      target = inside(folder, renamed(header.linkname ?? "", rename));
+      await checkParents(folder, target);
+    }
+    await writeEntry(path, header, entry as unknown as Readable, target);
   }
   await feeding;
   // Last, because writing into a folder changes its time, and its mode may forbid writing.
@@ -98,7 +102,7 @@ async function writeEntry(
   path: string,
   header: Header,
   entry: Readable,
-  resolveName: (name: string) => string,
+  linkTarget: string | undefined,
 ): Promise<void> {
   const before = await lstat(path).catch(() => undefined);
   if (before?.isDirectory()) {
@@ -112,8 +116,8 @@ async function writeEntry(
   if (header.type === "symlink") {
     await symlink(header.linkname ?? "", path);
     entry.resume();
-  } else if (header.type === "link") {
-    await link(resolveName(header.linkname ?? ""), path);
+  } else if (linkTarget !== undefined) {
+    await link(linkTarget, path);
     entry.resume();
     return;
   } else if (header.type === "file" || header.type === "contiguous-file") {
