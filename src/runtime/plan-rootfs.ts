@@ -1,7 +1,7 @@
 // The root file system of a container as a mount in SLOT.rootfs. Where the kernel takes overlay's
-// layers one by one (lowerdir+, Linux 6.5), it is made detached in the host half. Older kernels take
-// one string of at most 255 bytes there; a longer list of layers goes through mount(2), relative to
-// the folder that holds the layers, in the container's own mount namespace.
+// layers one by one (lowerdir+, Linux 6.5), it is made detached in the host half. Older kernels
+// take one string of at most 255 bytes there; a longer list of layers goes through mount(2),
+// relative to the folder that holds the layers, in the container's own mount namespace.
 
 import { GantryError } from "../base/index.ts";
 import type { Operation } from "../native/index.ts";
