@@ -29,9 +29,11 @@ function freshFolder(): string {
   return folder;
 }
 
-function archive(...entries: [Header, string?][]): AsyncIterable<Buffer> {
+function archive(
+  ...entries: [Partial<Header> & { name: string }, string?][]
+): AsyncIterable<Buffer> {
   const tar = pack();
-  for (const [header, content] of entries) tar.entry(header, content ?? "");
+  for (const [header, content] of entries) tar.entry(header as Header, content ?? "");
   tar.finalize();
   return tar as unknown as AsyncIterable<Buffer>;
 }
