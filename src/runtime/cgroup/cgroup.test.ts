@@ -42,6 +42,12 @@ test("controllers are found by what mountinfo says, never by a folder's name", (
   assert.equal(v1.v1.has("clone_children"), false);
 });
 
+test("inside a container without a cgroup namespace its own part is all there is", () => {
+  const part = "34 30 0:30 /docker/x /sys/fs/cgroup/pids rw - cgroup cgroup rw,pids\n";
+  const { v1: found } = cgroupLayout(parseMountinfo(part), "");
+  assert.equal(found.get("pids"), "/sys/fs/cgroup/pids");
+});
+
 test("co-mounted controllers share one place, and a parent cannot lead out of the hierarchy", () => {
   const places = cgroupPlaces(v1, "/gantry/../../gantry/abc");
   assert.equal(places.filter(({ controllers }) => controllers.includes("cpu")).length, 1);

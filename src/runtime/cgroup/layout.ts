@@ -10,10 +10,13 @@ const NOT_CONTROLLERS = new Set(["rw", "ro", "clone_children", "xattr", "noprefi
 export function cgroupLayout(mounts: readonly MountInfo[], v2Controllers: string): CgroupLayout {
   const v1 = new Map<string, string>();
   let v2Path: string | undefined;
-  for (const { fstype, path, root, superOptions } of mounts) {
+  // A bind of a part of a hierarchy is not the hierarchy – unless there is nothing else, as in a
+  // container without a cgroup namespace.
+  const whole = (mount: MountInfo) => mount.root === "/" || mount.root.startsWith("/..");
+  const ordered = [...mounts.filter(whole), ...mounts.filter((mount) => !whole(mount))];
+  for (const { fstype, path, superOptions } of ordered) {
     if (fstype === "cgroup2") v2Path ??= path;
-    // A bind of a part of a hierarchy is not the hierarchy.
-    if (fstype !== "cgroup" || (root !== "/" && !root.startsWith("/.."))) continue;
+    if (fstype !== "cgroup") continue;
     for (const option of superOptions) {
       const isOther = NOT_CONTROLLERS.has(option) || /^(release_agent|favordyn)/.test(option);
       if (!isOther && !v1.has(option)) v1.set(option, path);
