@@ -3,10 +3,10 @@
 
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { errnoOf, GantryError, type ParsedFlags } from "../base/index.ts";
+import { errnoOf, GantryError, messageOf, type ParsedFlags } from "../base/index.ts";
 import { Client, type Endpoint, parseEndpoint, type TlsMaterial } from "../client/index.ts";
 import { type ConfigFile, loadConfigFile } from "./config/config-file.ts";
-import { ContextStore } from "./config/context-store.ts";
+import { type ContextMeta, ContextStore } from "./config/context-store.ts";
 import type { GLOBAL_FLAGS } from "./global-flags.ts";
 import { callerPath, type Io } from "./io.ts";
 
@@ -96,8 +96,20 @@ export class Session {
     return { contextName, endpoint: parseEndpoint(`unix://${DEFAULT_SOCKET}`), isDefault: true };
   }
 
+  #context(name: string): ContextMeta {
+    try {
+      return this.contexts.get(name);
+    } catch (cause) {
+      throw new GantryError(
+        "not-found",
+        `Failed to initialize: unable to resolve docker endpoint: ${messageOf(cause)}`,
+        { cause },
+      );
+    }
+  }
+
   #resolveContext(contextName: string): ResolvedEndpoint {
-    const meta = this.contexts.get(contextName);
+    const meta = this.#context(contextName);
     const docker = meta.Endpoints.docker;
     if (!docker?.Host) {
       throw new GantryError("invalid", `no host was specified for context ${contextName}`);

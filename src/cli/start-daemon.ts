@@ -10,6 +10,8 @@ import type { Io } from "./io.ts";
 
 const START_DEADLINE_MS = 30_000;
 const BIND_TO_LISTEN_MS = 20;
+/** So long another daemon that was started at the same moment may take. */
+const OTHER_DAEMON_MS = 2_000;
 const LOG_PATH = "/var/log/gantry.log";
 const LOG_LINES_SHOWN = 5;
 
@@ -38,7 +40,11 @@ export async function startDaemon(io: Io, socket: string): Promise<void> {
   child.unref();
   const exited = new Promise<never>((_, reject) => {
     child.once("error", reject);
-    child.once("exit", () => reject(new GantryError("unavailable", exitMessage())));
+    // Of two that are started at once, one finds the other's lock and ends: look for the winner.
+    child.once("exit", () => {
+      const failure = new GantryError("unavailable", exitMessage());
+      setTimeout(reject, OTHER_DAEMON_MS, failure).unref();
+    });
   });
   exited.catch(() => {});
   await Promise.race([listening(socket), exited]);
