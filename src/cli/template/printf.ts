@@ -147,8 +147,8 @@ const RADIX: Record<string, [number, string]> = {
 };
 
 function formatInteger(value: bigint, spec: Spec): string {
-  if (spec.verb === "c") return pad(String.fromCodePoint(Number(value)), spec);
-  if (spec.verb === "q") return pad(`'${String.fromCodePoint(Number(value))}'`, spec);
+  if (spec.verb === "c") return pad(rune(value), spec);
+  if (spec.verb === "q") return pad(`'${rune(value)}'`, spec);
   if (spec.verb === "U") {
     return pad(`U+${value.toString(16).toUpperCase().padStart(4, "0")}`, spec);
   }
@@ -159,6 +159,11 @@ function formatInteger(value: bigint, spec: Spec): string {
   if (spec.precision !== undefined) digits = digits.padStart(spec.precision, "0");
   if ((spec.sharp && spec.verb !== "d") || spec.verb === "O") digits = radix[1] + digits;
   return padNumber(digits, value < 0n, spec);
+}
+
+/** What is no code point prints as the replacement character. */
+function rune(value: bigint): string {
+  return value < 0n || value > 0x10ffffn ? "\uFFFD" : String.fromCodePoint(Number(value));
 }
 
 function formatFloat(value: number, spec: Spec): string {
