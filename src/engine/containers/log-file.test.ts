@@ -85,3 +85,23 @@ test("a torn line is left out", () => {
   assert.equal(parseLogLine('{"log":"hi'), undefined);
   assert.equal(fixedTime("2024-01-02T03:04:05Z"), "2024-01-02T03:04:05.000000000Z");
 });
+
+test("a line is read the same whether it is plain or needs JSON", () => {
+  const logs = [
+    "plain\n",
+    "no end",
+    "ctrl \u001b[1m\n",
+    'quote " \n',
+    "tty\r\n",
+    "back\\slash\n",
+    "é\n",
+  ];
+  for (const log of ["", '","stream":"stdout"\n', "\n", "a\nb\n", ...logs]) {
+    for (const stream of ["stdout", "stderr"]) {
+      const line = { log, stream, time: "2024-01-02T03:04:05.678Z" };
+      assert.deepEqual(parseLogLine(JSON.stringify(line)), line);
+      const withAttrs = { log, stream, attrs: { a: "b" }, time: line.time };
+      assert.deepEqual(parseLogLine(JSON.stringify(withAttrs)), withAttrs);
+    }
+  }
+});

@@ -2,8 +2,10 @@
 // .gz where compressed). Everything streams; `tail` reads blocks from the end.
 
 import { createReadStream } from "node:fs";
-import { type FileHandle, open } from "node:fs/promises";
+import { type FileHandle, open, stat } from "node:fs/promises";
 import { createGunzip } from "node:zlib";
+
+import { fixedTime, parseLogLine } from "./log-line.ts";
 
 const BLOCK_BYTES = 64 * 1024;
 const ROTATED_FILES_MAX = 1000;
@@ -32,8 +34,8 @@ export async function openNewerFiles(path: string, current: LogFile): Promise<Lo
 }
 
 /** Opens path, path.1, path.2 … up to the first that is missing, or to the inode `until`. A
- * rotation meanwhile only moves files to higher numbers, so that none is passed over: one may be
- * met twice, and one number be missing for a moment. */
+ * rotation meanwhile only moves files to higher numbers, so that none is passed over; but one may
+ * be met twice, a number be missing for a moment, and a younger file come after an older one. */
 async function openUpwards(
   path: string,
   o: { compressed: boolean; until: number },
@@ -41,6 +43,7 @@ async function openUpwards(
   const files: LogFile[] = [];
   const seen = new Set<number>();
   let missing = 0;
+  let youngest = 0;
   for (let n = 0; n <= ROTATED_FILES_MAX && missing < MISSING_IN_A_ROW; n++) {
     const name = n === 0 ? path : `${path}.${n}`;
     const file =
@@ -49,12 +52,30 @@ async function openUpwards(
     missing = file ? 0 : missing + 1;
     if (!file) continue;
     const { ino } = await file.handle.stat();
+    if (n === 0) youngest = ino;
     if (ino !== o.until && !seen.has(ino)) files.unshift(file);
     else await file.handle.close();
     if (ino === o.until) break;
     seen.add(ino);
   }
-  return files;
+  const now = await stat(path).catch(() => undefined);
+  return now?.ino === youngest ? files : await sortByAge(files);
+}
+
+/** Oldest first, by the time of each file's first line; what is compressed is older than all. */
+async function sortByAge(files: LogFile[]): Promise<LogFile[]> {
+  const aged = await Promise.all(
+    files.map(async (file) => ({ file, time: file.compressed ? "" : await firstTime(file) })),
+  );
+  return aged.sort((a, b) => (a.time < b.time ? -1 : a.time > b.time ? 1 : 0)).map((x) => x.file);
+}
+
+/** "~" (after every digit) for a file in which nothing is written yet. */
+async function firstTime({ handle }: LogFile): Promise<string> {
+  const block = Buffer.allocUnsafe(BLOCK_BYTES);
+  const { bytesRead } = await handle.read(block, 0, BLOCK_BYTES, 0);
+  const line = block.toString("utf8", 0, bytesRead).split("\n", 1)[0] ?? "";
+  return fixedTime(parseLogLine(line)?.time ?? "~");
 }
 
 async function openIfThere(path: string, compressed: boolean): Promise<LogFile | undefined> {

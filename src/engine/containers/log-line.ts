@@ -24,12 +24,37 @@ const STREAMS = { stdout: 1, stderr: 2 } as const;
 
 /** Parses one line of the file; undefined for a line that a crash has torn. */
 export function parseLogLine(text: string): LogLine | undefined {
+  const plain = parsePlainLine(text);
+  if (plain) return plain;
   try {
     const line = JSON.parse(text) as LogLine;
     return typeof line.log === "string" ? line : undefined;
   } catch {
     return undefined;
   }
+}
+
+const LOG = '{"log":"';
+const STREAM = '","stream":"std';
+const TIME = '","time":"';
+const TIME_CHARACTERS_MAX = 35;
+
+/** The usual line, without attributes or escapes but at its end: several times faster than JSON. */
+function parsePlainLine(text: string): LogLine | undefined {
+  const end = text.indexOf(STREAM, LOG.length);
+  if (end < 0 || !text.startsWith(LOG) || !text.endsWith('"}')) return undefined;
+  const word = end + STREAM.length;
+  const time = word + "out".length + TIME.length;
+  if (!text.startsWith(TIME, word + "out".length)) return undefined;
+  if (text.length - time > TIME_CHARACTERS_MAX) return undefined;
+  const slash = text.indexOf("\\", LOG.length);
+  let log: string;
+  if (slash < 0) log = text.slice(LOG.length, end);
+  else if (text.startsWith('\\n","', slash)) log = `${text.slice(LOG.length, slash)}\n`;
+  else if (text.startsWith('\\r\\n","', slash)) log = `${text.slice(LOG.length, slash)}\r\n`;
+  else return undefined;
+  const stream = text.startsWith("out", word) ? "stdout" : "stderr";
+  return { log, stream, time: text.slice(time, -2) };
 }
 
 /** Formats a line, or says that it is not wanted ("skip") or that the rest is not ("end"). */
