@@ -5,7 +5,14 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { gzipSync } from "node:zlib";
 import { LineCutter, openLogFiles, seekTail, streamFile } from "./log-file.ts";
-import { boundOf, fixedTime, formatLogLine, parseLogLine } from "./log-line.ts";
+import {
+  boundOf,
+  encodeLines,
+  fixedTime,
+  formatLogLine,
+  isPastUntil,
+  parseLogLine,
+} from "./log-line.ts";
 
 const line = (text: string) =>
   `${JSON.stringify({ log: `${text}\n`, stream: "stdout", time: "t" })}\n`;
@@ -68,17 +75,22 @@ test("time stamps have nine digits, details are sorted and come after them", () 
 });
 
 test("without a terminal each line is a frame of its stream", () => {
-  const parsed = parseLogLine('{"log":"hi","stream":"stderr","time":"2024-01-02T03:04:05Z"}')!;
-  const frame = formatLogLine(parsed, { ...format, frames: true }) as Buffer;
-  assert.deepEqual([...frame], [2, 0, 0, 0, 0, 0, 0, 2, 104, 105]);
+  const lines = [
+    { stream: "stderr", text: "hi" },
+    { stream: "stdout", text: "é" },
+  ] as const;
+  const frames = [2, 0, 0, 0, 0, 0, 0, 2, 104, 105, 1, 0, 0, 0, 0, 0, 0, 2, 0xc3, 0xa9];
+  assert.deepEqual([...encodeLines(lines, true)], frames);
+  assert.equal(String(encodeLines(lines, false)), "hié");
 });
 
 test("since and until bound the lines by nanoseconds", () => {
   const parsed = parseLogLine('{"log":"hi","stream":"stdout","time":"1970-01-01T00:00:01.5Z"}')!;
   const at = (nanoseconds: number) => boundOf({ seconds: 1, nanoseconds })!;
-  assert.equal(formatLogLine(parsed, { ...format, since: at(500_000_001) }), "skip");
-  assert.equal(String(formatLogLine(parsed, { ...format, since: at(500_000_000) })), "hi");
-  assert.equal(formatLogLine(parsed, { ...format, until: at(499_999_999) }), "end");
+  assert.equal(formatLogLine(parsed, { ...format, since: at(500_000_001) }), undefined);
+  assert.equal(formatLogLine(parsed, { ...format, since: at(500_000_000) }), "hi");
+  assert.equal(isPastUntil(parsed, { ...format, until: at(499_999_999) }), true);
+  assert.equal(isPastUntil(parsed, { ...format, until: at(500_000_000) }), false);
 });
 
 test("a torn line is left out", () => {

@@ -57,21 +57,38 @@ function parsePlainLine(text: string): LogLine | undefined {
   return { log, stream, time: text.slice(time, -2) };
 }
 
-/** Formats a line, or says that it is not wanted ("skip") or that the rest is not ("end"). */
-export function formatLogLine(line: LogLine, format: LineFormat): Buffer | "skip" | "end" {
-  if (format.since !== undefined && compareTimes(line.time, format.since) < 0) return "skip";
-  if (format.until !== undefined && compareTimes(line.time, format.until) > 0) return "end";
-  if (!format[line.stream]) return "skip";
+/** Whether the line was written after what is asked for: so were all that follow. */
+export function isPastUntil(line: LogLine, { until }: LineFormat): boolean {
+  return until !== undefined && compareTimes(line.time, until) > 0;
+}
+
+/** The text of a line as it is shown; undefined for one that is not wanted. */
+export function formatLogLine(line: LogLine, format: LineFormat): string | undefined {
+  if (!format[line.stream]) return undefined;
+  if (format.since !== undefined && compareTimes(line.time, format.since) < 0) return undefined;
   let text = line.log;
   if (format.details) text = `${attributesOf(line.attrs)} ${text}`;
   if (format.timestamps) text = `${fixedTime(line.time)} ${text}`;
-  const body = Buffer.from(text);
-  if (!format.frames) return body;
-  const frame = Buffer.allocUnsafe(HEADER_BYTES + body.length);
-  frame.writeUInt32BE(STREAMS[line.stream] << 24, 0);
-  frame.writeUInt32BE(body.length, 4);
-  body.copy(frame, HEADER_BYTES);
-  return frame;
+  return text;
+}
+
+/** Many lines in one buffer: as they are, or a frame each. */
+export function encodeLines(
+  lines: readonly { stream: LogLine["stream"]; text: string }[],
+  frames: boolean,
+): Buffer {
+  if (!frames) return Buffer.from(lines.map(({ text }) => text).join(""));
+  const lengths = lines.map(({ text }) => Buffer.byteLength(text));
+  const total = lengths.reduce((sum, length) => sum + HEADER_BYTES + length, 0);
+  const out = Buffer.allocUnsafe(total);
+  let at = 0;
+  for (const [index, { stream, text }] of lines.entries()) {
+    out.writeUInt32BE(STREAMS[stream] << 24, at);
+    out.writeUInt32BE(lengths[index]!, at + 4);
+    out.write(text, at + HEADER_BYTES);
+    at += HEADER_BYTES + lengths[index]!;
+  }
+  return out;
 }
 
 function attributesOf(attrs: Record<string, string> | undefined): string {

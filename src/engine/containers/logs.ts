@@ -14,7 +14,15 @@ import {
   seekTail,
   streamFile,
 } from "./log-file.ts";
-import { boundOf, formatLogLine, type LineFormat, parseLogLine } from "./log-line.ts";
+import {
+  boundOf,
+  encodeLines,
+  formatLogLine,
+  isPastUntil,
+  type LineFormat,
+  type LogLine,
+  parseLogLine,
+} from "./log-line.ts";
 import { type ContainerRecord, isRemoving, isRunning } from "./record.ts";
 
 export async function containerLogs(
@@ -121,21 +129,19 @@ class Formatter {
   }
 
   *push(chunk: Buffer): Generator<Buffer> {
-    const out: Buffer[] = [];
-    for (const text of this.#cutter.push(chunk)) {
+    const lines: { stream: LogLine["stream"]; text: string }[] = [];
+    for (const row of this.#cutter.push(chunk)) {
       if (this.#skip > 0) {
         this.#skip--;
         continue;
       }
-      const line = parseLogLine(text);
-      const formatted = line ? formatLogLine(line, this.#format) : "skip";
-      if (formatted === "skip") continue;
-      if (formatted === "end") {
-        this.ended = true;
-        break;
-      }
-      out.push(formatted);
+      const line = parseLogLine(row);
+      if (!line) continue;
+      this.ended = isPastUntil(line, this.#format);
+      if (this.ended) break;
+      const text = formatLogLine(line, this.#format);
+      if (text !== undefined) lines.push({ stream: line.stream, text });
     }
-    if (out.length > 0) yield Buffer.concat(out);
+    if (lines.length > 0) yield encodeLines(lines, this.#format.frames);
   }
 }
