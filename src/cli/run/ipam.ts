@@ -8,7 +8,7 @@ interface IpamConfig {
   Subnet?: string;
   IPRange?: string;
   Gateway?: string;
-  AuxAddress?: Record<string, string>;
+  AuxiliaryAddresses?: Record<string, string>;
 }
 
 export function ipamConfigs({
@@ -59,7 +59,7 @@ export function ipamConfigs({
   }
   for (const [name, address] of Object.entries(auxiliary)) {
     const config = home("aux-address", address);
-    config.AuxAddress = { ...config.AuxAddress, [name]: address };
+    config.AuxiliaryAddresses = { ...config.AuxiliaryAddresses, [name]: address };
   }
   return configs;
 }

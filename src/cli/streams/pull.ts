@@ -27,7 +27,7 @@ export async function pullImage(
         familiarName(reference).includes("/") || reference.registry !== "docker.io"
           ? `${reference.registry}/${reference.repository}`
           : `docker.io/${reference.repository}`,
-      tag: reference.digest ?? reference.tag ?? "",
+      tag: reference.digest ?? reference.tag,
       platform: platform || undefined,
     },
     ...(auth ? { headers: { "X-Registry-Auth": auth } } : {}),

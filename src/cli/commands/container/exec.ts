@@ -46,6 +46,7 @@ const command: Command = defineCommand({
         Cmd,
       },
     });
+    if (!Id) throw exitError(1, "exec ID empty");
     const size = values.tty && io.stdout.isTerminal ? io.windowSize() : undefined;
     const start = {
       Detach: values.detach,

@@ -23,7 +23,7 @@ const command: Command = defineCommand({
     if (ContainersDeleted && ContainersDeleted.length > 0) {
       session.print(`Deleted Containers:\n${ContainersDeleted.join("\n")}\n`);
     }
-    session.print(`Total reclaimed space: ${humanSize(SpaceReclaimed)}`);
+    session.print(`Total reclaimed space: ${humanSize(SpaceReclaimed ?? 0)}`);
     return 0;
   },
 });

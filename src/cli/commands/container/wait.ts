@@ -17,7 +17,7 @@ const command: Command = defineCommand({
         { signal: session.io.signal },
       );
       if (answer.Error?.Message) throw new GantryError("internal", answer.Error.Message);
-      return String(answer.StatusCode);
+      return String(answer.StatusCode ?? 0);
     });
   },
 });

@@ -1,6 +1,6 @@
 import { accessSync, constants } from "node:fs";
 import { GantryError } from "../../../base/index.ts";
-import { familiarName, parseReference } from "../../../spec/index.ts";
+import { parseReference } from "../../../spec/index.ts";
 import { type Command, defineCommand } from "../../command.ts";
 import { callerPath } from "../../io.ts";
 import { fileError, readSource } from "../../streams/files.ts";
@@ -33,8 +33,7 @@ const command: Command = defineCommand({
     const { body } = await client.call("POST", "/images/create", {
       query: {
         fromSrc: remote ? source : "-",
-        repo: reference ? familiarName(reference) : name || undefined,
-        tag: reference?.tag,
+        repo: name || undefined,
         message: values.message || undefined,
         changes: values.change.length > 0 ? values.change : undefined,
         platform: values.platform || undefined,

@@ -34,7 +34,7 @@ const command: Command = defineCommand({
       );
       session.print(`Deleted Images:\n${lines.join("\n")}\n`);
     }
-    session.print(`Total reclaimed space: ${humanSize(SpaceReclaimed)}`);
+    session.print(`Total reclaimed space: ${humanSize(SpaceReclaimed ?? 0)}`);
     return 0;
   },
 });

@@ -18,17 +18,18 @@ const command: Command = defineCommand({
   },
   async run(session, { values, args }) {
     const [network = "", container = ""] = args;
+    const linkLocal = values["link-local-ip"];
     const client = await session.client();
     await client.empty("POST", `/networks/${segment(network)}/connect`, {
       json: {
         Container: container,
         EndpointConfig: {
           IPAMConfig: {
-            IPv4Address: values.ip,
-            IPv6Address: values.ip6,
-            LinkLocalIPs: values["link-local-ip"],
+            ...(values.ip ? { IPv4Address: values.ip } : {}),
+            ...(values.ip6 ? { IPv6Address: values.ip6 } : {}),
+            ...(linkLocal.length > 0 ? { LinkLocalIPs: linkLocal } : {}),
           },
-          Links: values.link,
+          Links: values.link.length > 0 ? values.link : null,
           Aliases: values.alias,
           DriverOpts: pairsToRecord(values["driver-opt"]),
           GwPriority: values["gw-priority"],

@@ -53,8 +53,14 @@ function withGoNames(event: EventMessage): unknown {
     TimeNano: event.timeNano,
     Scope: (event as { scope?: string }).scope,
   };
-  Object.defineProperty(named, "toJSON", { value: () => event, enumerable: false });
+  Object.defineProperty(named, "toJSON", { value: () => sorted(event), enumerable: false });
   return named;
+}
+
+/** Attributes are a map in Go, whose JSON is sorted. */
+function sorted(event: EventMessage): EventMessage {
+  const entries = Object.entries(event.Actor.Attributes ?? {}).sort(([a], [b]) => (a < b ? -1 : 1));
+  return { ...event, Actor: { ...event.Actor, Attributes: Object.fromEntries(entries) } };
 }
 
 function eventLine({ Type, Action, Actor, time, timeNano }: EventMessage): string {

@@ -35,7 +35,7 @@ const command: Command = defineCommand({
     if (VolumesDeleted && VolumesDeleted.length > 0) {
       session.print(`Deleted Volumes:\n${VolumesDeleted.join("\n")}\n`);
     }
-    session.print(`Total reclaimed space: ${humanSize(SpaceReclaimed)}`);
+    session.print(`Total reclaimed space: ${humanSize(SpaceReclaimed ?? 0)}`);
     return 0;
   },
 });
