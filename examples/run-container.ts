@@ -6,7 +6,7 @@ import { createReadStream } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Engine } from "../src/index.ts";
+import { Engine } from "gantry";
 
 const [archive, ...command] = process.argv.slice(2);
 if (archive === undefined) throw new Error("usage: run-container.ts ARCHIVE [COMMAND...]");

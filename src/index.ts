@@ -4,7 +4,7 @@
 //   await using engine = await Engine.open();
 //   const { exitCode, stdout } = await engine.run({ image: "hello-world" });
 
-import { type Logger, silentLogger } from "./base/index.ts";
+import { GantryError, type Logger, silentLogger } from "./base/index.ts";
 import { type LibraryOptions, libraryOptions } from "./daemon/library-options.ts";
 import { createEngine } from "./daemon/wire-engine.ts";
 import type {
@@ -67,6 +67,9 @@ export class Engine implements EngineDoors, AsyncDisposable {
   /** Opens the engine over `dataRoot`, takes up the containers that run there, and returns when it
    * is ready. One engine at a time per data root. Needs root. */
   static async open(options: OpenOptions = {}): Promise<Engine> {
+    if (process.getuid?.() !== 0) {
+      throw new GantryError("forbidden", "The engine needs root privileges to make containers");
+    }
     const { log = silentLogger, ...given } = options;
     const { engine, network } = await libraryOptions(given);
     return new Engine(await createEngine(engine, network, log));

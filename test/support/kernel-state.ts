@@ -36,7 +36,10 @@ async function cgroupsOf(mountinfo: string[], parent: string): Promise<string[]>
     if (!/^cgroup2? /.test(after)) continue;
     const folder = join(before.split(" ")[4]!, parent);
     const names = await readdir(folder, { withFileTypes: true }).catch(() => []);
-    for (const name of names) if (name.isDirectory()) found.push(join(folder, name.name));
+    for (const { name } of names.filter((entry) => entry.isDirectory())) {
+      // Those in which executors stand by belong to no container.
+      if (!name.startsWith(".standby-")) found.push(join(folder, name));
+    }
   }
   return found.sort();
 }

@@ -16,6 +16,7 @@ export class Saboteur {
       const sabotaged = this.failure ? { ...plan, failAt: this.failure } : plan;
       return native.create(sabotaged, monitor, options);
     },
+    preparePool: async (parents) => native.preparePool?.(parents),
     openStream: () => native.openStream(),
     close: () => native.close(),
   });
