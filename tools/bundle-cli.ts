@@ -18,7 +18,7 @@ import { fileURLToPath } from "node:url";
 const root = realpathSync(fileURLToPath(new URL("..", import.meta.url)));
 const output = join(root, "native/build");
 const FOLDERS = ["src/base", "src/spec", "src/client", "src/cli"];
-const FILES = ["bin/gantry.ts", "bin/gantry-warm.ts", "package.json"];
+const FILES = ["bin/gantry.ts", "bin/gantry-warm.ts", "native/launcher.c", "package.json"];
 
 function inputs(): string[] {
   const sources = FOLDERS.flatMap((folder) =>
