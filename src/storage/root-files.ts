@@ -2,6 +2,7 @@
 // call is one plan in a native process that has entered the root, so no path, symlink or race can
 // lead outside, and nothing of the container is ever executed.
 
+import { dirname } from "node:path";
 import type { Readable } from "node:stream";
 import { GantryError } from "../base/index.ts";
 import type { Native, Operation } from "../native/index.ts";
@@ -139,11 +140,11 @@ export class RootFiles {
     const results = await this.#run(host, signal);
     if (!results.has(host.length - 1)) return []; // nothing changed
     const text = Buffer.from(results.bytes(host.length - 1)).toString();
-    return text
+    const changes = text
       .split("\0")
       .filter((line) => line !== "")
-      .map((line) => ({ kind: line[0] as FileChange["kind"], path: line.slice(2) }))
-      .sort((a, b) => (a.path < b.path ? -1 : a.path > b.path ? 1 : 0));
+      .map((line) => ({ kind: line[0] as FileChange["kind"], path: line.slice(2) }));
+    return withFolders(changes).sort((a, b) => (a.path < b.path ? -1 : a.path > b.path ? 1 : 0));
   }
 
   /** Copies the folder `from` of a root into the host folder `to`, all metadata kept. With
@@ -232,4 +233,18 @@ function attachVolumes(
       { op: "moveMount", slot: 2, root: ROOT, path: target },
     ]),
   ];
+}
+
+/** A folder in which something changed counts as changed, as docker lists it. */
+function withFolders(changes: FileChange[]): FileChange[] {
+  const known = new Set(changes.map(({ path }) => path));
+  const folders: FileChange[] = [];
+  for (const { path } of changes) {
+    for (let parent = dirname(path); !known.has(parent); parent = dirname(parent)) {
+      if (parent === "/" || parent === ".") break;
+      known.add(parent);
+      folders.push({ kind: "C", path: parent });
+    }
+  }
+  return [...changes, ...folders];
 }
