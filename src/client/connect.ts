@@ -82,14 +82,34 @@ async function openSsh(
   const child = spawn("ssh", args, { stdio: ["pipe", "pipe", "pipe"], env: { ...environment } });
   let complaint = "";
   child.stderr.on("data", (chunk: Buffer) => (complaint += chunk));
-  const stream = Duplex.from({ readable: child.stdout, writable: child.stdin } as never);
-  stream.on("error", () => {});
-  stream.once("close", () => child.kill());
-  child.once("error", (error) => stream.destroy(error));
-  child.once("exit", (code) => {
-    if (code === 0 || code === null) return;
-    const why = complaint.trim() === "" ? "" : `, stderr=${complaint.trim()}`;
-    stream.destroy(new Error(`command [ssh ${args.join(" ")}] has exited with ${code}${why}`));
+  const exited = new Promise<string | undefined>((resolve) => {
+    child.once("error", (error) => resolve(error.message));
+    child.once("close", (code) => {
+      const why = complaint.trim() === "" ? "" : `: stderr=${complaint.trim()}`;
+      const command = `command [ssh ${args.join(" ")}]`;
+      resolve(code === 0 ? undefined : `${command} has exited with exit status ${code}${why}`);
+    });
+  });
+  const stream = new Duplex({
+    read: () => void child.stdout.resume(),
+    write: (chunk: Buffer, _encoding, done) => {
+      if (child.stdin.write(chunk)) done();
+      else child.stdin.once("drain", () => done());
+    },
+    final: (done) => void child.stdin.end(done),
+    destroy: (error, done) => {
+      child.kill();
+      done(error);
+    },
+  });
+  child.stdin.on("error", () => {});
+  child.stdout.on("data", (chunk: Buffer) => {
+    if (!stream.push(chunk)) child.stdout.pause();
+  });
+  // The end of the output says nothing; how ssh ended says whether it was a connection at all.
+  void exited.then((failure) => {
+    if (failure === undefined) stream.push(null);
+    else stream.destroy(new Error(failure));
   });
   return stream;
 }
