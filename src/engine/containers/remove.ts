@@ -1,6 +1,7 @@
 // Remove: the writable layer, the files, anonymous volumes when asked, the record. Intent is
 // written first, so that a removal which was cut short is completed at the next boot.
 
+import { unlinkSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { GantryError } from "../../base/index.ts";
 import type { EngineContext } from "../context.ts";
@@ -69,6 +70,7 @@ export async function removeLocked(
   // Removing is how people make room: it goes on where not even the intent can be written.
   remember(engine, c);
   try {
+    unlinkFiles(engine, c);
     await engine.storage.snapshots.remove(c.id);
     await releaseVolumes(engine, c, { removeAnonymous: removeAnonymousVolumes });
     await rm(engine.paths.container(c.id).dir, { recursive: true, force: true });
@@ -85,6 +87,19 @@ export async function removeLocked(
   // Only a failed removal is an error here; why it never started was the start's to say.
   live.announceRemoval({ exitCode: c.exitCode });
   engine.live.forget(c.id);
+}
+
+/** The few files that every container has, without a trip each through the thread pool; the folder
+ * is then removed with the snapshot. Rotated logs are left to the recursive removal. */
+function unlinkFiles(engine: EngineContext, c: ContainerRecord): void {
+  const { hostname, hosts, resolvConf, exit, log } = engine.paths.container(c.id);
+  for (const path of [hostname, hosts, resolvConf, exit, log]) {
+    try {
+      unlinkSync(path);
+    } catch {
+      // Not every container has run, or has a log.
+    }
+  }
 }
 
 function inUse(c: ContainerRecord): GantryError {
