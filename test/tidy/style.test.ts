@@ -86,8 +86,10 @@ test("no source names a registry's host or a path of some machine", () => {
   const bad: string[] = [];
   for (const { path, lines } of sources) {
     if (path.startsWith("test/tidy/")) continue;
+    // What "docker.io" in a reference stands for is known in one place.
+    const hub = path.startsWith("src/distribution/") ? /registry-1\.docker\.io/g : /^$/g;
     lines.forEach((line, index) => {
-      if (FOREIGN.test(line)) bad.push(`${path}:${index + 1}: ${line.trim()}`);
+      if (FOREIGN.test(line.replaceAll(hub, ""))) bad.push(`${path}:${index + 1}: ${line.trim()}`);
     });
   }
   assert.deepEqual(bad, []);
