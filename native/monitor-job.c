@@ -18,6 +18,7 @@
 
 #include "exec.h"
 #include "monitor.h"
+#include "pool.h"
 
 void watch_process(struct process *p);
 
@@ -171,6 +172,7 @@ void fail_job(struct job *job, uint8_t half, uint32_t index, int error, const ch
   if (text != job->fail_text) snprintf(job->fail_text, sizeof job->fail_text, "%s", text);
   struct process *p = job->process;
   bool dead = kill_and_reap(&job->exit);
+  if (!job->exec) pool_discard(job->pid);
   // What it said before it died is still to be heard: its teardown, the process that it made. A
   // clone that it had no time to report ends by itself: that waits for P_GO.
   while ((dead || has_words(job)) && take_last_words(job) == 0) {
@@ -314,6 +316,13 @@ static bool is_live(const struct job *job) {
   return false;
 }
 
+// The spawner has gone, or wants this pair no more.
+static _Noreturn void end_idle_pair(struct job *job) {
+  kill_and_reap(&job->exit);
+  pool_discard(job->pid);
+  monitor_end();
+}
+
 static void on_executor(struct source *s, uint32_t events) {
   (void)events;
   struct job *job = (struct job *)((char *)s - offsetof(struct job, executor));
@@ -323,7 +332,7 @@ static void on_executor(struct source *s, uint32_t events) {
   int error = receive_message(s, &h, &data, &fd);
   if (error) {
     free(data);
-    if (!job->exec && !job->configured) monitor_end();  // an idle pair whose spawner has gone
+    if (!job->exec && !job->configured) end_idle_pair(job);
     if (job->committed) return forget_source(s);
     return fail_with_executor(job);
   }
@@ -346,6 +355,7 @@ static void on_executor_exit(struct source *s, uint32_t events) {
   siginfo_t info;
   waitid(P_PIDFD, (id_t)s->fd, &info, WEXITED | WNOHANG);
   struct process *p = job->process;
+  if (!job->exec) pool_discard(job->pid);
   remove_job(job);
   settle(p);
 }
@@ -355,7 +365,7 @@ static void on_control(struct source *s, uint32_t events) {
   struct frame_header h;
   if (read_exact(s->fd, &h, sizeof h) || h.type != T_CANCEL) {
     forget_source(s);
-    if (monitor.jobs && !monitor.jobs->configured) monitor_end();
+    if (monitor.jobs && !monitor.jobs->configured) end_idle_pair(monitor.jobs);
     // The daemon died before it could learn of this container: nothing must remain of it.
     if (monitor.jobs) fail_job(monitor.jobs, HALF_HOST, 0, ECANCELED, "the daemon is gone");
     return;
@@ -376,6 +386,7 @@ static struct job *new_job(struct process *p, int plan, int reply, bool exec, ui
     isolate_process(plan, pair[1]);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     set_title("gantry-executor", "");
+    if (!exec) pool_prepare(plan);
     executor_main(plan, pair[1], exec, request, left);
   }
   close(pair[1]);
@@ -383,6 +394,7 @@ static struct job *new_job(struct process *p, int plan, int reply, bool exec, ui
   job->reply = reply;
   job->exec = exec;
   job->id = request;
+  job->pid = pid;
   job->teardown.fd = -1;
   job->executor = (struct source){on_executor, pair[0], 0};
   job->exit = (struct source){on_executor_exit, pid > 0 ? pidfd_open(pid, 0) : -1, 0};

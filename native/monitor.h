@@ -77,6 +77,7 @@ struct job {
   struct source exit;      // pidfd of the executor
   struct process *process;
   int reply;               // where FAIL goes
+  pid_t pid;               // of the executor
   uint32_t id;
   bool exec, configured, committed, failed;
   uint8_t fail_half;

@@ -72,6 +72,7 @@ enum op_code {
   OP_KILL = 78,
   OP_MAKE_USERNS = 79,
   OP_KILL_CGROUP = 80,
+  OP_ENTER_CGROUPS = 82,
   OP_BPF_CGROUP_DEVICE = 81,
   OP_PTY = 90,
   OP_PIPE = 91,
@@ -277,6 +278,7 @@ enum op_argument {
   A_KILL_CGROUP_PATH = 0,
   A_KILL_CGROUP_SIGNAL = 1,
   A_KILL_CGROUP_MISSING_OK = 2,
+  A_ENTER_CGROUPS_PATHS = 0,
   A_BPF_CGROUP_DEVICE_CGROUP = 0,
   A_BPF_CGROUP_DEVICE_PROGRAM = 1,
   A_PTY_ROOT = 0,
@@ -411,6 +413,7 @@ op_function op_pidfd_open __attribute__((weak));
 op_function op_kill __attribute__((weak));
 op_function op_make_userns __attribute__((weak));
 op_function op_kill_cgroup __attribute__((weak));
+op_function op_enter_cgroups __attribute__((weak));
 op_function op_bpf_cgroup_device __attribute__((weak));
 op_function op_pty __attribute__((weak));
 op_function op_pipe __attribute__((weak));
@@ -507,6 +510,7 @@ static const struct op_info op_table[OP_CODE_MAX + 1] = {
     [78] = {"kill", op_kill, 2, {F_SLOT, F_INT}},
     [79] = {"makeUserns", op_make_userns, 3, {F_STR, F_STR, F_SLOT}},
     [80] = {"killCgroup", op_kill_cgroup, 3, {F_STR, F_INT, F_FLAG}},
+    [82] = {"enterCgroups", op_enter_cgroups, 1, {F_STRS}},
     [81] = {"bpfCgroupDevice", op_bpf_cgroup_device, 2, {F_SLOT, F_BYTES}},
     [90] = {"pty", op_pty, 8, {F_SLOT, F_STR, F_SLOT, F_SLOT, F_INT, F_INT, F_INT, F_INT}},
     [91] = {"pipe", op_pipe, 2, {F_SLOT, F_SLOT}},

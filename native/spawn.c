@@ -5,6 +5,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,10 +19,12 @@
 
 #include "exec.h"
 #include "monitor.h"
+#include "pool.h"
 
 #define DAEMON_FD 3
 #define STANDBY_MIN 2          // idle workers kept of each kind
 #define WORKERS_MAX 192        // more requests wait in the daemon's socket
+#define PAIR_END_MS 2000       // how long an idle pair may take to end
 #define BUFFER_KEPT_BYTES (64u << 10)
 #define OVERDUE_MS 12000       // after its own deadline and teardown a worker is given up
 #define DEADLINE_MS_DEFAULT 30000
@@ -185,6 +188,29 @@ static uint32_t deadline_of(const struct frame_header *h) {
   return c.bad || ms == 0 ? DEADLINE_MS_DEFAULT : ms;
 }
 
+// Ends the idle pairs, which know nothing of a new pool, and waits for them: when the answer is
+// sent, nothing that they prepared is left.
+static void end_idle_pairs(void) {
+  for (int i = 0; i < WORKERS_MAX; i++) {
+    struct worker *w = &workers[i];
+    if (!w->used || w->busy || !w->create) continue;
+    struct pollfd end = {.fd = w->pidfd, .events = POLLIN};
+    w->pidfd = -1;
+    end_worker(w);
+    if (end.fd < 0) continue;
+    poll(&end, 1, PAIR_END_MS);
+    close(end.fd);
+  }
+}
+
+static void set_pool(const struct frame_header *h) {
+  end_idle_pairs();
+  int error = pool_configure((const uint8_t *)(h + 1), h->length);
+  uint32_t no_results = 0;
+  if (error) answer_failure(h->id, -error, "malformed pool");
+  else if (send_frame(DAEMON_FD, h->id, T_OK, &no_results, sizeof no_results)) _exit(0);
+}
+
 static void dispatch(void) {
   struct frame_header *h = (struct frame_header *)buffer;
   if (read_exact(DAEMON_FD, h, sizeof *h)) _exit(0);
@@ -199,6 +225,8 @@ static void dispatch(void) {
     answer_failure(h->id, EPROTO, "a frame of another version");
   } else if (h->type == T_CANCEL) {
     cancel(h->id);
+  } else if (h->type == T_POOL) {
+    set_pool(h);
   } else if (h->type != T_RUN && h->type != T_CREATE) {
     answer_failure(h->id, EPROTO, "a frame of unknown type");
   } else {

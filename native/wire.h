@@ -16,6 +16,7 @@ enum frame_type {
   T_RUN = 1,
   T_CREATE = 2,
   T_CANCEL = 3,
+  T_POOL = 4,
   T_OK = 16,
   T_FAIL = 17,
   T_CONTROL = 32,

@@ -18,6 +18,7 @@ export class ResidentNative implements Native {
   #log: Logger;
   #current: Spawner | undefined;
   #closed = false;
+  #poolParents: readonly string[] = [];
 
   constructor(execRoot: string, log: Logger) {
     this.#execRoot = execRoot;
@@ -30,6 +31,7 @@ export class ResidentNative implements Native {
     if (this.#closed) throw new GantryError("unavailable", "The native program was closed");
     const spawner = new Spawner({ execRoot: this.#execRoot });
     this.#current = spawner;
+    if (this.#poolParents.length > 0) spawner.preparePool(this.#poolParents).catch(() => {});
     void spawner.exited.then(() => {
       if (this.#current !== spawner) return;
       this.#current = undefined;
@@ -47,6 +49,11 @@ export class ResidentNative implements Native {
 
   create(plan: Plan, monitor: MonitorConfig, options?: { signal?: AbortSignal }): Promise<Created> {
     return this.#spawner.create(plan, monitor, options);
+  }
+
+  async preparePool(parents: readonly string[]): Promise<void> {
+    this.#poolParents = parents;
+    await this.#current?.preparePool(parents);
   }
 
   openStream(): { path: string; token: Uint8Array; stream: Promise<Duplex>; close(): void } {

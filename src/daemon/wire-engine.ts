@@ -26,7 +26,7 @@ export async function createEngine(
   undo.defer("the native program", () => native.close());
   const storage = await openStorage({ root: options.dataRoot, native, log });
   undo.defer("the storage", () => storage.close());
-  const runtime = await wireRuntime(native, log);
+  const runtime = await wireRuntime(native, log, options.cgroupParent);
   const { execRoot } = options;
   const { records } = storage;
   const networkLayer = await openNetwork({ native, records, options: network, log, execRoot });
@@ -46,6 +46,7 @@ export async function createEngine(
     close: async () => {
       const parts: [string, () => Promise<void>][] = [
         ["the engine", () => engine.close()],
+        ["the cgroup pool", async () => native.preparePool?.([])],
         ["cgroups", () => removeCgroupParent(runtime.kernel.cgroup, options.cgroupParent)],
         ["the network", () => networkLayer.stop()],
         ["the storage", () => storage.close()],

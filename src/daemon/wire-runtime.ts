@@ -2,13 +2,16 @@
 // once.
 
 import { readdir, rmdir } from "node:fs/promises";
+import { dirname } from "node:path";
 import type { Logger } from "../base/index.ts";
 import type { CgroupPaths, RuntimePlans } from "../engine/index.ts";
 import type { Native } from "../native/index.ts";
 import {
   type CgroupLayout,
   cgroupPathFor,
+  cgroupPlaces,
   parseCpuList,
+  planCgroupParents,
   planCgroupRemove,
   planCreate,
   planExec,
@@ -20,16 +23,21 @@ import {
 
 const CONTAINER_ID = /^[0-9a-f]{64}$/;
 
-export async function wireRuntime(native: Native, log: Logger): Promise<RuntimePlans> {
+export async function wireRuntime(
+  native: Native,
+  log: Logger,
+  cgroupParent: string,
+): Promise<RuntimePlans> {
   const kernel = await probeKernel(native);
   for (const warning of kernel.warnings) log.debug(warning);
   const host = {
     memoryTotalBytes: kernel.memoryTotalBytes ?? 0,
     onlineCpus: parseCpuList(kernel.cpus ?? "0").length,
   };
+  const preparedParents = await prepareCgroups(native, kernel.cgroup, cgroupParent, log);
   return {
     kernel,
-    planCreate,
+    planCreate: (input) => planCreate({ ...input, preparedParents }),
     planExec,
     planFreeze,
     planUpdate: (paths, wanted, previous) => planUpdate(kernel.cgroup, paths, wanted, previous),
@@ -37,6 +45,27 @@ export async function wireRuntime(native: Native, log: Logger): Promise<RuntimeP
     findCgroups: (parent) => findCgroups(kernel.cgroup, parent),
     readStats: async (paths, pid) => ({ ...(await readStats(paths, pid, host)) }),
   };
+}
+
+/** Makes the containers' parent folder in each hierarchy, and has standby executors wait in it. */
+async function prepareCgroups(
+  native: Native,
+  layout: CgroupLayout,
+  parent: string,
+  log: Logger,
+): Promise<ReadonlySet<string>> {
+  const path = cgroupPathFor("x", parent);
+  const places = cgroupPlaces(layout, path);
+  try {
+    await native.run({ host: planCgroupParents(places) });
+    const v1 = places.filter(({ version }) => version === 1);
+    await native.preparePool?.(v1.map((place) => dirname(place.path)));
+    return new Set([dirname(path)]);
+  } catch (error) {
+    // Each start makes them itself then, and says what is wrong.
+    log.warn("Failed to prepare the cgroups of containers", { parent, error });
+    return new Set();
+  }
 }
 
 /** Removes the containers' parent folder from each hierarchy where it is empty. */

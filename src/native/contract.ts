@@ -81,6 +81,9 @@ export interface Native {
   /** Starts a container: a monitor and, beneath it, the init. Resolves when execve succeeded.
    * After a failure everything of the plan is torn down and the monitor is gone. */
   create(plan: Plan, monitor: MonitorConfig, options?: { signal?: AbortSignal }): Promise<Created>;
+  /** Has standby executors prepare cgroups beneath these v1 folders (which must exist), for
+   * enterCgroups; with none, waits until nothing that they prepared is left. */
+  preparePool?(parents: readonly string[]): Promise<void>;
   /** A rendezvous for `connect` operations: put path and token in the plan, await the stream. */
   openStream(): { path: string; token: Uint8Array; stream: Promise<Duplex>; close(): void };
   close(): Promise<void>;

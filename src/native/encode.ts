@@ -182,6 +182,14 @@ export function encodeMonitorConfig(config: MonitorConfig): Buffer {
   return out.done();
 }
 
+/** The payload of a POOL frame. */
+export function encodeStrings(list: readonly string[]): Buffer {
+  const out = new Writer();
+  out.u32(list.length);
+  for (const text of list) out.str(text);
+  return out.done();
+}
+
 /** The payload of an EXEC frame. */
 export function encodeExec(
   execId: string,

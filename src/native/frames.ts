@@ -12,6 +12,7 @@ export const frameType = {
   run: 1,
   create: 2,
   cancel: 3,
+  pool: 4,
   ok: 16,
   fail: 17,
   control: 32,

@@ -210,6 +210,9 @@ export const operations = {
   makeUserns: { code: 79, fields: { uidMap: "str", gidMap: "str", to: "slot" } },
   /** Kills every process of a cgroup (v2 cgroup.kill, v1 by its cgroup.procs). */
   killCgroup: { code: 80, fields: { path: "str", signal: "int?", missingOk: "flag?" } },
+  /** Enters cgroups (v1), prepared ones of a standby executor where their parents match: a
+   * process that is cloned afterwards is born in them. Parents must exist. */
+  enterCgroups: { code: 82, fields: { paths: "strs" } },
   bpfCgroupDevice: { code: 81, fields: { cgroup: "slot", program: "bytes" } },
 
   // standard streams

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import { GantryError, programRoot } from "../base/index.ts";
 import type { Created, MonitorConfig, Native, PlanResults } from "./contract.ts";
-import { encodeMonitorConfig, encodePlan } from "./encode.ts";
+import { encodeMonitorConfig, encodePlan, encodeStrings } from "./encode.ts";
 import { decodeFailure, decodeResults } from "./failure.ts";
 import { Cursor, encodeFrame, type Frame, FrameReader, frameType } from "./frames.ts";
 import type { Plan } from "./operations.ts";
@@ -92,6 +92,10 @@ export class Spawner implements Native {
     const startTicks = cursor.u64();
     const monitorPid = cursor.u32();
     return { pid, startTicks, monitorPid, results: decodeResults(cursor) };
+  }
+
+  async preparePool(parents: readonly string[]): Promise<void> {
+    await this.#request(frameType.pool, [encodeStrings(parents)], {}, undefined);
   }
 
   openStream(): { path: string; token: Uint8Array; stream: Promise<Duplex>; close(): void } {

@@ -51,6 +51,8 @@ export interface CreateInput {
   rootfs: RootfsMount;
   kernel: KernelFeatures;
   network?: NetworkShare;
+  /** Cgroup folders ("/gantry") that planCgroupParents has made: nothing is done for them. */
+  preparedParents?: ReadonlySet<string>;
   /** Joining other containers: absolute namespace paths are in spec.linux.namespaces. */
   monitor: Omit<MonitorConfig, "oomPath">;
 }

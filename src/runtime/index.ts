@@ -1,6 +1,11 @@
 export { capabilitiesOf, capabilityMask, capabilityNames, fullMask } from "./capabilities.ts";
-export { cgroupPathFor } from "./cgroup/places.ts";
-export { planCgroupRemove, planFreeze, planUpdate } from "./cgroup/plan-cgroup.ts";
+export { cgroupPathFor, cgroupPlaces } from "./cgroup/places.ts";
+export {
+  planCgroupParents,
+  planCgroupRemove,
+  planFreeze,
+  planUpdate,
+} from "./cgroup/plan-cgroup.ts";
 export { type ContainerStats, readStats } from "./cgroup/stats.ts";
 export type {
   CgroupLayout,

@@ -3,11 +3,12 @@
 // network. Of the container half: private mounts, the root and what is mounted in it, devices,
 // masks, the new root, and at last the loss of privilege and execve. Pure.
 
+import { dirname } from "node:path";
 import { GantryError } from "../base/index.ts";
 import type { Operation } from "../native/index.ts";
 import type { OciMount, OciSpec } from "../spec/index.ts";
 import { type CgroupPlace, cgroupPathFor, cgroupPathsOf, cgroupPlaces } from "./cgroup/places.ts";
-import { killFolder, oomPath, planCgroupAttach, planCgroupCreate } from "./cgroup/plan-cgroup.ts";
+import { type CgroupShare, killFolder, oomPath, planCgroupCreate } from "./cgroup/plan-cgroup.ts";
 import type { CreateInput, KernelFeatures, PlannedCreate } from "./contract.ts";
 import { CLONE, MAGIC, MOUNT_ATTR, MS, O } from "./kernel-numbers.ts";
 import { loopbackUp } from "./loopback.ts";
@@ -103,7 +104,9 @@ function planHost(draft: Draft): void {
   const kill = killFolder(cgroupPathsOf(places));
   if (kill !== undefined) teardown.push({ op: "killCgroup", path: kill, missingOk: true });
   if (input.network) teardown.push(...input.network.teardown());
-  planCgroupCreate(builder, places, spec.linux?.resources ?? {}, kernel.arch);
+  const prepared = input.preparedParents?.has(parentOf(places)) ?? false;
+  const resources = spec.linux?.resources ?? {};
+  const share = planCgroupCreate(builder, places, resources, { arch: kernel.arch, prepared });
   host.push(...planDevNull());
   if (!input.monitor.terminal) {
     host.push(...planPipes(input.monitor.openStdin, hostUser(spec)));
@@ -122,8 +125,9 @@ function planHost(draft: Draft): void {
     flags: draft.namespaces.cloneFlags,
     pid: SLOT.pid,
     pidfd: SLOT.pidfd,
+    ...(share.cgroup === undefined ? {} : { cgroup: share.cgroup }),
   });
-  planAfterClone(draft);
+  planAfterClone(draft, share);
   builder.container.push(...joined);
 }
 
@@ -166,8 +170,13 @@ function planTime({ builder, namespaces, spec }: Draft): void {
   }
 }
 
-function planAfterClone(draft: Draft): void {
-  const { builder, spec, input, kernel, namespaces, places } = draft;
+/** The folder of all containers beside this one, relative to the hierarchies. */
+function parentOf([first]: readonly CgroupPlace[]): string {
+  return first === undefined ? "" : dirname(first.path.slice(first.mount.length));
+}
+
+function planAfterClone(draft: Draft, { limits }: CgroupShare): void {
+  const { builder, spec, input, kernel, namespaces } = draft;
   const { host } = builder;
   const encode = (value: string) => new TextEncoder().encode(value);
   if (namespaces.isNew("user")) {
@@ -180,7 +189,7 @@ function planAfterClone(draft: Draft): void {
     });
     host.push(map("uid_map", idMapText(uidMappings)), map("gid_map", idMapText(gidMappings)));
   }
-  host.push(...planCgroupAttach(places, SLOT.pid));
+  host.push(...limits);
   const score = spec.process?.oomScoreAdj;
   if (score !== undefined && canSetOomScore(kernel, score)) {
     const data = encode(String(score));

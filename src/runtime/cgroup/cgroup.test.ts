@@ -58,11 +58,13 @@ test("co-mounted controllers share one place, and a parent cannot lead out of th
   assert.throws(() => cgroupPathFor("abc", "system.slice"), /systemd/);
 });
 
-function hostOperations(layout: CgroupLayout, resources = {}): string[] {
+function hostOperations(layout: CgroupLayout, resources = {}, prepared = false): string[] {
   const builder = new PlanBuilder();
-  planCgroupCreate(builder, cgroupPlaces(layout, "/gantry/abc"), resources, "x86_64");
-  return builder.host.map((o) => {
+  const places = cgroupPlaces(layout, "/gantry/abc");
+  const { limits } = planCgroupCreate(builder, places, resources, { arch: "x86_64", prepared });
+  return [...builder.host, ...limits].map((o) => {
     if (o.op === "write") return `${o.path}=${new TextDecoder().decode(o.data)}`;
+    if (o.op === "enterCgroups") return `enter ${o.paths.join(" ")}`;
     return o.op === "mkdir" ? `mkdir ${o.path}` : o.op;
   });
 }
@@ -73,7 +75,13 @@ test("a v1 cpuset inherits its cpus before it is made, so that a process may ent
   const cpuset = "/sys/fs/cgroup/cpuset";
   assert.ok(at(`${cpuset}/cgroup.clone_children=1`) < at(`mkdir ${cpuset}/gantry`));
   const inner = at(`${cpuset}/gantry/cgroup.clone_children=1`);
-  assert.ok(inner >= 0 && inner < at(`mkdir ${cpuset}/gantry/abc`));
+  const entered = operations.findIndex((text) => text.includes(`${cpuset}/gantry/abc`));
+  assert.ok(inner >= 0 && inner < entered);
+});
+
+test("folders that were prepared once are left alone", () => {
+  const operations = hostOperations(v1, {}, true);
+  assert.match(operations[0] ?? "", /^enter .*\/pids\/gantry\/abc/);
 });
 
 test("v2 hands controllers on to each level, sets limits and loads the device program", () => {
@@ -84,11 +92,10 @@ test("v2 hands controllers on to each level, sets limits and loads the device pr
     "mkdir /sys/fs/cgroup/gantry",
     "/sys/fs/cgroup/gantry/cgroup.subtree_control=+cpuset +cpu +io +memory +pids",
     "mkdir /sys/fs/cgroup/gantry/abc",
+    "open",
     "/sys/fs/cgroup/gantry/abc/memory.swap.max=67108864",
     "/sys/fs/cgroup/gantry/abc/memory.max=67108864",
-    "open",
     "bpfCgroupDevice",
-    "close",
   ]);
 });
 

@@ -1,13 +1,13 @@
 // The operations that make, limit, enter, freeze and remove a container's cgroups, on v1, v2 and
-// hybrid hosts. Pure. Order that the kernel forces: limits before the first process (a v1 cpuset
-// without cpus takes none), and every process out before rmdir.
+// hybrid hosts. Pure. Order that the kernel forces: a v1 cpuset inherits its cpus before a process
+// enters, and every process is out before rmdir.
 
 import { GantryError } from "../../base/index.ts";
 import type { Operation } from "../../native/index.ts";
 import type { OciResources } from "../../spec/index.ts";
 import type { CgroupLayout } from "../contract.ts";
 import { directoryFlag, O } from "../kernel-numbers.ts";
-import { type PlanBuilder, write } from "../plan-builder.ts";
+import { type PlanBuilder, SLOT, write } from "../plan-builder.ts";
 import { deviceProgram } from "./device-program.ts";
 import { devicePolicy, devicesV1 } from "./device-rules.ts";
 import type { CgroupPlace } from "./places.ts";
@@ -16,61 +16,94 @@ import { settingsV2 } from "./settings-v2.ts";
 
 const RMDIR_RETRY_MS = 5000;
 
-/** Makes the folders of all places and writes the limits. */
+/** What stands before `clone` is in the builder; the rest is the caller's to place. */
+export interface CgroupShare {
+  /** Slot of the v2 folder, for `clone`. */
+  cgroup: number | undefined;
+  /** Limits: written after `clone`, while the container waits. */
+  limits: Operation[];
+}
+
+/** The folders above the containers' own, made once an engine (`prepared` thereafter). */
+export function planCgroupParents(places: readonly CgroupPlace[]): Operation[] {
+  return places.flatMap((place) => {
+    const operations: Operation[] = [];
+    const cpuset = place.version === 1 && place.controllers.includes("cpuset");
+    const handOn = (folder: string): Operation[] => {
+      // A new cpuset is empty, and no process may enter it, unless its parent says to inherit.
+      if (cpuset) return [write(`${folder}/cgroup.clone_children`, "1")];
+      return place.version === 2 ? delegate(folder, place.controllers) : [];
+    };
+    operations.push(...handOn(place.mount));
+    for (const folder of place.ancestors) {
+      operations.push({ op: "mkdir", path: folder, mode: 0o755, existOk: true });
+      operations.push(...handOn(folder));
+    }
+    return operations;
+  });
+}
+
+/** Makes the container's cgroups, so that it is born in them (v1: its executor enters first; v2:
+ * CLONE_INTO_CGROUP), and their removal. */
 export function planCgroupCreate(
   builder: PlanBuilder,
   places: readonly CgroupPlace[],
   resources: OciResources,
-  arch: "x86_64" | "aarch64",
-): void {
-  for (const place of places) {
-    makeFolders(builder, place);
-    builder.teardown.push({
-      op: "rmdir",
-      path: place.path,
-      missingOk: true,
-      retryMs: RMDIR_RETRY_MS,
-    });
+  { arch, prepared }: { arch: "x86_64" | "aarch64"; prepared: boolean },
+): CgroupShare {
+  const { host, teardown } = builder;
+  if (!prepared) host.push(...planCgroupParents(places));
+  for (const { path } of places) {
+    teardown.push({ op: "rmdir", path, missingOk: true, retryMs: RMDIR_RETRY_MS });
   }
-  builder.host.push(...settingOperations(places, resources));
-  for (const place of places) {
-    if (place.controllers.includes("devices") && place.version === 1) {
-      const lines = devicesV1(devicePolicy(resources.devices));
-      for (const { file, value } of lines) builder.host.push(write(`${place.path}/${file}`, value));
-    }
-  }
-  // The v1 controller decides where there is one; only a pure v2 host needs the program.
+  const v1 = places.filter(({ version }) => version === 1);
+  // The executor lives in what it enters until the program runs, and counts as a process there:
+  // where these are limited, the new process is moved in by itself.
+  const counted = (resources.pids?.limit ?? 0) > 0 ? v1.find(countsProcesses) : undefined;
+  const entered = v1.filter((place) => place !== counted).map(({ path }) => path);
+  if (entered.length > 0) host.push({ op: "enterCgroups", paths: entered });
+  if (counted) host.push({ op: "mkdir", path: counted.path, mode: 0o755, existOk: true });
+  host.push(...deviceOperations(v1, resources));
   const unified = places.find(({ version }) => version === 2);
-  const hasV1Devices = places.some((p) => p.version === 1 && p.controllers.includes("devices"));
-  if (unified && !hasV1Devices && resources.devices) {
-    const slot = builder.allocate("the cgroup");
-    builder.host.push(
-      { op: "open", path: unified.path, flags: O.RDONLY | directoryFlag(arch), to: slot },
-      {
-        op: "bpfCgroupDevice",
-        cgroup: slot,
-        program: deviceProgram(devicePolicy(resources.devices)),
-      },
-      { op: "close", slot },
+  let cgroup: number | undefined;
+  if (unified) {
+    cgroup = builder.allocate("the cgroup");
+    host.push(
+      { op: "mkdir", path: unified.path, mode: 0o755, existOk: true },
+      { op: "open", path: unified.path, flags: O.RDONLY | directoryFlag(arch), to: cgroup },
     );
-    builder.free(slot);
   }
+  const limits = limitOperations(places, resources, cgroup);
+  if (counted) {
+    limits.unshift({ op: "writeSlot", path: `${counted.path}/cgroup.procs`, slot: SLOT.pid });
+  }
+  return { cgroup, limits };
 }
 
-function makeFolders(builder: PlanBuilder, place: CgroupPlace): void {
-  const { host } = builder;
-  const cpuset = place.version === 1 && place.controllers.includes("cpuset");
-  for (const [i, folder] of place.ancestors.entries()) {
-    const above = place.ancestors[i - 1] ?? place.mount;
-    if (cpuset) host.push(write(`${above}/cgroup.clone_children`, "1"));
-    if (place.version === 2) host.push(...delegate(above, place.controllers));
-    host.push({ op: "mkdir", path: folder, mode: 0o755, existOk: true });
+const countsProcesses = ({ controllers }: CgroupPlace) => controllers.includes("pids");
+
+function limitOperations(
+  places: readonly CgroupPlace[],
+  resources: OciResources,
+  cgroup: number | undefined,
+): Operation[] {
+  const operations = settingOperations(places, resources);
+  // Where there is the v1 controller it has decided already; a pure v2 host needs the program.
+  const isV1 = places.some((p) => p.version === 1 && p.controllers.includes("devices"));
+  if (!isV1 && cgroup !== undefined && resources.devices) {
+    const program = deviceProgram(devicePolicy(resources.devices));
+    operations.push({ op: "bpfCgroupDevice", cgroup, program });
   }
-  const parent = place.ancestors.at(-1) ?? place.mount;
-  // A new cpuset is empty, and no process may enter it, unless its parent says to inherit.
-  if (cpuset) host.push(write(`${parent}/cgroup.clone_children`, "1"));
-  if (place.version === 2) host.push(...delegate(parent, place.controllers));
-  host.push({ op: "mkdir", path: place.path, mode: 0o755, existOk: true });
+  return operations;
+}
+
+/** v1's rules go in one by one, and between "deny all" and what is allowed again nothing can be
+ * made: so they are written before clone, when no container makes its devices meanwhile. */
+function deviceOperations(v1: readonly CgroupPlace[], resources: OciResources): Operation[] {
+  const devices = v1.find(({ controllers }) => controllers.includes("devices"));
+  if (!devices) return [];
+  const lines = devicesV1(devicePolicy(resources.devices));
+  return lines.map(({ file, value }) => write(`${devices.path}/${file}`, value));
 }
 
 /** Children get a controller only when their parent hands it on. */
@@ -125,15 +158,6 @@ function onlyIn({ controllers }: CgroupPlace, resources: OciResources): OciResou
   if (controllers.includes("rdma") && resources.rdma) result.rdma = resources.rdma;
   if (resources.unified) result.unified = resources.unified;
   return result;
-}
-
-/** Puts the process in `pid` (a slot) into every place. */
-export function planCgroupAttach(places: readonly CgroupPlace[], pid: number): Operation[] {
-  return places.map(({ path }) => ({
-    op: "writeSlot",
-    path: `${path}/cgroup.procs`,
-    slot: pid,
-  }));
 }
 
 /** Live change of limits. `paths` is what planCreate gave. */
