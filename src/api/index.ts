@@ -9,6 +9,7 @@ import { containerStreamHandlers } from "./routes/container-streams.ts";
 import { containerHandlers } from "./routes/containers.ts";
 import { execHandlers } from "./routes/exec.ts";
 import { imageHandlers } from "./routes/images.ts";
+import { registryHandlers } from "./routes/registry.ts";
 import { systemHandlers } from "./routes/system.ts";
 import { volumeHandlers } from "./routes/volumes.ts";
 import { type ApiServer, createApiServer } from "./server.ts";
@@ -29,6 +30,7 @@ export function createApi(options: ApiOptions & { log: Logger }): {
     ...execHandlers(engine),
     ...imageHandlers(engine),
     ...volumeHandlers(engine),
+    ...registryHandlers(engine),
     ...systemHandlers(engine, options),
   };
   return {

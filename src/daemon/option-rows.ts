@@ -3,7 +3,7 @@
 import { nothing, type Row, refused, SWARM } from "./option-row.ts";
 import { networkRows } from "./option-rows-network.ts";
 
-const REGISTRY = "images are not pulled or pushed yet";
+const PROXY = "registries are reached without a proxy yet";
 const CONTAINERD = "Gantry contains what containerd does";
 const BUILDER = "images are not built yet";
 
@@ -85,24 +85,24 @@ const daemonRows: Row[] = [
     "Enable rootless mode",
     refused("running without root is not supported yet", false),
   ],
-  ["proxies", "object", "Proxies of the daemon", { flag: "", ...nothing(REGISTRY) }],
+  ["proxies", "object", "Proxies of the daemon", { flag: "", ...nothing(PROXY) }],
   [
     "http-proxy",
     "string",
     "HTTP proxy URL to use for outgoing traffic",
-    { key: "http-proxy", ...nothing(REGISTRY) },
+    { key: "http-proxy", ...nothing(PROXY) },
   ],
   [
     "https-proxy",
     "string",
     "HTTPS proxy URL to use for outgoing traffic",
-    { key: "https-proxy", ...nothing(REGISTRY) },
+    { key: "https-proxy", ...nothing(PROXY) },
   ],
   [
     "no-proxy",
     "string",
     "Hosts or IP addresses for which the proxy is skipped",
-    { key: "no-proxy", ...nothing(REGISTRY) },
+    { key: "no-proxy", ...nothing(PROXY) },
   ],
 ];
 
@@ -245,36 +245,16 @@ const imageRows: Row[] = [
     "Storage driver options",
     { flag: "storage-opt", ...refused("the storage driver has no options") },
   ],
-  [
-    "registry-mirrors",
-    "list",
-    "Preferred registry mirror",
-    { flag: "registry-mirror", reload: true, ...nothing(REGISTRY) },
-  ],
+  ["registry-mirrors", "list", "Preferred registry mirror", { flag: "registry-mirror" }],
   [
     "insecure-registries",
     "list",
     "Enable insecure registry communication",
-    { flag: "insecure-registry", reload: true, ...nothing(REGISTRY) },
+    { flag: "insecure-registry" },
   ],
-  [
-    "max-concurrent-downloads",
-    "int",
-    "Set the max concurrent downloads",
-    { default: 3, reload: true, ...nothing(REGISTRY) },
-  ],
-  [
-    "max-concurrent-uploads",
-    "int",
-    "Set the max concurrent uploads",
-    { default: 5, reload: true, ...nothing(REGISTRY) },
-  ],
-  [
-    "max-download-attempts",
-    "int",
-    "Set the max download attempts for each pull",
-    { default: 5, reload: true, ...nothing(REGISTRY) },
-  ],
+  ["max-concurrent-downloads", "int", "Set the max concurrent downloads", { default: 3 }],
+  ["max-concurrent-uploads", "int", "Set the max concurrent uploads", { default: 5 }],
+  ["max-download-attempts", "int", "Set the max download attempts for each pull", { default: 5 }],
   [
     "allow-nondistributable-artifacts",
     "list",

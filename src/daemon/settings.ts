@@ -138,6 +138,11 @@ function engineOptions(
   const labels = read.list("labels");
   for (const label of labels) checkLabel(label, labels);
   for (const server of read.list("dns")) checkIp(server);
+  const positive = (key: string): number => {
+    const value = read.number(key);
+    if (value > 0) return value;
+    throw invalid(`invalid ${key.replaceAll("-", " ")}: ${value}`);
+  };
   return {
     dataRoot: absolute(read.text("data-root"), "data-root"),
     execRoot: absolute(read.text("exec-root"), "exec-root"),
@@ -167,6 +172,14 @@ function engineOptions(
         Name: name,
       })),
       stopTimeoutSeconds: read.number("default-stop-timeout"),
+    },
+    distribution: {
+      insecureRegistries: read.list("insecure-registries"),
+      mirrors: read.list("registry-mirrors").map(checkMirror),
+      maxConcurrentDownloads: positive("max-concurrent-downloads"),
+      maxConcurrentUploads: positive("max-concurrent-uploads"),
+      maxDownloadAttempts: positive("max-download-attempts"),
+      certificateFolders: ["/etc/docker/certs.d"],
     },
     labels,
     debug: read.bool("debug"),
@@ -244,6 +257,23 @@ function checkLabel(label: string, all: string[]): void {
   if (other !== undefined) {
     throw invalid(`conflict labels for ${key.slice(0, -1)}=${label.slice(equals + 1)}`);
   }
+}
+
+/** With its path ended by a slash, as dockerd keeps it. */
+function checkMirror(text: string): string {
+  let url: URL;
+  try {
+    url = new URL(text);
+  } catch {
+    throw invalid(`invalid mirror: ${JSON.stringify(text)} is not a valid URI`);
+  }
+  if (url.protocol !== "http:" && url.protocol !== "https:") {
+    throw invalid(`invalid mirror: unsupported scheme "${url.protocol.slice(0, -1)}" in "${text}"`);
+  }
+  if (url.pathname !== "/" || url.search !== "" || url.hash !== "") {
+    throw invalid(`invalid mirror: path, query, or fragment at end of the URI "${text}"`);
+  }
+  return url.href;
 }
 
 function checkIp(text: string): void {

@@ -2,6 +2,7 @@
 // tests make one with fakes. It holds no logic.
 
 import type { KeyedMutex, Logger } from "../base/index.ts";
+import type { DistributionOptions, Registries } from "../distribution/index.ts";
 import type { Monitor, Native } from "../native/index.ts";
 import type { NetworkLayer } from "../network/index.ts";
 import type { RootFiles, Storage } from "../storage/index.ts";
@@ -40,6 +41,8 @@ export interface EngineOptions {
     ulimits: { Name: string; Soft: number; Hard: number }[];
     stopTimeoutSeconds: number;
   };
+  /** Registries: which are insecure, mirrors, limits of transfers. */
+  distribution: Omit<DistributionOptions, "userAgent">;
   labels: string[];
   debug: boolean;
 }
@@ -58,6 +61,7 @@ export interface EngineContext {
   readonly containers: ContainerRegistry;
   readonly live: LiveContainers;
   readonly volumes: VolumeRegistry;
+  readonly registries: Registries;
   readonly bus: EventBus;
   /** One transition of a container at a time, by id. */
   readonly transitions: KeyedMutex;

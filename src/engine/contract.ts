@@ -4,6 +4,7 @@
 // (src/spec/container.ts). Every verb takes { signal } last; each names its commit point.
 
 import type { Duplex, Readable } from "node:stream";
+import type { Credentials, RemoteImage, SearchResult } from "../distribution/index.ts";
 import type {
   ContainerConfig,
   EndpointSettings,
@@ -13,6 +14,7 @@ import type {
   NetworkingConfig,
 } from "../spec/index.ts";
 
+export type { Credentials, RemoteImage, SearchResult };
 export type Signal = { signal?: AbortSignal };
 export type Filters = ReadonlyMap<string, readonly string[]>;
 
@@ -270,6 +272,25 @@ export interface Images {
     o?: Signal & { quiet?: boolean; platform?: string[] },
   ): AsyncIterable<Progress>;
   save(refs: string[], o?: Signal & { platform?: string[] }): Promise<Readable>;
+  /** `tag` may be a tag or a digest; without either, every tag of the repository. Errors before
+   * the first message are those of the registry. */
+  pull(
+    name: string,
+    o?: Signal & { tag?: string; platform?: string; credentials?: Credentials },
+  ): AsyncIterable<Progress>;
+  /** Without a tag every tag of the repository. */
+  push(
+    name: string,
+    o?: Signal & { tag?: string; platform?: string; credentials?: Credentials },
+  ): AsyncIterable<Progress>;
+  search(
+    term: string,
+    o?: Signal & { limit?: number; filters?: Filters; credentials?: Credentials },
+  ): Promise<SearchResult[]>;
+  /** What a registry has under a name. */
+  inspectRemote(name: string, o?: Signal & { credentials?: Credentials }): Promise<RemoteImage>;
+  /** Throws unauthorized when the registry does not take the credentials. */
+  login(address: string, credentials: Credentials, o?: Signal): Promise<{ identityToken: string }>;
 }
 
 export interface Event {

@@ -4,6 +4,7 @@
 
 import { mkdir } from "node:fs/promises";
 import { KeyedMutex, type Logger } from "../base/index.ts";
+import { Registries } from "../distribution/index.ts";
 import type { Monitor, Native } from "../native/index.ts";
 import type { NetworkLayer } from "../network/index.ts";
 import type { RootFiles, Storage } from "../storage/index.ts";
@@ -88,6 +89,10 @@ async function makeContext(options: EngineOptions, parts: EngineParts): Promise<
     containers: new ContainerRegistry(records.collection<ContainerRecord>("containers")),
     live: new LiveContainers(),
     volumes: new VolumeRegistry(records.collection<VolumeRecord>("volumes"), paths, transitions),
+    registries: new Registries({
+      ...options.distribution,
+      userAgent: `docker/${options.version} gantry/${options.version} os/linux`,
+    }),
     bus: new EventBus(),
     transitions,
     closing: new AbortController(),

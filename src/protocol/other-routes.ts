@@ -16,7 +16,6 @@ export interface RefusedRoute {
 
 const NETWORKS = "Creating and connecting networks";
 const BUILD = "Building images";
-const REGISTRY = "Talking to registries";
 const PLUGINS = "Plugins";
 const CHECKPOINTS = "Checkpoints";
 
@@ -30,10 +29,7 @@ export const refusedRoutes: readonly RefusedRoute[] = [
   { method: "POST", path: "/build/cancel", missing: BUILD },
   { method: "POST", path: "/session", missing: BUILD },
   { method: "POST", path: "/grpc", missing: BUILD },
-  { method: "GET", path: "/images/search", missing: REGISTRY },
-  { method: "POST", path: "/images/{name}/push", missing: REGISTRY },
   { method: "GET", path: "/images/{name}/attestations", since: "1.55", missing: "Attestations" },
-  { method: "GET", path: "/distribution/{name}/json", since: "1.30", missing: REGISTRY },
   { method: "GET", path: "/plugins/privileges", missing: PLUGINS },
   { method: "GET", path: "/plugins/{name}/json", missing: PLUGINS },
   { method: "DELETE", path: "/plugins/{name}", missing: PLUGINS },

@@ -254,6 +254,16 @@ export const routes = defineRoutes({
     },
     answer: "json",
   },
+  imageSearch: {
+    method: "GET",
+    path: "/images/search",
+    query: {
+      term: "string",
+      limit: "int",
+      filters: ["is-automated", "is-official", "stars"],
+    },
+    answer: "json",
+  },
   imageGetAll: {
     method: "GET",
     path: "/images/get",
@@ -306,6 +316,18 @@ export const routes = defineRoutes({
     path: "/images/{name}/get",
     query: { platform: "strings" },
     answer: "tar",
+  },
+  imagePush: {
+    method: "POST",
+    path: "/images/{name}/push",
+    query: { tag: "string", platform: "string" },
+    answer: "progress",
+  },
+  distributionInspect: {
+    method: "GET",
+    path: "/distribution/{name}/json",
+    since: "1.30",
+    answer: "json",
   },
   imageTag: {
     method: "POST",

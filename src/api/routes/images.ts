@@ -6,6 +6,7 @@ import type { EngineDoors } from "../../engine/index.ts";
 import type { ApiVersion } from "../../protocol/index.ts";
 import type { SomeHandlers } from "../call.ts";
 import { commaSeparated, parseRepoTag, platformFromJson } from "../parameters.ts";
+import { registryAuth } from "../registry-auth.ts";
 import { renderImageInspect, renderImageSummary } from "../render/image.ts";
 import { empty, json, progress, type Reply } from "../reply.ts";
 
@@ -54,12 +55,15 @@ export const imageHandlers = ({ images }: EngineDoors) =>
       });
     },
 
-    imageCreate: async ({ query, body, signal }) => {
+    imageCreate: async ({ query, body, headers, signal }) => {
       if (query.fromImage) {
-        throw new GantryError(
-          "not-implemented",
-          `pulling images is not supported yet: import or load ${query.fromImage} instead`,
-        );
+        const messages = images.pull(query.fromImage, {
+          ...(query.tag ? { tag: query.tag } : {}),
+          ...(query.platform ? { platform: query.platform } : {}),
+          ...registryAuth(headers),
+          signal,
+        });
+        return progress(messages);
       }
       const source = query.fromSrc ?? "";
       if (source !== "-") {

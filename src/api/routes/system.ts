@@ -1,4 +1,4 @@
-// Handlers of /_ping, /version, /info, /auth, /events and /system/df.
+// Handlers of /_ping, /version, /info, /events and /system/df.
 
 import { GantryError } from "../../base/index.ts";
 import type { EngineDoors, Event } from "../../engine/index.ts";
@@ -27,10 +27,6 @@ export const systemHandlers = (
     },
 
     info: async ({ version }) => json(infoFor(await system.info(), version)),
-
-    auth: () => {
-      throw new GantryError("not-implemented", "logging in to registries is not supported yet");
-    },
 
     events: ({ query, version, headers, signal }) => {
       const since = timestampSeconds(query.since);

@@ -2,6 +2,7 @@
 
 import type { EngineContext } from "../context.ts";
 import type { Images } from "../contract.ts";
+import { inspectDistribution, login } from "./distribution-inspect.ts";
 import { checkImagePlatform, findImage } from "./find.ts";
 import { ensureHelloWorld } from "./hello-world.ts";
 import { imageHistory } from "./history.ts";
@@ -9,9 +10,12 @@ import { importImage } from "./import.ts";
 import { listImages } from "./list.ts";
 import { loadImages } from "./load.ts";
 import { pruneImages } from "./prune.ts";
+import { pullImage } from "./pull.ts";
+import { pushImages } from "./push.ts";
 import { removeImage } from "./remove.ts";
 import { renderImage } from "./render.ts";
 import { saveImages } from "./save.ts";
+import { search } from "./search.ts";
 import { tagImage } from "./tag.ts";
 
 export function imageVerbs(engine: EngineContext): Images {
@@ -30,5 +34,10 @@ export function imageVerbs(engine: EngineContext): Images {
     import: (o) => importImage(engine, o),
     load: (from, o) => loadImages(engine, from, o),
     save: (refs, o) => saveImages(engine, refs, o),
+    pull: (name, o) => pullImage(engine, name, o),
+    push: (name, o) => pushImages(engine, name, o),
+    search: (term, o) => search(engine, term, o),
+    inspectRemote: (name, o) => inspectDistribution(engine, name, o),
+    login: (address, credentials, o) => login(engine, address, credentials, o),
   };
 }

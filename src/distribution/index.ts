@@ -1,0 +1,15 @@
+export type {
+  Credentials,
+  DistributionOptions,
+  Message,
+  Platform,
+  Tell,
+} from "./contract.ts";
+export { inspectRemote, type RemoteImage } from "./inspect.ts";
+export { checkLogin } from "./login.ts";
+export { messagesOf } from "./messages.ts";
+export { parsePlatform } from "./platform.ts";
+export { type PulledImage, type PullStore, pullImages } from "./pull.ts";
+export { noSuchTag, type PushImage, type PushStore, pushImage } from "./push.ts";
+export { Registries } from "./registries.ts";
+export { type SearchResult, searchImages } from "./search.ts";

@@ -1,0 +1,66 @@
+// Docker's progress stream as an async generator fed by work that runs beside it. Progress of one
+// blob replaces what has not been read yet, so a slow reader costs no memory.
+
+import type { Message, Tell } from "./contract.ts";
+
+const progressIntervalMs = 100;
+
+/** Runs `work` and yields what it tells. Throws its error after its last message; a reader who
+ * stops early aborts it. */
+export async function* messagesOf(
+  work: (tell: Tell, signal: AbortSignal) => Promise<void>,
+  outer?: AbortSignal,
+): AsyncGenerator<Message> {
+  const stop = new AbortController();
+  const signal = outer ? AbortSignal.any([outer, stop.signal]) : stop.signal;
+  const queue: Message[] = [];
+  let wake = (): void => {};
+  let ended = false;
+  const tell = (message: Message): void => {
+    const last = queue.findLastIndex(({ id }) => id === message["id"] && id !== undefined);
+    if (last >= 0 && isProgress(message) && queue[last]!["status"] === message["status"]) {
+      queue[last] = message;
+    } else queue.push(message);
+    wake();
+  };
+  const done = work(tell, signal).finally(() => {
+    ended = true;
+    wake();
+  });
+  done.catch(() => {});
+  try {
+    while (!ended || queue.length > 0) {
+      const next = queue.shift();
+      if (next !== undefined) yield next;
+      else await new Promise<void>((resolve) => (wake = resolve));
+    }
+    await done;
+  } finally {
+    stop.abort();
+    await done.catch(() => {});
+  }
+}
+
+function isProgress({ progressDetail }: Message): boolean {
+  return (progressDetail as { current?: number } | undefined)?.current !== undefined;
+}
+
+/** Tells how far a blob is, not more often than people can read. */
+export function progressMeter(tell: Tell, id: string, status: string, total: number) {
+  let toldAt = 0;
+  return (current: number): void => {
+    const now = performance.now();
+    if (now - toldAt < progressIntervalMs) return;
+    toldAt = now;
+    tell({ status, progressDetail: { current, total }, id });
+  };
+}
+
+/** A step of a layer: `id` is the blob's or layer's short digest. */
+export function step(status: string, id: string): Message {
+  return { status, progressDetail: {}, id };
+}
+
+export function shortId(digest: string): string {
+  return digest.slice(digest.indexOf(":") + 1).slice(0, 12);
+}

@@ -1,0 +1,96 @@
+// Push: an image's name decides where it goes. Blobs that the registry has are not moved.
+
+import { messagesOf, noSuchTag, type PushImage, pushImage } from "../../distribution/index.ts";
+import {
+  familiarName,
+  familiarReference,
+  formatReference,
+  parseReference,
+  type Reference,
+} from "../../spec/index.ts";
+import type { StoredImage } from "../../storage/index.ts";
+import type { EngineContext } from "../context.ts";
+import type { Images, Progress } from "../contract.ts";
+import { checkImagePlatform } from "./find.ts";
+import { announceImage } from "./tag.ts";
+
+type PushOptions = Parameters<Images["push"]>[1];
+
+/** Yields docker's progress. Without a tag every tag of the repository goes. */
+export async function* pushImages(
+  engine: EngineContext,
+  name: string,
+  o: PushOptions = {},
+): AsyncGenerator<Progress> {
+  const reference = parseReference(o.tag ? `${name}:${o.tag}` : name, { defaultTag: false });
+  const { registry, repository } = reference;
+  yield { status: `The push refers to repository [${registry}/${repository}]` };
+  const { credentials = {} } = o;
+  for (const one of namesMeant(engine, reference)) {
+    const image = engine.storage.images.resolve(formatReference(one))!;
+    if (o.platform) checkImagePlatform(image, o.platform, familiarReference(one));
+    const lease = engine.storage.lease(image.layers.map(({ diffId }) => diffId));
+    try {
+      yield* messagesOf(async (tell, signal) => {
+        const given = await toPush(engine, image, registry);
+        const request = { reference: one, image: given, credentials, tell, signal };
+        const digest = await pushImage(engine.registries, engine.storage.layers, request);
+        await engine.storage.images.tag(image.id, `${registry}/${repository}@${digest}`);
+      }, o.signal);
+    } finally {
+      lease.release();
+    }
+    announceImage(engine, "push", image.id, familiarReference(one));
+  }
+}
+
+function namesMeant({ storage }: EngineContext, reference: Reference): Reference[] {
+  const prefix = `${reference.registry}/${reference.repository}:`;
+  const all = storage.images
+    .list()
+    .flatMap(({ references }) => references)
+    .filter((name) => name.startsWith(prefix))
+    .sort();
+  if (all.length === 0) throw noSuchTag(familiarName(reference));
+  if (reference.tag === undefined) return all.map((name) => parseReference(name));
+  if (all.includes(formatReference(reference))) return [reference];
+  throw noSuchTag(familiarReference(reference));
+}
+
+async function toPush(
+  { storage }: EngineContext,
+  image: StoredImage,
+  registry: string,
+): Promise<PushImage> {
+  const { manifest } = image;
+  const raw = manifest && (await storage.content.read(manifest.digest).catch(() => undefined));
+  const repositories = repositoriesByLayer(storage, registry);
+  return {
+    rawConfig: image.rawConfig,
+    layers: image.layers.map(({ diffId, tarSize }) => ({
+      diffId,
+      tarSize,
+      blobs: storage.layers.blobs(diffId),
+      mountFrom: [...(repositories.get(diffId) ?? [])],
+    })),
+    ...(raw && manifest ? { manifest: { raw, mediaType: manifest.mediaType } } : {}),
+  };
+}
+
+/** An image with a digest reference was pulled from that repository or pushed to it. */
+function repositoriesByLayer(
+  storage: EngineContext["storage"],
+  registry: string,
+): Map<string, Set<string>> {
+  const found = new Map<string, Set<string>>();
+  for (const { digests, layers } of storage.images.list()) {
+    for (const name of digests) {
+      const reference = parseReference(name);
+      if (reference.registry !== registry) continue;
+      for (const { diffId } of layers) {
+        found.set(diffId, (found.get(diffId) ?? new Set()).add(reference.repository));
+      }
+    }
+  }
+  return found;
+}
