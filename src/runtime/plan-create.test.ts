@@ -68,11 +68,10 @@ test("the halves tell the story in the order that the kernel forces", () => {
     const [first, second] = [names(half).indexOf(a as never), names(half).indexOf(b as never)];
     assert.ok(first >= 0 && first < second, `${a} before ${b}`);
   };
-  before(host, "mkdir", "clone");
+  before(host, "mkdir", "clone"); // v2: it is born in its cgroup
   before(host, "assertDevice", "clone");
   before(host, "fsmount", "clone");
-  before(host, "clone", "writeSlot");
-  before(host, "writeSlot", "signalPeer");
+  before(host, "clone", "signalPeer");
   before(container, "propagation", "moveMount");
   before(container, "moveMount", "maskPath");
   before(container, "maskPath", "pivotRoot");
