@@ -1,0 +1,255 @@
+// A registry in memory over node:http, as far as the client needs one: it counts what is asked and
+// can be told to misbehave at a given request (cut, lie, refuse, ask for a token).
+
+import { createHash, randomBytes } from "node:crypto";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+
+export const digest = (data: Uint8Array | string): string =>
+  `sha256:${createHash("sha256").update(data).digest("hex")}`;
+
+/** Done to the next `times` requests whose "METHOD path" matches. */
+export interface Fault {
+  match: RegExp;
+  times?: number;
+  /** The connection breaks after so many bytes of the body. */
+  cutAt?: number;
+  /** A well-formed answer with fewer bytes than the blob has. */
+  truncateTo?: number;
+  /** Other bytes of the same length. */
+  corrupt?: boolean;
+  status?: number;
+  headers?: Record<string, string>;
+  body?: string;
+}
+export interface RegistryOptions {
+  /** Basic credentials; also those that the token service takes. */
+  user?: { name: string; password: string };
+  /** Bearer tokens: "anonymous" gives one for pulls to anybody. */
+  tokens?: "anonymous" | "users";
+  /** Blobs are served whole whatever Range says. */
+  noRanges?: boolean;
+}
+
+export class FakeRegistry implements AsyncDisposable {
+  readonly blobs = new Map<string, Buffer>();
+  /** "repository blob" pairs. */
+  readonly links = new Set<string>();
+  readonly manifests = new Map<string, { raw: Buffer; type: string }>();
+  readonly requests: string[] = [];
+  readonly headers: IncomingMessage["headers"][] = [];
+  faults: Fault[] = [];
+  #options: RegistryOptions;
+  #server: Server;
+  #uploads = new Map<string, Buffer[]>();
+  #tokens = new Set<string>();
+
+  private constructor(options: RegistryOptions) {
+    this.#options = options;
+    this.#server = createServer((request, response) => {
+      this.#answer(request, response).catch(() => response.destroy());
+    });
+  }
+
+  static async listen(options: RegistryOptions = {}, port = 0): Promise<FakeRegistry> {
+    const registry = new FakeRegistry(options);
+    await new Promise<void>((resolve) =>
+      registry.#server.listen(port, "127.0.0.1", () => resolve()),
+    );
+    return registry;
+  }
+
+  get host(): string {
+    return `127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#server.closeAllConnections();
+    await new Promise((resolve) => this.#server.close(resolve));
+  }
+
+  putBlob(repository: string, data: Uint8Array): { digest: string; size: number } {
+    const name = digest(data);
+    this.blobs.set(name, Buffer.from(data));
+    this.links.add(`${repository} ${name}`);
+    return { digest: name, size: data.length };
+  }
+
+  putManifest(repository: string, tag: string, document: object, type: string): string {
+    const raw = Buffer.from(JSON.stringify(document));
+    for (const name of [tag, digest(raw)])
+      this.manifests.set(`${repository} ${name}`, { raw, type });
+    return digest(raw);
+  }
+
+  asked(pattern: RegExp): string[] {
+    return this.requests.filter((request) => pattern.test(request));
+  }
+
+  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const url = new URL(request.url!, `http://${this.host}`);
+    const line = `${request.method} ${url.pathname}`;
+    this.requests.push(line);
+    this.headers.push(request.headers);
+    const fault = this.#fault(line);
+    if (fault?.status !== undefined) {
+      request.resume();
+      response.writeHead(fault.status, fault.headers).end(fault.body ?? "");
+      return;
+    }
+    if (url.pathname === "/token") return this.#token(request, response);
+    if (!this.#allowed(request)) return this.#challenge(response, url);
+    const found = /^\/v2\/(.+?)\/(blobs|manifests|tags)\/(.*)$/.exec(url.pathname);
+    if (url.pathname === "/v2/") return void response.writeHead(200).end("{}");
+    if (url.pathname === "/v1/search") return this.#search(response, url);
+    if (found === null) return void refuse(response, 404, "UNSUPPORTED");
+    const [, repository = "", kind, rest = ""] = found;
+    if (kind === "tags") return this.#tags(response, repository);
+    if (kind === "manifests") return this.#manifest(request, response, repository, rest);
+    if (rest.startsWith("uploads/")) return this.#upload(request, response, repository, url);
+    this.#blob(request, response, { repository, name: rest, fault });
+  }
+
+  #fault(line: string): Fault | undefined {
+    const fault = this.faults.find(({ match, times = 1 }) => times > 0 && match.test(line));
+    if (fault) fault.times = (fault.times ?? 1) - 1;
+    return fault;
+  }
+
+  #allowed({ headers }: IncomingMessage): boolean {
+    const { user, tokens } = this.#options;
+    const given = headers.authorization ?? "";
+    if (tokens) return this.#tokens.has(given.replace(/^Bearer /, ""));
+    return user === undefined || given === basic(user);
+  }
+
+  #challenge(response: ServerResponse, { host, pathname }: URL): void {
+    const repository = /^\/v2\/(.+?)\/(?:blobs|manifests|tags)\//.exec(pathname)?.[1];
+    const scope = repository ? `,scope="repository:${repository}:pull"` : "";
+    const challenge = this.#options.tokens
+      ? `Bearer realm="http://${host}/token",service="fake"${scope}`
+      : 'Basic realm="fake"';
+    refuse(response, 401, "UNAUTHORIZED", { "WWW-Authenticate": challenge });
+  }
+
+  #token(request: IncomingMessage, response: ServerResponse): void {
+    const { user, tokens } = this.#options;
+    const known = user !== undefined && request.headers.authorization === basic(user);
+    if (!known && (tokens === "users" || request.headers.authorization)) {
+      return void response
+        .writeHead(401, { "Content-Type": "application/json" })
+        .end('{"details":"incorrect username or password"}');
+    }
+    const token = randomBytes(8).toString("hex");
+    this.#tokens.add(token);
+    response.end(JSON.stringify({ token, expires_in: 300 }));
+  }
+
+  #search(response: ServerResponse, url: URL): void {
+    const name = url.searchParams.get("q") ?? "";
+    const result = { name, description: "found", star_count: 3, is_official: true };
+    response.end(JSON.stringify({ results: [result, { ...result, name: `${name}-2` }] }));
+  }
+
+  #tags(response: ServerResponse, repository: string): void {
+    const names = [...this.manifests.keys()]
+      .filter((key) => key.startsWith(`${repository} `) && !key.includes("sha256:"))
+      .map((key) => key.slice(repository.length + 1));
+    if (names.length === 0) return void refuse(response, 404, "NAME_UNKNOWN");
+    response.end(JSON.stringify({ name: repository, tags: names }));
+  }
+
+  async #manifest(
+    request: IncomingMessage,
+    response: ServerResponse,
+    repository: string,
+    name: string,
+  ): Promise<void> {
+    if (request.method === "PUT") {
+      const entry = { raw: await body(request), type: request.headers["content-type"] ?? "" };
+      this.manifests.set(`${repository} ${name}`, entry);
+      this.manifests.set(`${repository} ${digest(entry.raw)}`, entry);
+      return void response.writeHead(201).end();
+    }
+    const found = this.manifests.get(`${repository} ${name}`);
+    if (found === undefined) return void refuse(response, 404, "MANIFEST_UNKNOWN");
+    response.writeHead(200, {
+      "Content-Type": found.type,
+      "Content-Length": found.raw.length,
+      "Docker-Content-Digest": digest(found.raw),
+    });
+    response.end(request.method === "HEAD" ? undefined : found.raw);
+  }
+
+  #blob(
+    request: IncomingMessage,
+    response: ServerResponse,
+    { repository, name, fault }: { repository: string; name: string; fault: Fault | undefined },
+  ): void {
+    let data = this.blobs.get(name);
+    if (data === undefined || !this.links.has(`${repository} ${name}`)) {
+      return void refuse(response, 404, "BLOB_UNKNOWN");
+    }
+    if (fault?.corrupt) data = Buffer.alloc(data.length, 7);
+    if (fault?.truncateTo !== undefined) data = data.subarray(0, fault.truncateTo);
+    const range = /^bytes=(\d+)-$/.exec(request.headers.range ?? "")?.[1];
+    const start = range && !this.#options.noRanges ? Number(range) : 0;
+    if (start > 0 && start >= data.length) return void refuse(response, 416, "UNKNOWN");
+    response.writeHead(start > 0 ? 206 : 200, {
+      "Content-Length": data.length - start,
+      ...(start > 0 ? { "Content-Range": `bytes ${start}-${data.length - 1}/${data.length}` } : {}),
+    });
+    if (request.method === "HEAD") return void response.end();
+    if (fault?.cutAt === undefined) return void response.end(data.subarray(start));
+    response.write(data.subarray(start, start + fault.cutAt), () => response.destroy());
+  }
+
+  async #upload(
+    request: IncomingMessage,
+    response: ServerResponse,
+    repository: string,
+    url: URL,
+  ): Promise<void> {
+    const data = await body(request);
+    const mount = url.searchParams.get("mount");
+    const link = `${url.searchParams.get("from")} ${mount}`;
+    if (mount && this.links.has(link)) {
+      this.links.add(`${repository} ${mount}`);
+      return void response.writeHead(201).end();
+    }
+    const id = url.pathname.split("/").at(-1) || randomBytes(4).toString("hex");
+    const chunks = this.#uploads.get(id) ?? [];
+    this.#uploads.set(id, [...chunks, data]);
+    const location = `/v2/${repository}/blobs/uploads/${id}?state=x`;
+    if (request.method === "DELETE") return void response.writeHead(204).end();
+    if (request.method !== "PUT") {
+      return void response.writeHead(202, { Location: location, Range: "0-0" }).end();
+    }
+    const whole = Buffer.concat(this.#uploads.get(id)!);
+    if (digest(whole) !== url.searchParams.get("digest")) {
+      return void refuse(response, 400, "DIGEST_INVALID");
+    }
+    this.putBlob(repository, whole);
+    response.writeHead(201).end();
+  }
+}
+
+const basic = ({ name, password }: { name: string; password: string }): string =>
+  `Basic ${Buffer.from(`${name}:${password}`).toString("base64")}`;
+
+function refuse(
+  response: ServerResponse,
+  status: number,
+  code: string,
+  headers: Record<string, string> = {},
+): void {
+  const message = code.toLowerCase().replaceAll("_", " ");
+  response.writeHead(status, { "Content-Type": "application/json", ...headers });
+  response.end(JSON.stringify({ errors: [{ code, message }] }));
+}
+
+async function body(request: IncomingMessage): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of request) chunks.push(chunk as Buffer);
+  return Buffer.concat(chunks);
+}
