@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -62,5 +62,43 @@ test("short ids are never given twice", () => {
     again.close();
     assert.equal(new Set(ids).size, 41);
     assert(ids.every((id) => id.length <= 2));
+  });
+});
+
+test("on a full disk rows can be removed, and what cannot be written says why", () => {
+  withDatabase((database, path) => {
+    const records = database.collection<string>("c");
+    const text = "x".repeat(3000);
+    for (let i = 0; i < 20; i++) records.put(`k${i}`, text);
+    const { page_count: pages } = database.sql.prepare("PRAGMA page_count").get() as {
+      page_count: number;
+    };
+    database.sql.exec(`PRAGMA max_page_count = ${pages}`);
+    const fill = () => {
+      for (let i = 0; i < 20; i++) records.put(`more${i}`, text);
+    };
+    assert.throws(fill, { kind: "exhausted", message: /No space left on device/ });
+    const ballast = `${path}-ballast`;
+    assert.ok(existsSync(ballast));
+    let tries = 0;
+    database.free(() => {
+      // As a disk that has room only without the ballast.
+      if (existsSync(ballast)) {
+        tries++;
+        fill();
+      }
+    });
+    assert.equal(tries, 1);
+    assert.ok(existsSync(ballast), "the ballast was not laid down again");
+    const inTransaction = () => database.transaction(fill);
+    assert.throws(inTransaction, { kind: "exhausted" });
+    assert.equal(database.sql.isTransaction, false);
+  });
+});
+
+test("a data root of a newer version is refused", () => {
+  withDatabase((database, path) => {
+    database.sql.exec("PRAGMA user_version = 1000");
+    assert.throws(() => new Database(path), { kind: "invalid", message: /newer version/ });
   });
 });

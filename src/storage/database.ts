@@ -1,8 +1,14 @@
 // The one SQLite database: WAL, so that a reader never waits, and a schema that is migrated by
-// numbered steps. Synchronous: each statement takes microseconds.
+// numbered steps. Synchronous: each statement takes microseconds. Beside it lies a ballast: on a
+// full disk even the removal of a row needs a page, and removing is how people make room.
 
-import { DatabaseSync } from "node:sqlite";
+import { existsSync, rmSync, writeFileSync } from "node:fs";
+import { DatabaseSync, type StatementSync } from "node:sqlite";
+import { GantryError } from "../base/index.ts";
 import type { Collection, Records } from "./contract.ts";
+
+const SQLITE_FULL = 13;
+const BALLAST_BYTES = 256 << 10;
 
 /** Each step is run once, in order; user_version counts them. Never change one, add another. */
 const MIGRATIONS = [
@@ -32,21 +38,101 @@ const MIGRATIONS = [
   `,
 ];
 
+/** Says in words of ours, and of one kind, that the disk is full. */
+class Sql extends DatabaseSync {
+  override exec(sql: string): void {
+    namingFull(() => super.exec(sql));
+  }
+
+  override prepare(sql: string): StatementSync {
+    const statement = super.prepare(sql);
+    const run = statement.run.bind(statement) as StatementSync["run"];
+    const get = statement.get.bind(statement) as StatementSync["get"];
+    statement.run = ((...values: never[]) => namingFull(() => run(...values))) as typeof run;
+    statement.get = ((...values: never[]) => namingFull(() => get(...values))) as typeof get;
+    return statement;
+  }
+}
+
+function namingFull<T>(work: () => T): T {
+  try {
+    return work();
+  } catch (cause) {
+    if ((cause as { errcode?: number }).errcode !== SQLITE_FULL) throw cause;
+    const message = "No space left on device: free some on the data root";
+    throw new GantryError("exhausted", message, { cause, detail: { errno: "ENOSPC" } });
+  }
+}
+
 export class Database implements Records {
   readonly sql: DatabaseSync;
+  #ballast: string;
   #depth = 0;
 
   constructor(path: string) {
-    this.sql = new DatabaseSync(path);
-    this.sql.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;");
-    this.sql.exec("PRAGMA busy_timeout = 5000; PRAGMA foreign_keys = ON;");
+    this.#ballast = `${path}-ballast`;
+    this.sql = this.#open(path);
     this.#migrate();
+    this.#keepBallast();
+  }
+
+  #open(path: string): DatabaseSync {
+    const open = () => {
+      const sql = new Sql(path);
+      try {
+        sql.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;");
+        sql.exec("PRAGMA busy_timeout = 5000; PRAGMA foreign_keys = ON;");
+        return sql;
+      } catch (error) {
+        sql.close();
+        throw error;
+      }
+    };
+    try {
+      return open();
+    } catch (error) {
+      // Opening makes files. A disk without room for them fails in more ways than one.
+      if (!existsSync(this.#ballast)) throw error;
+      rmSync(this.#ballast, { force: true });
+      return open();
+    }
+  }
+
+  #keepBallast(): void {
+    if (existsSync(this.#ballast)) return;
+    try {
+      writeFileSync(this.#ballast, Buffer.alloc(BALLAST_BYTES), { flush: true });
+    } catch {
+      rmSync(this.#ballast, { force: true }); // the disk is full: at the next removal, then
+    }
+  }
+
+  /** For work that removes rows: succeeds on a full disk. Must do no harm when done twice. */
+  free<T>(work: () => T): T {
+    if (this.#depth > 0) return work();
+    let result: T;
+    try {
+      result = work();
+    } catch (error) {
+      if (!(error instanceof GantryError && error.kind === "exhausted")) throw error;
+      rmSync(this.#ballast, { force: true });
+      result = work();
+    }
+    this.#keepBallast();
+    return result;
   }
 
   #migrate(): void {
     const { user_version: done } = this.sql.prepare("PRAGMA user_version").get() as {
       user_version: number;
     };
+    if (done > MIGRATIONS.length) {
+      throw new GantryError(
+        "invalid",
+        `the data root was written by a newer version (schema ${done}, this one knows ` +
+          `${MIGRATIONS.length}): use that version, or another --data-root`,
+      );
+    }
     for (let step = done; step < MIGRATIONS.length; step++) {
       this.transaction(() => {
         this.sql.exec(MIGRATIONS[step]!);
@@ -78,7 +164,7 @@ export class Database implements Records {
         return row && (JSON.parse(row.value) as T);
       },
       put: (key, value) => void put.run(name, key, JSON.stringify(value)),
-      delete: (key) => void remove.run(name, key),
+      delete: (key) => void this.free(() => remove.run(name, key)),
       all() {
         const rows = all.all(name) as { key: string; value: string }[];
         return rows.map(({ key, value }) => [key, JSON.parse(value) as T]);
@@ -96,7 +182,8 @@ export class Database implements Records {
       this.sql.exec("COMMIT");
       return result;
     } catch (error) {
-      this.sql.exec("ROLLBACK");
+      // A full disk rolls back by itself.
+      if (this.sql.isTransaction) this.sql.exec("ROLLBACK");
       throw error;
     } finally {
       this.#depth--;

@@ -84,10 +84,12 @@ export class ImageRecords implements ImageStore {
   }
 
   #forget(id: string): void {
-    this.#database.transaction(() => {
-      this.#database.sql.prepare("DELETE FROM image_names WHERE image_id = ?").run(id);
-      this.#database.sql.prepare("DELETE FROM images WHERE id = ?").run(id);
-    });
+    const { sql } = this.#database;
+    const forget = () => {
+      sql.prepare("DELETE FROM image_names WHERE image_id = ?").run(id);
+      sql.prepare("DELETE FROM images WHERE id = ?").run(id);
+    };
+    this.#database.free(() => this.#database.transaction(forget));
   }
 
   async put(
@@ -176,7 +178,8 @@ export class ImageRecords implements ImageStore {
     const name = formatReference(parseReference(reference));
     const id = this.#names.get(name);
     if (id === undefined) throw new GantryError("not-found", `No such image: ${reference}`);
-    this.#database.sql.prepare("DELETE FROM image_names WHERE name = ?").run(name);
+    const row = this.#database.sql.prepare("DELETE FROM image_names WHERE name = ?");
+    this.#database.free(() => row.run(name));
     this.#names.delete(name);
     this.#images.get(id)?.names.delete(name);
   }

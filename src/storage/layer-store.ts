@@ -307,10 +307,12 @@ export class UnpackedLayers implements LayerStore {
   async remove(diffId: string): Promise<void> {
     const layer = this.#layers.get(diffId);
     if (layer === undefined) return;
-    this.#database.transaction(() => {
-      this.#database.sql.prepare("DELETE FROM layers WHERE diff_id = ?").run(diffId);
-      this.#database.sql.prepare("DELETE FROM layer_blobs WHERE diff_id = ?").run(diffId);
-    });
+    const { sql } = this.#database;
+    const forget = () => {
+      sql.prepare("DELETE FROM layers WHERE diff_id = ?").run(diffId);
+      sql.prepare("DELETE FROM layer_blobs WHERE diff_id = ?").run(diffId);
+    };
+    this.#database.free(() => this.#database.transaction(forget));
     this.#layers.delete(diffId);
     this.#opaqueRoots.delete(diffId);
     await this.#discard(layer.shortId);

@@ -142,9 +142,11 @@ export class OverlaySnapshots implements SnapshotStore {
   async remove(id: string): Promise<void> {
     const snapshot = this.#snapshots.get(id);
     if (snapshot === undefined) return;
-    this.#database.sql.prepare("DELETE FROM snapshots WHERE id = ?").run(id);
-    this.#snapshots.delete(id);
+    // The files first: they are what makes room, and boot removes a row whose container is gone.
     await this.#discard([this.#paths.upper(id), this.#paths.work(id)]);
+    const row = this.#database.sql.prepare("DELETE FROM snapshots WHERE id = ?");
+    this.#database.free(() => row.run(id));
+    this.#snapshots.delete(id);
     await this.#forgetFolder(id);
     await this.onRemoved(snapshot.diffIds);
   }
@@ -216,7 +218,8 @@ export class OverlaySnapshots implements SnapshotStore {
     for (const diffIds of this.#preparing) used.add(this.#inits.get(initKey(diffIds)) ?? "");
     for (const [key, shortId] of [...this.#inits]) {
       if (key === "scratch" || chains.has(key) || used.has(shortId)) continue;
-      this.#database.sql.prepare("DELETE FROM inits WHERE key = ?").run(key);
+      const row = this.#database.sql.prepare("DELETE FROM inits WHERE key = ?");
+      this.#database.free(() => row.run(key));
       this.#inits.delete(key);
       await this.#discard([this.#paths.init(shortId)]);
     }

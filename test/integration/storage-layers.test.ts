@@ -364,6 +364,32 @@ test("a full disk is named as such, and what did fit is gone again", async () =>
   }
 });
 
+test("on a full disk a snapshot can be removed, and the disk has room again", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "storage-full-"));
+  execFileSync("mount", ["-t", "tmpfs", "-o", "size=4m", "none", folder]);
+  const root = join(folder, "data");
+  let storage = await openStorage({ root, native: fixture.native });
+  try {
+    for (const id of ["empty", "full"]) {
+      const { upperDir } = await storage.snapshots.prepare(id, []);
+      if (id === "empty") continue;
+      const fill = () => writeFileSync(join(upperDir, "f"), randomBytes(8 << 20));
+      assert.throws(fill, { code: "ENOSPC" });
+    }
+    await storage.close();
+    storage = await openStorage({ root, native: fixture.native }); // as after a restart
+    await storage.snapshots.remove("empty");
+    await storage.snapshots.remove("full");
+    assert.deepEqual(storage.snapshots.list(), []);
+    assert.deepEqual(readdirSync(join(root, "containers")), []);
+    await storage.content.put(randomBytes(1 << 20));
+  } finally {
+    await storage.close();
+    execFileSync("umount", [folder]);
+    rmSync(folder, { recursive: true });
+  }
+});
+
 test("a digest that does not match leaves nothing behind", async () => {
   const tar = rawTar({ name: "f", content: randomBytes(100) });
   const diffId = `sha256:${"0".repeat(64)}`;

@@ -5,8 +5,6 @@ import { GantryError } from "../../base/index.ts";
 import type { Collection } from "../../storage/index.ts";
 import type { ContainerRecord } from "./record.ts";
 
-const SQLITE_FULL = 13;
-
 export class ContainerRegistry {
   #records: Collection<ContainerRecord>;
   #byId = new Map<string, ContainerRecord>();
@@ -56,14 +54,7 @@ export class ContainerRegistry {
 
   /** Remembers a new or changed record. Throws exhausted on a full disk. */
   put(record: ContainerRecord): void {
-    try {
-      this.#records.put(record.id, record);
-    } catch (cause) {
-      if ((cause as { errcode?: number }).errcode !== SQLITE_FULL) throw cause;
-      throw new GantryError("exhausted", "No space left on device: free some on the data root", {
-        cause,
-      });
-    }
+    this.#records.put(record.id, record);
     this.#byId.set(record.id, record);
   }
 

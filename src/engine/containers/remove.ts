@@ -74,6 +74,7 @@ export async function removeLocked(
     await engine.storage.snapshots.remove(c.id);
     await releaseVolumes(engine, c, { removeAnonymous: removeAnonymousVolumes });
     await rm(engine.paths.container(c.id).dir, { recursive: true, force: true });
+    engine.containers.delete(c);
   } catch (cause) {
     c.dead = true;
     remember(engine, c);
@@ -81,7 +82,6 @@ export async function removeLocked(
       cause,
     });
   }
-  engine.containers.delete(c);
   live.failPendingAttaches();
   announce(engine, c, "destroy");
   // Only a failed removal is an error here; why it never started was the start's to say.
