@@ -4,7 +4,7 @@
 import type { EngineOptions } from "../engine/index.ts";
 import { loadConfig } from "./config.ts";
 import { program } from "./program.ts";
-import { type NetworkOptions, toSettings } from "./settings.ts";
+import { type NetworkOptions, ownCgroupParent, toSettings } from "./settings.ts";
 
 export interface LibraryOptions extends Partial<Omit<EngineOptions, "defaults">> {
   defaults?: Partial<EngineOptions["defaults"]>;
@@ -17,9 +17,13 @@ export async function libraryOptions(
   const config = await loadConfig(["--config-file", "/dev/null"]);
   const settings = toSettings(config, { ...(await program()), home: "/" });
   const { defaults, network, ...engine } = given;
+  const own = engine.cgroupParent === undefined;
   return {
     engine: {
       ...settings.engine,
+      // Of this data root, not the daemon's: boot ends what it finds there and does not know.
+      ...(own && { cgroupParent: ownCgroupParent(engine.dataRoot ?? settings.engine.dataRoot) }),
+      cgroupParentIsOwn: own,
       ...engine,
       defaults: { ...settings.engine.defaults, ...defaults },
     },

@@ -6,7 +6,7 @@ import { createApi } from "../api/index.ts";
 import { createLogger, GantryError, type Logger, messageOf, Rollback } from "../base/index.ts";
 import type { EngineOptions, RunningEngine } from "../engine/index.ts";
 import { type Config, loadConfig } from "./config.ts";
-import { lockDataRoot } from "./data-root-lock.ts";
+import { lockRoot } from "./data-root-lock.ts";
 import { openDoors } from "./doors.ts";
 import { daemonHelp } from "./help.ts";
 import { writePidfile } from "./pidfile.ts";
@@ -79,7 +79,7 @@ async function serve(
   await using undo = new Rollback((what, error) =>
     log.error(`Failed to release ${what}`, { error }),
   );
-  const lock = await lockDataRoot(settings.engine.dataRoot);
+  const lock = await lockRoot("data", settings.engine.dataRoot);
   undo.defer("the lock of the data root", () => lock.release());
   if (settings.pidfile !== "") {
     const pidfile = await writePidfile(settings.pidfile);

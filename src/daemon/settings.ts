@@ -126,7 +126,7 @@ function reader({ values }: Config): Reader {
 }
 
 /** One folder an engine: several on one host must never take each other's cgroups for strays. */
-function ownCgroupParent(dataRoot: string): string {
+export function ownCgroupParent(dataRoot: string): string {
   if (dataRoot === DATA_ROOT_DEFAULT) return "gantry";
   return `gantry-${createHash("sha256").update(dataRoot).digest("hex").slice(0, 8)}`;
 }
@@ -160,6 +160,7 @@ function engineOptions(
       shmSizeBytes: read.number("default-shm-size"),
       ipcMode: oneOf("ipc", read.text("default-ipc-mode"), ["shareable", "private"]),
       cgroupnsMode: oneOf("cgroup namespace", read.text("default-cgroupns-mode"), [
+        "",
         "host",
         "private",
       ]),
@@ -291,7 +292,9 @@ function checkCidr(key: string, text: string): void {
 
 function oneOf(what: string, value: string, allowed: string[]): string {
   if (allowed.includes(value)) return value;
-  throw invalid(`default ${what} mode (${value}) is invalid. Use ${allowed.join(" or ")}`);
+  throw invalid(
+    `default ${what} mode (${value}) is invalid. Use ${allowed.filter(Boolean).join(" or ")}`,
+  );
 }
 
 function absolute(path: string, key: string): string {

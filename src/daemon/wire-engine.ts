@@ -7,6 +7,7 @@ import { type EngineOptions, openEngine, type RunningEngine } from "../engine/in
 import { connectMonitor, type Native } from "../native/index.ts";
 import { openNetwork } from "../network/index.ts";
 import { openStorage, RootFiles } from "../storage/index.ts";
+import { lockRoot } from "./data-root-lock.ts";
 import { ResidentNative } from "./resident-native.ts";
 import type { NetworkOptions } from "./settings.ts";
 import { removeCgroupParent, wireRuntime } from "./wire-runtime.ts";
@@ -21,12 +22,13 @@ export async function createEngine(
 ): Promise<RunningEngine> {
   await using undo = new Rollback((what, error) => log.error(`Failed to close ${what}`, { error }));
   await mkdir(options.dataRoot, { recursive: true, mode: 0o711 });
-  await mkdir(options.execRoot, { recursive: true, mode: 0o711 });
+  const lock = await lockRoot("exec", options.execRoot);
+  undo.defer("the lock of the exec root", () => lock.release());
   const native = wrapNative(new ResidentNative(options.execRoot, log));
   undo.defer("the native program", () => native.close());
   const storage = await openStorage({ root: options.dataRoot, native, log });
   undo.defer("the storage", () => storage.close());
-  const runtime = await wireRuntime(native, log, options.cgroupParent);
+  const runtime = await wireRuntime(native, log, options);
   const { execRoot } = options;
   const { records } = storage;
   const networkLayer = await openNetwork({ native, records, options: network, log, execRoot });
@@ -51,6 +53,7 @@ export async function createEngine(
         ["the network", () => networkLayer.stop()],
         ["the storage", () => storage.close()],
         ["the native program", () => native.close()],
+        ["the lock of the exec root", async () => lock.release()],
       ];
       for (const [what, close] of parts) {
         await close().catch((error) => {

@@ -22,11 +22,12 @@ import {
 } from "../runtime/index.ts";
 
 const CONTAINER_ID = /^[0-9a-f]{64}$/;
+const STANDBY = /^\.standby-\d+$/;
 
 export async function wireRuntime(
   native: Native,
   log: Logger,
-  cgroupParent: string,
+  { cgroupParent, cgroupParentIsOwn }: { cgroupParent: string; cgroupParentIsOwn: boolean },
 ): Promise<RuntimePlans> {
   const kernel = await probeKernel(native);
   for (const warning of kernel.warnings) log.debug(warning);
@@ -34,7 +35,9 @@ export async function wireRuntime(
     memoryTotalBytes: kernel.memoryTotalBytes ?? 0,
     onlineCpus: parseCpuList(kernel.cpus ?? "0").length,
   };
-  const preparedParents = await prepareCgroups(native, kernel.cgroup, cgroupParent, log);
+  const prepared = await prepareCgroups(native, kernel.cgroup, cgroupParent, log);
+  // A parent that was given may be shared: another engine that ends removes it where it is empty.
+  const preparedParents = cgroupParentIsOwn ? prepared : new Set<string>();
   return {
     kernel,
     planCreate: (input) => planCreate({ ...input, preparedParents }),
@@ -59,7 +62,9 @@ async function prepareCgroups(
   try {
     await native.run({ host: planCgroupParents(places) });
     const v1 = places.filter(({ version }) => version === 1);
-    await native.preparePool?.(v1.map((place) => dirname(place.path)));
+    const parents = v1.map((place) => dirname(place.path));
+    await removeStandbys(parents);
+    await native.preparePool?.(parents);
     return new Set([dirname(path)]);
   } catch (error) {
     // Each start makes them itself then, and says what is wrong.
@@ -68,12 +73,24 @@ async function prepareCgroups(
   }
 }
 
+/** Removes what standby executors (native/pool.c) prepared that were killed with their monitors.
+ * One in use is not empty, and one that was only just made is made again by who needs it. */
+async function removeStandbys(parents: readonly string[]): Promise<void> {
+  for (const parent of parents) {
+    for (const name of await readdir(parent).catch(() => [])) {
+      if (STANDBY.test(name)) await rmdir(`${parent}/${name}`).catch(() => {});
+    }
+  }
+}
+
 /** Removes the containers' parent folder from each hierarchy where it is empty. */
 export async function removeCgroupParent(layout: CgroupLayout, parent: string): Promise<void> {
   const relative = cgroupPathFor("x", parent).slice(0, -"/x".length);
   if (relative === "") return;
   const mounts = new Set([...layout.v1.values(), ...(layout.v2 ? [layout.v2.path] : [])]);
-  for (const mount of mounts) await rmdir(mount + relative).catch(() => {}); // it is in use
+  const parents = [...mounts].map((mount) => mount + relative);
+  await removeStandbys(parents);
+  for (const path of parents) await rmdir(path).catch(() => {}); // it is in use
 }
 
 /** One listing of the parent folder in each hierarchy. */

@@ -1,10 +1,15 @@
 // Parts of the engine's surroundings end unexpectedly, or are told to: what becomes of containers.
 
 import assert from "node:assert/strict";
-import { readdir, readFile } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { mkdir, readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { test } from "node:test";
 import { EngineFixture, run, startContainer } from "../support/engine-fixture.ts";
 import { kernelState } from "../support/kernel-state.ts";
+
+const PIDS = "/sys/fs/cgroup/pids";
+const skip = existsSync(`${PIDS}/cgroup.procs`) ? false : "the host has no v1 pids hierarchy";
 
 test("when the native program is killed containers run on, and the next start works", async () => {
   await using fixture = await EngineFixture.make();
@@ -60,6 +65,25 @@ test("an engine that is closed with liveRestore leaves its containers running", 
   const engine = await fixture.open();
   const { state } = await engine.containers.inspect(id);
   assert.deepEqual([state.Status, state.Pid], ["running", Pid]);
+});
+
+test("engines that share a cgroup parent do not take it from one another", async () => {
+  await using one = await EngineFixture.make();
+  await using other = await EngineFixture.make();
+  await other.close();
+  assert.equal((await run(one.engine, ["echo", "still"])).stdout, "still\n");
+});
+
+test("cgroups that a killed standby executor prepared are removed at boot", { skip }, async () => {
+  await using fixture = await EngineFixture.make();
+  const stray = join(PIDS, fixture.options.cgroupParent!, ".standby-99999999");
+  await fixture.close();
+  await mkdir(stray, { recursive: true });
+  await fixture.open();
+  assert.equal(existsSync(stray), false);
+  await mkdir(stray);
+  await fixture.close();
+  assert.equal(existsSync(stray), false);
 });
 
 async function childrenNamed(name: string): Promise<number[]> {
