@@ -158,8 +158,9 @@ function matchesPattern(name: string, pattern: string): boolean {
 
 export function matchesLabel(labels: Record<string, string>, wanted: string): boolean {
   const equals = wanted.indexOf("=");
-  if (equals < 0) return wanted in labels;
-  return labels[wanted.slice(0, equals)] === wanted.slice(equals + 1);
+  const key = equals < 0 ? wanted : wanted.slice(0, equals);
+  // Every object has a "constructor": only a label of its own counts.
+  return Object.hasOwn(labels, key) && (equals < 0 || labels[key] === wanted.slice(equals + 1));
 }
 
 /** "80", "80/udp" or "8000-8010/tcp". */

@@ -43,8 +43,9 @@ function matchesImage(event: Event, value: string): boolean {
 
 function matchesLabel(labels: Record<string, string>, wanted: string): boolean {
   const equals = wanted.indexOf("=");
-  if (equals < 0) return wanted in labels;
-  return labels[wanted.slice(0, equals)] === wanted.slice(equals + 1);
+  const key = equals < 0 ? wanted : wanted.slice(0, equals);
+  // Every object has a "constructor": only a label of its own counts.
+  return Object.hasOwn(labels, key) && (equals < 0 || labels[key] === wanted.slice(equals + 1));
 }
 
 const idPrefix = (id: string, value: string): boolean =>

@@ -27,7 +27,7 @@ export function networkVerbs(engine: EngineContext): Networks {
 function render(engine: EngineContext, network: Network): Network {
   const containers: Record<string, unknown> = {};
   for (const c of engine.containers.all()) {
-    if (!isRunning(c) || !(network.Name in c.endpoints)) continue;
+    if (!isRunning(c) || !Object.hasOwn(c.endpoints, network.Name)) continue;
     const record = c.run?.attachments.find((a) => a.networkId === network.Id);
     containers[c.id] = {
       Name: c.name,
