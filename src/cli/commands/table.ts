@@ -64,6 +64,7 @@ const image: Record<string, CommandEntry> = {
   ls: entry("List images", () => import("./image/ls.ts")),
   prune: entry("Remove unused images", () => import("./image/prune.ts")),
   pull: entry("Download an image from a registry", () => import("./image/pull.ts")),
+  push: entry("Upload an image to a registry", () => import("./image/push.ts")),
   rm: entry("Remove images", () => import("./image/rm.ts")),
   save: entry("Write images to an archive", () => import("./image/save.ts")),
   tag: entry("Give an image another name", () => import("./image/tag.ts")),
@@ -143,6 +144,9 @@ export const ROOT_COMMANDS: Record<string, CommandEntry> = {
   rmi: rmi!,
   info: system["info"]!,
   events: system["events"]!,
+  login: entry("Log in to a registry", () => import("./registry/login.ts")),
+  logout: entry("Log out from a registry", () => import("./registry/logout.ts")),
+  search: entry("Search a registry for images", () => import("./registry/search.ts")),
   inspect: entry(
     "Show details of containers, images and the rest",
     () => import("./system/inspect.ts"),
@@ -150,7 +154,19 @@ export const ROOT_COMMANDS: Record<string, CommandEntry> = {
   version: entry("Show the versions of client and daemon", () => import("./system/version.ts")),
 };
 
-const COMMON = ["run", "exec", "ps", "pull", "images", "version", "info"];
+const COMMON = [
+  "run",
+  "exec",
+  "ps",
+  "pull",
+  "push",
+  "images",
+  "login",
+  "logout",
+  "search",
+  "version",
+  "info",
+];
 
 /** What the program's help lists. */
 export function rootEntries(): RootEntry[] {

@@ -1,6 +1,7 @@
 // Asks the daemon to pull an image and shows how it goes.
 
 import { familiarName, parseReference } from "../../spec/index.ts";
+import { registryAuthHeader } from "../config/credentials.ts";
 import type { Output } from "../io.ts";
 import type { Session } from "../session.ts";
 import { showProgress } from "./progress.ts";
@@ -20,7 +21,6 @@ export async function pullImage(
 ): Promise<void> {
   const reference = parseReference(image, { defaultTag: !all });
   const client = await session.client();
-  const auth = registryAuth(session, reference.registry);
   const { body } = await client.call("POST", "/images/create", {
     query: {
       fromImage:
@@ -30,24 +30,8 @@ export async function pullImage(
       tag: reference.digest ?? reference.tag,
       platform: platform || undefined,
     },
-    ...(auth ? { headers: { "X-Registry-Auth": auth } } : {}),
+    headers: await registryAuthHeader(session, reference.registry),
     signal: session.io.signal,
   });
   await showProgress(out, body, { quiet });
-}
-
-/** The credentials of config.json for a registry, as the API's header carries them. */
-function registryAuth(session: Session, registry: string): string | undefined {
-  const key = registry === "docker.io" ? "https://index.docker.io/v1/" : registry;
-  const entry = session.config.auths?.[key];
-  if (!entry) return undefined;
-  const auth: Record<string, string> = { serveraddress: key };
-  if (entry.auth) {
-    const [username = "", ...password] = Buffer.from(entry.auth, "base64").toString().split(":");
-    auth["username"] = username;
-    auth["password"] = password.join(":").replace(/\0+$/, "");
-  }
-  if (entry.identitytoken) auth["identitytoken"] = entry.identitytoken;
-  if (entry.registrytoken) auth["registrytoken"] = entry.registrytoken;
-  return Buffer.from(JSON.stringify(auth)).toString("base64url");
 }
