@@ -83,18 +83,25 @@ export function danglingWanted(values: readonly string[] | undefined): boolean |
 
 /** Shell patterns over the familiar name, with or without the tag; `*` stops at slashes. */
 function matchesReference(image: StoredImage, pattern: string): boolean {
-  const expression = new RegExp(
-    `^${pattern
-      .replace(/[.+^${}()|\\]/g, "\\$&")
-      .replace(/\*/g, "[^/]*")
-      .replace(/\?/g, "[^/]")}$`,
-  );
+  const expression = shellPattern(pattern);
   return image.references.some((reference) => {
     const parsed = parseReference(reference, { defaultTag: false });
     return [familiar(reference), familiarName(parsed), reference].some((name) =>
       expression.test(name),
     );
   });
+}
+
+export function shellPattern(pattern: string): RegExp {
+  const source = pattern
+    .replace(/[.+^${}()|\\]/g, "\\$&")
+    .replace(/\*+/g, "[^/]*")
+    .replace(/\?/g, "[^/]");
+  try {
+    return new RegExp(`^${source}$`);
+  } catch (cause) {
+    throw new GantryError("invalid", `syntax error in pattern: ${pattern}`, { cause });
+  }
 }
 
 function countLayerUses(images: readonly StoredImage[]): Map<string, number> {
