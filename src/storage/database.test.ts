@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -93,6 +93,13 @@ test("on a full disk rows can be removed, and what cannot be written says why", 
     const inTransaction = () => database.transaction(fill);
     assert.throws(inTransaction, { kind: "exhausted" });
     assert.equal(database.sql.isTransaction, false);
+  });
+});
+
+test("a damaged database is named", () => {
+  withDatabase((_, path) => {
+    writeFileSync(`${path}-2`, Buffer.alloc(8192, 0xee));
+    assert.throws(() => new Database(`${path}-2`), { kind: "corrupt", message: /-2 is damaged/ });
   });
 });
 

@@ -4,10 +4,12 @@
 
 import { existsSync, rmSync, writeFileSync } from "node:fs";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
-import { GantryError } from "../base/index.ts";
+import { GantryError, messageOf } from "../base/index.ts";
 import type { Collection, Records } from "./contract.ts";
 
+const SQLITE_CORRUPT = 11;
 const SQLITE_FULL = 13;
+const SQLITE_NOT_A_DATABASE = 26;
 const BALLAST_BYTES = 256 << 10;
 
 /** Each step is run once, in order; user_version counts them. Never change one, add another. */
@@ -71,8 +73,15 @@ export class Database implements Records {
 
   constructor(path: string) {
     this.#ballast = `${path}-ballast`;
-    this.sql = this.#open(path);
-    this.#migrate();
+    try {
+      this.sql = this.#open(path);
+      this.#migrate();
+    } catch (cause) {
+      const code = (cause as { errcode?: number }).errcode ?? 0;
+      if (![SQLITE_CORRUPT, SQLITE_NOT_A_DATABASE].includes(code)) throw cause;
+      const message = `${path} is damaged (${messageOf(cause)}): restore it, or use another data root`;
+      throw new GantryError("corrupt", message, { cause });
+    }
     this.#keepBallast();
   }
 
