@@ -125,8 +125,8 @@ const containerRows: Row[] = [
   [
     "default-cgroupns-mode",
     "string",
-    "Default mode for containers cgroup namespace (host, private)",
-    { default: "private", reload: true },
+    "Default mode for containers cgroup namespace (host, private; by itself host on cgroup v1)",
+    { default: "", reload: true },
   ],
   [
     "default-stop-timeout",

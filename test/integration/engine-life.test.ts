@@ -176,6 +176,6 @@ test("containers share namespaces when they are told to", async () => {
       command: ["true"],
       hostConfig: { NetworkMode: "container:donor", AutoRemove: true },
     }),
-    { kind: "not-found", message: "No such container: donor" },
+    { kind: "invalid", message: "No such container: donor" },
   );
 });

@@ -14,10 +14,12 @@ import { checkImagePlatform, findImage } from "../images/find.ts";
 import { ensureHelloWorld } from "../images/hello-world.ts";
 import { NEVER, timestamp } from "../timestamps.ts";
 import { announce } from "./announce.ts";
+import { checkConflicts } from "./config-conflicts.ts";
 import { checkHostConfig, completeHostConfig, containerOf } from "./host-config.ts";
 import { mergeConfig } from "./merge-config.ts";
 import { makeVolumes, releaseVolumes, resolveMounts } from "./mounts.ts";
 import { checkName, randomName } from "./names.ts";
+import { checkAddresses } from "./networking.ts";
 import type { ContainerRecord } from "./record.ts";
 import { validateResources } from "./validate.ts";
 
@@ -28,6 +30,7 @@ export async function createContainer(
   request: CreateRequest,
   { signal }: Signal = {},
 ): Promise<{ id: string; warnings: string[] }> {
+  checkConflicts(request.config, request.hostConfig);
   await ensureHelloWorld(engine.storage, request.config.Image ?? "");
   const image = findImage(engine, request.config.Image ?? "");
   const warnings = checkImagePlatform(image, request.platform, request.config.Image ?? "");
@@ -93,6 +96,7 @@ function newRecord(o: {
   const endpoints: ContainerRecord["endpoints"] = {};
   if (!containerOf(networkMode)) {
     const given = wanted[networkMode] ?? (networkMode === "bridge" ? wanted["default"] : undefined);
+    checkAddresses(networkMode, given);
     endpoints[networkMode] = { ...given };
     if (config.MacAddress) endpoints[networkMode].MacAddress ||= config.MacAddress;
   }

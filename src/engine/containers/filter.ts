@@ -140,7 +140,7 @@ function matches(engine: EngineContext, c: ContainerRecord, key: string, value: 
         return inRange(Number(number), protocol, value);
       });
     case "is-task":
-      return value === "false" || value === "0";
+      return !isTask(value);
     default:
       return true;
   }
@@ -168,4 +168,10 @@ function inRange(port: number, protocol: string, wanted: string): boolean {
   const [range = "", wantedProtocol = "tcp"] = wanted.split("/");
   const [first, last = first] = range.split("-").map(Number);
   return protocol === wantedProtocol && port >= first! && port <= last!;
+}
+
+function isTask(value: string): boolean {
+  if (["true", "1"].includes(value)) return true;
+  if (["false", "0"].includes(value)) return false;
+  throw new GantryError("invalid", `invalid filter 'is-task=[${value}]'`);
 }

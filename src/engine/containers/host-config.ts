@@ -1,9 +1,10 @@
 // The host config as dockerd keeps and shows it: daemon-wide defaults filled in, and the checks
 // that belong to the engine (modes that name other containers, log drivers, restart policy).
 
-import { GantryError } from "../../base/index.ts";
+import { GantryError, messageOf } from "../../base/index.ts";
 import type { HostConfig } from "../../spec/index.ts";
 import type { EngineContext } from "../context.ts";
+import type { ContainerRecord } from "./record.ts";
 import { checkRestartPolicy } from "./restart-policy.ts";
 
 const LOG_DRIVERS = ["json-file", "local", "none"];
@@ -51,21 +52,23 @@ export function completeHostConfig(engine: EngineContext, given: HostConfig): Ho
   if (!host.NetworkMode || host.NetworkMode === "default") host.NetworkMode = "bridge";
   if (!host.ShmSize) host.ShmSize = defaults.shmSizeBytes;
   host.IpcMode ||= defaults.ipcMode;
-  host.CgroupnsMode ||= host.Privileged && usesV1(engine) ? "host" : defaults.cgroupnsMode;
+  const privileged = host.Privileged === true;
+  host.CgroupnsMode ||= usesV1(engine) && privileged ? "host" : defaults.cgroupnsMode;
+  host.CgroupnsMode ||= usesV1(engine) ? "host" : "private";
   host.RestartPolicy = {
     Name: host.RestartPolicy?.Name || "no",
     MaximumRetryCount: host.RestartPolicy?.MaximumRetryCount ?? 0,
   };
   host.LogConfig = logConfig(engine, host);
   host.Runtime ||= "runc";
+  if (host.MemorySwappiness === -1) host.MemorySwappiness = null;
   host.PidMode ??= "";
   host.UTSMode ??= "";
   host.UsernsMode ??= "";
   if (host.Memory && !host.MemorySwap) host.MemorySwap = host.Memory * 2;
   if (usesV1(engine)) host.OomKillDisable ??= false;
-  const open = host.Privileged === true;
-  host.MaskedPaths ??= open ? null : maskedPathsDefault;
-  host.ReadonlyPaths ??= open ? null : readonlyPathsDefault;
+  host.MaskedPaths ??= privileged ? null : maskedPathsDefault;
+  host.ReadonlyPaths ??= privileged ? null : readonlyPathsDefault;
   host.Binds ??= null;
   host.PortBindings ??= {};
   host.ConsoleSize ??= [0, 0];
@@ -93,13 +96,16 @@ export function checkHostConfig(engine: EngineContext, host: HostConfig): void {
   for (const mode of [host.NetworkMode, host.IpcMode, host.PidMode]) {
     const ref = containerOf(mode);
     if (ref === "") throw new GantryError("invalid", `invalid mode: ${mode}`);
-    if (ref !== undefined) engine.containers.find(ref);
+    if (ref !== undefined) findNamed(engine, ref);
   }
-  if (containerOf(host.NetworkMode) && Object.keys(host.PortBindings ?? {}).length > 0) {
-    throw new GantryError(
-      "invalid",
-      "conflicting options: port publishing and the container type network mode",
-    );
+}
+
+/** A container that a flag names; "not-found" would make the docker CLI pull the image. */
+export function findNamed(engine: EngineContext, ref: string): ContainerRecord {
+  try {
+    return engine.containers.find(ref);
+  } catch (cause) {
+    throw new GantryError("invalid", messageOf(cause), { cause });
   }
 }
 
@@ -114,6 +120,16 @@ function checkLogConfig(host: HostConfig): void {
   for (const key of Object.keys(host.LogConfig?.Config ?? {})) {
     if (type !== "none" && JSON_FILE_OPTIONS.includes(key)) continue;
     throw new GantryError("invalid", `unknown log opt '${key}' for ${type} log driver`);
+  }
+  const { mode = "", "max-buffer-size": bufferSize } = host.LogConfig?.Config ?? {};
+  if (!["", "blocking", "non-blocking"].includes(mode)) {
+    throw new GantryError("invalid", `logger: logging mode not supported: ${mode}`);
+  }
+  if (bufferSize !== undefined && mode !== "non-blocking") {
+    throw new GantryError(
+      "invalid",
+      "logger: max-buffer-size option is only supported with 'mode=non-blocking'",
+    );
   }
 }
 

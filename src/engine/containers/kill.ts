@@ -14,7 +14,7 @@ export async function killContainer(
   ref: string,
   signalName: string,
 ): Promise<void> {
-  const c = engine.containers.find(ref);
+  const c = findToKill(engine, ref);
   const signal = parseSignal(signalName || "SIGKILL");
   if (!isRunning(c) && !isRestarting(c)) throw notRunning(c);
   const live = engine.live.of(c.id);
@@ -58,6 +58,16 @@ export async function sendSignal(
   }
   announce(engine, c, "kill", { signal: String(signal) });
   if (isPaused(c)) await setFrozen(engine, c, false);
+}
+
+function findToKill(engine: EngineContext, ref: string): ContainerRecord {
+  try {
+    return engine.containers.find(ref);
+  } catch (cause) {
+    if (!(cause instanceof GantryError)) throw cause;
+    const message = `cannot kill container: ${ref}: ${cause.message}`;
+    throw new GantryError(cause.kind, message, { cause });
+  }
 }
 
 const messageNotRunning = (c: ContainerRecord): string =>

@@ -9,7 +9,7 @@ import { readAccounts } from "./accounts.ts";
 import { writeContainerFiles } from "./container-files.ts";
 import { containerOf } from "./host-config.ts";
 import type { ExecInstance } from "./live.ts";
-import { monitorLog } from "./log-config.ts";
+import { monitorLog, tagNames } from "./log-config.ts";
 import type { AttachedNetworks } from "./networking.ts";
 import { execSeccomp, toExecProcess, toOciSpec } from "./oci-spec.ts";
 import type { ContainerRecord } from "./record.ts";
@@ -40,7 +40,7 @@ export async function prepareLaunch(
     initPath: initProgramPath,
   });
   const paths = engine.paths.container(c.id);
-  const log = monitorLog(paths.log, c.config, c.hostConfig);
+  const log = monitorLog(paths.log, c.config, c.hostConfig, tagNames(c));
   return engine.runtime.planCreate({
     id: c.id,
     spec,

@@ -6,12 +6,14 @@ import type { ContainerConfig, HostConfig } from "../../spec/index.ts";
 
 /** No limit, as docker has it. */
 const MAX_BYTES_DEFAULT = 0;
+const SHORT_ID = 12;
 
 /** Undefined for driver "none". Throws invalid with docker's wording. */
 export function monitorLog(
   path: string,
   config: ContainerConfig,
   host: HostConfig,
+  names: Record<string, string> = {},
 ): MonitorConfig["log"] | undefined {
   if (host.LogConfig?.Type === "none") return undefined;
   const options = host.LogConfig?.Config ?? {};
@@ -20,9 +22,6 @@ export function monitorLog(
   if (!Number.isInteger(maxFiles) || maxFiles < 1) {
     throw new GantryError("invalid", "max-file cannot be less than 1");
   }
-  if (maxBytes === 0 && maxFiles > 1) {
-    throw new GantryError("invalid", "max-file option should be used with max-size option");
-  }
   const compress = options["compress"] === "true";
   if (compress && (maxFiles === 1 || maxBytes === 0)) {
     throw new GantryError(
@@ -30,7 +29,7 @@ export function monitorLog(
       "compress cannot be true when max-file is less than 2 or max-size is not set",
     );
   }
-  return { path, maxBytes, maxFiles, attrs: logAttributes(config, options), compress };
+  return { path, maxBytes, maxFiles, attrs: logAttributes(config, options, names), compress };
 }
 
 function sizeOf(text: string): number {
@@ -40,7 +39,11 @@ function sizeOf(text: string): number {
 }
 
 /** The labels and variables that `labels`, `env` and their -regex forms name, as JSON text. */
-function logAttributes(config: ContainerConfig, options: Record<string, string>): string {
+function logAttributes(
+  config: ContainerConfig,
+  options: Record<string, string>,
+  names: Record<string, string>,
+): string {
   const labels = Object.entries(config.Labels ?? {});
   const env = (config.Env ?? []).map((entry): [string, string] => {
     const equals = entry.indexOf("=");
@@ -49,9 +52,31 @@ function logAttributes(config: ContainerConfig, options: Record<string, string>)
   const chosen = [
     ...labels.filter(([key]) => isNamed(key, options["labels"], options["labels-regex"])),
     ...env.filter(([key]) => isNamed(key, options["env"], options["env-regex"])),
-    ...(options["tag"] ? [["tag", options["tag"]] as [string, string]] : []),
+    ...(options["tag"] ? [["tag", expandTag(options["tag"], names)] as [string, string]] : []),
   ];
   return chosen.length > 0 ? JSON.stringify(Object.fromEntries(chosen)) : "";
+}
+
+/** What a tag's template can name (`{{.Name}}`), of this container. */
+export function tagNames(c: { id: string; name: string; imageId: string; imageName: string }) {
+  const imageFullId = c.imageId;
+  const imageId = imageFullId.replace(/^sha256:/, "").slice(0, SHORT_ID);
+  return {
+    ...{ ID: c.id.slice(0, SHORT_ID), FullID: c.id, Name: c.name, DaemonName: "docker" },
+    ...{ ImageID: imageId, ImageFullID: imageFullId, ImageName: c.imageName },
+  };
+}
+
+function expandTag(template: string, names: Record<string, string>): string {
+  return template.replace(/\{\{\s*(.*?)\s*\}\}/g, (whole, field: string) => {
+    const value = names[field.replace(/^\./, "")];
+    if (field.startsWith(".") && value !== undefined) return value;
+    throw new GantryError(
+      "invalid",
+      `failed to initialize logging driver: ${whole} is not supported in a tag: ` +
+        `use ${Object.keys(names).join(", ")}`,
+    );
+  });
 }
 
 function isNamed(key: string, list: string | undefined, pattern: string | undefined): boolean {

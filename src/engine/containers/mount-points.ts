@@ -24,8 +24,16 @@ export function parseBind(spec: string): MountRecord {
   }
   const [source, target, mode = ""] = parts as [string, string, string?];
   const options = parseMode(mode, spec);
-  const destination = checkDestination(target, spec);
-  if (posix.isAbsolute(source)) {
+  const type = posix.isAbsolute(source) ? "bind" : "volume";
+  const destination = checkDestination(target, spec, type);
+  if (type === "bind") {
+    if (options.noCopy) {
+      throw new GantryError(
+        "invalid",
+        `invalid volume specification: '${spec}': invalid mount config for type "bind": ` +
+          "field VolumeOptions must not be specified",
+      );
+    }
     return {
       Type: "bind",
       Source: posix.normalize(source).replace(/(.)\/$/, "$1"),
@@ -39,7 +47,7 @@ export function parseBind(spec: string): MountRecord {
   if (!VOLUME_NAME.test(source)) {
     throw new GantryError(
       "invalid",
-      `${JSON.stringify(source)} includes invalid characters for a local volume name, only ` +
+      `create ${source}: ${JSON.stringify(source)} includes invalid characters for a local volume name, only ` +
         '"[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed. If you intended to pass a host directory, use absolute path',
     );
   }
@@ -181,11 +189,11 @@ function volume(name: string, destination: string, rw: boolean): MountRecord {
   };
 }
 
-function checkDestination(path: string, spec: string): string {
+function checkDestination(path: string, spec: string, type = "volume"): string {
   if (!posix.isAbsolute(path)) {
     throw new GantryError(
       "invalid",
-      `invalid volume specification: '${spec}': invalid mount config for type "volume": ` +
+      `invalid volume specification: '${spec}': invalid mount config for type "${type}": ` +
         `invalid mount path: '${path}' mount path must be absolute`,
     );
   }

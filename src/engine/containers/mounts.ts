@@ -7,6 +7,7 @@ import type { ContainerConfig, HostConfig } from "../../spec/index.ts";
 import type { EngineContext } from "../context.ts";
 import { ANONYMOUS_LABEL, randomVolumeName } from "../volumes/registry.ts";
 import { announceVolume } from "./announce.ts";
+import { findNamed } from "./host-config.ts";
 import {
   addMount,
   fromMountRequest,
@@ -25,7 +26,7 @@ export async function resolveMounts(
   const inherited = new Map<string, MountRecord>();
   for (const spec of host.VolumesFrom ?? []) {
     const { ref, rw } = parseVolumesFrom(spec);
-    for (const mount of engine.containers.find(ref).mounts) {
+    for (const mount of findNamed(engine, ref).mounts) {
       const { request: _, ...rest } = mount;
       inherited.set(mount.Destination, { ...rest, RW: rw ?? mount.RW, copyUp: false });
     }

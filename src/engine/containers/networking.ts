@@ -68,6 +68,16 @@ function describeNetwork(engine: EngineContext, name: string): NetworkIdentity {
   return found;
 }
 
+/** Address on a network that has none is a mistake, not a wish to pass over. */
+export function checkAddresses(mode: string, endpoint?: EndpointSettings | null): void {
+  const { IPv4Address, IPv6Address } = endpoint?.IPAMConfig ?? {};
+  if ((mode !== "none" && mode !== "host") || !(IPv4Address || IPv6Address)) return;
+  throw new GantryError(
+    "invalid",
+    "user specified IP address is supported on user defined networks only",
+  );
+}
+
 type NetworkIdentity = { Id: string; Name: string; Driver: string };
 
 const identity = (network: NetworkIdentity) => ({
@@ -79,13 +89,13 @@ const identity = (network: NetworkIdentity) => ({
 /** What -p and -P ask for. Throws invalid with docker's wording. */
 export function publishRequests(config: ContainerConfig, host: HostConfig): PublishRequest[] {
   const requests: PublishRequest[] = [];
-  const bindings = { ...host.PortBindings };
-  if (host.PublishAllPorts) {
-    for (const port of Object.keys(config.ExposedPorts ?? {})) bindings[port] ??= [];
-  }
+  const bindings: NonNullable<HostConfig["PortBindings"]> = { ...host.PortBindings };
+  for (const port of Object.keys(config.ExposedPorts ?? {})) bindings[port] ??= [];
+  // A port whose list is empty is only exposed, and published somewhere with -P.
+  const otherwise = host.PublishAllPorts ? [{ HostIp: "", HostPort: "" }] : [];
   for (const [port, wanted] of Object.entries(bindings)) {
     const { number, protocol } = parsePort(port);
-    const all = wanted?.length ? wanted : [{ HostIp: "", HostPort: "" }];
+    const all = wanted?.length ? wanted : otherwise;
     for (const { HostIp, HostPort } of all) {
       const [hostPort, hostPortEnd] = parseRange(HostPort ?? "");
       const hostIp = HostIp ?? "";

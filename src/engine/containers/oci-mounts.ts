@@ -63,7 +63,7 @@ export function toOciMounts(input: MountInput): OciMount[] {
     ({ destination }) =>
       !taken.has(destination) && !(taken.has("/dev") && destination.startsWith("/dev/")),
   );
-  mounts.push(...networkFiles(input, taken));
+  own.push(...networkFiles(input, taken));
   const writable = (type: string | undefined) =>
     (host.Privileged && (type === "sysfs" || type === "cgroup")) ||
     (input.writableCgroups && type === "cgroup");

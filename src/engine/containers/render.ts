@@ -88,7 +88,8 @@ function renderPorts(
   attachments: readonly AttachmentRecord[],
 ): Container["ports"] {
   const ports: Container["ports"] = {};
-  if (!c.run) return ports;
+  // Only an endpoint of a network has ports: nothing is exposed on none, host and container:ID.
+  if (!c.run || attachments.length === 0) return ports;
   for (const port of Object.keys(c.config.ExposedPorts ?? {})) ports[port] = null;
   for (const port of attachments.flatMap((attachment) => attachment.ports)) {
     (ports[keyOf(port)] ??= []).push({ HostIp: port.hostIp, HostPort: String(port.hostPort) });

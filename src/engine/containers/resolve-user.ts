@@ -67,7 +67,11 @@ export function resolveGroups(names: readonly string[], group: string): number[]
   return names.map((name) => {
     const gid = groups.find((g) => g.name === name || String(g.gid) === name)?.gid;
     const number = gid ?? numberOf(name);
-    if (number === undefined) throw new GantryError("invalid", `Unable to find group ${name}`);
+    if (number === undefined)
+      throw new GantryError(
+        "invalid",
+        `Unable to find group ${name}: no matching entries in group file`,
+      );
     checkRange(number);
     return number;
   });

@@ -22,12 +22,22 @@ const container = { path: "x" } as ContainerRecord;
 
 /** Words that the docker CLI looks for, and the code that it then exits with. */
 const cases: [Operation, errno: string, says: RegExp, exitCode: number][] = [
-  [execve("nosuch"), "ENOENT", /exec: "nosuch": executable file not found in \$PATH$/, 127],
-  [execve("/no"), "ENOENT", /exec: "\/no": stat \/no: no such file or directory$/, 127],
-  [execve("/etc"), "EACCES", /exec: "\/etc": permission denied$/, 126],
-  [execve("/etc"), "EISDIR", /exec: "\/etc": is a directory$/, 126],
+  [
+    execve("nosuch"),
+    "ENOENT",
+    /exec: "nosuch": executable file not found in \$PATH: unknown$/,
+    127,
+  ],
+  [execve("/no"), "ENOENT", /exec: "\/no": stat \/no: no such file or directory: unknown$/, 127],
+  [execve("/etc"), "EACCES", /exec: "\/etc": permission denied: unknown$/, 126],
+  [execve("/etc"), "EISDIR", /exec: "\/etc": is a directory: unknown$/, 126],
   [execve("/x"), "ENOEXEC", /exec \/x: exec format error/, 126],
-  [{ op: "chdir", path: "/f" }, "ENOTDIR", /chdir to cwd \("\/f"\) .*: not a directory$/, 127],
+  [
+    { op: "chdir", path: "/f" },
+    "ENOTDIR",
+    /chdir to cwd \("\/f"\) .*: not a directory: unknown$/,
+    127,
+  ],
   [{ op: "moveMount", slot: 1, path: "/f" }, "ENOTDIR", /directory onto a file/, 127],
 ];
 for (const [operation, errno, says, exitCode] of cases) {

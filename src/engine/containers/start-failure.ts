@@ -38,15 +38,15 @@ export interface Explained {
 }
 
 export function explainStartFailure(c: ContainerRecord, error: unknown): Explained {
-  return explain(error, PREFIX, c.path, "");
+  return explain(error, PREFIX, c.path);
 }
 
 /** As explainStartFailure, for a command run in a running container. */
 export function explainExecFailure(command: string, error: unknown): Explained {
-  return explain(error, EXEC_PREFIX, command, ": unknown");
+  return explain(error, EXEC_PREFIX, command);
 }
 
-function explain(error: unknown, prefix: string, command: string, suffix: string): Explained {
+function explain(error: unknown, prefix: string, command: string): Explained {
   const failure = failureOf(error);
   if (!failure) {
     const kept = error instanceof GantryError ? error : undefined;
@@ -57,7 +57,7 @@ function explain(error: unknown, prefix: string, command: string, suffix: string
   }
   const { reason, exitCode, kind } = reasonOf(failure, command);
   return {
-    error: new GantryError(kind, `${prefix}${reason}${suffix}`, {
+    error: new GantryError(kind, `${prefix}${reason}: unknown`, {
       cause: error,
       detail: { ...failure, exitCode },
     }),

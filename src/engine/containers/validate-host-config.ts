@@ -12,6 +12,7 @@ import type { HostConfig } from "../../spec/index.ts";
 import { capabilitiesFor } from "./oci-capabilities.ts";
 import { parseDeviceRule } from "./oci-resources.ts";
 import { parseSecurityOptions } from "./security-options.ts";
+import { checkTmpfs } from "./tmpfs-options.ts";
 
 const MEMORY_BYTES_MIN = 6 * 1024 * 1024;
 const NANO = 1e9;
@@ -53,7 +54,10 @@ export function validateHostConfig(
   checkRealtime(check);
   checkCpusets(check);
   checkBlockIo(check);
-  if (!update) checkSettings(check);
+  if (!update) {
+    checkSettings(check);
+    checkPlatformOptions(check);
+  }
   return warnings;
 }
 
@@ -122,10 +126,10 @@ function checkCpu({ host, kernel, has, discard }: Check): void {
   const { NanoCpus: nano = 0, CpuPeriod: period = 0, CpuQuota: quota = 0 } = host;
   const cfs = has("cpu.cfs_quota_us") && has("cpu.cfs_period_us");
   if (nano > 0 && period > 0) {
-    throw bad("Conflicting options: Nano CPUs and CPU Period cannot both be set.");
+    throw bad("Conflicting options: Nano CPUs and CPU Period cannot both be set");
   }
   if (nano > 0 && quota > 0) {
-    throw bad("Conflicting options: Nano CPUs and CPU Quota cannot both be set.");
+    throw bad("Conflicting options: Nano CPUs and CPU Quota cannot both be set");
   }
   if (nano > 0 && !cfs) {
     throw bad(
@@ -136,6 +140,9 @@ function checkCpu({ host, kernel, has, discard }: Check): void {
   const cpus = parseCpuList(kernel.cpus ?? "0").length;
   if (nano < 0 || nano > cpus * NANO) {
     throw bad(`Range of CPUs is from 0.01 to ${cpus}.00, as there are only ${cpus} CPUs available`);
+  }
+  if ((host.CpuShares ?? 0) < 0) {
+    throw bad(`invalid CPU shares (${host.CpuShares}): value must be a positive integer`);
   }
   if (host.CpuShares && !has("cpu.shares")) {
     const what = "Your kernel does not support CPU shares";
@@ -176,7 +183,13 @@ function checkCpusets({ host, kernel, has, discard }: Check): void {
     try {
       list = parseCpuList(wanted);
     } catch (cause) {
-      throw new GantryError("invalid", `Invalid value ${wanted} for cpuset ${kind}`, { cause });
+      throw new GantryError(
+        "invalid",
+        `Invalid value ${wanted} for cpuset ${kind}: invalid format: ${wanted}`,
+        {
+          cause,
+        },
+      );
     }
     const there = new Set(parseCpuList(available));
     if (list.every((number) => there.has(number))) return;
@@ -248,4 +261,27 @@ function checkSettings({ host, kernel }: Check): void {
   parseSecurityOptions(host.SecurityOpt ?? []);
   capabilitiesFor({ ...host, Privileged: false }, kernel.heldCapabilities);
   for (const rule of host.DeviceCgroupRules ?? []) parseDeviceRule(rule);
+}
+
+const RUNTIMES = ["runc", "io.containerd.runc.v2"];
+
+/** What cannot be given is refused: no container starts without what was asked for it. */
+function checkPlatformOptions({ host, warn }: Check): void {
+  const isolation = host.Isolation ?? "";
+  if (isolation !== "" && isolation !== "default") {
+    throw bad(`invalid isolation: ${JSON.stringify(isolation)} - linux only supports 'default'`);
+  }
+  if (host.Runtime && !RUNTIMES.includes(host.Runtime)) {
+    throw bad(`unknown or invalid runtime name: ${host.Runtime}`);
+  }
+  for (const { Driver = "", Capabilities } of host.DeviceRequests ?? []) {
+    const wanted = (Capabilities ?? []).map((all) => `[${all.join(" ")}]`).join(" ");
+    throw bad(
+      `could not select device driver ${JSON.stringify(Driver)} with capabilities: [${wanted}]`,
+    );
+  }
+  for (const [path, options] of Object.entries(host.Tmpfs ?? {})) checkTmpfs(path, options);
+  if (host.NetworkMode === "host" && Object.keys(host.PortBindings ?? {}).length > 0) {
+    warn("Published ports are discarded when using host network mode");
+  }
 }
