@@ -52,7 +52,15 @@ export async function updateContainer(
     if (changes.NanoCpus) Object.assign(wanted, { CpuQuota: 0, CpuPeriod: 0 });
     else if (changes.CpuQuota || changes.CpuPeriod) wanted.NanoCpus = 0;
     checkRestartPolicy(wanted);
-    const warnings = validateResources(engine, c.config, wanted);
+    const { MemorySwap: swap = 0 } = c.hostConfig;
+    if (changes.Memory && swap > 0 && changes.Memory > swap && !changes.MemorySwap) {
+      throw new GantryError(
+        "conflict",
+        `Cannot update container ${c.id}: Memory limit should be smaller than already set ` +
+          "memoryswap limit, update the memoryswap at the same time",
+      );
+    }
+    const warnings = validateResources(engine, c.config, wanted, { update: true });
     if (c.run) {
       const { kernel } = engine.runtime;
       const before = resourcesOf(c.hostConfig, kernel);

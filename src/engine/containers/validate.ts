@@ -9,6 +9,7 @@ export function validateResources(
   engine: EngineContext,
   _config: ContainerConfig,
   host: HostConfig,
+  options: { update?: boolean } = {},
 ): string[] {
-  return validateHostConfig(host, engine.runtime.kernel);
+  return validateHostConfig(host, engine.runtime.kernel, options);
 }
