@@ -5,6 +5,7 @@
 //   const { exitCode, stdout } = await engine.run({ image: "hello-world" });
 
 import { GantryError, type Logger, silentLogger } from "./base/index.ts";
+import { lockRoot } from "./daemon/data-root-lock.ts";
 import { type LibraryOptions, libraryOptions } from "./daemon/library-options.ts";
 import { createEngine } from "./daemon/wire-engine.ts";
 import type {
@@ -53,9 +54,11 @@ export class Engine implements EngineDoors, AsyncDisposable {
   readonly events: Events;
   readonly system: System;
   #running: RunningEngine;
+  #lock: { release(): void };
 
-  private constructor(running: RunningEngine) {
+  private constructor(running: RunningEngine, lock: { release(): void }) {
     this.#running = running;
+    this.#lock = lock;
     this.containers = running.containers;
     this.images = running.images;
     this.volumes = running.volumes;
@@ -72,7 +75,13 @@ export class Engine implements EngineDoors, AsyncDisposable {
     }
     const { log = silentLogger, ...given } = options;
     const { engine, network } = await libraryOptions(given);
-    return new Engine(await createEngine(engine, network, log));
+    const lock = await lockRoot("data", engine.dataRoot);
+    try {
+      return new Engine(await createEngine(engine, network, log), lock);
+    } catch (error) {
+      lock.release();
+      throw error;
+    }
   }
 
   /** Creates and starts a container, follows its output and returns when it has ended. */
@@ -106,6 +115,7 @@ export class Engine implements EngineDoors, AsyncDisposable {
   /** Containers go on running unless the engine was opened with `liveRestore: false`. */
   async close(): Promise<void> {
     await this.#running.close();
+    this.#lock.release();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { lockRoot } from "./data-root-lock.ts";
 import { libraryOptions } from "./library-options.ts";
 
-test("a root has one holder at a time, and a broken lock is not taken for another daemon", async () => {
+test("a root has one holder, and a broken lock is not another daemon", async () => {
   const root = await mkdtemp(join(tmpdir(), "lock-"));
   try {
     const lock = await lockRoot("exec", root);
@@ -21,7 +21,7 @@ test("a root has one holder at a time, and a broken lock is not taken for anothe
   }
 });
 
-test("an embedded engine has cgroups of its own, and what it is given counts as shared", async () => {
+test("an embedded engine has cgroups of its own; a given parent counts as shared", async () => {
   const own = await libraryOptions({ dataRoot: "/var/lib/mine" });
   const daemon = await libraryOptions({});
   assert.notEqual(own.engine.cgroupParent, daemon.engine.cgroupParent);

@@ -1,6 +1,7 @@
-// One daemon to a data root, and to an exec root, whose monitors boot would take for strays. The lock is an exclusive transaction of SQLite on a file of its own:
-// a POSIX lock that the kernel releases with the process, whatever happens to it, and that holds
-// across pid and network namespaces.
+// One daemon to a data root, and to an exec root, whose monitors boot would take for strays. The
+// lock is an exclusive transaction of SQLite on a file of its own: a POSIX lock that the kernel
+// releases with the process, whatever happens to it, and that holds across pid and network
+// namespaces.
 
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -31,5 +32,5 @@ export async function lockRoot(kind: "data" | "exec", root: string): Promise<{ r
     );
   }
   await writeFile(holder, `${process.pid}\n`).catch(() => {}); // the disk is full
-  return { release: () => database.close() };
+  return { release: () => void (database.isOpen && database.close()) };
 }

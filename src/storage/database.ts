@@ -79,7 +79,8 @@ export class Database implements Records {
     } catch (cause) {
       const code = (cause as { errcode?: number }).errcode ?? 0;
       if (![SQLITE_CORRUPT, SQLITE_NOT_A_DATABASE].includes(code)) throw cause;
-      const message = `${path} is damaged (${messageOf(cause)}): restore it, or use another data root`;
+      const remedy = "restore it, or use another data root";
+      const message = `${path} is damaged (${messageOf(cause)}): ${remedy}`;
       throw new GantryError("corrupt", message, { cause });
     }
     this.#keepBallast();

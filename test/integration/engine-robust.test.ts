@@ -5,6 +5,7 @@ import { existsSync } from "node:fs";
 import { mkdir, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
+import { Engine } from "../../src/index.ts";
 import { EngineFixture, run, startContainer } from "../support/engine-fixture.ts";
 import { kernelState } from "../support/kernel-state.ts";
 
@@ -65,6 +66,15 @@ test("an engine that is closed with liveRestore leaves its containers running", 
   const engine = await fixture.open();
   const { state } = await engine.containers.inspect(id);
   assert.deepEqual([state.Status, state.Pid], ["running", Pid]);
+});
+
+test("an engine on the data root of another is refused, and the other goes on", async () => {
+  await using fixture = await EngineFixture.make();
+  const second = Engine.open({ ...fixture.options, execRoot: join(fixture.root, "exec2") });
+  await assert.rejects(second, { kind: "conflict", message: /uses the data root/ });
+  const third = Engine.open({ ...fixture.options, dataRoot: join(fixture.root, "data2") });
+  await assert.rejects(third, { kind: "conflict", message: /uses the exec root/ });
+  assert.equal((await run(fixture.engine, ["echo", "on"])).stdout, "on\n");
 });
 
 test("engines that share a cgroup parent do not take it from one another", async () => {
