@@ -80,7 +80,7 @@ function call(
 /** The sockets of warm processes, by the launcher's naming. */
 function sockets(): string[] {
   if (!existsSync(folder)) return [];
-  return readdirSync(folder).filter((name) => /^[0-9a-f]{16}$/.test(name));
+  return readdirSync(folder).filter((name) => /^[0-9a-f]{16}-[0-9a-f]{8}$/.test(name));
 }
 
 async function warmSocket(): Promise<string> {
