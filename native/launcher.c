@@ -27,6 +27,8 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "surroundings.h"
+
 enum { HELLO = 1, STDIN_DATA, STDIN_END, WINDOW, SIGNAL };
 enum { ACCEPT = 16, DECLINE, STDOUT_DATA, STDERR_DATA, EXIT, STDIN_WANTED, RAW, CATCH };
 
@@ -345,29 +347,8 @@ static int put(struct buffer *b, const char *text) {
   return 0;
 }
 
-// The namespaces and the root: what must be the same in the warm process.
-static int describe_surroundings(char all[1024]) {
-  static const char *const names[] = {"pid", "mnt", "user", "net", "uts", "cgroup"};
-  char path[64], link[64];
-  all[0] = 0;
-  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-    snprintf(path, sizeof path, "/proc/self/ns/%s", names[i]);
-    ssize_t n = readlink(path, link, sizeof link - 1);
-    if (n < 0) return -1;
-    link[n] = 0;
-    strcat(all, link);
-    strcat(all, " ");
-  }
-  struct stat st;
-  if (stat("/", &st) != 0) return -1;
-  snprintf(all + strlen(all), 128, "%llu:%llu", (unsigned long long)st.st_dev,
-           (unsigned long long)st.st_ino);
-  return 0;
-}
-
 static int put_surroundings(struct buffer *b) {
-  char all[1024];
-  if (describe_surroundings(all) != 0 || put(b, all) != 0) return -1;
+  if (put(b, around) != 0) return -1;
   gid_t groups[256];
   int count = getgroups(256, groups);
   if (count < 0) return -1;
@@ -488,10 +469,8 @@ int main(int argc, char **argv) {
   if (daemon || !known || (plain && *plain) || getuid() != geteuid()) return run_plain(argc, argv);
   char folder[PATH_MAX], path[PATH_MAX], token_path[PATH_MAX], token[65];
   if (private_folder(folder) != 0) return run_plain(argc, argv);
-  // A name for each surroundings: a warm process of another namespace would decline every call,
-  // and keep one of ours from ever taking its place.
-  char around[1024];
-  if (describe_surroundings(around) != 0) return run_plain(argc, argv);
+  // A name for each surroundings: one of another namespace would decline, and stand in the way.
+  if (describe_surroundings() != 0) return run_plain(argc, argv);
   uint32_t place = 0x811c9dc5u;
   for (const char *at = around; *at; at++) place = (place ^ (unsigned char)*at) * 0x01000193u;
   snprintf(path, sizeof path, "%.4000s/%016llx-%08x", folder, (unsigned long long)build_id, place);
