@@ -29,6 +29,10 @@ export function monitorLog(
       "compress cannot be true when max-file is less than 2 or max-size is not set",
     );
   }
+  if (compress) {
+    const why = "compressing rotated log files is not supported yet: leave log-opt compress out";
+    throw new GantryError("invalid", why);
+  }
   return { path, maxBytes, maxFiles, attrs: logAttributes(config, options, names), compress };
 }
 

@@ -51,5 +51,7 @@ test("log options become what the monitor does, contradictions are refused", () 
   });
   assert.equal(of({ "max-file": "3" })?.maxFiles, 3);
   assert.throws(() => of({ compress: "true" }), { kind: "invalid" });
+  const compressed = { compress: "true", "max-size": "1m", "max-file": "3" };
+  assert.throws(() => of(compressed), /not supported yet/);
   assert.equal(monitorLog("/l", {}, { LogConfig: { Type: "none", Config: null } }), undefined);
 });
