@@ -15,11 +15,11 @@ import { ensureHelloWorld } from "../images/hello-world.ts";
 import { NEVER, timestamp } from "../timestamps.ts";
 import { announce } from "./announce.ts";
 import { checkConflicts } from "./config-conflicts.ts";
+import { networkNameOf, wantedEndpoints } from "./endpoints.ts";
 import { checkHostConfig, completeHostConfig, containerOf } from "./host-config.ts";
 import { mergeConfig } from "./merge-config.ts";
 import { makeVolumes, releaseVolumes, resolveMounts } from "./mounts.ts";
 import { checkName, randomName } from "./names.ts";
-import { networkNameOf, wantedEndpoints } from "./endpoints.ts";
 import type { ContainerRecord } from "./record.ts";
 import { validateResources } from "./validate.ts";
 

@@ -57,7 +57,7 @@ export function attachRequest(c: ContainerRecord, network: NetworkIdentity, isGa
   };
 }
 
-/** The network that gives the default route: of the highest priority, the main one before others. */
+/** The network that gives the default route: the highest priority, then the main one. */
 function gatewayOf(
   c: ContainerRecord,
   networks: readonly NetworkIdentity[],
