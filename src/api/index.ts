@@ -9,6 +9,7 @@ import { containerStreamHandlers } from "./routes/container-streams.ts";
 import { containerHandlers } from "./routes/containers.ts";
 import { execHandlers } from "./routes/exec.ts";
 import { imageHandlers } from "./routes/images.ts";
+import { networkHandlers } from "./routes/networks.ts";
 import { registryHandlers } from "./routes/registry.ts";
 import { systemHandlers } from "./routes/system.ts";
 import { volumeHandlers } from "./routes/volumes.ts";
@@ -30,6 +31,7 @@ export function createApi(options: ApiOptions & { log: Logger }): {
     ...execHandlers(engine),
     ...imageHandlers(engine),
     ...volumeHandlers(engine),
+    ...networkHandlers(engine),
     ...registryHandlers(engine),
     ...systemHandlers(engine, options),
   };

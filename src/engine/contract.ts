@@ -5,6 +5,7 @@
 
 import type { Duplex, Readable } from "node:stream";
 import type { Credentials, RemoteImage, SearchResult } from "../distribution/index.ts";
+import type { CreateNetworkRequest } from "../network/index.ts";
 import type {
   ContainerConfig,
   EndpointSettings,
@@ -335,6 +336,13 @@ export type Network = Record<string, unknown> & { Id: string; Name: string; Driv
 export interface Networks {
   list(filters?: Filters): Promise<Network[]>;
   inspect(ref: string): Promise<Network>;
+  create(request: CreateNetworkRequest): Promise<{ id: string }>;
+  /** By name, id or prefix. Throws forbidden for predefined networks and while containers run. */
+  remove(ref: string): Promise<void>;
+  /** A stopped container gets its endpoint at the next start, a running one at once. */
+  connect(ref: string, container: string, settings?: EndpointSettings): Promise<void>;
+  disconnect(ref: string, container: string): Promise<void>;
+  prune(filters?: Filters): Promise<{ deleted: string[] }>;
 }
 
 export interface SystemInfo {

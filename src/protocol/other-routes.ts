@@ -14,16 +14,11 @@ export interface RefusedRoute {
   answer?: string;
 }
 
-const NETWORKS = "Creating and connecting networks";
 const BUILD = "Building images";
 const PLUGINS = "Plugins";
 const CHECKPOINTS = "Checkpoints";
 
 export const refusedRoutes: readonly RefusedRoute[] = [
-  { method: "POST", path: "/networks/create", missing: NETWORKS },
-  { method: "POST", path: "/networks/{id}/connect", missing: NETWORKS },
-  { method: "POST", path: "/networks/{id}/disconnect", missing: NETWORKS },
-  { method: "DELETE", path: "/networks/{id}", missing: NETWORKS },
   { method: "PUT", path: "/volumes/{name}", since: "1.42", missing: "Cluster volumes" },
   { method: "POST", path: "/build", missing: BUILD },
   { method: "POST", path: "/build/cancel", missing: BUILD },

@@ -10,6 +10,7 @@ import {
   updateBodySchema,
   volumeCreateBodySchema,
 } from "./container-schemas.ts";
+import { networkRoutes } from "./network-routes.ts";
 import { defineRoutes } from "./route-table.ts";
 
 const CONTAINER_FILTERS = [
@@ -369,25 +370,7 @@ export const routes = defineRoutes({
     answer: "empty",
   },
 
-  networkList: {
-    method: "GET",
-    path: "/networks",
-    query: { filters: ["dangling", "driver", "id", "label", "name", "scope", "type"] },
-    answer: "json",
-  },
-  networkInspect: {
-    method: "GET",
-    path: "/networks/{id}",
-    query: { verbose: "bool", scope: "string" },
-    answer: "json",
-  },
-  networkPrune: {
-    method: "POST",
-    path: "/networks/prune",
-    since: "1.25",
-    query: { filters: ["label", "label!", "until"] },
-    answer: "json",
-  },
+  ...networkRoutes,
   buildPrune: { method: "POST", path: "/build/prune", since: "1.31", answer: "json" },
   pluginList: {
     method: "GET",

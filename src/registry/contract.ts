@@ -18,7 +18,7 @@ export interface ObjectStore {
   write(path: string, bytes: Uint8Array): Promise<void>;
   /** Makes the object look as if it was written now; false when it is not there. */
   touch(path: string): Promise<boolean>;
-  /** Names directly beneath a folder, sorted by code unit, those after `after`; folders end in "/". */
+  /** Names directly beneath a folder after `after`, sorted by code unit; folders end in "/". */
   list(folder: string, page?: { after?: string; limit?: number }): Promise<string[]>;
   /** Every object beneath a folder, at any depth, in any order. */
   walk(folder: string): AsyncIterable<{ path: string } & ObjectFacts>;

@@ -1,11 +1,11 @@
-// Handlers of /volumes, /networks (read only for now), /plugins and the build cache.
+// Handlers of /volumes, /plugins and the build cache.
 
 import { GantryError } from "../../base/index.ts";
 import type { EngineDoors } from "../../engine/index.ts";
 import type { SomeHandlers } from "../call.ts";
 import { empty, json } from "../reply.ts";
 
-export const volumeHandlers = ({ volumes, networks }: EngineDoors) =>
+export const volumeHandlers = ({ volumes }: EngineDoors) =>
   ({
     volumeList: async ({ query }) => {
       const found = await volumes.list(query.filters);
@@ -38,17 +38,7 @@ export const volumeHandlers = ({ volumes, networks }: EngineDoors) =>
       return json({ VolumesDeleted: nullWhenEmpty(deleted), SpaceReclaimed: spaceReclaimed });
     },
 
-    networkList: async ({ query, version }) => {
-      const found = await networks.list(query.filters);
-      // Until API 1.28 the list said which containers are attached; later ones ask inspect.
-      return json(version.below("1.28") ? found : found.map((row) => ({ ...row, Containers: {} })));
-    },
-
-    networkInspect: async ({ params }) => json(await networks.inspect(params.id!)),
-
-    // Only the predefined networks exist, and no build cache: there is nothing to prune, which
-    // `docker system prune` must hear as success.
-    networkPrune: () => json({ NetworksDeleted: null }),
+    // No build cache: there is nothing to prune, which `docker system prune` must hear as success.
     buildPrune: () => json({ CachesDeleted: null, SpaceReclaimed: 0 }),
     pluginList: () => json([]),
   }) satisfies SomeHandlers;

@@ -27,9 +27,9 @@ export function announceVolume(
 
 export function announceNetwork(
   engine: EngineContext,
-  action: "connect" | "disconnect",
+  action: "create" | "connect" | "disconnect" | "destroy",
   network: { id: string; name: string; type: string },
-  containerId: string,
+  containerId?: string,
 ): void {
   engine.bus.publish("network", action, network.id, {
     container: containerId,

@@ -5,7 +5,7 @@
 import { randomBytes } from "node:crypto";
 import { mkdir, rm } from "node:fs/promises";
 import { hostname } from "node:os";
-import { GantryError, Rollback } from "../../base/index.ts";
+import { Rollback } from "../../base/index.ts";
 import type { ContainerConfig, HostConfig } from "../../spec/index.ts";
 import type { StoredImage } from "../../storage/index.ts";
 import type { EngineContext } from "../context.ts";
@@ -15,11 +15,11 @@ import { ensureHelloWorld } from "../images/hello-world.ts";
 import { NEVER, timestamp } from "../timestamps.ts";
 import { announce } from "./announce.ts";
 import { checkConflicts } from "./config-conflicts.ts";
+import { networkNameOf, wantedEndpoints } from "./endpoints.ts";
 import { checkHostConfig, completeHostConfig, containerOf } from "./host-config.ts";
 import { mergeConfig } from "./merge-config.ts";
 import { makeVolumes, releaseVolumes, resolveMounts } from "./mounts.ts";
 import { checkName, randomName } from "./names.ts";
-import { checkAddresses } from "./networking.ts";
 import type { ContainerRecord } from "./record.ts";
 import { validateResources } from "./validate.ts";
 
@@ -93,17 +93,9 @@ function newRecord(o: {
   const [path = "", ...args] = [...(config.Entrypoint ?? []), ...(config.Cmd ?? [])];
   const networkMode = hostConfig.NetworkMode ?? "bridge";
   const wanted = request.networkingConfig?.EndpointsConfig ?? {};
-  const endpoints: ContainerRecord["endpoints"] = {};
-  if (!containerOf(networkMode)) {
-    const given = wanted[networkMode] ?? (networkMode === "bridge" ? wanted["default"] : undefined);
-    checkAddresses(networkMode, given);
-    endpoints[networkMode] = { ...given };
-    if (config.MacAddress) endpoints[networkMode].MacAddress ||= config.MacAddress;
-  }
-  for (const other of Object.keys(wanted)) {
-    if (other === networkMode || other === "default" || other === "bridge") continue;
-    throw new GantryError("not-found", `network ${other} not found`);
-  }
+  const endpoints = wantedEndpoints(engine, networkMode, wanted);
+  const main = endpoints[networkNameOf(engine, networkMode)];
+  if (main && config.MacAddress) main.MacAddress ||= config.MacAddress;
   return {
     id,
     name,

@@ -32,13 +32,15 @@ export function hostsFile(o: HostsInput): string {
     }
     lines.push(`${address === "host-gateway" ? o.hostGateway : address}\t${name}`);
   }
-  const names = o.domainname
-    ? `${o.hostname}.${o.domainname} ${o.hostname}`
-    : o.hostname.includes(".")
-      ? `${o.hostname} ${o.hostname.split(".", 1)[0]}`
-      : o.hostname;
+  const names = hostNames(o.hostname, o.domainname);
   for (const address of o.addresses) lines.push(`${address}\t${names}`);
   return `${lines.join("\n")}\n`;
+}
+
+/** The names of the container itself, as its /etc/hosts has them. */
+export function hostNames(hostname: string, domainname: string): string {
+  if (domainname) return `${hostname}.${domainname} ${hostname}`;
+  return hostname.includes(".") ? `${hostname} ${hostname.split(".", 1)[0]}` : hostname;
 }
 
 function parseExtraHost(entry: string): { name: string; address: string } {

@@ -1,4 +1,5 @@
-// Attaching a container to its networks at start and releasing them at exit. "host", "none" and
+// Attaching a container to its networks at start and releasing them at exit. The names of endpoints
+// are those of networks; the main one (NetworkMode) comes first and is eth0. "host", "none" and
 // "container:" need nothing of the network layer; docker announces the first two all the same.
 
 import { GantryError, Rollback } from "../../base/index.ts";
@@ -20,30 +21,66 @@ export async function attachNetworks(
   engine: EngineContext,
   c: ContainerRecord,
 ): Promise<AttachedNetworks> {
-  const mode = c.hostConfig.NetworkMode ?? "bridge";
-  if (c.config.NetworkDisabled || containerOf(mode) !== undefined) {
-    return { records: [], attachments: [] };
+  const attached: AttachedNetworks = { records: [], attachments: [] };
+  if (hasNoNetworkOfItsOwn(c)) return attached;
+  const networks = endpointNames(c).map((name) => describeNetwork(engine, name));
+  const gateway = gatewayOf(c, networks);
+  await using undo = new Rollback((what, error) =>
+    engine.log.error(`Failed to undo ${what}`, { id: c.id, error }),
+  );
+  for (const [index, network] of networks.entries()) {
+    if (network.Driver === "host" || network.Driver === "null") continue;
+    const attachment = await engine.network.attach({
+      ...attachRequest(c, network, network === gateway),
+      interfaceName: `eth${index}`,
+    });
+    undo.defer("an attachment", () => engine.network.detach(attachment.record));
+    attached.records.push(attachment.record);
+    attached.attachments.push(attachment);
   }
-  const network = describeNetwork(engine, mode);
-  if (network.Driver === "host" || network.Driver === "null") {
-    announceNetwork(engine, "connect", identity(network), c.id);
-    return { records: [], attachments: [] };
-  }
-  await using undo = new Rollback();
-  const settings = c.endpoints[mode] ?? {};
-  const attachment = await engine.network.attach({
+  undo.commit();
+  for (const network of networks) announceNetwork(engine, "connect", identity(network), c.id);
+  return attached;
+}
+
+/** Only the network that has the default route publishes ports, as docker does. */
+export function attachRequest(c: ContainerRecord, network: NetworkIdentity, isGateway: boolean) {
+  const settings = c.endpoints[network.Name] ?? {};
+  return {
     containerId: c.id,
     containerName: c.name,
-    networkName: mode,
+    networkName: network.Id,
     settings,
-    publish: publishRequests(c.config, c.hostConfig),
+    publish: isGateway ? publishRequests(c.config, c.hostConfig) : [],
+    position: isGateway ? 0 : 1,
     ...(settings.MacAddress && { macAddress: settings.MacAddress }),
-  });
-  undo.defer("attachment", () => engine.network.detach(attachment.record));
-  announceNetwork(engine, "connect", identity(network), c.id);
-  undo.commit();
-  return { records: [attachment.record], attachments: [attachment] };
+  };
 }
+
+/** The network that gives the default route: the highest priority, then the main one. */
+function gatewayOf(
+  c: ContainerRecord,
+  networks: readonly NetworkIdentity[],
+): NetworkIdentity | undefined {
+  const priority = ({ Name }: NetworkIdentity): number => c.endpoints[Name]?.GwPriority ?? 0;
+  return networks
+    .filter((network) => network["Internal"] !== true)
+    .reduce<NetworkIdentity | undefined>(
+      (best, next) => (best && priority(best) >= priority(next) ? best : next),
+      undefined,
+    );
+}
+
+/** The main network first. One that was disconnected from all is given its main one again. */
+function endpointNames(c: ContainerRecord): string[] {
+  const mode = c.hostConfig.NetworkMode ?? "bridge";
+  const names = Object.keys(c.endpoints);
+  if (names.length === 0) return [mode];
+  return names.includes(mode) ? [mode, ...names.filter((name) => name !== mode)] : names;
+}
+
+const hasNoNetworkOfItsOwn = (c: ContainerRecord): boolean =>
+  c.config.NetworkDisabled === true || containerOf(c.hostConfig.NetworkMode) !== undefined;
 
 /** Gives everything back; what is recorded in `attachments` suffices, also after a crash. */
 export async function detachNetworks(
@@ -52,10 +89,11 @@ export async function detachNetworks(
   attachments: readonly AttachmentRecord[],
 ): Promise<void> {
   for (const record of attachments) await engine.network.detach(record);
-  const mode = c.hostConfig.NetworkMode ?? "bridge";
-  if (c.config.NetworkDisabled || containerOf(mode) !== undefined) return;
-  const network = findNetwork(engine, mode);
-  if (network) announceNetwork(engine, "disconnect", identity(network), c.id);
+  if (hasNoNetworkOfItsOwn(c)) return;
+  for (const name of endpointNames(c)) {
+    const network = findNetwork(engine, name);
+    if (network) announceNetwork(engine, "disconnect", identity(network), c.id);
+  }
 }
 
 export function findNetwork(engine: EngineContext, name: string): NetworkIdentity | undefined {
@@ -78,9 +116,14 @@ export function checkAddresses(mode: string, endpoint?: EndpointSettings | null)
   );
 }
 
-type NetworkIdentity = { Id: string; Name: string; Driver: string };
+export type NetworkIdentity = {
+  Id: string;
+  Name: string;
+  Driver: string;
+  [field: string]: unknown;
+};
 
-const identity = (network: NetworkIdentity) => ({
+export const identity = (network: NetworkIdentity) => ({
   id: network.Id,
   name: network.Name,
   type: network.Driver,

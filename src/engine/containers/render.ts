@@ -5,6 +5,7 @@ import type { AttachmentRecord, PublishedPort } from "../../network/index.ts";
 import type { EndpointSettings } from "../../spec/index.ts";
 import type { EngineContext } from "../context.ts";
 import type { Container, MountPoint } from "../contract.ts";
+import { dnsNames } from "./endpoints.ts";
 import { findNetwork, renderEndpoint } from "./networking.ts";
 import { type ContainerRecord, hasNeverRun, type MountRecord, stateOf } from "./record.ts";
 
@@ -77,7 +78,8 @@ function renderNetworks(
   for (const [name, settings] of Object.entries(c.endpoints)) {
     const id = findNetwork(engine, name)?.Id ?? "";
     const record = attachments.find((attachment) => attachment.networkId === id);
-    networks[name] = renderEndpoint(settings, c.run ? id : "", record);
+    const shown = record ? { ...settings, DNSNames: dnsNames(c, name) } : settings;
+    networks[name] = renderEndpoint(shown, c.run ? id : "", record);
   }
   return networks;
 }

@@ -1,33 +1,107 @@
-// The predefined networks, with the containers that are attached to each.
+// The verbs of networks: thin over the network layer, which keeps the records, with docker's
+// events, and with the containers that are attached to each.
 
 import { GantryError } from "../../base/index.ts";
+import { announceNetwork } from "../containers/announce.ts";
+import { identity } from "../containers/networking.ts";
 import { isRunning } from "../containers/record.ts";
 import type { EngineContext } from "../context.ts";
 import type { Filters, Network, Networks } from "../contract.ts";
+import { parsePruneFilters, passesPrune } from "../prune-filters.ts";
+import { connectContainer, disconnectContainer } from "./connect.ts";
+import { isPredefined, isUsed, matchesNetwork } from "./filter.ts";
+import { requireNetwork } from "./find.ts";
 
 export function networkVerbs(engine: EngineContext): Networks {
   return {
     async list(filters: Filters = new Map()) {
       return engine.network
         .describe()
-        .filter((network) => matches(network, filters))
+        .filter((network) => matchesNetwork(engine, network, filters))
         .map((network) => render(engine, network));
     },
+
     async inspect(ref) {
-      const all = engine.network.describe();
-      const found =
-        all.find((network) => network.Id === ref || network.Name === ref) ??
-        all.find((network) => /^[0-9a-f]+$/.test(ref) && network.Id.startsWith(ref));
-      if (!found) throw new GantryError("not-found", `network ${ref} not found`);
-      return render(engine, found);
+      return render(engine, requireNetwork(engine, ref));
+    },
+
+    async create(request) {
+      const ipamDriver = request.IPAM?.Driver || "default";
+      if (ipamDriver !== "default") {
+        throw new GantryError("invalid", `invalid ipam driver: plugin "${ipamDriver}" not found`);
+      }
+      const { id } = await engine.network.createNetwork(request);
+      announceNetwork(engine, "create", identity(requireNetwork(engine, id)));
+      return { id };
+    },
+
+    async remove(ref) {
+      await removeNetwork(engine, requireNetwork(engine, ref));
+    },
+
+    async connect(ref, container, settings = {}) {
+      await connectContainer(engine, ref, container, settings);
+    },
+
+    async disconnect(ref, container) {
+      await disconnectContainer(engine, ref, container);
+    },
+
+    async prune(filters = new Map()) {
+      return pruneNetworks(engine, filters);
     },
   };
+}
+
+async function removeNetwork(engine: EngineContext, network: Network): Promise<void> {
+  const active = endpointsOf(engine, network);
+  if (active.length > 0 && !isPredefined(network)) {
+    const names = active.map(({ c, record }) => `name:"${c.name}" id:"${shortId(record)}"`);
+    throw new GantryError(
+      "forbidden",
+      `error while removing network: network ${network.Name} has active endpoints ` +
+        `(${names.join(", ")})`,
+    );
+  }
+  await engine.network.removeNetwork(network.Id);
+  announceNetwork(engine, "destroy", identity(network));
+}
+
+async function pruneNetworks(
+  engine: EngineContext,
+  filters: Filters,
+): Promise<{ deleted: string[] }> {
+  const wanted = parsePruneFilters(filters, []);
+  const deleted: string[] = [];
+  for (const network of engine.network.describe()) {
+    if (isPredefined(network) || isUsed(engine, network)) continue;
+    const labels = network["Labels"] as Record<string, string>;
+    if (!passesPrune(wanted, { created: String(network["Created"]), labels })) continue;
+    try {
+      await removeNetwork(engine, network);
+    } catch (error) {
+      engine.log.warn("Failed to prune a network", { id: network.Id, error });
+      continue;
+    }
+    deleted.push(network.Name);
+  }
+  engine.bus.publish("network", "prune", "", { reclaimed: "0" });
+  return { deleted };
+}
+
+const shortId = ({ endpointId }: { endpointId: string }): string => endpointId.slice(0, 12);
+
+function endpointsOf(engine: EngineContext, { Id }: Network) {
+  return engine.containers.all().flatMap((c) => {
+    const record = c.run?.attachments.find(({ networkId }) => networkId === Id);
+    return record ? [{ c, record }] : [];
+  });
 }
 
 function render(engine: EngineContext, network: Network): Network {
   const containers: Record<string, unknown> = {};
   for (const c of engine.containers.all()) {
-    if (!isRunning(c) || !Object.hasOwn(c.endpoints, network.Name)) continue;
+    if (!isRunning(c) || !(network.Name in c.endpoints)) continue;
     const record = c.run?.attachments.find((a) => a.networkId === network.Id);
     containers[c.id] = {
       Name: c.name,
@@ -38,31 +112,4 @@ function render(engine: EngineContext, network: Network): Network {
     };
   }
   return { ...network, Containers: containers };
-}
-
-function matches(network: Network, filters: Filters): boolean {
-  for (const [key, values] of filters) {
-    const test = (value: string): boolean => {
-      switch (key) {
-        case "driver":
-          return network.Driver === value;
-        case "id":
-          return network.Id.startsWith(value);
-        case "name":
-          return network.Name.includes(value);
-        case "type":
-          return value === "builtin";
-        case "scope":
-          return value === "local";
-        case "dangling":
-          return value === "false" || value === "0";
-        case "label":
-          return false;
-        default:
-          throw new GantryError("invalid", `invalid filter '${key}'`);
-      }
-    };
-    if (values.length > 0 && !values.some(test)) return false;
-  }
-  return true;
 }
