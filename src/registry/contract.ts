@@ -4,6 +4,7 @@
 // A pull-through cache is a RegistryContent around another one. HTTP, the web page and programs
 // that embed a registry talk to RegistryContent only.
 
+import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Readable } from "node:stream";
 
 /** Bytes under slash-separated paths; storage-paths.ts alone makes the paths. An object is visible
@@ -110,8 +111,18 @@ export interface RequestFacts {
   method: string;
   url: URL; // as the client sees the registry
   authorization?: string;
+  /** Of the client, behind proxies that are trusted. */
   remoteAddress: string;
   userAgent: string;
+  /** Common name in the client's certificate, where TLS has verified one. */
+  clientCertificate?: string;
+}
+/** An address outside /v2/ (token service, metrics, health), given to createRegistry's extraRoutes.
+ * `path` is the whole path; the handler answers every method itself. What it throws as a
+ * RegistryError is answered as such. */
+export interface ExtraRoute {
+  path: string;
+  handle(request: IncomingMessage, response: ServerResponse, facts: RequestFacts): Promise<void>;
 }
 /** Who is allowed what. Throws RegistryError UNAUTHORIZED (with a challenge), DENIED or
  * TOOMANYREQUESTS (with retryAfterSeconds). */
