@@ -1,24 +1,7 @@
-// Private to the port holder (ports.c, ports-tcp.c, ports-udp.c): one process, one epoll, no
-// thread. Everything that epoll can report is a `handler`; what is freed while events are being
-// handled goes through `defer_free`, since a later event of the same batch may still point at it.
+// Private to the port holder (ports.c, ports-tcp.c, ports-udp.c).
 #ifndef GANTRY_PORTS_H
 #define GANTRY_PORTS_H
-#include <netinet/in.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <sys/socket.h>
-
-struct handler {
-  void (*run)(struct handler *self, uint32_t events);
-  struct handler *next_freed;
-};
-
-union address {
-  struct sockaddr any;
-  struct sockaddr_in v4;
-  struct sockaddr_in6 v6;
-};
+#include "resident.h"
 
 // A published port: a bound socket, and where its traffic goes.
 struct listener {
@@ -30,13 +13,6 @@ struct listener {
   char key[72];  // whose it is: an endpoint id
   struct listener *next;
 };
-
-socklen_t address_length(const union address *a);
-int watch(int fd, struct handler *handler, uint32_t events);
-void defer_free(struct handler *handler);
-// Accepts without blocking. When descriptors have run out, the connection is dropped, not left
-// to wake us for ever.
-int accept_one(int fd);
 
 // TCP: carries each accepted connection to the target until both directions have ended.
 void tcp_accept(struct handler *self, uint32_t events);
