@@ -6,12 +6,14 @@
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netlink.h>
 #include <net/if.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/time.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "exec.h"
@@ -212,4 +214,110 @@ int op_interface_index(struct run *r, const struct op *o) {
   if (fd < 0) return fd;
   if (ioctl(fd, SIOCGIFINDEX, &request)) return run_fail(r, -errno, "interface %s", name->ptr);
   return run_store_number(r, &f[A_INTERFACE_INDEX_TO], request.ifr_ifindex);
+}
+
+#define HANDED_MAX 32
+#define HAND_OVER_SECONDS_MAX 5
+
+struct handed {
+  int fd[HANDED_MAX];
+  int count;
+};
+
+static int add_socket(struct handed *h, int family, int type) {
+  if (h->count == HANDED_MAX) return -E2BIG;
+  int fd = socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0) return -errno;
+  h->fd[h->count++] = fd;
+  return fd;
+}
+
+// A socket of both families, or of IPv4 alone where the kernel lacks the other.
+static int add_asking(struct handed *h, int type) {
+  int off = 0, fd = add_socket(h, AF_INET6, type);
+  if (fd < 0) return fd == -EAFNOSUPPORT ? add_socket(h, AF_INET, type) : fd;
+  return setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off) ? -errno : fd;
+}
+
+// Runs inside the namespace. Its loopback interface may be down yet, hence IP_FREEBIND.
+static int make_handed(const struct op *o, struct handed *h) {
+  const struct field *f = o->fields;
+  struct sockaddr_in own = {.sin_family = AF_INET,
+                            .sin_port = htons((uint16_t)f[A_HAND_SOCKETS_PORT].num)};
+  memcpy(&own.sin_addr, f[A_HAND_SOCKETS_IP].ptr, sizeof own.sin_addr);
+  for (int i = 0; i < 2; i++) {
+    int on = 1, fd = add_socket(h, AF_INET, i == 0 ? SOCK_DGRAM : SOCK_STREAM);
+    if (fd < 0) return fd;
+    setsockopt(fd, IPPROTO_IP, IP_FREEBIND, &on, sizeof on);
+    if (i == 1) setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (bind(fd, (struct sockaddr *)&own, sizeof own)) return -errno;
+    if (i == 1 && listen(fd, 128)) return -errno;
+  }
+  int fd = 0;
+  for (int i = 0; i < f[A_HAND_SOCKETS_UDP].num && fd >= 0; i++) fd = add_asking(h, SOCK_DGRAM);
+  for (int i = 0; i < f[A_HAND_SOCKETS_TCP].num && fd >= 0; i++) fd = add_asking(h, SOCK_STREAM);
+  return fd < 0 ? fd : 0;
+}
+
+static int in_namespace(struct run *r, const struct op *o, struct handed *h) {
+  int target = run_fd(r, &o->fields[A_HAND_SOCKETS_NETNS]);
+  if (target < 0) return target;
+  AUTO_CLOSE int home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+  if (home < 0) return run_fail(r, -errno, "own network namespace");
+  if (setns(target, CLONE_NEWNET)) return run_fail(r, -errno, "joining the network namespace");
+  int error = make_handed(o, h);
+  if (setns(home, CLONE_NEWNET)) _exit(1);
+  return error;
+}
+
+// Sends the line with the descriptors; the answer is the second line, after the greeting.
+static int hand_over(int fd, const char *line, uint32_t length, const struct handed *h) {
+  char control[CMSG_SPACE(sizeof h->fd)] = {0}, text[512];
+  struct iovec parts[2] = {{(void *)(uintptr_t)line, length}, {"\n", 1}};
+  struct msghdr message = {.msg_iov = parts,
+                           .msg_iovlen = 2,
+                           .msg_control = control,
+                           .msg_controllen = CMSG_SPACE(sizeof(int) * (size_t)h->count)};
+  struct cmsghdr *rights = CMSG_FIRSTHDR(&message);
+  *rights = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof(int) * (size_t)h->count),
+                             .cmsg_level = SOL_SOCKET,
+                             .cmsg_type = SCM_RIGHTS};
+  memcpy(CMSG_DATA(rights), h->fd, sizeof(int) * (size_t)h->count);
+  if (sendmsg(fd, &message, MSG_NOSIGNAL) < 0) return -errno;
+  size_t used = 0;
+  for (;;) {
+    ssize_t n = recv(fd, text + used, sizeof text - 1 - used, 0);
+    if (n <= 0) return n < 0 ? -errno : -EPIPE;
+    used += (size_t)n;
+    text[used] = 0;
+    char *second = strchr(text, '\n');
+    if (!second || !strchr(second + 1, '\n')) {
+      if (used == sizeof text - 1) return -EPROTO;
+      continue;
+    }
+    char *word = strchr(second, ' ');
+    if (word && strncmp(word, " ok ", 4) == 0) return 0;
+    int error = word && strncmp(word, " error ", 7) == 0 ? atoi(word + 7) : 0;
+    return error > 0 ? -error : -EPROTO;
+  }
+}
+
+int op_hand_sockets(struct run *r, const struct op *o) {
+  const struct field *f = o->fields, *path = &f[A_HAND_SOCKETS_PATH];
+  const struct field *line = &f[A_HAND_SOCKETS_LINE];
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  if (path->len >= sizeof address.sun_path) return run_fail(r, -ENAMETOOLONG, "%s", path->ptr);
+  if (f[A_HAND_SOCKETS_IP].len != 4) return run_fail(r, -EINVAL, "an IPv4 address is needed");
+  memcpy(address.sun_path, path->ptr, path->len + 1);
+  AUTO_CLOSE int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  struct timeval limit = {.tv_sec = HAND_OVER_SECONDS_MAX};
+  if (fd < 0) return -errno;
+  setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+  if (connect(fd, (struct sockaddr *)&address, sizeof address))
+    return run_fail(r, -errno, "%s", path->ptr);
+  struct handed h = {.count = 0};
+  int error = in_namespace(r, o, &h);
+  if (!error) error = hand_over(fd, line->ptr, line->len, &h);
+  for (int i = 0; i < h.count; i++) close(h.fd[i]);
+  return error ? run_fail(r, error, "handing sockets to %s", path->ptr) : 0;
 }

@@ -319,6 +319,7 @@ int resident_main(const struct service *wanted, const char *path, int idle_ms) {
     printf("error %d\n", error < 0 ? -error : errno);
     return 1;
   }
+  if (service->start) service->start();
   drop_privileges(service->capabilities);
   prctl(PR_SET_NAME, service->title, 0, 0, 0);
   if (chdir("/") < 0) return 1;

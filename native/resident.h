@@ -34,6 +34,7 @@ struct service {
   const char *greeting;  // the first line, before the pid
   size_t line_bytes_max;
   int (*line)(struct client *c, const char *id, char **words, int count);
+  void (*start)(void);  // once, when epoll is there; may be NULL
   // Runs once a turn before waiting; returns milliseconds until something is due, 0 to go round
   // again at once, or -1.
   int (*turn)(void);

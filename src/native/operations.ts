@@ -253,6 +253,21 @@ export const operations = {
     },
   },
   interfaceIndex: { code: 101, fields: { name: "str", netns: "slot?", to: "slot" } },
+  /** Makes sockets in a network namespace and hands them with `line` to the resident process at
+   * `path`: a UDP and a listening TCP socket at `ip`:`port`, then `udp` and `tcp` more to ask
+   * others with (both families where the kernel has IPv6). Fails unless it answers "ID ok N". */
+  handSockets: {
+    code: 102,
+    fields: {
+      netns: "slot",
+      ip: "bytes",
+      port: "int",
+      udp: "int",
+      tcp: "int",
+      path: "str",
+      line: "str",
+    },
+  },
 
   // results and streams
   /** Result: the slot's number. */
