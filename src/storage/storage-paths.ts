@@ -2,7 +2,8 @@
 //
 //   <root>/
 //     gantry.db                records, layers, images, references, snapshots (SQLite, WAL)
-//     blobs/sha256/<hex>       content store: configs, manifests, layers that cannot be rebuilt
+//     blobs/<algorithm>/<hex>  content store: configs, manifests, layers that cannot be rebuilt
+//     damaged/<digest>         blobs that turned out to be damaged; a few, for a look
 //     ingest/<random>          blobs being written; emptied at boot
 //     layers/<short>/diff      an unpacked layer, overlay format
 //     layers/<short>/split     what its exact tar needs beside diff (layer-split.md)
@@ -16,7 +17,9 @@
 
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
-import { hexOf } from "../spec/index.ts";
+import { algorithmOf, hexOf } from "../spec/index.ts";
+
+export const BLOB_ALGORITHMS = ["sha256", "sha512"] as const;
 
 export class StoragePaths {
   readonly root: string;
@@ -27,11 +30,18 @@ export class StoragePaths {
   get database(): string {
     return join(this.root, "gantry.db");
   }
-  get blobs(): string {
-    return join(this.root, "blobs", "sha256");
+  /** One folder an algorithm: sha256, sha512. */
+  blobFolder(algorithm: string): string {
+    return join(this.root, "blobs", algorithm);
   }
   blob(digest: string): string {
-    return join(this.blobs, hexOf(digest));
+    return join(this.blobFolder(algorithmOf(digest)), hexOf(digest));
+  }
+  get damaged(): string {
+    return join(this.root, "damaged");
+  }
+  damagedBlob(digest: string): string {
+    return join(this.damaged, digest.replace(":", "-"));
   }
   get ingest(): string {
     return join(this.root, "ingest");
@@ -77,6 +87,15 @@ export class StoragePaths {
   }
   /** Every folder that must exist. */
   folders(): string[] {
-    return [this.blobs, this.ingest, this.layers, this.inits, this.containers, this.trash];
+    const blobs = BLOB_ALGORITHMS.map((algorithm) => this.blobFolder(algorithm));
+    return [
+      ...blobs,
+      this.damaged,
+      this.ingest,
+      this.layers,
+      this.inits,
+      this.containers,
+      this.trash,
+    ];
   }
 }

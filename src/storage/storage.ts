@@ -43,7 +43,7 @@ export async function openStorage(options: StorageOptions): Promise<OpenStorage>
   const content = new BlobStore(paths);
   const limits = { ...DEFAULT_ARCHIVE_LIMITS, ...options.limits };
   const bootId = (await readFile("/proc/sys/kernel/random/boot_id", "utf8")).trim();
-  const layers = new UnpackedLayers(native, paths, database, { limits, log, bootId });
+  const layers = new UnpackedLayers(native, paths, database, { content, limits, log, bootId });
   const snapshots = new OverlaySnapshots(native, paths, database, layers);
   const leases = new Leases();
   const inUse = () => new Set([...snapshots.layersInUse(), ...leases.digests()]);
@@ -61,9 +61,9 @@ export async function openStorage(options: StorageOptions): Promise<OpenStorage>
   async function collect(): Promise<{ layers: string[]; bytes: number }> {
     const sizes = new Map(layers.list().map((layer) => [layer.diffId, layer.size]));
     const removed = await images.collect(sizes.keys());
-    for (const name of await readdir(paths.blobs)) {
-      const digest = `sha256:${name}`;
-      await content.remove(digest, { unless: () => images.needsBlob(digest) });
+    for await (const digest of content.list()) {
+      const unless = () => images.needsBlob(digest) || layers.keepsBlob(digest);
+      await content.remove(digest, { unless });
     }
     await snapshots.dropInits(topChains());
     return {
