@@ -21,6 +21,28 @@ export interface ContentStore {
   setAside(digest: string): Promise<void>;
 }
 
+/** A blob of which some runs of bytes have come. Nothing here is verified. */
+export interface PartialBlob extends AsyncDisposable {
+  /** What was there when it was opened: in order, never overlapping. */
+  readonly parts: readonly { start: number; length: number }[];
+  /** Adds bytes at the end of the part that begins at `start`. */
+  append(start: number, chunks: readonly Uint8Array[]): Promise<void>;
+  /** Nothing more comes for this part now. */
+  endPart(start: number): Promise<void>;
+  /** Reads from a part, at an offset within it; returns how many bytes. */
+  read(start: number, offset: number, buffer: Uint8Array): Promise<number>;
+  removePart(start: number): Promise<void>;
+  /** Removes every byte; it can be filled again. */
+  discard(): Promise<void>;
+}
+/** Transfers that can be gone on with after a restart, for a day. Never content. */
+export interface PartialBlobs {
+  /** One user at a time. Throws exhausted when the rest cannot fit on the disk. */
+  open(digest: string, size: number): Promise<PartialBlob>;
+  /** Removes what nobody is transferring now; returns its bytes. */
+  clear(): Promise<number>;
+}
+
 /** Keeps digests from garbage collection until released. What is stored under a lease is added
  * to it before anyone could collect it. */
 export interface Lease {
@@ -46,6 +68,10 @@ export interface LayerStore {
   /** Turns a container's upper folder into a layer (commit). */
   capture(upperDir: string, options?: { lease?: Lease; signal?: AbortSignal }): Promise<Layer>;
   get(diffId: string): Layer | undefined;
+  /** Keeps a layer that no image uses yet, for the next try of an interrupted pull; a day. */
+  hold(diffId: string): void;
+  /** Ends what hold() began. */
+  unhold(diffIds: Iterable<string>): void;
   /** The layer that a blob (compressed or not) is known to unpack to. */
   byBlob(digest: string): Layer | undefined;
   /** Notes that a blob is a compressed form of a layer. */
@@ -139,6 +165,7 @@ export interface Records {
 
 export interface Storage {
   content: ContentStore;
+  partials: PartialBlobs;
   layers: LayerStore;
   images: ImageStore;
   snapshots: SnapshotStore;

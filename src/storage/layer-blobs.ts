@@ -98,6 +98,27 @@ export class LayerBlobs {
       .run(digest, repository);
   }
 
+  hold(diffId: string, until: number): void {
+    this.#database.sql
+      .prepare("INSERT OR REPLACE INTO layer_holds VALUES (?, ?)")
+      .run(diffId, until);
+  }
+
+  unhold(diffIds: Iterable<string>): void {
+    const row = this.#database.sql.prepare("DELETE FROM layer_holds WHERE diff_id = ?");
+    const forget = () => {
+      for (const diffId of diffIds) row.run(diffId);
+    };
+    this.#database.free(() => this.#database.transaction(forget));
+  }
+
+  held(now: number): string[] {
+    const rows = this.#database.sql
+      .prepare("SELECT diff_id FROM layer_holds WHERE until > ?")
+      .all(now) as { diff_id: string }[];
+    return rows.map((row) => row.diff_id);
+  }
+
   /** Part of the transaction that forgets the layer. */
   forgetLayer(diffId: string): void {
     const { sql } = this.#database;
@@ -108,6 +129,7 @@ export class LayerBlobs {
       )
       .run(diffId);
     sql.prepare("DELETE FROM layer_blobs WHERE diff_id = ?").run(diffId);
+    sql.prepare("DELETE FROM layer_holds WHERE diff_id = ?").run(diffId);
   }
 
   /** Forgets sources of blobs whose layer never came. */

@@ -6,9 +6,8 @@
 // reconcile() removes it. A row says until when its files are only in memory: after a power cut
 // (another boot id) such a layer is forgotten; a sync follows each unpacking in the background.
 
-import { createHash, type Hash } from "node:crypto";
 import { mkdir, readdir, rename, statfs } from "node:fs/promises";
-import { type Readable, Transform } from "node:stream";
+import type { Readable } from "node:stream";
 import { errnoOf, GantryError, KeyedMutex, type Logger } from "../base/index.ts";
 import type { Native, Operation } from "../native/index.ts";
 import { algorithmOf } from "../spec/index.ts";
@@ -16,6 +15,7 @@ import { ARCHIVE, O } from "./archive-flags.ts";
 import { type BlobStore, noSpace } from "./content-store.ts";
 import type { Descriptor, Layer, LayerStore, Lease } from "./contract.ts";
 import type { Database } from "./database.ts";
+import { HashMeter } from "./hash-meter.ts";
 import { LayerBlobs } from "./layer-blobs.ts";
 import { archiveError, readOutput, runWithInput } from "./native-streams.ts";
 import type { StoragePaths } from "./storage-paths.ts";
@@ -34,6 +34,8 @@ export const DEFAULT_ARCHIVE_LIMITS: ArchiveLimits = {
 
 /** A slow disk with much to write may take minutes. */
 const SYNC_DEADLINE_MS = 30 * 60 * 1000;
+/** How long the layers of an interrupted pull wait for the next try. */
+const heldMsMax = 24 * 3600 * 1000;
 
 type LayerRow = {
   diff_id: string;
@@ -279,6 +281,17 @@ export class UnpackedLayers implements LayerStore {
     return this.apply(tar, options);
   }
 
+  hold(diffId: string): void {
+    this.#blobs.hold(diffId, Date.now() + heldMsMax);
+  }
+  unhold(diffIds: Iterable<string>): void {
+    this.#blobs.unhold(diffIds);
+  }
+  /** Layers that wait for an interrupted pull to go on. */
+  held(): string[] {
+    return this.#blobs.held(Date.now());
+  }
+
   get(diffId: string): Layer | undefined {
     return this.#layers.get(diffId);
   }
@@ -383,39 +396,5 @@ export class UnpackedLayers implements LayerStore {
   /** The layer that a compressed or plain blob unpacks to, if it is here. */
   byBlob(digest: string): Layer | undefined {
     return this.#layers.get(this.#blobs.diffIdOf(digest) ?? digest);
-  }
-}
-
-/** Passes bytes on, counting and hashing them. */
-export class HashMeter extends Transform {
-  bytes = 0;
-  #hash: Hash;
-  #algorithm: string;
-  #digest: string | undefined;
-  #check: (() => void) | undefined;
-
-  constructor(algorithm: string, check?: () => void) {
-    super({ highWaterMark: 256 * 1024 });
-    this.#algorithm = algorithm;
-    this.#hash = createHash(algorithm);
-    this.#check = check;
-  }
-  override _transform(chunk: Buffer, _: string, done: (error: null, chunk: Buffer) => void): void {
-    this.bytes += chunk.length;
-    this.#hash.update(chunk);
-    done(null, chunk);
-  }
-  override _flush(done: (error?: Error | null) => void): void {
-    try {
-      this.#check?.();
-      done();
-    } catch (error) {
-      done(error as Error);
-    }
-  }
-  /** Only once the stream has ended. */
-  digest(): string {
-    this.#digest ??= `${this.#algorithm}:${this.#hash.digest("hex")}`;
-    return this.#digest;
   }
 }

@@ -5,6 +5,7 @@
 //     blobs/<algorithm>/<hex>  content store: configs, manifests, layers that cannot be rebuilt
 //     damaged/<digest>         blobs that turned out to be damaged; a few, for a look
 //     ingest/<random>          blobs being written; emptied at boot
+//     partial/<digest>/<start> bytes of a blob that is being transferred, from <start> on
 //     layers/<short>/diff      an unpacked layer, overlay format
 //     layers/<short>/split     what its exact tar needs beside diff (layer-split.md)
 //     inits/<short>/fs         mount-point stubs over one image: see init-layer.ts
@@ -48,6 +49,12 @@ export class StoragePaths {
   }
   ingestFile(): string {
     return join(this.ingest, randomBytes(12).toString("hex"));
+  }
+  get partials(): string {
+    return join(this.root, "partial");
+  }
+  partial(name: string): string {
+    return join(this.partials, name);
   }
   get layers(): string {
     return join(this.root, "layers");
