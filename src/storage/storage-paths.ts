@@ -98,6 +98,7 @@ export class StoragePaths {
     return [
       ...blobs,
       this.damaged,
+      this.partials,
       this.ingest,
       this.layers,
       this.inits,
