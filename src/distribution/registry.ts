@@ -25,6 +25,8 @@ export interface RegistryParts {
   credentials: Credentials;
   userAgent: string;
   signal?: AbortSignal;
+  /** Of another operation on the same registry: its tokens are good here too. */
+  authorization?: Authorization;
 }
 export interface FetchedManifest {
   raw: Buffer;
@@ -48,12 +50,21 @@ export class Registry {
   #userAgent: string;
   #signal: AbortSignal | undefined;
 
-  constructor({ base, tls, credentials, userAgent, signal }: RegistryParts) {
+  #parts: RegistryParts;
+
+  constructor(parts: RegistryParts) {
+    const { base, tls, credentials, userAgent, signal } = parts;
+    this.#parts = parts;
     this.base = base;
     this.#tls = tls;
     this.#userAgent = userAgent;
     this.#signal = signal;
-    this.authorization = new Authorization(credentials, { tls, userAgent });
+    this.authorization = parts.authorization ?? new Authorization(credentials, { tls, userAgent });
+  }
+
+  /** The same registry for work that has an end of its own: a transfer that several share. */
+  withSignal(signal: AbortSignal): Registry {
+    return new Registry({ ...this.#parts, authorization: this.authorization, signal });
   }
 
   /** One request with its answer to a challenge and its wait for a limit. */
@@ -150,15 +161,17 @@ export class Registry {
     return { mediaType, digest, size: Number(response.headers["content-length"] ?? 0) };
   }
 
-  /** Starts reading a blob at a byte; `offset` of the answer is where it really begins. */
+  /** Starts reading a blob at a byte, to a byte (exclusive) or its end; without `from` no range is
+   * asked for. `offset` of the answer is where it really begins, -1 where that makes no sense. */
   async blob(
     repository: string,
     { digest, urls = [] }: Descriptor,
-    offset = 0,
+    { from, to }: { from?: number; to?: number } = {},
   ): Promise<{ response: IncomingMessage; offset: number }> {
     const path = urls[0] === undefined ? blobPath(repository, digest) : new URL(urls[0]);
     const { response } = await this.expect([200, 206], "GET", path, {
-      headers: { ...(offset > 0 ? { Range: `bytes=${offset}-` } : {}) },
+      headers:
+        from === undefined ? {} : { Range: `bytes=${from}-${to === undefined ? "" : to - 1}` },
       scopes: [pullScope(repository)],
     });
     if (response.statusCode === 200) return { response, offset: 0 };
