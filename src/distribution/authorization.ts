@@ -1,42 +1,72 @@
 // Who we are to one registry: answers its challenges with Basic credentials or with tokens of its
-// token service (docker token and OAuth2 specs), and remembers tokens by scope. Credentials go to
-// the registry and to the token service that it names, nowhere else.
+// token service, and remembers tokens by scope until they expire. Credentials go to the registry
+// and to the token service that it names, nowhere else. One Authorization may serve several
+// operations at once: a token is fetched once for all who wait for it.
 
 import { GantryError } from "../base/index.ts";
 import { type Challenge, parseChallenges } from "./challenge.ts";
 import type { Credentials } from "./contract.ts";
-import { exchange, readBody, type TlsTrust } from "./http-exchange.ts";
-import { registryError } from "./registry-error.ts";
+import { basicHeader, requestToken, type TokenAnswer } from "./token-service.ts";
+import type { Transport } from "./transport.ts";
 
-const tokenBytesMax = 1 << 20;
-const CLIENT_ID = "docker";
+/** Of one registry; the oldest goes. */
+const tokensMax = 256;
+/** A token is not used any more so shortly before its end: the request has to arrive, too. */
+const expiryMarginMs = 5_000;
 
-export interface TokenAnswer {
-  token: string;
-  /** Present when it was asked for: `docker login` keeps it instead of the password. */
-  refreshToken?: string;
-}
+type Token = { text: string; expiresAt: number };
+type From = { from: URL; signal?: AbortSignal };
 
 export class Authorization {
-  #credentials: Credentials;
-  #tls: TlsTrust;
+  readonly credentials: Credentials;
+  #transport: Transport;
   #userAgent: string;
   #basic = false;
-  #tokens = new Map<string, Promise<string>>();
+  /** The registry's last Bearer challenge: the next scope needs no refusal first. */
+  #bearer: { challenge: Challenge; from: URL } | undefined;
+  #tokens = new Map<string, Promise<Token>>();
 
-  constructor(credentials: Credentials, { tls, userAgent }: { tls: TlsTrust; userAgent: string }) {
-    this.#credentials = credentials;
-    this.#tls = tls;
-    this.#userAgent = userAgent;
+  constructor(credentials: Credentials, parts: { transport: Transport; userAgent: string }) {
+    this.credentials = { ...credentials };
+    this.#transport = parts.transport;
+    this.#userAgent = parts.userAgent;
   }
 
-  /** The header for a request of this scope, if anything is known to send. */
-  async header(scope: string): Promise<string | undefined> {
-    const { registryToken } = this.#credentials;
+  /** The header for a request of these scopes, if anything is known to send. */
+  async header(scopes: readonly string[], signal?: AbortSignal): Promise<string | undefined> {
+    const { registryToken } = this.credentials;
     if (registryToken) return `Bearer ${registryToken}`;
-    if (this.#basic) return this.#basicHeader();
-    const token = await this.#tokens.get(scope);
-    return token === undefined ? undefined : `Bearer ${token}`;
+    if (this.#basic) return basicHeader(this.credentials);
+    const key = keyOf(scopes);
+    const known = await this.#known(key);
+    if (known !== undefined) return `Bearer ${known}`;
+    if (this.#bearer === undefined || scopes.length === 0) return undefined;
+    const { challenge, from } = this.#bearer;
+    // Should the token service not like it, the registry's own challenge will say more.
+    const fetched = this.#fetch(
+      key,
+      { ...challenge, parameters: withoutScope(challenge) },
+      scopes,
+      {
+        from,
+        ...(signal ? { signal } : {}),
+      },
+    );
+    return fetched.then(
+      ({ text }) => `Bearer ${text}`,
+      (error) => {
+        if (signal?.aborted) throw error;
+        return undefined;
+      },
+    );
+  }
+
+  async #known(key: string): Promise<string | undefined> {
+    const token = await this.#tokens.get(key)?.catch(() => undefined);
+    if (token === undefined) return undefined;
+    if (token.expiresAt > Date.now()) return token.text;
+    this.#tokens.delete(key);
+    return undefined;
   }
 
   /** Answers a 401. Returns false when there is nothing (more) that could be tried; throws when
@@ -44,25 +74,23 @@ export class Authorization {
   async answer(
     challengeHeader: string,
     scopes: readonly string[],
-    { from, stale, signal }: { from: URL; stale?: string; signal?: AbortSignal },
+    { from, stale, signal }: From & { stale?: string },
   ): Promise<boolean> {
     const challenges = parseChallenges(challengeHeader);
     const bearer = challenges.find(({ scheme }) => scheme === "bearer");
-    const key = scopes.join(" ");
     if (bearer?.parameters["realm"]) {
-      if (this.#credentials.registryToken) return false;
-      const known = await this.#tokens.get(key);
+      if (this.credentials.registryToken) return false;
+      this.#bearer = { challenge: bearer, from };
+      const key = keyOf(scopes);
+      const known = await this.#known(key);
       if (known !== undefined && stale !== `Bearer ${known}`) return true;
-      const fetched = this.fetchToken(bearer, scopes, { from, ...(signal ? { signal } : {}) });
-      const token = fetched.then((answer) => answer.token);
-      token.catch(() => this.#tokens.delete(key));
-      this.#tokens.set(key, token);
-      await token;
+      this.#tokens.delete(key);
+      await this.#fetch(key, bearer, scopes, { from, ...(signal ? { signal } : {}) });
       return true;
     }
     const basic = challenges.some(({ scheme }) => scheme === "basic");
     if (!basic || stale?.startsWith("Basic ")) return false;
-    if (!this.#credentials.username) {
+    if (!this.credentials.username) {
       throw new GantryError("unauthorized", "no basic auth credentials", {
         detail: { code: "NO_CREDENTIALS" },
       });
@@ -71,99 +99,79 @@ export class Authorization {
     return true;
   }
 
-  #basicHeader(): string {
-    const { username = "", password = "" } = this.#credentials;
-    return `Basic ${Buffer.from(`${username}:${password}`).toString("base64")}`;
+  /** One who waits may give up; the fetch goes on for the others, within its own limits. */
+  #fetch(
+    key: string,
+    challenge: Challenge,
+    scopes: readonly string[],
+    { from, signal }: From,
+  ): Promise<Token> {
+    let token = this.#tokens.get(key);
+    if (token === undefined) {
+      token = this.fetchToken(challenge, scopes, { from }).then((answer) => ({
+        text: answer.token,
+        expiresAt: Date.now() + Math.max(0, answer.expiresInSeconds * 1000 - expiryMarginMs),
+      }));
+      const mine = token;
+      token.catch(() => {
+        if (this.#tokens.get(key) === mine) this.#tokens.delete(key);
+      });
+      this.#tokens.set(key, token);
+      const [oldest] = this.#tokens.keys();
+      if (this.#tokens.size > tokensMax && oldest !== undefined) this.#tokens.delete(oldest);
+    }
+    return signal ? unlessAborted(token, signal) : token;
   }
 
   /** Asks the token service; anonymously when there are no credentials. */
-  async fetchToken(
+  fetchToken(
     { parameters }: Challenge,
     scopes: readonly string[],
-    { from, offline = false, signal }: { from: URL; offline?: boolean; signal?: AbortSignal },
+    { from, offline = false, signal }: From & { offline?: boolean },
   ): Promise<TokenAnswer> {
-    const realm = realmOf(parameters["realm"] ?? "", from, this.#tls);
-    const service = parameters["service"] ?? "";
-    const { identityToken } = this.#credentials;
-    if (identityToken) {
-      const form = new URLSearchParams({
-        grant_type: "refresh_token",
-        refresh_token: identityToken,
-        service,
-        client_id: CLIENT_ID,
-        scope: scopes.join(" "),
-      });
-      return this.#ask("POST", realm, { form, ...(signal ? { signal } : {}) });
-    }
-    if (service) realm.searchParams.set("service", service);
-    for (const scope of scopes) realm.searchParams.append("scope", scope);
-    const { username } = this.#credentials;
-    if (username) {
-      realm.searchParams.set("account", username);
-      if (offline) {
-        realm.searchParams.set("offline_token", "true");
-        realm.searchParams.set("client_id", CLIENT_ID);
-      }
-    }
-    return this.#ask("GET", realm, { ...(signal ? { signal } : {}) });
-  }
-
-  async #ask(
-    method: string,
-    url: URL,
-    { form, signal }: { form?: URLSearchParams; signal?: AbortSignal },
-  ): Promise<TokenAnswer> {
-    const headers: Record<string, string> = { "User-Agent": this.#userAgent };
-    if (form) headers["Content-Type"] = "application/x-www-form-urlencoded";
-    else if (this.#credentials.username) headers["Authorization"] = this.#basicHeader();
-    const { response } = await exchange({
-      method,
-      url,
-      headers,
-      tls: this.#tls,
-      ...(form ? { body: Buffer.from(form.toString()) } : {}),
+    return requestToken({
+      realm: parameters["realm"] ?? "",
+      service: parameters["service"] ?? "",
+      scopes: mergeScopes(scopes, parameters["scope"] ?? ""),
+      credentials: this.credentials,
+      from,
+      offline,
+      transport: this.#transport,
+      userAgent: this.#userAgent,
       ...(signal ? { signal } : {}),
     });
-    if (response.statusCode !== 200) throw await tokenRefused(url, method, response);
-    const answer = JSON.parse((await readBody(response, tokenBytesMax)).toString()) as Record<
-      string,
-      unknown
-    >;
-    const token = answer["token"] || answer["access_token"];
-    if (typeof token !== "string" || /[\r\n]/.test(token)) {
-      throw new GantryError(
-        "internal",
-        "authorization server did not include a token in the response",
-      );
-    }
-    const refreshToken = answer["refresh_token"];
-    return { token, ...(typeof refreshToken === "string" ? { refreshToken } : {}) };
   }
 }
 
-/** Passwords do not go in the clear because a registry over TLS says so. */
-function realmOf(text: string, from: URL, tls: TlsTrust): URL {
-  let url: URL;
+const keyOf = (scopes: readonly string[]): string => [...new Set(scopes)].sort().join(" ");
+
+function withoutScope({ parameters }: Challenge): Record<string, string> {
+  const { scope: _, ...rest } = parameters;
+  return rest;
+}
+
+/** What we need and what the registry says is needed: a proxy of other registries may know the
+ * repository under another name. Actions on the same resource become one scope. */
+export function mergeScopes(own: readonly string[], told: string): string[] {
+  const actions = new Map<string, Set<string>>();
+  for (const scope of [...own, ...told.split(" ")].filter((one) => one !== "")) {
+    const colon = scope.lastIndexOf(":");
+    const resource = scope.slice(0, Math.max(colon, 0));
+    const set = actions.get(resource) ?? new Set();
+    for (const action of scope.slice(colon + 1).split(",")) set.add(action);
+    actions.set(resource, set);
+  }
+  return [...actions].map(([resource, set]) => [resource, [...set].join(",")].join(":"));
+}
+
+async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  signal.throwIfAborted();
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  const giveUp = (): void => reject(signal.reason);
+  signal.addEventListener("abort", giveUp, { once: true });
   try {
-    url = new URL(text);
-  } catch (cause) {
-    throw new GantryError("invalid", `invalid authentication realm: ${text}`, { cause });
+    return await Promise.race([work, aborted]);
+  } finally {
+    signal.removeEventListener("abort", giveUp);
   }
-  const downgrade = from.protocol === "https:" && url.protocol === "http:";
-  const plain = url.protocol === "https:" || url.protocol === "http:";
-  if (!plain || (downgrade && tls.rejectUnauthorized)) {
-    throw new GantryError("invalid", `authentication realm is not secure: ${text}`);
-  }
-  return url;
-}
-
-async function tokenRefused(
-  url: URL,
-  method: string,
-  response: Parameters<typeof registryError>[0],
-): Promise<GantryError> {
-  const error = await registryError(response);
-  if (response.statusCode !== 401 && response.statusCode !== 403) return error;
-  const shown = `${method === "POST" ? "Post" : "Get"} "${url}": ${error.message}`;
-  return new GantryError("unauthorized", shown, { cause: error, detail: { code: "TOKEN" } });
 }

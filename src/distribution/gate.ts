@@ -2,11 +2,25 @@
 // served, and may give up.
 
 export class Gate {
-  #free: number;
+  #limit: number;
+  #running = 0;
   #waiting: (() => void)[] = [];
 
   constructor(limit: number) {
-    this.#free = Math.max(1, limit);
+    this.#limit = Math.max(1, limit);
+  }
+
+  /** A lower limit counts as soon as enough have ended. */
+  set limit(limit: number) {
+    this.#limit = Math.max(1, limit);
+    this.#admit();
+  }
+
+  #admit(): void {
+    while (this.#running < this.#limit && this.#waiting.length > 0) {
+      this.#running++;
+      this.#waiting.shift()!();
+    }
   }
 
   /** Runs `work` when there is room; rejects with the signal's reason if that comes first. */
@@ -15,16 +29,15 @@ export class Gate {
     try {
       return await work();
     } finally {
-      const next = this.#waiting.shift();
-      if (next === undefined) this.#free++;
-      else next();
+      this.#running--;
+      this.#admit();
     }
   }
 
   async #enter(signal?: AbortSignal): Promise<void> {
     signal?.throwIfAborted();
-    if (this.#free > 0) {
-      this.#free--;
+    if (this.#running < this.#limit) {
+      this.#running++;
       return;
     }
     await new Promise<void>((resolve, reject) => {

@@ -1,96 +1,141 @@
 // One HTTP request to a registry and its redirects. Node's own client, because bodies must stream
 // undecoded. Credentials stay with the host they are meant for: a redirect to another host, port
-// or scheme goes without them.
+// or scheme goes without them. Whatever the other side does, an exchange ends: there is a limit to
+// connecting, to the head of the answer and its size, and to how slowly a body may trickle.
 
-import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from "node:http";
-import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
-import type { Readable } from "node:stream";
-import type { SecureContextOptions } from "node:tls";
-import { errnoOf, GantryError, messageOf } from "../base/index.ts";
+import { type ClientRequest, request as httpRequest, type IncomingMessage } from "node:http";
+import { request as httpsRequest } from "node:https";
+import { Readable } from "node:stream";
+import type { TLSSocket } from "node:tls";
+import { GantryError } from "../base/index.ts";
+import { connectionError, goVerb, shown } from "./connection-error.ts";
+import { proxyAddress, proxyHeaders } from "./proxy-tunnel.ts";
+import { exchangeLimits, type Transport } from "./transport.ts";
 
 const redirectsMax = 10;
-/** Connecting, TLS, and the time until headers come. */
-const headersTimeoutMs = 60_000;
-/** No byte for so long means that the connection is dead. */
-const idleTimeoutMs = 60_000;
-const socketsPerHostMax = 64;
+/** Node counts names and values together. Presigned URLs in Location need a few thousand. */
+const headerBytesMax = 64 << 10;
+const headersMax = 200;
+/** Fewer bytes in idleTimeoutMs and the other side only wants to keep us. */
+const trickleBytesMin = 512;
+const locationCharsMax = 16 << 10;
+/** More is not worth the connection that it would keep open for the next request. */
+const droppedBytesMax = 256 << 10;
 
-export interface TlsTrust extends SecureContextOptions {
-  /** Off for insecure registries. */
-  rejectUnauthorized: boolean;
-}
 export interface ExchangeRequest {
   method: string;
   url: URL;
   headers?: Record<string, string>;
   body?: Uint8Array | Readable;
-  tls: TlsTrust;
+  transport: Transport;
   followRedirects?: boolean;
   signal?: AbortSignal;
 }
 export type Exchange = { response: IncomingMessage; url: URL };
 
-const plainAgent = new HttpAgent({ keepAlive: true, maxSockets: socketsPerHostMax });
-const secureAgents = new WeakMap<TlsTrust, HttpsAgent>();
-
 /** Sends the request; the answer's body is the caller's to read or drop. */
 export async function exchange(request: ExchangeRequest): Promise<Exchange> {
-  let { url, method } = request;
-  let headers = request.headers ?? {};
+  let current = request;
   for (let hop = 0; hop <= redirectsMax; hop++) {
-    const response = await send({ ...request, url, method, headers });
-    const location = response.headers.location;
-    const redirects = [301, 302, 303, 307, 308].includes(response.statusCode ?? 0);
-    if (!redirects || !location || request.followRedirects === false) return { response, url };
-    response.resume();
-    const next = new URL(location, url);
-    checkRedirect(url, next, request.tls);
-    if (next.origin !== url.origin) headers = withoutCredentials(headers);
-    if (response.statusCode === 303 && method !== "HEAD") method = "GET";
-    url = next;
+    const response = await sendAgain(current);
+    const next = request.followRedirects === false ? undefined : redirected(current, response);
+    if (next === undefined) return { response, url: current.url };
+    dropBody(response);
+    current = next;
   }
-  throw new GantryError("unavailable", `${verb(method)} "${url}": stopped after 10 redirects`);
-}
-
-function checkRedirect(from: URL, to: URL, tls: TlsTrust): void {
-  if (to.protocol !== "http:" && to.protocol !== "https:") {
-    throw new GantryError("invalid", `"${from}" redirects to unsupported scheme ${to.protocol}`);
-  }
-  if (from.protocol === "https:" && to.protocol === "http:" && tls.rejectUnauthorized) {
-    throw new GantryError("invalid", `"${from}" redirects from https to http: refused`);
-  }
-}
-
-function withoutCredentials(headers: Record<string, string>): Record<string, string> {
-  const secret = new Set(["authorization", "cookie", "proxy-authorization"]);
-  return Object.fromEntries(
-    Object.entries(headers).filter(([name]) => !secret.has(name.toLowerCase())),
+  const { method, url } = request;
+  throw new GantryError(
+    "unavailable",
+    `${goVerb(method)} "${shown(url)}": stopped after ${redirectsMax} redirects`,
   );
 }
 
+/** What a redirect makes of a request; undefined when the answer is none that can be followed. */
+function redirected(
+  request: ExchangeRequest,
+  { statusCode = 0, headers: { location } }: IncomingMessage,
+): ExchangeRequest | undefined {
+  if (![301, 302, 303, 307, 308].includes(statusCode) || !location) return undefined;
+  const keepsMethod = statusCode === 307 || statusCode === 308;
+  // What was streamed is gone.
+  if (keepsMethod && request.body instanceof Readable) return undefined;
+  const url = redirectTarget(request, location);
+  const { body, headers = {}, ...rest } = request;
+  const crosses = url.origin !== request.url.origin;
+  const next = {
+    ...rest,
+    url,
+    headers: crosses ? without(headers, SECRETS) : headers,
+    transport: crosses ? request.transport.stranger : request.transport,
+  };
+  if (keepsMethod || request.method === "GET" || request.method === "HEAD") {
+    return body === undefined ? next : { ...next, body };
+  }
+  return { ...next, method: "GET", headers: without(next.headers, CONTENT) };
+}
+
+const SECRETS = ["authorization", "cookie", "proxy-authorization"];
+const CONTENT = ["content-type", "content-length", "content-range", "transfer-encoding"];
+
+function redirectTarget({ url: from, transport }: ExchangeRequest, location: string): URL {
+  let to: URL;
+  try {
+    if (location.length > locationCharsMax) throw new Error("too long");
+    to = new URL(location, from);
+  } catch (cause) {
+    throw new GantryError("invalid", `"${shown(from)}" redirects to an invalid address`, { cause });
+  }
+  if (to.protocol !== "http:" && to.protocol !== "https:") {
+    const what = `unsupported scheme ${to.protocol}`;
+    throw new GantryError("invalid", `"${shown(from)}" redirects to ${what}`);
+  }
+  const downgrade = from.protocol === "https:" && to.protocol === "http:";
+  if (downgrade && transport.tls.rejectUnauthorized) {
+    throw new GantryError("invalid", `"${shown(from)}" redirects from https to http: refused`);
+  }
+  to.username = "";
+  to.password = "";
+  return to;
+}
+
+function without(
+  headers: Record<string, string>,
+  names: readonly string[],
+): Record<string, string> {
+  const kept = Object.entries(headers).filter(([name]) => !names.includes(name.toLowerCase()));
+  return Object.fromEntries(kept);
+}
+
+/** A connection that was kept may have been closed by the other side just now. */
+async function sendAgain(request: ExchangeRequest): Promise<IncomingMessage> {
+  try {
+    return await send(request);
+  } catch (error) {
+    const isStale = error instanceof GantryError && error.detail["stale"] === true;
+    if (!isStale || request.body instanceof Readable) throw error;
+    return await send(request);
+  }
+}
+
 function send(request: ExchangeRequest): Promise<IncomingMessage> {
-  const { method, url, headers, body, tls, signal } = request;
+  const { method, url, body, transport, signal } = request;
   return new Promise((resolve, reject) => {
-    const secure = url.protocol === "https:";
-    const options = { method, headers, ...(signal ? { signal } : {}) };
-    const sent = secure
-      ? httpsRequest(url, { ...options, agent: agentFor(tls), ...tls })
-      : httpRequest(url, { ...options, agent: plainAgent });
-    sent.setTimeout(body === undefined ? headersTimeoutMs : idleTimeoutMs, () =>
-      sent.destroy(new GantryError("timeout", "net/http: timeout awaiting response headers")),
-    );
-    let answered = false;
+    const sent = open(request);
+    const deadline = watchRequest(sent, request);
     sent.once("response", (response) => {
-      answered = true;
-      response.setTimeout(idleTimeoutMs, () =>
-        response.destroy(new GantryError("timeout", "read: connection timed out")),
-      );
+      clearTimeout(deadline.timer);
+      watchBody(response, transport.limits.idleTimeoutMs);
       resolve(response);
     });
-    sent.on("error", (error) => {
-      if (!answered) reject(signal?.aborted ? signal.reason : connectionError(method, url, error));
+    sent.on("error", (error: NodeJS.ErrnoException) => {
+      clearTimeout(deadline.timer);
+      if (signal?.aborted) return reject(signal.reason);
+      const stale = sent.reusedSocket && error.code === "ECONNRESET";
+      const told = connectionError(method, url, error);
+      const detail = { ...told.detail, stale };
+      reject(new GantryError(told.kind, told.message, { cause: error, detail }));
     });
-    if (body === undefined || body instanceof Uint8Array) {
+    if (!(body instanceof Readable)) {
       sent.end(body);
       return;
     }
@@ -103,86 +148,130 @@ function send(request: ExchangeRequest): Promise<IncomingMessage> {
   });
 }
 
-function agentFor(tls: TlsTrust): HttpsAgent {
-  let agent = secureAgents.get(tls);
-  if (agent === undefined) {
-    agent = new HttpsAgent({ keepAlive: true, maxSockets: socketsPerHostMax });
-    secureAgents.set(tls, agent);
-  }
-  return agent;
-}
-
-/** Closes idle connections to every registry. */
-export function closeIdleConnections(): void {
-  plainAgent.destroy();
-}
-
-const verb = (method: string): string => method[0]! + method.slice(1).toLowerCase();
-
-/** In the words of Go's net/http, which people search for. */
-function connectionError(method: string, url: URL, error: Error): GantryError {
-  const prefix = `${verb(method)} "${url}": `;
-  const why = reason(url, error);
-  const kind = error instanceof GantryError ? error.kind : "internal";
-  const detail = { errno: errnoOf(error) ?? "", host: url.host };
-  return new GantryError(kind, prefix + why, { cause: error, detail });
-}
-
-function reason(url: URL, error: Error): string {
-  const {
-    code = "",
-    address,
-    port,
-  } = error as NodeJS.ErrnoException & {
-    address?: string;
-    port?: number;
+/** Straight to the host, through a tunnel, or (without TLS) as an order to the proxy. */
+function open({ method, url, headers = {}, transport, signal }: ExchangeRequest): ClientRequest {
+  const proxy = transport.proxyFor(url);
+  const options = {
+    method,
+    headers,
+    maxHeaderSize: headerBytesMax,
+    ...(signal ? { signal } : {}),
   };
-  const target = address?.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
-  switch (code) {
-    case "ECONNREFUSED":
-      return `dial tcp ${address ? target : url.host}: connect: connection refused`;
-    case "EHOSTUNREACH":
-      return `dial tcp ${target}: connect: no route to host`;
-    case "ENETUNREACH":
-      return `dial tcp ${target}: connect: network is unreachable`;
-    case "ETIMEDOUT":
-      return `dial tcp ${address ? target : url.host}: i/o timeout`;
-    case "ENOTFOUND":
-      return `dial tcp: lookup ${url.hostname}: no such host`;
-    case "EAI_AGAIN":
-      return `dial tcp: lookup ${url.hostname}: Temporary failure in name resolution`;
-    case "ECONNRESET":
-      return "EOF";
-    case "DEPTH_ZERO_SELF_SIGNED_CERT":
-    case "SELF_SIGNED_CERT_IN_CHAIN":
-    case "UNABLE_TO_VERIFY_LEAF_SIGNATURE":
-    case "UNABLE_TO_GET_ISSUER_CERT_LOCALLY":
-      return `tls: failed to verify certificate: x509: certificate signed by unknown authority`;
-    case "CERT_HAS_EXPIRED":
-      return `tls: failed to verify certificate: x509: certificate has expired or is not yet valid`;
-    case "ERR_TLS_CERT_ALTNAME_INVALID":
-      return `tls: failed to verify certificate: x509: certificate is not valid for ${url.hostname}`;
+  let sent: ClientRequest;
+  if (url.protocol === "https:") {
+    sent = httpsRequest(url, { ...options, agent: transport.secureAgent(proxy) });
+  } else if (proxy === undefined) {
+    sent = httpRequest(url, { ...options, agent: transport.plainAgent() });
+  } else {
+    const { origin, pathname, search, host } = url;
+    sent = (proxy.protocol === "https:" ? httpsRequest : httpRequest)({
+      ...options,
+      ...proxyAddress(proxy),
+      path: `${origin}${pathname}${search}`,
+      headers: { Host: host, ...headers, ...proxyHeaders(proxy) },
+      agent: false,
+    });
   }
-  if (isPlainAnswer(error)) return "http: server gave HTTP response to HTTPS client";
-  return messageOf(error);
+  sent.maxHeadersCount = headersMax;
+  return sent;
 }
 
-/** TLS spoke to something that answered in the clear. */
-export function isPlainAnswer(error: unknown): boolean {
-  const { code = "", message = "" } = error as NodeJS.ErrnoException;
-  return /WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG|HTTP_REQUEST/.test(code + message);
+/** One deadline after the other: to be connected, then (when all is sent) for the answer's head. */
+function watchRequest(
+  sent: ClientRequest,
+  { body, transport: { limits } }: ExchangeRequest,
+): { timer: NodeJS.Timeout | undefined } {
+  const deadline: { timer: NodeJS.Timeout | undefined } = { timer: undefined };
+  const arm = (milliseconds: number, message: string): void => {
+    clearTimeout(deadline.timer);
+    deadline.timer = setTimeout(() => {
+      sent.destroy(new GantryError("timeout", message));
+    }, milliseconds);
+  };
+  const awaitHead = (): void => {
+    const wait = body === undefined ? limits.headersTimeoutMs : limits.commitTimeoutMs;
+    arm(wait, "net/http: timeout awaiting response headers");
+  };
+  arm(limits.connectTimeoutMs, "dial tcp: i/o timeout");
+  sent.once("socket", (socket) => {
+    const { connecting, secureConnecting } = socket as TLSSocket & { secureConnecting?: boolean };
+    const connected = (): void => {
+      if (sent.destroyed) return;
+      clearTimeout(deadline.timer);
+      // Until all is sent, the other side must only go on taking it.
+      sent.setTimeout(limits.idleTimeoutMs, () => {
+        if (!sent.writableFinished) sent.destroy(new GantryError("timeout", "write: i/o timeout"));
+      });
+      if (sent.writableFinished) awaitHead();
+      else sent.once("finish", awaitHead);
+    };
+    if (!connecting && !secureConnecting) connected();
+    else socket.once(secureConnecting === undefined ? "connect" : "secureConnect", connected);
+  });
+  sent.once("close", () => clearTimeout(deadline.timer));
+  return deadline;
+}
+
+/** Ends a body that does not come along. A reader who takes his time is no reason. */
+function watchBody(response: IncomingMessage, idleTimeoutMs: number): void {
+  const { socket } = response;
+  socket.setTimeout(0);
+  let seen = socket.bytesRead;
+  let isWaitingForReader = false;
+  const timer = setInterval(() => {
+    const came = socket.bytesRead - seen;
+    seen = socket.bytesRead;
+    // It needs a whole interval of its own after the reader has caught up.
+    const wasWaiting = isWaitingForReader;
+    isWaitingForReader = response.readableLength > 0 || response.readableFlowing === null;
+    if (came >= trickleBytesMin || isWaitingForReader || wasWaiting) return;
+    const what = came === 0 ? "read: connection timed out" : "read: the answer trickles";
+    response.destroy(new GantryError("timeout", what));
+  }, idleTimeoutMs);
+  timer.unref();
+  response.once("end", () => clearInterval(timer));
+  response.once("close", () => clearInterval(timer));
 }
 
 /** Reads a small body whole. */
-export async function readBody(response: IncomingMessage, bytesMax: number): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  let bytes = 0;
-  for await (const chunk of response) {
-    bytes += (chunk as Buffer).length;
-    if (bytes > bytesMax) {
-      throw new GantryError("invalid", `the registry's answer is larger than ${bytesMax} bytes`);
-    }
-    chunks.push(chunk as Buffer);
+export async function readBody(
+  response: IncomingMessage,
+  bytesMax: number,
+  { timeoutMs = exchangeLimits.bodyTimeoutMs }: { timeoutMs?: number } = {},
+): Promise<Buffer> {
+  const told = Number(response.headers["content-length"] ?? 0);
+  if (told > bytesMax) {
+    response.destroy();
+    throw tooLarge(bytesMax);
   }
-  return Buffer.concat(chunks);
+  const timer = setTimeout(() => {
+    response.destroy(new GantryError("timeout", "read: the answer takes too long"));
+  }, timeoutMs);
+  try {
+    const chunks: Buffer[] = [];
+    let bytes = 0;
+    for await (const chunk of response as AsyncIterable<Buffer>) {
+      bytes += chunk.length;
+      if (bytes > bytesMax) throw tooLarge(bytesMax);
+      chunks.push(chunk);
+    }
+    return Buffer.concat(chunks);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function tooLarge(bytesMax: number): GantryError {
+  return new GantryError("invalid", `the registry's answer is larger than ${bytesMax} bytes`);
+}
+
+/** Reads and drops a body that nobody wants, so that the connection can be used again; a long one
+ * is cut. */
+export function dropBody(response: IncomingMessage): void {
+  let bytes = 0;
+  response.on("error", () => {});
+  response.on("data", (chunk: Buffer) => {
+    bytes += chunk.length;
+    if (bytes > droppedBytesMax) response.destroy();
+  });
 }

@@ -3,35 +3,50 @@
 
 import { createHash } from "node:crypto";
 import type { IncomingMessage } from "node:http";
-import type { Readable } from "node:stream";
+import { Readable } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
 import { GantryError } from "../base/index.ts";
 import { digestOf } from "../spec/index.ts";
 import { Authorization } from "./authorization.ts";
 import type { Credentials, Descriptor } from "./contract.ts";
-import { type Exchange, exchange, readBody, type TlsTrust } from "./http-exchange.ts";
+import { dropBody, type Exchange, exchange, readBody } from "./http-exchange.ts";
+import { isRegistryDigest } from "./manifest.ts";
 import { MANIFEST_ACCEPT } from "./media-types.ts";
 import { registryError } from "./registry-error.ts";
+import type { Rename } from "./registry-rules.ts";
+import { type RateLimit, rateLimitOf, retryAfterSeconds } from "./retry-after.ts";
+import type { Transport } from "./transport.ts";
 
 /** The spec asks for 4 MiB at least. */
 export const manifestBytesMax = 8 << 20;
 const tagsMax = 100_000;
+const pagesMax = 1_000;
 const retriesMax = 5;
-const retryAfterSecondsMax = 60;
+const challengesMax = 2;
 
 export interface RegistryParts {
   base: URL; // https://registry-1.docker.io/
-  tls: TlsTrust;
-  credentials: Credentials;
+  transport: Transport;
+  /** Either, or nobody in particular. */
+  authorization?: Authorization;
+  credentials?: Credentials;
   userAgent: string;
   signal?: AbortSignal;
+  /** Its own names for repositories, where they differ. */
+  rename?: Rename;
+  /** Sent as ?ns=: the registry that is meant, for mirrors of several. */
+  namespace?: string;
+  /** Says what a tag means instead of this registry, which is only trusted with digests. */
+  resolveTag?: (repository: string, tag: string) => Promise<string>;
+  /** It did not answer in time. */
+  onTimeout?: () => void;
 }
 export interface FetchedManifest {
   raw: Buffer;
   mediaType: string;
   digest: string;
 }
-interface Ask {
+export interface Ask {
   headers?: Record<string, string>;
   body?: Uint8Array | Readable;
   scopes: readonly string[];
@@ -44,68 +59,115 @@ export const pushScope = (repository: string): string => `repository:${repositor
 export class Registry {
   readonly base: URL;
   readonly authorization: Authorization;
-  #tls: TlsTrust;
-  #userAgent: string;
-  #signal: AbortSignal | undefined;
+  #parts: RegistryParts;
+  #rateLimit: RateLimit | undefined;
 
-  constructor({ base, tls, credentials, userAgent, signal }: RegistryParts) {
-    this.base = base;
-    this.#tls = tls;
-    this.#userAgent = userAgent;
-    this.#signal = signal;
-    this.authorization = new Authorization(credentials, { tls, userAgent });
+  constructor(parts: RegistryParts) {
+    const { transport, userAgent, credentials = {} } = parts;
+    this.base = parts.base;
+    this.#parts = parts;
+    this.authorization =
+      parts.authorization ?? new Authorization(credentials, { transport, userAgent });
   }
 
-  /** One request with its answer to a challenge and its wait for a limit. */
+  /** The same registry for work that has an end of its own: a transfer that several share. */
+  withSignal(signal: AbortSignal): Registry {
+    return new Registry({ ...this.#parts, authorization: this.authorization, signal });
+  }
+
+  /** What the registry last said of how many pulls are left. */
+  get rateLimit(): RateLimit | undefined {
+    return this.#rateLimit;
+  }
+
+  /** The address of "/v2/<repository>/…" there, where the repository may have another name. */
+  url(path: string): URL {
+    const { rename } = this.#parts;
+    const [, name, rest] =
+      /^\/v2\/(.+)(\/(?:manifests|blobs|tags|referrers)\/.*)$/.exec(path) ?? [];
+    const there = rename && name && rest ? `/v2/${rename(name)}${rest}` : path;
+    return new URL(there, this.base);
+  }
+
+  /** A repository's name there. */
+  nameOf(repository: string): string {
+    return this.#parts.rename?.(repository) ?? repository;
+  }
+
+  #scope(scope: string): string {
+    const [, name, actions] = /^repository:(.+):([^:]*)$/.exec(scope) ?? [];
+    return name ? `repository:${this.nameOf(name)}:${actions}` : scope;
+  }
+
+  /** One request with its answer to a challenge and its wait for a limit. A path is one of our
+   * names (see url()), a URL is one that the registry gave. */
   async ask(method: string, path: string | URL, request: Ask): Promise<Exchange> {
-    const url = typeof path === "string" ? new URL(path, this.base) : path;
-    const scope = request.scopes.join(" ");
-    const signal = this.#signal;
+    const url = typeof path === "string" ? this.url(path) : new URL(path);
+    const { namespace, signal } = this.#parts;
+    // The host of a blob's URL or of an upload (an object store) gets no credentials.
+    const own = url.origin === this.base.origin;
+    if (own && namespace) url.searchParams.set("ns", namespace);
+    const scopes = request.scopes.map((scope) => this.#scope(scope));
+    let challenges = 0;
     for (let attempt = 0; ; attempt++) {
-      // A body's URL of another host (an upload at an object store) gets no credentials.
-      const own = url.origin === this.base.origin;
-      const authorization = own ? await this.authorization.header(scope) : undefined;
-      const exchanged = await exchange({
-        method,
-        url,
-        tls: this.#tls,
-        headers: {
-          "User-Agent": this.#userAgent,
-          ...request.headers,
-          ...(authorization ? { Authorization: authorization } : {}),
-        },
-        ...(request.body === undefined ? {} : { body: request.body }),
-        ...(request.followRedirects === false ? { followRedirects: false } : {}),
-        ...(signal ? { signal } : {}),
-      });
+      const authorization = own ? await this.authorization.header(scopes, signal) : undefined;
+      const exchanged = await this.#exchange(method, url, request, authorization);
       const { response } = exchanged;
-      const again = request.body === undefined || request.body instanceof Uint8Array;
-      if (!again || attempt >= retriesMax) return exchanged;
-      if (response.statusCode === 401 && own) {
-        const challenge = response.headers["www-authenticate"];
-        if (!challenge || attempt > 1) return exchanged;
-        const answered = await this.authorization.answer(challenge, request.scopes, {
-          from: url,
+      const { statusCode, headers } = response;
+      this.#rateLimit = rateLimitOf(headers) ?? this.#rateLimit;
+      // What was streamed is gone.
+      if (request.body instanceof Readable || attempt >= retriesMax) return exchanged;
+      if (statusCode === 401 && exchanged.url.origin === this.base.origin) {
+        const challenge = headers["www-authenticate"];
+        if (!challenge || ++challenges > challengesMax) return exchanged;
+        const answered = await this.authorization.answer(challenge, scopes, {
+          from: exchanged.url,
           ...(authorization ? { stale: authorization } : {}),
           ...(signal ? { signal } : {}),
         });
         if (!answered) return exchanged;
-      } else if (response.statusCode === 429) {
-        const seconds = retryAfterSeconds(response.headers["retry-after"]);
+      } else if (statusCode === 429 || statusCode === 503) {
+        const seconds = retryAfterSeconds(headers);
         if (seconds === undefined) return exchanged;
+        dropBody(response);
         await delay(seconds * 1000, undefined, signal ? { signal } : {});
+        continue;
       } else return exchanged;
-      response.resume();
+      dropBody(response);
+    }
+  }
+
+  async #exchange(
+    method: string,
+    url: URL,
+    { headers, body, followRedirects }: Ask,
+    authorization: string | undefined,
+  ): Promise<Exchange> {
+    const { transport, userAgent, signal, onTimeout } = this.#parts;
+    try {
+      return await exchange({
+        method,
+        url,
+        transport: url.origin === this.base.origin ? transport : transport.stranger,
+        headers: {
+          "User-Agent": userAgent,
+          ...headers,
+          ...(authorization ? { Authorization: authorization } : {}),
+        },
+        ...(body === undefined ? {} : { body }),
+        ...(followRedirects === false ? { followRedirects: false } : {}),
+        ...(signal ? { signal } : {}),
+      });
+    } catch (error) {
+      if (error instanceof GantryError && error.kind === "timeout") onTimeout?.();
+      throw error;
     }
   }
 
   /** What the registry asks of a stranger: its WWW-Authenticate, or nothing. */
   async challenge(): Promise<string> {
-    const url = new URL("/v2/", this.base);
-    const headers = { "User-Agent": this.#userAgent };
-    const signal = this.#signal ? { signal: this.#signal } : {};
-    const { response } = await exchange({ method: "GET", url, headers, tls: this.#tls, ...signal });
-    response.resume();
+    const { response } = await this.#exchange("GET", this.url("/v2/"), { scopes: [] }, undefined);
+    dropBody(response);
     return response.headers["www-authenticate"] ?? "";
   }
 
@@ -123,12 +185,15 @@ export class Registry {
 
   /** Fetches a manifest by tag or digest and checks it against the digest, asked or told. */
   async manifest(repository: string, tagOrDigest: string): Promise<FetchedManifest> {
-    const { response } = await this.expect([200], "GET", manifestPath(repository, tagOrDigest), {
+    const { resolveTag } = this.#parts;
+    const named = tagOrDigest.includes(":") ? tagOrDigest : undefined;
+    const asked = named ?? (await resolveTag?.(repository, tagOrDigest));
+    const path = manifestPath(repository, asked ?? tagOrDigest);
+    const { response } = await this.expect([200], "GET", path, {
       headers: { Accept: MANIFEST_ACCEPT },
       scopes: [pullScope(repository)],
     });
     const raw = await readBody(response, manifestBytesMax);
-    const asked = tagOrDigest.includes(":") ? tagOrDigest : undefined;
     const digest = asked ?? digestOf(raw);
     const told = response.headers["docker-content-digest"];
     for (const want of [asked, typeof told === "string" ? told : undefined]) {
@@ -139,26 +204,30 @@ export class Registry {
 
   /** The digest of a tag without its manifest, where the registry tells it. */
   async manifestDigest(repository: string, tag: string): Promise<Descriptor | undefined> {
+    if (this.#parts.resolveTag && !tag.includes(":")) return undefined;
     const { response } = await this.ask("HEAD", manifestPath(repository, tag), {
       headers: { Accept: MANIFEST_ACCEPT },
       scopes: [pullScope(repository)],
     });
-    response.resume();
+    dropBody(response);
     const digest = response.headers["docker-content-digest"];
     if (response.statusCode !== 200 || typeof digest !== "string") return undefined;
+    if (!isRegistryDigest(digest)) return undefined;
     const mediaType = response.headers["content-type"] ?? "";
     return { mediaType, digest, size: Number(response.headers["content-length"] ?? 0) };
   }
 
-  /** Starts reading a blob at a byte; `offset` of the answer is where it really begins. */
+  /** Starts reading a blob at a byte, to a byte (exclusive) or its end; without `from` no range is
+   * asked for. `offset` of the answer is where it really begins, -1 where that makes no sense. */
   async blob(
     repository: string,
     { digest, urls = [] }: Descriptor,
-    offset = 0,
+    { from, to }: { from?: number; to?: number } = {},
   ): Promise<{ response: IncomingMessage; offset: number }> {
     const path = urls[0] === undefined ? blobPath(repository, digest) : new URL(urls[0]);
     const { response } = await this.expect([200, 206], "GET", path, {
-      headers: { ...(offset > 0 ? { Range: `bytes=${offset}-` } : {}) },
+      headers:
+        from === undefined ? {} : { Range: `bytes=${from}-${to === undefined ? "" : to - 1}` },
       scopes: [pullScope(repository)],
     });
     if (response.statusCode === 200) return { response, offset: 0 };
@@ -178,32 +247,54 @@ export class Registry {
     const { response } = await this.ask("HEAD", blobPath(repository, digest), {
       scopes: [pushScope(repository)],
     });
-    response.resume();
-    if (response.statusCode === 404) return false;
-    if (response.statusCode === 200) return true;
-    throw await registryError(response);
+    if (response.statusCode !== 200 && response.statusCode !== 404) {
+      throw await registryError(response);
+    }
+    dropBody(response);
+    return response.statusCode === 200;
   }
 
   /** Every tag of a repository, following the pages. */
   async tags(repository: string): Promise<string[]> {
     const tags: string[] = [];
-    let next: URL | undefined = new URL(`/v2/${repository}/tags/list`, this.base);
-    while (next !== undefined) {
-      const { response } = await this.expect([200], "GET", next, {
-        scopes: [pullScope(repository)],
-      });
-      const page = JSON.parse((await readBody(response, manifestBytesMax)).toString()) as {
-        tags?: unknown;
-      };
-      const found = Array.isArray(page.tags) ? page.tags : [];
-      tags.push(...found.filter((tag): tag is string => typeof tag === "string"));
+    for await (const page of this.pages(`/v2/${repository}/tags/list`, pullScope(repository))) {
+      const { tags: some } = page as { tags?: unknown };
+      const found = Array.isArray(some) ? some : [];
+      for (const tag of found) if (typeof tag === "string") tags.push(tag);
       if (tags.length > tagsMax) throw new GantryError("invalid", `more than ${tagsMax} tags`);
-      const link = /<([^>]+)>\s*;\s*rel="?next"?/.exec(String(response.headers["link"] ?? ""))?.[1];
-      const following: URL | undefined = link === undefined ? undefined : new URL(link, next);
-      next = following?.href === next.href ? undefined : following;
     }
     return tags;
   }
+
+  /** The JSON documents of a listing, following its Link headers. */
+  async *pages(
+    path: string,
+    scope: string,
+    headers: Record<string, string> = {},
+  ): AsyncGenerator<Record<string, unknown>> {
+    let next: URL | undefined = this.url(path);
+    const seen = new Set<string>();
+    while (next !== undefined) {
+      seen.add(next.href);
+      if (seen.size > pagesMax) throw new GantryError("invalid", `more than ${pagesMax} pages`);
+      const { response } = await this.expect([200], "GET", next, { scopes: [scope], headers });
+      yield parsePage(await readBody(response, manifestBytesMax));
+      const link = /<([^>]+)>\s*;\s*rel="?next"?/.exec(String(response.headers["link"] ?? ""))?.[1];
+      const following: URL | undefined = link === undefined ? undefined : new URL(link, next);
+      next = following && seen.has(following.href) ? undefined : following;
+    }
+  }
+}
+
+function parsePage(raw: Buffer): Record<string, unknown> {
+  let page: unknown;
+  try {
+    page = JSON.parse(raw.toString("utf8"));
+  } catch (cause) {
+    throw new GantryError("corrupt", "the registry's list is not valid JSON", { cause });
+  }
+  if (typeof page === "object" && page !== null) return page as Record<string, unknown>;
+  throw new GantryError("corrupt", "the registry's list is not an object");
 }
 
 /** Throws corrupt when the bytes are not what the digest says. */
@@ -220,10 +311,3 @@ const manifestPath = (repository: string, tagOrDigest: string): string =>
   `/v2/${repository}/manifests/${tagOrDigest}`;
 const blobPath = (repository: string, digest: string): string =>
   `/v2/${repository}/blobs/${digest}`;
-
-/** Undefined when the wait is too long to be worth it. */
-function retryAfterSeconds(header: string | undefined): number | undefined {
-  if (header === undefined) return undefined;
-  const seconds = /^\d+$/.test(header) ? Number(header) : (Date.parse(header) - Date.now()) / 1000;
-  return seconds >= 0 && seconds <= retryAfterSecondsMax ? seconds : undefined;
-}

@@ -27,15 +27,22 @@ export interface ObjectStore {
   /** No error when it is not there. */
   remove(path: string): Promise<void>;
   removeAll(folder: string): Promise<void>;
+  /** Writes only when nothing is there; false otherwise. Without it, collectors of several processes
+   * are kept apart by their schedule alone. */
+  create?(path: string, bytes: Uint8Array): Promise<boolean>;
   /** An upload grows at its end and becomes an object at once. State is in the store only: another
-   * process may go on with it. */
+   * process may go on with it. Nothing appended begins it. `offset` must be its size (conflict
+   * otherwise). Appending, completing and aborting exclude one another, also across processes
+   * (conflict): nobody may write into what has been hashed. What arrived before a failure stays. */
   appendTo(upload: string, offset: number, bytes: Readable): Promise<number>; // the new size
   uploadSize(upload: string): Promise<number | undefined>;
   /** The bytes of an unfinished upload, to be hashed by a process that has not seen them. */
   openUpload(upload: string): Promise<Readable>;
-  completeUpload(upload: string, path: string): Promise<void>;
+  /** Refuses (conflict) when the upload is not `size` bytes any more: that many have been hashed. */
+  completeUpload(upload: string, path: string, size: number): Promise<void>;
   abortUpload(upload: string): Promise<void>;
-  uploads(): AsyncIterable<{ upload: string } & ObjectFacts>;
+  /** Those beneath a folder; all without. */
+  uploads(folder?: string): AsyncIterable<{ upload: string } & ObjectFacts>;
   /** Where a client may fetch the object itself; undefined where the driver has no such thing. */
   url?(path: string, options: { method: "GET" | "HEAD" }): Promise<string | undefined>;
   close(): Promise<void>;
@@ -89,9 +96,12 @@ export interface RegistryContent {
   /** An address for a redirect, where the store gives one. */
   blobUrl(name: string, digest: string, method: "GET" | "HEAD"): Promise<string | undefined>;
   deleteBlob(name: string, digest: string): Promise<void>;
-  /** Links a blob that `from` (or, without it, any repository that the caller may read) holds. */
+  /** Links a blob that `from` holds; false when it does not. */
   mountBlob(name: string, digest: string, from: string): Promise<boolean>;
-  startUpload(name: string): Promise<string>; // its id
+  /** Repositories that hold a blob, as far as that is cheap to know: candidates for a mount. */
+  holders?(digest: string): AsyncIterable<string>;
+  /** `algorithm` is what the digest at the end will be of; sha256 unless told. */
+  startUpload(name: string, algorithm?: string): Promise<string>; // its id
   uploadSize(name: string, id: string): Promise<number>;
   /** Appends at `offset`, which must be the present size (else BLOB_UPLOAD_INVALID, 416). */
   append(name: string, id: string, offset: number, bytes: Readable): Promise<number>;

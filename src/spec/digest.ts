@@ -4,24 +4,29 @@
 import { createHash } from "node:crypto";
 import { GantryError } from "../base/index.ts";
 
-const DIGEST = /^sha256:[0-9a-f]{64}$/;
+const DIGEST = /^(?:sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$/;
 
-/** The digest of `data`. */
-export function digestOf(data: string | Uint8Array): string {
-  return `sha256:${createHash("sha256").update(data).digest("hex")}`;
+/** The digest of `data`, by sha256 unless another algorithm is asked for. */
+export function digestOf(data: string | Uint8Array, algorithm = "sha256"): string {
+  return `${algorithm}:${createHash(algorithm).update(data).digest("hex")}`;
 }
 
 export function isDigest(text: string): boolean {
   return DIGEST.test(text);
 }
 
-/** Returns `text` when it is a sha256 digest; throws invalid otherwise. */
+/** Returns `text` when it is a sha256 or sha512 digest; throws invalid otherwise. */
 export function parseDigest(text: unknown): string {
   if (typeof text === "string" && DIGEST.test(text)) return text;
   throw new GantryError("invalid", `Invalid digest ${JSON.stringify(text)}: want sha256:<64 hex>`);
 }
 
-/** The 64 hexadecimal digits of a digest. */
+/** "sha256" or "sha512". */
+export function algorithmOf(digest: string): string {
+  return digest.slice(0, digest.indexOf(":"));
+}
+
+/** The hexadecimal digits of a digest. */
 export function hexOf(digest: string): string {
   return digest.slice(digest.indexOf(":") + 1);
 }

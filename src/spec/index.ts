@@ -1,6 +1,6 @@
 export { applyChanges } from "./config-change.ts";
 export type * from "./container.ts";
-export { chainIds, digestOf, hexOf, isDigest, parseDigest } from "./digest.ts";
+export { algorithmOf, chainIds, digestOf, hexOf, isDigest, parseDigest } from "./digest.ts";
 export type { ImageConfigDocument, ImageHistory } from "./image-config.ts";
 export type { RootfsMount } from "./mount.ts";
 export type * from "./oci-runtime.ts";

@@ -17,6 +17,30 @@ export interface ContentStore {
   open(digest: string): Promise<Readable>;
   has(digest: string): Promise<boolean>;
   remove(digest: string): Promise<void>;
+  /** Takes a damaged blob out of sight; a few are kept for a look. */
+  setAside(digest: string): Promise<void>;
+}
+
+/** A blob of which some runs of bytes have come. Nothing here is verified. */
+export interface PartialBlob extends AsyncDisposable {
+  /** What was there when it was opened: in order, never overlapping. */
+  readonly parts: readonly { start: number; length: number }[];
+  /** Adds bytes at the end of the part that begins at `start`. */
+  append(start: number, chunks: readonly Uint8Array[]): Promise<void>;
+  /** Nothing more comes for this part now. */
+  endPart(start: number): Promise<void>;
+  /** Reads from a part, at an offset within it; returns how many bytes. */
+  read(start: number, offset: number, buffer: Uint8Array): Promise<number>;
+  removePart(start: number): Promise<void>;
+  /** Removes every byte; it can be filled again. */
+  discard(): Promise<void>;
+}
+/** Transfers that can be gone on with after a restart, for a day. Never content. */
+export interface PartialBlobs {
+  /** One user at a time. Throws exhausted when the rest cannot fit on the disk. */
+  open(digest: string, size: number): Promise<PartialBlob>;
+  /** Removes what nobody is transferring now; returns its bytes. */
+  clear(): Promise<number>;
 }
 
 /** Keeps digests from garbage collection until released. What is stored under a lease is added
@@ -44,11 +68,27 @@ export interface LayerStore {
   /** Turns a container's upper folder into a layer (commit). */
   capture(upperDir: string, options?: { lease?: Lease; signal?: AbortSignal }): Promise<Layer>;
   get(diffId: string): Layer | undefined;
+  /** Keeps a layer that no image uses yet, for the next try of an interrupted pull; a day. */
+  hold(diffId: string): void;
+  /** Ends what hold() began. */
+  unhold(diffIds: Iterable<string>): void;
   /** The layer that a blob (compressed or not) is known to unpack to. */
   byBlob(digest: string): Layer | undefined;
   /** Notes that a blob is a compressed form of a layer. */
   noteBlob(diffId: string, blob: Descriptor): void;
   blobs(diffId: string): Descriptor[];
+  /** Keeps a blob of the content store, a form that noteBlob() named, as long as its layer. */
+  keepBlob(digest: string): void;
+  /** The blobs of a layer whose bytes are in the content store. */
+  keptBlobs(diffId: string): Descriptor[];
+  /** Lets go of a kept blob's bytes: they can be had elsewhere, or made again. */
+  dropBlob(digest: string): Promise<void>;
+  /** Notes that a repository ("docker.io/library/alpine") holds a blob. */
+  noteSource(blobDigest: string, repository: string): void;
+  /** Repositories that are known to hold a blob, the latest first. */
+  sources(blobDigest: string): string[];
+  /** The repository was asked and does not hold the blob. */
+  forgetSource(blobDigest: string, repository: string): void;
   /** The exact bytes of the layer's tar. */
   tar(diffId: string): Promise<Readable>;
   list(): Layer[];
@@ -59,6 +99,7 @@ export interface StoredImage {
   config: ImageConfigDocument;
   rawConfig: Uint8Array;
   manifest?: Descriptor; // of the stored manifest, when it came with one
+  documents: Descriptor[]; // every manifest and index that it came by; all are in the content store
   layers: Layer[];
   references: string[]; // normalised: docker.io/library/alpine:3.20
   digests: string[]; // docker.io/library/alpine@sha256:…
@@ -69,8 +110,19 @@ export interface ImageStore {
   /** Every layer must be in the layer store. Returns the id. */
   put(
     rawConfig: Uint8Array,
-    options?: { manifest?: Uint8Array; manifestType?: string; parent?: string },
+    options?: {
+      manifest?: Uint8Array;
+      manifestType?: string;
+      parent?: string;
+      /** The indexes that led to the manifest: kept with the image. */
+      indexes?: readonly { raw: Uint8Array; mediaType: string }[];
+    },
   ): Promise<string>;
+  /** Keeps further documents with an image that is here. */
+  addDocuments(
+    id: string,
+    documents: readonly { raw: Uint8Array; mediaType: string }[],
+  ): Promise<void>;
   tag(id: string, reference: string): Promise<void>;
   untag(reference: string): Promise<void>;
   /** By normalised reference, digest reference, id, or unambiguous id prefix (≥ 1 hex digit). */
@@ -113,6 +165,7 @@ export interface Records {
 
 export interface Storage {
   content: ContentStore;
+  partials: PartialBlobs;
   layers: LayerStore;
   images: ImageStore;
   snapshots: SnapshotStore;

@@ -38,6 +38,20 @@ const MIGRATIONS = [
   -- The boot in which a layer was unpacked, until it has reached the disk; then "".
   ALTER TABLE layers ADD COLUMN unsynced_boot TEXT NOT NULL DEFAULT '';
   `,
+  `
+  -- 1: the blob's own bytes are in the content store.
+  ALTER TABLE layer_blobs ADD COLUMN kept INTEGER NOT NULL DEFAULT 0;
+  -- Repositories ("docker.io/library/alpine") that hold a layer's blob.
+  CREATE TABLE blob_sources (digest TEXT, repository TEXT, noted_at INTEGER NOT NULL,
+    PRIMARY KEY (digest, repository)) WITHOUT ROWID;
+  -- Manifests and indexes by which an image came.
+  CREATE TABLE image_documents (image_id TEXT, digest TEXT, media_type TEXT NOT NULL,
+    size INTEGER NOT NULL, PRIMARY KEY (image_id, digest)) WITHOUT ROWID;
+  INSERT INTO image_documents SELECT id, manifest_digest, manifest_type, manifest_size
+    FROM images WHERE manifest_digest IS NOT NULL;
+  -- Layers of a pull that was interrupted: kept so long (milliseconds), image or not.
+  CREATE TABLE layer_holds (diff_id TEXT PRIMARY KEY, until INTEGER NOT NULL) WITHOUT ROWID;
+  `,
 ];
 
 /** Says in words of ours, and of one kind, that the disk is full. */

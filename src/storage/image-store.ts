@@ -31,10 +31,15 @@ type Image = {
   rawConfig: Uint8Array;
   config: ImageConfigDocument;
   manifest?: Descriptor;
+  documents: Map<string, Descriptor>;
   parent?: string;
   createdAt: number;
   names: Map<string, number>; // normalised name → when it was given, milliseconds
 };
+
+type Document = { raw: Uint8Array; mediaType: string };
+
+const OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json";
 
 export class ImageRecords implements ImageStore {
   #database: Database;
@@ -61,6 +66,15 @@ export class ImageRecords implements ImageStore {
     this.#inUse = inUse;
     const rows = database.sql.prepare("SELECT * FROM images").all() as unknown as ImageRow[];
     for (const row of rows) this.#take(fromRow(row), log);
+    const documents = database.sql.prepare("SELECT * FROM image_documents").all() as unknown as {
+      image_id: string;
+      digest: string;
+      media_type: string;
+      size: number;
+    }[];
+    for (const { image_id, digest, media_type: mediaType, size } of documents) {
+      this.#images.get(image_id)?.documents.set(digest, { mediaType, digest, size });
+    }
     const names = database.sql.prepare("SELECT * FROM image_names").all() as unknown as {
       name: string;
       image_id: string;
@@ -87,6 +101,7 @@ export class ImageRecords implements ImageStore {
     const { sql } = this.#database;
     const forget = () => {
       sql.prepare("DELETE FROM image_names WHERE image_id = ?").run(id);
+      sql.prepare("DELETE FROM image_documents WHERE image_id = ?").run(id);
       sql.prepare("DELETE FROM images WHERE id = ?").run(id);
     };
     this.#database.free(() => this.#database.transaction(forget));
@@ -94,7 +109,12 @@ export class ImageRecords implements ImageStore {
 
   async put(
     rawConfig: Uint8Array,
-    options: { manifest?: Uint8Array; manifestType?: string; parent?: string } = {},
+    options: {
+      manifest?: Uint8Array;
+      manifestType?: string;
+      parent?: string;
+      indexes?: readonly Document[];
+    } = {},
   ): Promise<string> {
     const config = parseImageConfig(rawConfig);
     for (const diffId of config.rootfs.diff_ids) {
@@ -103,60 +123,91 @@ export class ImageRecords implements ImageStore {
       }
     }
     const id = digestOf(rawConfig);
-    const pin = Symbol(id);
-    const blobs = options.manifest ? [id, digestOf(options.manifest)] : [id];
-    this.#pinned.set(pin, [...config.rootfs.diff_ids, ...blobs]);
-    try {
-      const manifest = await this.#keepManifest(options);
+    const { manifest: raw, manifestType: mediaType = OCI_MANIFEST, indexes = [] } = options;
+    const documents = [...(raw ? [{ raw, mediaType }] : []), ...indexes];
+    await this.#pinning([id, ...config.rootfs.diff_ids], documents, async (descriptors) => {
       await this.#content.put(rawConfig);
-      this.#record(id, rawConfig, config, manifest, options.parent);
-    } finally {
-      this.#pinned.delete(pin);
-    }
+      const manifest = raw && descriptors[0];
+      this.#record({ id, rawConfig, config }, { manifest, descriptors, parent: options.parent });
+    });
     return id;
   }
 
+  async addDocuments(id: string, documents: readonly Document[]): Promise<void> {
+    const image = this.#images.get(id);
+    if (image === undefined) throw new GantryError("not-found", `No such image: ${id}`);
+    const fresh = documents.filter(({ raw }) => !image.documents.has(digestOf(raw)));
+    if (fresh.length === 0) return;
+    await this.#pinning([id], fresh, async (descriptors) => {
+      this.#database.transaction(() => this.#recordDocuments(image, descriptors));
+    });
+  }
+
+  /** Stores documents; nothing of them or of `digests` is collected before `work` has ended. */
+  async #pinning(
+    digests: readonly string[],
+    documents: readonly Document[],
+    work: (descriptors: Descriptor[]) => Promise<void>,
+  ): Promise<void> {
+    const pin = Symbol(digests[0]);
+    this.#pinned.set(pin, [...digests, ...documents.map(({ raw }) => digestOf(raw))]);
+    try {
+      const descriptors: Descriptor[] = [];
+      for (const { raw, mediaType } of documents) {
+        descriptors.push({ mediaType, ...(await this.#content.put(raw)) });
+      }
+      await work(descriptors);
+    } finally {
+      this.#pinned.delete(pin);
+    }
+  }
+
   #record(
-    id: string,
-    rawConfig: Uint8Array,
-    config: ImageConfigDocument,
-    foundManifest: Descriptor | undefined,
-    foundParent: string | undefined,
+    { id, rawConfig, config }: Pick<Image, "id" | "rawConfig" | "config">,
+    found: {
+      manifest: Descriptor | undefined;
+      descriptors: readonly Descriptor[];
+      parent: string | undefined;
+    },
   ): void {
     const known = this.#images.get(id);
-    const parent = foundParent ?? known?.parent;
-    const manifest = foundManifest ?? known?.manifest;
+    const parent = found.parent ?? known?.parent;
+    const manifest = found.manifest ?? known?.manifest;
     const image: Image = {
       id,
       rawConfig,
       config,
       createdAt: known?.createdAt ?? Date.now(),
       names: known?.names ?? new Map(),
+      documents: known?.documents ?? new Map(),
       ...(manifest ? { manifest } : {}),
       ...(parent === undefined ? {} : { parent }),
     };
-    this.#database.sql
-      .prepare("INSERT OR REPLACE INTO images VALUES (?, ?, ?, ?, ?, ?, ?)")
-      .run(
-        id,
-        rawConfig,
-        image.manifest?.digest ?? null,
-        image.manifest?.mediaType ?? null,
-        image.manifest?.size ?? null,
-        image.parent ?? null,
-        image.createdAt,
-      );
+    this.#database.transaction(() => {
+      this.#database.sql
+        .prepare("INSERT OR REPLACE INTO images VALUES (?, ?, ?, ?, ?, ?, ?)")
+        .run(
+          id,
+          rawConfig,
+          image.manifest?.digest ?? null,
+          image.manifest?.mediaType ?? null,
+          image.manifest?.size ?? null,
+          image.parent ?? null,
+          image.createdAt,
+        );
+      this.#recordDocuments(image, found.descriptors);
+    });
     this.#images.set(id, image);
   }
 
-  async #keepManifest(options: {
-    manifest?: Uint8Array;
-    manifestType?: string;
-  }): Promise<Descriptor | undefined> {
-    if (options.manifest === undefined) return undefined;
-    const { digest, size } = await this.#content.put(options.manifest);
-    const mediaType = options.manifestType ?? "application/vnd.oci.image.manifest.v1+json";
-    return { mediaType, digest, size };
+  #recordDocuments(image: Image, descriptors: readonly Descriptor[]): void {
+    const row = this.#database.sql.prepare(
+      "INSERT OR REPLACE INTO image_documents VALUES (?, ?, ?, ?)",
+    );
+    for (const descriptor of descriptors) {
+      row.run(image.id, descriptor.digest, descriptor.mediaType, descriptor.size);
+      image.documents.set(descriptor.digest, descriptor);
+    }
   }
 
   /** `reference` is a tag ("alpine:3.20") or a digest reference ("alpine@sha256:…"). */
@@ -237,6 +288,7 @@ export class ImageRecords implements ImageStore {
       layers: image.config.rootfs.diff_ids.map((diffId) => this.#layer(diffId)),
       references: names.filter((name) => !name.includes("@")),
       digests: names.filter((name) => name.includes("@")),
+      documents: [...image.documents.values()],
       createdAt: new Date(taggedAt),
       ...(image.manifest ? { manifest: image.manifest } : {}),
       ...(image.parent !== undefined ? { parent: image.parent } : {}),
@@ -265,8 +317,7 @@ export class ImageRecords implements ImageStore {
     this.#images.delete(id);
     for (const name of image.names.keys()) this.#names.delete(name);
     const others = [...this.#images.values()];
-    const { manifest } = image;
-    for (const digest of manifest ? [id, manifest.digest] : [id]) {
+    for (const digest of [id, ...image.documents.keys()]) {
       await this.#content.remove(digest, { unless: () => this.needsBlob(digest) });
     }
     const chains = chainIds(image.config.rootfs.diff_ids);
@@ -299,8 +350,8 @@ export class ImageRecords implements ImageStore {
 
   /** Whether an image, stored or on its way, needs this blob. */
   needsBlob(digest: string): boolean {
-    for (const { id, manifest } of this.#images.values()) {
-      if (digest === id || digest === manifest?.digest) return true;
+    for (const { id, documents } of this.#images.values()) {
+      if (digest === id || documents.has(digest)) return true;
     }
     return this.#inUse().has(digest) || [...this.#pinned.values()].flat().includes(digest);
   }
@@ -318,6 +369,7 @@ function fromRow(row: ImageRow): Image {
     config: parseImageConfig(row.config),
     createdAt: row.created_at,
     names: new Map(),
+    documents: new Map(),
     ...(manifest ? { manifest } : {}),
     ...(row.parent === null ? {} : { parent: row.parent }),
   };

@@ -8,6 +8,8 @@ export type {
   Layer,
   LayerStore,
   Lease,
+  PartialBlob,
+  PartialBlobs,
   Records,
   SnapshotStore,
   Storage,

@@ -6,15 +6,17 @@
 // reconcile() removes it. A row says until when its files are only in memory: after a power cut
 // (another boot id) such a layer is forgotten; a sync follows each unpacking in the background.
 
-import { createHash } from "node:crypto";
 import { mkdir, readdir, rename, statfs } from "node:fs/promises";
-import { type Readable, Transform } from "node:stream";
+import type { Readable } from "node:stream";
 import { errnoOf, GantryError, KeyedMutex, type Logger } from "../base/index.ts";
 import type { Native, Operation } from "../native/index.ts";
+import { algorithmOf } from "../spec/index.ts";
 import { ARCHIVE, O } from "./archive-flags.ts";
-import { noSpace } from "./content-store.ts";
+import { type BlobStore, noSpace } from "./content-store.ts";
 import type { Descriptor, Layer, LayerStore, Lease } from "./contract.ts";
 import type { Database } from "./database.ts";
+import { HashMeter } from "./hash-meter.ts";
+import { LayerBlobs } from "./layer-blobs.ts";
 import { archiveError, readOutput, runWithInput } from "./native-streams.ts";
 import type { StoragePaths } from "./storage-paths.ts";
 
@@ -32,6 +34,8 @@ export const DEFAULT_ARCHIVE_LIMITS: ArchiveLimits = {
 
 /** A slow disk with much to write may take minutes. */
 const SYNC_DEADLINE_MS = 30 * 60 * 1000;
+/** How long the layers of an interrupted pull wait for the next try. */
+const heldMsMax = 24 * 3600 * 1000;
 
 type LayerRow = {
   diff_id: string;
@@ -45,6 +49,7 @@ export class UnpackedLayers implements LayerStore {
   #native: Native;
   #paths: StoragePaths;
   #database: Database;
+  #blobs: LayerBlobs;
   #limits: ArchiveLimits;
   #log: Logger;
   #layers = new Map<string, Layer>();
@@ -59,8 +64,14 @@ export class UnpackedLayers implements LayerStore {
     native: Native,
     paths: StoragePaths,
     database: Database,
-    { limits, log, bootId }: { limits: ArchiveLimits; log: Logger; bootId: string },
+    {
+      content,
+      limits,
+      log,
+      bootId,
+    }: { content: BlobStore; limits: ArchiveLimits; log: Logger; bootId: string },
   ) {
+    this.#blobs = new LayerBlobs(database, content);
     this.#native = native;
     this.#paths = paths;
     this.#database = database;
@@ -159,7 +170,10 @@ export class UnpackedLayers implements LayerStore {
     this.#busy.add(shortId);
     try {
       await mkdir(this.#paths.layerDiff(shortId), { recursive: true, mode: 0o755 });
-      const row = await this.#fill(shortId, tar, signal);
+      const row = await this.#fill(shortId, tar, {
+        algorithm: diffId === undefined ? "sha256" : algorithmOf(diffId),
+        ...(signal ? { signal } : {}),
+      });
       if (diffId !== undefined && row.diff_id !== diffId) {
         const message = `Layer has digest ${row.diff_id}, want ${diffId}`;
         throw new GantryError("corrupt", message, { detail: { want: diffId, got: row.diff_id } });
@@ -179,10 +193,14 @@ export class UnpackedLayers implements LayerStore {
     }
   }
 
-  async #fill(shortId: string, tar: Readable, signal?: AbortSignal): Promise<LayerRow> {
+  async #fill(
+    shortId: string,
+    tar: Readable,
+    { algorithm, signal }: { algorithm: string; signal?: AbortSignal },
+  ): Promise<LayerRow> {
     const limits = await this.#limitsNow();
     if (tar.errored) throw archiveError(tar.errored);
-    const meter = new HashMeter();
+    const meter = new HashMeter(algorithm);
     tar.once("error", (error) => meter.destroy(error));
     const results = await runWithInput(
       this.#native,
@@ -217,7 +235,7 @@ export class UnpackedLayers implements LayerStore {
       .finally(() => tar.unpipe(meter).destroy());
     const [, size, opaqueRoot] = results.ints(4);
     return {
-      diff_id: `sha256:${meter.digest()}`,
+      diff_id: meter.digest(),
       short_id: shortId,
       size: Number(size),
       tar_size: meter.bytes,
@@ -263,6 +281,17 @@ export class UnpackedLayers implements LayerStore {
     return this.apply(tar, options);
   }
 
+  hold(diffId: string): void {
+    this.#blobs.hold(diffId, Date.now() + heldMsMax);
+  }
+  unhold(diffIds: Iterable<string>): void {
+    this.#blobs.unhold(diffIds);
+  }
+  /** Layers that wait for an interrupted pull to go on. */
+  held(): string[] {
+    return this.#blobs.held(Date.now());
+  }
+
   get(diffId: string): Layer | undefined {
     return this.#layers.get(diffId);
   }
@@ -278,8 +307,8 @@ export class UnpackedLayers implements LayerStore {
     const raw = readOutput(this.#native, ({ path, token }) =>
       this.#rebuildPlan(layer, path, token),
     );
-    const meter = new HashMeter(() => {
-      const got = `sha256:${meter.digest()}`;
+    const meter = new HashMeter(algorithmOf(diffId), () => {
+      const got = meter.digest();
       if (got === diffId) return;
       throw new GantryError("corrupt", `Layer ${diffId} is damaged on disk: it gives ${got}`);
     });
@@ -308,13 +337,15 @@ export class UnpackedLayers implements LayerStore {
     const layer = this.#layers.get(diffId);
     if (layer === undefined) return;
     const { sql } = this.#database;
+    const kept = this.#blobs.kept(diffId);
     const forget = () => {
       sql.prepare("DELETE FROM layers WHERE diff_id = ?").run(diffId);
-      sql.prepare("DELETE FROM layer_blobs WHERE diff_id = ?").run(diffId);
+      this.#blobs.forgetLayer(diffId);
     };
     this.#database.free(() => this.#database.transaction(forget));
     this.#layers.delete(diffId);
     this.#opaqueRoots.delete(diffId);
+    for (const { digest } of kept) await this.#blobs.dropBytes(digest);
     await this.#discard(layer.shortId);
   }
 
@@ -326,61 +357,44 @@ export class UnpackedLayers implements LayerStore {
 
   /** Removes folders that no row speaks of: layers half made or half deleted by a crash. */
   async reconcile(): Promise<void> {
+    this.#blobs.reconcile();
     const known = new Set([...this.#layers.values()].map((layer) => layer.shortId));
     for (const name of await readdir(this.#paths.layers)) {
       if (!known.has(name) && !this.#busy.has(name)) await this.#discard(name);
     }
   }
 
-  /** Notes that `blob` is a compressed form of a layer. */
   noteBlob(diffId: string, blob: Descriptor): void {
-    this.#database.sql
-      .prepare("INSERT OR REPLACE INTO layer_blobs VALUES (?, ?, ?, ?)")
-      .run(blob.digest, diffId, blob.mediaType, blob.size);
+    this.#blobs.note(diffId, blob);
   }
-
   blobs(diffId: string): Descriptor[] {
-    return this.#database.sql
-      .prepare("SELECT digest, media_type AS mediaType, size FROM layer_blobs WHERE diff_id = ?")
-      .all(diffId) as unknown as Descriptor[];
+    return this.#blobs.of(diffId);
+  }
+  keepBlob(digest: string): void {
+    this.#blobs.keep(digest);
+  }
+  keptBlobs(diffId: string): Descriptor[] {
+    return this.#blobs.kept(diffId);
+  }
+  dropBlob(digest: string): Promise<void> {
+    return this.#blobs.drop(digest);
+  }
+  noteSource(blobDigest: string, repository: string): void {
+    this.#blobs.noteSource(blobDigest, repository);
+  }
+  sources(blobDigest: string): string[] {
+    return this.#blobs.sources(blobDigest);
+  }
+  forgetSource(blobDigest: string, repository: string): void {
+    this.#blobs.forgetSource(blobDigest, repository);
+  }
+  /** Whether a layer that is here wants the blob's bytes kept. */
+  keepsBlob(digest: string): boolean {
+    return this.#blobs.keeps(digest);
   }
 
   /** The layer that a compressed or plain blob unpacks to, if it is here. */
   byBlob(digest: string): Layer | undefined {
-    const row = this.#database.sql
-      .prepare("SELECT diff_id FROM layer_blobs WHERE digest = ?")
-      .get(digest) as { diff_id: string } | undefined;
-    return this.#layers.get(row?.diff_id ?? digest);
-  }
-}
-
-/** Passes bytes on, counting and hashing them. */
-export class HashMeter extends Transform {
-  bytes = 0;
-  #hash = createHash("sha256");
-  #digest: string | undefined;
-  #check: (() => void) | undefined;
-
-  constructor(check?: () => void) {
-    super({ highWaterMark: 256 * 1024 });
-    this.#check = check;
-  }
-  override _transform(chunk: Buffer, _: string, done: (error: null, chunk: Buffer) => void): void {
-    this.bytes += chunk.length;
-    this.#hash.update(chunk);
-    done(null, chunk);
-  }
-  override _flush(done: (error?: Error | null) => void): void {
-    try {
-      this.#check?.();
-      done();
-    } catch (error) {
-      done(error as Error);
-    }
-  }
-  /** Hexadecimal; only once the stream has ended. */
-  digest(): string {
-    this.#digest ??= this.#hash.digest("hex");
-    return this.#digest;
+    return this.#layers.get(this.#blobs.diffIdOf(digest) ?? digest);
   }
 }

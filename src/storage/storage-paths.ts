@@ -2,8 +2,10 @@
 //
 //   <root>/
 //     gantry.db                records, layers, images, references, snapshots (SQLite, WAL)
-//     blobs/sha256/<hex>       content store: configs, manifests, layers that cannot be rebuilt
+//     blobs/<algorithm>/<hex>  content store: configs, manifests, layers that cannot be rebuilt
+//     damaged/<digest>         blobs that turned out to be damaged; a few, for a look
 //     ingest/<random>          blobs being written; emptied at boot
+//     partial/<digest>/<start> bytes of a blob that is being transferred, from <start> on
 //     layers/<short>/diff      an unpacked layer, overlay format
 //     layers/<short>/split     what its exact tar needs beside diff (layer-split.md)
 //     inits/<short>/fs         mount-point stubs over one image: see init-layer.ts
@@ -16,7 +18,9 @@
 
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
-import { hexOf } from "../spec/index.ts";
+import { algorithmOf, hexOf } from "../spec/index.ts";
+
+export const BLOB_ALGORITHMS = ["sha256", "sha512"] as const;
 
 export class StoragePaths {
   readonly root: string;
@@ -27,17 +31,30 @@ export class StoragePaths {
   get database(): string {
     return join(this.root, "gantry.db");
   }
-  get blobs(): string {
-    return join(this.root, "blobs", "sha256");
+  /** One folder an algorithm: sha256, sha512. */
+  blobFolder(algorithm: string): string {
+    return join(this.root, "blobs", algorithm);
   }
   blob(digest: string): string {
-    return join(this.blobs, hexOf(digest));
+    return join(this.blobFolder(algorithmOf(digest)), hexOf(digest));
+  }
+  get damaged(): string {
+    return join(this.root, "damaged");
+  }
+  damagedBlob(digest: string): string {
+    return join(this.damaged, digest.replace(":", "-"));
   }
   get ingest(): string {
     return join(this.root, "ingest");
   }
   ingestFile(): string {
     return join(this.ingest, randomBytes(12).toString("hex"));
+  }
+  get partials(): string {
+    return join(this.root, "partial");
+  }
+  partial(name: string): string {
+    return join(this.partials, name);
   }
   get layers(): string {
     return join(this.root, "layers");
@@ -77,6 +94,16 @@ export class StoragePaths {
   }
   /** Every folder that must exist. */
   folders(): string[] {
-    return [this.blobs, this.ingest, this.layers, this.inits, this.containers, this.trash];
+    const blobs = BLOB_ALGORITHMS.map((algorithm) => this.blobFolder(algorithm));
+    return [
+      ...blobs,
+      this.damaged,
+      this.partials,
+      this.ingest,
+      this.layers,
+      this.inits,
+      this.containers,
+      this.trash,
+    ];
   }
 }

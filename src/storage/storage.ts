@@ -10,6 +10,7 @@ import { BlobStore } from "./content-store.ts";
 import type { Lease, Storage } from "./contract.ts";
 import { Database } from "./database.ts";
 import { ImageRecords } from "./image-store.ts";
+import { PARTIAL_LIMITS, PartialFolders, type PartialLimits } from "./ingest-store.ts";
 import { type ArchiveLimits, DEFAULT_ARCHIVE_LIMITS, UnpackedLayers } from "./layer-store.ts";
 import { OverlaySnapshots } from "./snapshot-store.ts";
 import { StoragePaths } from "./storage-paths.ts";
@@ -20,6 +21,7 @@ export interface StorageOptions {
   native: Native;
   log?: Logger;
   limits?: Partial<ArchiveLimits>;
+  partialLimits?: Partial<PartialLimits>;
 }
 
 /** The concrete stores: a little more than the contract asks. */
@@ -41,12 +43,13 @@ export async function openStorage(options: StorageOptions): Promise<OpenStorage>
   for (const folder of paths.folders()) await mkdir(folder, { recursive: true, mode: 0o700 });
   const database = new Database(paths.database);
   const content = new BlobStore(paths);
+  const partials = new PartialFolders(paths, { ...PARTIAL_LIMITS, ...options.partialLimits });
   const limits = { ...DEFAULT_ARCHIVE_LIMITS, ...options.limits };
   const bootId = (await readFile("/proc/sys/kernel/random/boot_id", "utf8")).trim();
-  const layers = new UnpackedLayers(native, paths, database, { limits, log, bootId });
+  const layers = new UnpackedLayers(native, paths, database, { content, limits, log, bootId });
   const snapshots = new OverlaySnapshots(native, paths, database, layers);
   const leases = new Leases();
-  const inUse = () => new Set([...snapshots.layersInUse(), ...leases.digests()]);
+  const inUse = () => new Set([...snapshots.layersInUse(), ...leases.digests(), ...layers.held()]);
   const images = new ImageRecords(database, content, layers, { inUse, log });
   // An image may have been removed while a container still stood on its layers.
   snapshots.onRemoved = async (diffIds) => {
@@ -61,9 +64,9 @@ export async function openStorage(options: StorageOptions): Promise<OpenStorage>
   async function collect(): Promise<{ layers: string[]; bytes: number }> {
     const sizes = new Map(layers.list().map((layer) => [layer.diffId, layer.size]));
     const removed = await images.collect(sizes.keys());
-    for (const name of await readdir(paths.blobs)) {
-      const digest = `sha256:${name}`;
-      await content.remove(digest, { unless: () => images.needsBlob(digest) });
+    for await (const digest of content.list()) {
+      const unless = () => images.needsBlob(digest) || layers.keepsBlob(digest);
+      await content.remove(digest, { unless });
     }
     await snapshots.dropInits(topChains());
     return {
@@ -74,6 +77,7 @@ export async function openStorage(options: StorageOptions): Promise<OpenStorage>
 
   return {
     content,
+    partials,
     layers,
     images,
     snapshots,
@@ -83,12 +87,14 @@ export async function openStorage(options: StorageOptions): Promise<OpenStorage>
     collect,
     async reconcile({ snapshotIds }) {
       for (const name of await readdir(paths.ingest)) await rm(join(paths.ingest, name));
+      await partials.expire();
       await layers.reconcile();
       await snapshots.reconcile(snapshotIds, topChains());
       await collect();
       await emptyTrash(native, paths);
     },
     async close() {
+      partials.close();
       await layers.settled();
       database.close();
     },

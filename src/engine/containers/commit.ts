@@ -1,15 +1,20 @@
 // Commit: a container's writable layer becomes a layer, its config with the asked changes an image.
 
 import { GantryError } from "../../base/index.ts";
-import { applyChanges, formatReference } from "../../spec/index.ts";
-import { encodeImageConfig, type StoredImage } from "../../storage/index.ts";
+import { applyChanges, type ContainerConfig, formatReference } from "../../spec/index.ts";
+import {
+  encodeImageConfig,
+  type Layer,
+  type Lease,
+  type StoredImage,
+} from "../../storage/index.ts";
 import type { EngineContext } from "../context.ts";
 import type { CommitOptions, Signal } from "../contract.ts";
 import { hostPlatform } from "../images/find.ts";
 import { announceImage, parseTarget } from "../images/tag.ts";
 import { announce } from "./announce.ts";
 import { setFrozen } from "./pause.ts";
-import { isPaused, isRemoving, isRunning } from "./record.ts";
+import { type ContainerRecord, isPaused, isRemoving, isRunning } from "./record.ts";
 
 /** Commit point: the image is stored. */
 export async function commitContainer(
@@ -29,18 +34,50 @@ export async function commitContainer(
   if (rootfs?.kind !== "overlay") {
     throw new GantryError("conflict", `Container ${c.id} has no writable layer to commit`);
   }
-  const pause = o.pause && isRunning(c) && !isPaused(c);
-  if (pause) await setFrozen(engine, c, true);
-  const capture = engine.storage.layers.capture(rootfs.upperDir, o);
-  const layer = await capture.finally(() => (pause ? setFrozen(engine, c, false) : undefined));
+  const lease = engine.storage.lease(c.diffIds);
+  try {
+    const layer = await captureLayer(engine, c, rootfs.upperDir, { ...o, lease });
+    const image = imageOf(c, base, layer, config, o);
+    const id = await engine.storage.images.put(image, base ? { parent: base.id } : {});
+    if (target) {
+      await engine.storage.images.tag(id, formatReference(target));
+      announceImage(engine, "tag", id, `${o.repo}:${target.tag}`);
+    }
+    announce(engine, c, "commit", { comment: o.comment ?? "", imageID: id, imageRef: o.repo });
+    return { id };
+  } finally {
+    lease.release();
+  }
+}
 
+/** The writable layer at one moment: a running container is frozen meanwhile. */
+async function captureLayer(
+  engine: EngineContext,
+  c: ContainerRecord,
+  upperDir: string,
+  { signal, pause, lease }: Signal & { pause: boolean; lease: Lease },
+): Promise<Layer> {
+  const freeze = pause && isRunning(c) && !isPaused(c);
+  if (freeze) await setFrozen(engine, c, true);
+  const capture = engine.storage.layers.capture(upperDir, { lease, ...(signal && { signal }) });
+  return await capture.finally(() => (freeze ? setFrozen(engine, c, false) : undefined));
+}
+
+/** The raw config of the new image. */
+function imageOf(
+  c: ContainerRecord,
+  base: StoredImage | undefined,
+  layer: Layer,
+  config: ContainerConfig,
+  o: CommitOptions,
+): Uint8Array {
   const created = new Date();
   const about = {
     ...(o.author && { author: o.author }),
     ...(o.comment && { comment: o.comment }),
   };
   const step = { created: created.toISOString(), created_by: [c.path, ...c.args].join(" ") };
-  const rawConfig = encodeImageConfig({
+  return encodeImageConfig({
     architecture: base?.config.architecture ?? hostPlatform().architecture,
     os: base?.config.os ?? "linux",
     ...(base?.config.variant && { variant: base.config.variant }),
@@ -52,13 +89,6 @@ export async function commitContainer(
     container: c.id,
     containerConfig: c.config,
   });
-  const id = await engine.storage.images.put(rawConfig, base ? { parent: base.id } : {});
-  if (target) {
-    await engine.storage.images.tag(id, formatReference(target));
-    announceImage(engine, "tag", id, `${o.repo}:${target.tag}`);
-  }
-  announce(engine, c, "commit", { comment: o.comment ?? "", imageID: id, imageRef: o.repo });
-  return { id };
 }
 
 function historyOf(base: StoredImage | undefined) {
