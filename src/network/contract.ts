@@ -34,6 +34,20 @@ export interface AttachmentRecord {
   ipv4?: { address: string; prefix: number; gateway: string };
   ipv6?: { address: string; prefix: number; gateway: string };
   ports: PublishedPort[];
+  /** On networks that users made: who it is to the resolver. */
+  dns?: EndpointDns;
+}
+
+/** A container's part in the names of one network. */
+export interface EndpointDns {
+  /** The key of the container's run at the resolver; the same for all its networks. */
+  sandbox: string;
+  names: string[]; // as they are asked for, without a last dot
+  pointer: string; // what its addresses are called
+  /** Whom it asks for other names: an IP, or "IP@host" for one of the host's own. */
+  servers: string[];
+  /** The init, once it runs: where its network namespace can be found again. */
+  pid?: number;
 }
 
 /** POST /networks/create, Docker's field names. */
@@ -77,6 +91,9 @@ export interface NetworkLayer {
      * default route. */
     interfaceName?: string;
     position?: number;
+    dns?: EndpointDns;
+    /** The first of a run's networks with names opens the namespace to the resolver. */
+    opensResolver?: boolean;
   }): Promise<Attachment>;
   detach(record: AttachmentRecord): Promise<void>;
   /** Makes a user-defined bridge network at once. Throws in docker's words: conflict (name),
@@ -89,6 +106,8 @@ export interface NetworkLayer {
   connect(o: Parameters<NetworkLayer["attach"]>[0] & { pid: number }): Promise<AttachmentRecord>;
   /** detach() from a running container: its interface is gone when this resolves. */
   disconnect(record: AttachmentRecord): Promise<void>;
+  /** Changes what an endpoint is called; the caller keeps the changed record. */
+  rename(record: AttachmentRecord, dns: Pick<EndpointDns, "names" | "pointer">): Promise<void>;
   /** Docker's inspect of every network, without Containers. */
   describe(): { Id: string; Name: string; Driver: string; [field: string]: unknown }[];
   stop(): Promise<void>;

@@ -47,6 +47,11 @@ export class HostFirewall {
     return this.#state === "made" || this.#state === "unmade";
   }
 
+  /** Whether the kernel has nftables, as far as is known: also when we are told to have no table. */
+  get works(): boolean {
+    return this.#state !== "unusable";
+  }
+
   /** Puts a network under the table's rules; at first all of `others` and what is live with it,
    * in one transaction, so that nothing is open in between. */
   async cover(

@@ -10,14 +10,20 @@ export type {
   Attachment,
   AttachmentRecord,
   CreateNetworkRequest,
+  EndpointDns,
   NetworkLayer,
   PublishedPort,
   PublishRequest,
 } from "./contract.ts";
+export { RESOLVER_ADDRESS } from "./dns-sandbox.ts";
 export type { NetworkOptions, NetworkSurroundings } from "./options.ts";
 
 /** Reads the host's network and opens the records; changes nothing on the host. */
 export async function openNetwork(surroundings: NetworkSurroundings): Promise<NetworkLayer> {
   const command = surroundings.portHolder ?? [nativeProgramPath, "ports"];
-  return new Networks({ ...surroundings, command }, await readHostState(surroundings.native));
+  const resolver = surroundings.resolver ?? [nativeProgramPath, "resolver"];
+  return new Networks(
+    { ...surroundings, command, resolver },
+    await readHostState(surroundings.native),
+  );
 }

@@ -15,9 +15,12 @@ import type {
   Attachment,
   AttachmentRecord,
   CreateNetworkRequest,
+  EndpointDns,
   NetworkLayer,
 } from "./contract.ts";
 import { newNetwork } from "./create-network.ts";
+import { planCloseSandbox } from "./dns-sandbox.ts";
+import { DnsSession } from "./dns-session.ts";
 import { driverOf, type HostTraits } from "./driver.ts";
 import { HostFirewall } from "./host-firewall.ts";
 import { type HostState, readHostState, routedSubnets } from "./host-state.ts";
@@ -31,6 +34,8 @@ import { NETLINK_ROUTE, RouteWriter } from "./rtnetlink.ts";
 
 const ENODEV = 19;
 const SOCKET_NAME = "ports.sock";
+const RESOLVER_SOCKET_NAME = "resolver.sock";
+const SLOT_LAST_WORD = 49;
 /** Of a plan that is the network's alone; below the slots of attachments. */
 const SLOT_JOINED = 39;
 const PREDEFINED = new Set(["bridge", "host", "none"]);
@@ -45,6 +50,7 @@ export class Networks implements NetworkLayer {
   readonly #records: Collection<NetworkRecord>;
   readonly #ipam: Ipam;
   readonly #ports: PortSession;
+  readonly #dns: DnsSession;
   readonly #live = new Map<string, AttachmentRecord>();
   readonly #making = new KeyedMutex();
   readonly #leaving = new Set<Promise<void>>();
@@ -55,7 +61,13 @@ export class Networks implements NetworkLayer {
   readonly #made = new Set<string>();
   readonly #firewall: HostFirewall;
 
-  constructor(surroundings: NetworkSurroundings & { command: readonly string[] }, host: HostState) {
+  constructor(
+    surroundings: NetworkSurroundings & {
+      command: readonly string[];
+      resolver: readonly string[];
+    },
+    host: HostState,
+  ) {
     const { native, options, log, execRoot, records } = surroundings;
     this.#native = native;
     this.#options = options;
@@ -71,6 +83,14 @@ export class Networks implements NetworkLayer {
       idleMs: surroundings.portHolderIdleMs,
       log,
       wanted: () => [...this.#live.values()].flatMap(heldPortsOf),
+    });
+    this.#dns = new DnsSession({
+      path: join(execRoot, RESOLVER_SOCKET_NAME),
+      native,
+      command: surroundings.resolver,
+      idleMs: surroundings.portHolderIdleMs,
+      log,
+      redirects: () => this.#firewall.works,
     });
     this.#networks = predefinedNetworks(this.#records, options, host, this.#alias);
     for (const [, record] of this.#records.all()) {
@@ -107,7 +127,7 @@ export class Networks implements NetworkLayer {
     if (dead.length > 0)
       this.#log.info("Released addresses of dead endpoints", { dead: dead.length });
     for (const network of this.#networks) await this.#takeUp(network);
-    await this.#ports.reconcile();
+    await Promise.all([this.#ports.reconcile(), this.#dns.start(live)]);
   }
 
   async attach(request: AttachRequest): Promise<Attachment> {
@@ -131,6 +151,7 @@ export class Networks implements NetworkLayer {
       ...(leases.ipv4 && { ipv4: leases.ipv4 }),
       ...(leases.ipv6 && { ipv6: leases.ipv6 }),
       ports: [],
+      ...(request.dns && { dns: request.dns }),
     };
     if (request.publish.length > 0) {
       const container = request.containerName ?? request.containerId.slice(0, 12);
@@ -140,22 +161,36 @@ export class Networks implements NetworkLayer {
         request.publish,
       );
     }
+    undo.defer("the ports", () => this.#unpublish(record));
+    await this.#dns.join(record);
     this.#live.set(endpointId, record);
     undo.commit();
-    return this.#attachment(network, record, request.position);
+    return this.#attachment(network, record, request);
   }
 
   async detach(record: AttachmentRecord): Promise<void> {
     this.#live.delete(record.endpointId);
-    if (record.ports.length > 0) {
-      await this.#attempt("end the forwarding of ports", () => this.#firewall.unforward(record));
-      await this.#ports.unbind(record.endpointId);
-      this.#claims.release(record.endpointId);
-    }
+    await this.#attempt("take names back", () => this.#dns.leave(record));
+    await this.#unpublish(record);
     // Nobody waits for the interface to go (the kernel takes milliseconds), but the address stays
     // leased until it has: until then the dying namespace would answer for it.
     const leaving = this.#leave(record).finally(() => this.#leaving.delete(leaving));
     this.#leaving.add(leaving);
+  }
+
+  async #unpublish(record: AttachmentRecord): Promise<void> {
+    if (record.ports.length === 0) return;
+    await this.#attempt("end the forwarding of ports", () => this.#firewall.unforward(record));
+    await this.#ports.unbind(record.endpointId);
+    this.#claims.release(record.endpointId);
+  }
+
+  async rename(
+    record: AttachmentRecord,
+    dns: Pick<EndpointDns, "names" | "pointer">,
+  ): Promise<void> {
+    const own = record.dns;
+    if (own) await this.#dns.rename(record, () => void Object.assign(own, dns));
   }
 
   /** An endpoint may be older than its network's record: a link is removed all the same. */
@@ -252,7 +287,7 @@ export class Networks implements NetworkLayer {
 
   async stop(): Promise<void> {
     await Promise.all(this.#leaving);
-    await this.#ports.close();
+    await Promise.all([this.#ports.close(), this.#dns.close()]);
     if (this.#live.size > 0) return;
     // Nobody is left on the bridges: leave the host as it was found.
     for (const network of this.#networks) {
@@ -264,7 +299,13 @@ export class Networks implements NetworkLayer {
     await this.#attempt("remove the firewall", () => this.#firewall.remove());
   }
 
-  #attachment(network: NetworkRecord, record: AttachmentRecord, position = 0): Attachment {
+  #attachment(
+    network: NetworkRecord,
+    record: AttachmentRecord,
+    { position = 0, opensResolver = false }: AttachRequest,
+  ): Attachment {
+    const key = opensResolver ? record.dns?.sandbox : undefined;
+    const { path } = this.#dns;
     const driver = driverOf(network);
     const plan = {
       network,
@@ -275,8 +316,14 @@ export class Networks implements NetworkLayer {
     };
     return {
       record,
-      host: (slots) => driver.planAttach(plan, slots),
-      teardown: () => driver.planLeave(record),
+      host: (slots) => [
+        ...driver.planAttach(plan, slots),
+        ...(key ? this.#dns.planOpen(key, slots.netns) : []),
+      ],
+      teardown: () => [
+        ...driver.planLeave(record),
+        ...(key ? planCloseSandbox({ key, path, slot: SLOT_LAST_WORD }) : []),
+      ],
     };
   }
 

@@ -287,6 +287,25 @@ export const verdict = (code: "accept" | "drop" | "return" | { jump: string }): 
     );
   });
 
+export const loadValue = (value: Uint8Array, to: Word = 0): Expression =>
+  expression("immediate", (w) => {
+    w.attrU32be(1, REG32_00 + to);
+    w.nest(2, () => w.attrBytes(NFTA_DATA_VALUE, value));
+  });
+
+/** Writes a register into the transport header and mends the checksum at `checksum`. */
+export const storeTransport = (offset: number, length: number, checksum: number): Expression =>
+  expression("payload", (w) =>
+    w
+      .attrU32be(5, REG32_00)
+      .attrU32be(2, BASE.transport)
+      .attrU32be(3, offset)
+      .attrU32be(4, length)
+      .attrU32be(6, 1) // NFT_PAYLOAD_CSUM_INET
+      .attrU32be(7, checksum)
+      .attrU32be(8, 0),
+  );
+
 /** Destination NAT to the address in word 0 and the port after it. */
 export const dnat = (family: 4 | 6): Expression =>
   expression("nat", (w) =>

@@ -35,6 +35,8 @@ export interface NetworkSurroundings {
   /** The command that starts the port holder; by default the native program's. */
   portHolder?: readonly string[];
   portHolderIdleMs?: number;
+  /** The command that starts the resolver; by default the native program's. */
+  resolver?: readonly string[];
 }
 
 export const BRIDGE_NAME_PREFIX = "gantry";

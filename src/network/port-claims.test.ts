@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { PublishRequest } from "./contract.ts";
-import { PortClaims } from "./port-claims.ts";
-import type { HeldPort, PortHolder } from "./port-holder.ts";
+import { type Binder, PortClaims } from "./port-claims.ts";
+import type { HeldPort } from "./port-holder.ts";
 import { listeningInodes } from "./port-owner.ts";
 
 const request = (more: Partial<PublishRequest> = {}): PublishRequest => ({
@@ -19,9 +19,7 @@ const rules = { defaultHostIp: "", ipv6: true, range: { first: 40000, last: 4000
 /** Binds like a kernel on which some addresses are taken. */
 function fakeHolder(refuse: (port: HeldPort) => string | undefined) {
   const bound: HeldPort[] = [];
-  const holder: PortHolder = {
-    pid: 1,
-    closed: new Promise(() => {}),
+  const holder: Binder = {
     bind: async (port) => {
       const errno = refuse(port);
       const taken = bound.some(({ ip, port: p }) => ip === port.ip && p === port.port);
@@ -36,9 +34,6 @@ function fakeHolder(refuse: (port: HeldPort) => string | undefined) {
       bound.splice(0, bound.length, ...keep);
       return count;
     },
-    list: async () => bound,
-    stop: async () => {},
-    close: () => {},
   };
   return { holder, bound };
 }

@@ -8,6 +8,9 @@ import { candidates } from "./port-candidates.ts";
 import type { HeldPort, PortHolder } from "./port-holder.ts";
 import { portOwner } from "./port-owner.ts";
 
+/** What claiming needs of the port holder. */
+export type Binder = Pick<PortHolder, "bind" | "unbind">;
+
 /** The endpoint for which ports are claimed. */
 export interface Claimant {
   endpointId: string;
@@ -54,7 +57,7 @@ export class PortClaims {
 
   /** Binds what is asked for, all of it or nothing. Throws conflict. */
   async claim(
-    holder: PortHolder,
+    holder: Binder,
     claimant: Claimant,
     requests: readonly PublishRequest[],
   ): Promise<PublishedPort[]> {
@@ -89,7 +92,7 @@ export class PortClaims {
   }
 
   async #claimOne(
-    holder: PortHolder,
+    holder: Binder,
     claimant: Claimant,
     request: PublishRequest,
   ): Promise<PublishedPort[]> {
@@ -110,7 +113,7 @@ export class PortClaims {
 
   /** Binds one port number on each of the request's addresses, or on none. */
   async #bindAll(
-    holder: PortHolder,
+    holder: Binder,
     claimant: Claimant,
     request: PublishRequest,
     port: number,

@@ -2,12 +2,16 @@
 // IPC: listen, connect, send datagrams. Started by network-lab.ts.
 
 import { createSocket, type Socket as UdpSocket } from "node:dgram";
+import { Resolver } from "node:dns/promises";
 import { connect, createServer, type Server } from "node:net";
 
 export type Ask =
   | { do: "listen"; protocol: "tcp" | "udp"; port: number; host?: string }
   | { do: "tcp"; host: string; port: number; send?: string; patienceMs?: number }
   | { do: "udp"; host: string; port: number; count?: number; fromPort?: number }
+  | { do: "dns"; name: string; type: string }
+  /** Says `text` to every question by UDP and TCP: address of TXT, A or an rcode. */
+  | { do: "serve-dns"; host: string; answer: "refuse" | "silence" | "long" | string }
   | { do: "close" };
 
 /** Far more than an answer takes; a test that expects none says less. */
@@ -85,6 +89,62 @@ function udp(ask: Extract<Ask, { do: "udp" }>): Promise<string> {
   }).finally(() => socket.close());
 }
 
+async function askDns({ name, type }: Extract<Ask, { do: "dns" }>): Promise<string> {
+  const resolver = new Resolver({ timeout: 3000, tries: 1 });
+  resolver.setServers(["127.0.0.11"]);
+  try {
+    const found =
+      type === "PTR" ? await resolver.reverse(name) : await resolver.resolve(name, type as "A");
+    return (found as string[]).flat().sort().join(" ");
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code ?? String(error);
+  }
+}
+
+/** A name server with one answer for everything; "long" needs TCP. */
+function serveDns({ host, answer: what }: Extract<Ask, { do: "serve-dns" }>): Promise<string> {
+  const reply = (query: Buffer, udp: boolean): Buffer | undefined => {
+    if (what === "silence") return undefined;
+    let end = 12;
+    while (query[end] !== 0) end += query[end]! + 1;
+    const head = Buffer.from(query.subarray(0, end + 5));
+    head.writeUInt16BE(what === "refuse" ? 0x8185 : udp && what === "long" ? 0x8380 : 0x8180, 2);
+    head.fill(0, 6, 12);
+    if (what === "refuse" || (udp && what === "long")) return head;
+    head.writeUInt16BE(1, 6);
+    const text = Buffer.from(what === "long" ? "x".repeat(200) : what);
+    const record = Buffer.alloc(13);
+    record.writeUInt16BE(0xc00c, 0);
+    record.writeUInt16BE(16, 2);
+    record.writeUInt16BE(1, 4);
+    record.writeUInt32BE(60, 6);
+    record.writeUInt16BE(text.length + 1, 10);
+    record.writeUInt8(text.length, 12);
+    return Buffer.concat([head, record, text]);
+  };
+  const udp = createSocket("udp4");
+  udp.on("message", (data, from) => {
+    const said = reply(data, true);
+    if (said) udp.send(said, from.port, from.address);
+  });
+  const server = createServer((socket) => {
+    socket.on("error", () => {});
+    socket.on("data", (data: Buffer) => {
+      const said = reply(data.subarray(2), false);
+      if (!said) return;
+      const length = Buffer.alloc(2);
+      length.writeUInt16BE(said.length);
+      socket.write(Buffer.concat([length, said]));
+    });
+  });
+  open.push(udp, server);
+  return new Promise((resolve, reject) => {
+    udp.once("error", reject).bind(53, host, () => {
+      server.once("error", reject).listen(53, host, () => resolve("ok"));
+    });
+  });
+}
+
 async function answer(ask: Ask): Promise<string> {
   if (ask.do === "listen") {
     const host = ask.host ?? "0.0.0.0";
@@ -92,6 +152,8 @@ async function answer(ask: Ask): Promise<string> {
   }
   if (ask.do === "tcp") return tcp(ask);
   if (ask.do === "udp") return udp(ask);
+  if (ask.do === "dns") return askDns(ask);
+  if (ask.do === "serve-dns") return serveDns(ask);
   for (const one of open.splice(0)) one.close();
   return "ok";
 }

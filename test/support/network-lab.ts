@@ -79,6 +79,8 @@ export class Agent {
 export interface Place {
   networkName: string;
   settings: EndpointSettings;
+  /** The container asks the resolver, and is called so. */
+  dns: { names: string[]; servers?: string[] };
 }
 
 export interface Container {
@@ -155,6 +157,7 @@ export class Lab implements AsyncDisposable {
       log,
       execRoot: this.dir,
       portHolder: [...enter(this.host).split(" "), nativeProgramPath, "ports"],
+      resolver: [...enter(this.host).split(" "), nativeProgramPath, "resolver"],
       portHolderIdleMs: 200,
     });
     this.#layers.push(this.network);
@@ -164,7 +167,7 @@ export class Lab implements AsyncDisposable {
   async container(
     publish: PublishRequest[] = [],
     name = "box",
-    { networkName = "bridge", settings = {} }: Partial<Place> = {},
+    { networkName = "bridge", settings = {}, dns }: Partial<Place> = {},
   ): Promise<Container> {
     const agent = await Agent.start();
     try {
@@ -174,6 +177,16 @@ export class Lab implements AsyncDisposable {
         networkName,
         settings,
         publish,
+        ...(dns && {
+          opensResolver: true,
+          dns: {
+            sandbox: `run-${agent.pid}`,
+            names: dns.names,
+            pointer: `${name}.${networkName}`,
+            servers: dns.servers ?? [],
+            pid: agent.pid,
+          },
+        }),
       });
       const plan = [
         { op: "open", path: agent.netns, flags: 0, to: 1 },
