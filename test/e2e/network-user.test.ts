@@ -85,6 +85,36 @@ describe("user-defined networks", { skip: whyNoDaemon() }, () => {
     await ok("network", "rm", "n1", "n2");
   });
 
+  test("names, aliases and short ids are answered on networks of the user's only", async () => {
+    await ok("network", "create", "named");
+    const a = await listener("--name", "box-a", "--network", "named", "--network-alias", "db");
+    const b = await listener("--name", "box-b", "--network", "named", "--network-alias", "db");
+    const lonely = await listener("--name", "box-c");
+    const resolve = (from: string, name: string) => ok("exec", from, "resolve", name);
+    const address = (id: string) => inspect(id, "{{.NetworkSettings.Networks.named.IPAddress}}");
+    assert.equal(await resolve(b, "box-a"), await address(a));
+    assert.equal(await resolve(b, "box-a.named"), await address(a));
+    assert.equal(await resolve(a, b.slice(0, 12)), await address(b));
+    const both = (await resolve(a, "db")).split("\n").sort();
+    assert.deepEqual(both, [await address(a), await address(b)].sort());
+    const unknown = await daemon.client(["exec", a, "resolve", "box-c"]);
+    assert.equal(unknown.code, 1);
+
+    // Joined while it runs, it asks and is found.
+    await ok("network", "connect", "--alias", "late", "named", lonely);
+    assert.equal(await resolve(lonely, "box-a"), await address(a));
+    assert.equal(await resolve(a, "late"), await address(lonely));
+    await ok("rename", "box-a", "box-z");
+    assert.equal(await resolve(b, "box-z"), await address(a));
+    await daemon.kill9();
+    await daemon.start();
+    assert.equal(await resolve(b, "box-z"), await address(a));
+    await ok("rm", "-f", a);
+    assert.notEqual((await daemon.client(["exec", b, "resolve", "box-z"])).code, 0);
+    await ok("rm", "-f", b, lonely);
+    await ok("network", "rm", "named");
+  });
+
   test("prune removes what no container is on, and a name is taken once", async () => {
     await ok("network", "create", "idle");
     await ok("network", "create", "busy");

@@ -3,11 +3,11 @@
 // through the thread pool on the path of every start.
 
 import { readFileSync, writeFileSync } from "node:fs";
-import type { AttachmentRecord } from "../../network/index.ts";
+import { type AttachmentRecord, RESOLVER_ADDRESS } from "../../network/index.ts";
 import type { EngineContext } from "../context.ts";
 import type { ContainerPaths } from "../paths.ts";
 import { containerOf } from "./host-config.ts";
-import { hostsFile, resolvConfFile } from "./network-files.ts";
+import { hostsFile, resolvConfFile, upstreamServers } from "./network-files.ts";
 import type { ContainerRecord } from "./record.ts";
 
 const MODE = 0o644;
@@ -37,19 +37,38 @@ export function writeContainerFiles(
     extraHosts: hostConfig.ExtraHosts ?? [],
     hostGateway: attachments.find(({ ipv4 }) => ipv4)?.ipv4?.gateway ?? bridgeGateway(engine),
   });
-  const { defaults } = engine.options;
-  const resolvConf = resolvConfFile({
-    host: hostResolvConf(),
-    servers: hostConfig.Dns?.length ? hostConfig.Dns : defaults.dns,
-    search: hostConfig.DnsSearch?.length ? hostConfig.DnsSearch : defaults.dnsSearch,
-    options: hostConfig.DnsOptions?.length ? hostConfig.DnsOptions : defaults.dnsOptions,
-    sharesHostNetwork,
-  });
   writeFileSync(paths.hosts, hosts, { mode: MODE });
-  writeFileSync(paths.resolvConf, resolvConf, { mode: MODE });
+  writeResolvConf(engine, c, attachments);
   writeFileSync(paths.hostname, `${config.Hostname ?? ""}\n`, { mode: MODE });
   return paths;
 }
+
+/** Also when a container joins its first network with names while it runs. */
+export function writeResolvConf(
+  engine: EngineContext,
+  c: ContainerRecord,
+  attachments: readonly AttachmentRecord[],
+): void {
+  const { hostConfig } = c;
+  const { defaults } = engine.options;
+  const resolvConf = resolvConfFile({
+    host: hostResolvConf(),
+    servers: serversOf(engine, c),
+    search: hostConfig.DnsSearch?.length ? hostConfig.DnsSearch : defaults.dnsSearch,
+    options: hostConfig.DnsOptions?.length ? hostConfig.DnsOptions : defaults.dnsOptions,
+    sharesHostNetwork: hostConfig.NetworkMode === "host",
+    ...(attachments.some(({ dns }) => dns) && { resolver: RESOLVER_ADDRESS }),
+  });
+  writeFileSync(engine.paths.container(c.id).resolvConf, resolvConf, { mode: MODE });
+}
+
+/** Whom the resolver asks for names that are none of a network's. */
+export function upstreamsOf(engine: EngineContext, c: ContainerRecord): string[] {
+  return upstreamServers({ host: hostResolvConf(), servers: serversOf(engine, c) });
+}
+
+const serversOf = (engine: EngineContext, { hostConfig }: ContainerRecord): readonly string[] =>
+  hostConfig.Dns?.length ? hostConfig.Dns : engine.options.defaults.dns;
 
 function hostResolvConf(): string {
   const text = read("/etc/resolv.conf");

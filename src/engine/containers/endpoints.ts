@@ -8,10 +8,6 @@ import type { EngineContext } from "../context.ts";
 import { findNetworkByRef } from "../networks/find.ts";
 import { containerOf } from "./host-config.ts";
 import { checkAddresses } from "./networking.ts";
-import type { ContainerRecord } from "./record.ts";
-
-const SHORT_ID_HEX = 12;
-const PREDEFINED = ["bridge", "host", "none"];
 
 export function wantedEndpoints(
   engine: EngineContext,
@@ -51,12 +47,4 @@ export function checkCompany(name: string): void {
 export function networkNameOf(engine: EngineContext, ref: string): string {
   if (ref === "default") return "bridge";
   return findNetworkByRef(engine, ref)?.Name ?? ref;
-}
-
-/** What the container is to be called on a network that users made, as inspect shows it. */
-export function dnsNames(c: ContainerRecord, network: string): string[] | null {
-  if (PREDEFINED.includes(network)) return null;
-  const aliases = c.endpoints[network]?.Aliases ?? [];
-  const names = [c.name, ...aliases, c.id.slice(0, SHORT_ID_HEX), c.config.Hostname ?? ""];
-  return [...new Set(names.filter((name) => name !== ""))];
 }

@@ -1,5 +1,6 @@
 // /etc/hosts, /etc/resolv.conf and /etc/hostname as docker writes them into a container. Pure.
 
+import { isIP } from "node:net";
 import { GantryError } from "../../base/index.ts";
 
 const LOCAL_LINES = [
@@ -10,6 +11,9 @@ const LOCAL_LINES = [
   "ff02::1\tip6-allnodes",
   "ff02::2\tip6-allrouters",
 ];
+const LOOPBACK = /^127\.|^::1$/;
+/** As many as the resolver keeps; glibc reads three. */
+const SERVERS_MAX = 6;
 const FALLBACK_SERVERS = ["8.8.8.8", "8.8.4.4"];
 
 export interface HostsInput {
@@ -56,25 +60,47 @@ export interface ResolvInput {
   options: readonly string[];
   /** The container has the host's own network: its local resolver can be reached. */
   sharesHostNetwork: boolean;
+  /** The address of our own resolver, on networks that have names. */
+  resolver?: string;
+}
+
+/** What the lines of one keyword say. */
+function linesOf(text: string, keyword: string): string[] {
+  return text
+    .split("\n")
+    .map((line) => line.replace(/[#;].*$/, "").trim())
+    .filter((line) => line.split(/\s+/, 1)[0] === keyword)
+    .map((line) => line.slice(keyword.length).trim());
+}
+
+/** Whom the resolver asks for a container: its own servers, or the host's. Those on the host's
+ * loopback are asked from the host ("@host"), from where alone they can be reached. */
+export function upstreamServers(o: Pick<ResolvInput, "host" | "servers">): string[] {
+  if (o.servers.length > 0) return [...o.servers].slice(0, SERVERS_MAX);
+  return linesOf(o.host, "nameserver")
+    .map((server) => server.replace(/%.*$/, ""))
+    .filter((server) => isIP(server) !== 0)
+    .map((server) => (LOOPBACK.test(server) ? `${server}@host` : server))
+    .slice(0, SERVERS_MAX);
 }
 
 /** Servers on the host's loopback cannot be reached from a container and are left out. */
 export function resolvConfFile(o: ResolvInput): string {
-  const of = (keyword: string): string[] =>
-    o.host
-      .split("\n")
-      .map((line) => line.replace(/[#;].*$/, "").trim())
-      .filter((line) => line.split(/\s+/, 1)[0] === keyword)
-      .map((line) => line.slice(keyword.length).trim());
+  const of = (keyword: string): string[] => linesOf(o.host, keyword);
   let servers = o.servers.length > 0 ? [...o.servers] : of("nameserver");
   if (o.servers.length === 0 && !o.sharesHostNetwork) {
-    servers = servers.filter((server) => !/^127\.|^::1$/.test(server));
+    servers = servers.filter((server) => !LOOPBACK.test(server));
     if (servers.length === 0) servers = FALLBACK_SERVERS;
   }
   const fromHost = of("search").at(-1)?.split(/\s+/) ?? [];
   const search = (o.search.length > 0 ? [...o.search] : fromHost).filter((domain) => domain !== "");
-  const options =
+  let options =
     o.options.length > 0 ? [...o.options] : of("options").flatMap((x) => x.split(/\s+/));
+  if (o.resolver !== undefined) {
+    servers = [o.resolver];
+    // Names of containers have no dots, and are asked for as they are first.
+    if (!options.some((option) => option.startsWith("ndots:"))) options = [...options, "ndots:0"];
+  }
   const lines = servers.map((server) => `nameserver ${server}`);
   if (search.length > 0 && !(search.length === 1 && search[0] === ".")) {
     lines.push(`search ${search.join(" ")}`);

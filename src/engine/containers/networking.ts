@@ -7,6 +7,7 @@ import type { Attachment, AttachmentRecord, PublishRequest } from "../../network
 import type { ContainerConfig, EndpointSettings, HostConfig } from "../../spec/index.ts";
 import type { EngineContext } from "../context.ts";
 import { announceNetwork } from "./announce.ts";
+import { endpointDns } from "./endpoint-names.ts";
 import { containerOf } from "./host-config.ts";
 import type { ContainerRecord } from "./record.ts";
 
@@ -32,6 +33,7 @@ export async function attachNetworks(
     if (network.Driver === "host" || network.Driver === "null") continue;
     const attachment = await engine.network.attach({
       ...attachRequest(c, network, network === gateway),
+      ...endpointDns(engine, c, network, attached.records),
       interfaceName: `eth${index}`,
     });
     undo.defer("an attachment", () => engine.network.detach(attachment.record));

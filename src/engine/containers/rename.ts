@@ -3,8 +3,9 @@
 import { GantryError } from "../../base/index.ts";
 import type { EngineContext } from "../context.ts";
 import { announce } from "./announce.ts";
+import { answeredNames } from "./endpoint-names.ts";
 import { checkName } from "./names.ts";
-import { isRemoving } from "./record.ts";
+import { type ContainerRecord, isRemoving } from "./record.ts";
 
 export async function renameContainer(
   engine: EngineContext,
@@ -33,5 +34,17 @@ export async function renameContainer(
     throw error;
   }
   engine.containers.releaseName(oldName, c.id);
+  await renameEndpoints(engine, c);
   announce(engine, c, "rename", { oldName: `/${oldName}` });
+}
+
+/** On networks with names the new one is answered at once, the old one no more. */
+async function renameEndpoints(engine: EngineContext, c: ContainerRecord): Promise<void> {
+  const networks = engine.network.describe();
+  for (const record of c.run?.attachments ?? []) {
+    const network = networks.find(({ Id }) => Id === record.networkId);
+    if (!record.dns || !network) continue;
+    await engine.network.rename(record, answeredNames(c, network.Name));
+  }
+  engine.containers.put(c);
 }

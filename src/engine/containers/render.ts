@@ -5,7 +5,7 @@ import type { AttachmentRecord, PublishedPort } from "../../network/index.ts";
 import type { EndpointSettings } from "../../spec/index.ts";
 import type { EngineContext } from "../context.ts";
 import type { Container, MountPoint } from "../contract.ts";
-import { dnsNames } from "./endpoints.ts";
+import { dnsNames } from "./endpoint-names.ts";
 import { findNetwork, renderEndpoint } from "./networking.ts";
 import { type ContainerRecord, hasNeverRun, type MountRecord, stateOf } from "./record.ts";
 

@@ -128,6 +128,7 @@ function runFacts(
   cgroupPaths: Record<string, string>,
   attachments: RunFacts["attachments"],
 ): RunFacts {
+  for (const { dns } of attachments) if (dns) dns.pid = created.pid;
   return {
     pid: created.pid,
     startTicks: String(created.startTicks),

@@ -6,6 +6,8 @@ import { GantryError, Rollback } from "../../base/index.ts";
 import type { AttachmentRecord } from "../../network/index.ts";
 import type { EndpointSettings } from "../../spec/index.ts";
 import { announceNetwork } from "../containers/announce.ts";
+import { writeResolvConf } from "../containers/container-files.ts";
+import { endpointDns } from "../containers/endpoint-names.ts";
 import { checkCompany } from "../containers/endpoints.ts";
 import { containerOf } from "../containers/host-config.ts";
 import { hostNames } from "../containers/network-files.ts";
@@ -32,8 +34,10 @@ export async function connectContainer(
     undo.defer("the endpoint", () => void delete c.endpoints[network.Name]);
     const { run } = c;
     if (run) {
+      const names = endpointDns(engine, c, network, run.attachments);
       const record = await engine.network.connect({
         ...attachRequest(c, network, false),
+        ...names,
         position: run.attachments.length === 0 ? 0 : 1,
         interfaceName: freeInterface(run.attachments),
         pid: run.pid,
@@ -41,6 +45,8 @@ export async function connectContainer(
       undo.defer("the attachment", () => engine.network.disconnect(record));
       run.attachments.push(record);
       undo.defer("its record", () => void run.attachments.pop());
+      if (record.dns) record.dns.pid = run.pid;
+      if (names?.opensResolver) writeResolvConf(engine, c, run.attachments);
     }
     engine.containers.put(c);
     undo.commit();
