@@ -2,14 +2,19 @@ export type {
   Credentials,
   DistributionOptions,
   Message,
+  MirrorRule,
   Platform,
+  ProxySettings,
+  RegistryRule,
   Tell,
 } from "./contract.ts";
 export { inspectRemote, type RemoteImage } from "./inspect.ts";
 export { checkLogin } from "./login.ts";
 export { messagesOf } from "./messages.ts";
 export { parsePlatform } from "./platform.ts";
-export { type PulledImage, type PullStore, pullImages } from "./pull.ts";
+export { isBroken } from "./download.ts";
+export { type PulledDocument, type PulledImage, type PullStore, pullImages } from "./pull.ts";
 export { noSuchTag, type PushImage, type PushStore, pushImage } from "./push.ts";
+export { maskProxy, proxiesOfEnvironment } from "./proxy-rules.ts";
 export { Registries } from "./registries.ts";
 export { type SearchResult, searchImages } from "./search.ts";
