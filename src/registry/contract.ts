@@ -75,6 +75,10 @@ export interface Referrer {
 }
 /** What a registry can do with its content; errors are RegistryError (errors.ts). */
 export interface RegistryContent {
+  /** The repository that is meant by `name` in a request with ?ns=`namespace` (as containerd asks
+   * mirrors of several registries); undefined when nothing is known of that namespace. To be asked
+   * before anything else, so that access is decided for the name that counts. */
+  nameIn?(namespace: string, name: string): string | undefined;
   repositories(page?: Page): Promise<{ names: string[]; more: boolean }>;
   /** NAME_UNKNOWN when there is no such repository. */
   tags(name: string, page?: Page): Promise<{ tags: string[]; more: boolean }>;
@@ -128,7 +132,7 @@ export interface RequestFacts {
   clientCertificate?: string;
 }
 /** An address outside /v2/ (token service, metrics, health), given to createRegistry's extraRoutes.
- * `path` is the whole path; the handler answers every method itself. What it throws as a
+ * `path` is the whole path, or ends in "/*" for all beneath; the handler answers every method itself. What it throws as a
  * RegistryError is answered as such. */
 export interface ExtraRoute {
   path: string;
