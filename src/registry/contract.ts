@@ -124,12 +124,12 @@ export interface RequestFacts {
   id: string;
   method: string;
   url: URL; // as the client sees the registry
-  authorization?: string;
+  authorization?: string | undefined;
   /** Of the client, behind proxies that are trusted. */
   remoteAddress: string;
   userAgent: string;
   /** Common name in the client's certificate, where TLS has verified one. */
-  clientCertificate?: string;
+  clientCertificate?: string | undefined;
 }
 /** An address outside /v2/ (token service, metrics, health), given to createRegistry's extraRoutes.
  * `path` is the whole path, or ends in "/*" for all beneath; the handler answers every method itself. What it throws as a
