@@ -1,7 +1,7 @@
 // Pull: resolve the reference to one image, fetch its config, bring the layers that are missing,
 // then hand the whole to the store. Nothing is named before everything is verified.
 
-import { GantryError } from "../base/index.ts";
+import { GantryError, kindOf } from "../base/index.ts";
 import {
   digestOf,
   familiarReference,
