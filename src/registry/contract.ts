@@ -136,7 +136,17 @@ export interface RequestFacts {
  * RegistryError is answered as such. */
 export interface ExtraRoute {
   path: string;
-  handle(request: IncomingMessage, response: ServerResponse, facts: RequestFacts): Promise<void>;
+  handle(
+    request: IncomingMessage,
+    response: ServerResponse,
+    facts: RequestFacts,
+    tell?: (outcome: RouteOutcome) => void,
+  ): Promise<void>;
+}
+/** What observers are told of an extra route: who it was, and the error that it answered. */
+export interface RouteOutcome {
+  subject?: string;
+  errorCode?: string;
 }
 /** Who is allowed what. Throws RegistryError UNAUTHORIZED (with a challenge), DENIED or
  * TOOMANYREQUESTS (with retryAfterSeconds). */

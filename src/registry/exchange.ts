@@ -18,6 +18,8 @@ export class Exchange {
   /** Who asks; set once admitted. */
   grant: Grant | undefined;
   errorCode: string | undefined;
+  /** Who was refused, or who used an extra route, where no grant says it. */
+  subject = "";
   readonly #announce: (event: Omit<RegistryEvent, "id" | "at" | "request" | "subject">) => void;
   #query: URLSearchParams | undefined;
 
@@ -104,6 +106,7 @@ export class Exchange {
   /** Answers with an error, as far as an answer is still possible. */
   fail(error: unknown, logger: Logger): void {
     const known = asRegistryError(error);
+    this.subject = known?.subject ?? "";
     if (known === undefined) {
       if (!isGone(this.request, this.response, error)) {
         logger.error("A request failed", { url: this.request.url, error });

@@ -102,7 +102,8 @@ function createHttpServer(options: RegistryOptions, handler: RequestListener): S
   server.timeout = limits.idleMsMax;
   server.maxConnections = limits.connectionsMax;
   const { onConnection } = options;
-  if (onConnection) server.on("connection", (socket: Socket) => onConnection(socket));
+  const connected = options.tls === undefined ? "connection" : "secureConnection";
+  if (onConnection) server.on(connected, (socket: Socket) => onConnection(socket));
   return server;
 }
 
@@ -171,12 +172,16 @@ class Front {
     await step.run(exchange);
   }
 
-  async #elsewhere({ request, response, facts }: Exchange, path: string): Promise<void> {
+  async #elsewhere(exchange: Exchange, path: string): Promise<void> {
+    const { request, response, facts } = exchange;
     const route = this.#options.extraRoutes?.find(({ path: own }) =>
       own.endsWith("/*") ? path.startsWith(own.slice(0, -1)) : own === path,
     );
     if (route === undefined) throw nothingThere();
-    await route.handle(request, response, facts);
+    await route.handle(request, response, facts, ({ subject = "", errorCode }) => {
+      exchange.subject = subject;
+      exchange.errorCode = errorCode;
+    });
   }
 
   #announce(
@@ -210,7 +215,7 @@ class Front {
         route,
         status: response.headersSent ? response.statusCode : 499, // the client left before an answer
         ...(exchange.errorCode === undefined ? {} : { errorCode: exchange.errorCode }),
-        subject: exchange.grant?.subject ?? "",
+        subject: exchange.grant?.subject ?? exchange.subject,
         bytesIn: socket.bytesRead - readBefore,
         bytesOut: socket.bytesWritten - writtenBefore,
         seconds: (performance.now() - begun) / 1000,
