@@ -2,9 +2,11 @@
 // against what lies beneath, and the stat of one path.
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -234,6 +236,24 @@ int op_tree_size(struct run *r, const struct op *o) {
   links_free(&m.seen);
   int64_t result[2] = {m.bytes, m.inodes};
   return error < 0 ? error : run_result(r, result, sizeof result);
+}
+
+// ---- spreadFolders
+
+// ext4 looks for a free inode near the folder, and passes one by one over those that were deleted
+// within the last minutes: after a removal, each new file costs 0.2 ms. Folders of a "top" folder
+// are spread over the disk instead.
+int op_spread_folders(struct run *r, const struct op *o) {
+  const char *path = o->fields[0].ptr;
+  AUTO_CLOSE int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  if (fd < 0) return run_fail(r, -errno, "open %.200s", path);
+  int flags = 0;
+  int64_t done = ioctl(fd, FS_IOC_GETFLAGS, &flags) == 0;
+  if (done && !(flags & FS_TOPDIR_FL)) {
+    flags |= FS_TOPDIR_FL;
+    done = ioctl(fd, FS_IOC_SETFLAGS, &flags) == 0;
+  }
+  return run_result(r, &done, sizeof done);
 }
 
 // ---- changes

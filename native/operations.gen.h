@@ -3,7 +3,7 @@
 #define GANTRY_OPERATIONS_GEN_H
 #include "ops.h"
 
-#define OP_CODE_MAX 127
+#define OP_CODE_MAX 128
 #define OP_FIELDS_MAX 9
 
 enum op_code {
@@ -95,6 +95,7 @@ enum op_code {
   OP_TREE_SIZE = 125,
   OP_CHANGES = 126,
   OP_STAT_PATH = 127,
+  OP_SPREAD_FOLDERS = 128,
 };
 
 // The position of each field: o->fields[A_MKDIR_PATH].
@@ -353,6 +354,7 @@ enum op_argument {
   A_STAT_PATH_ROOT = 0,
   A_STAT_PATH_PATH = 1,
   A_STAT_PATH_FOLLOW = 2,
+  A_SPREAD_FOLDERS_PATH = 0,
 };
 
 // An operation that no file defines resolves to a null pointer and fails with ENOSYS.
@@ -444,6 +446,7 @@ op_function op_copy_tree __attribute__((weak));
 op_function op_tree_size __attribute__((weak));
 op_function op_changes __attribute__((weak));
 op_function op_stat_path __attribute__((weak));
+op_function op_spread_folders __attribute__((weak));
 
 struct op_info {
   const char *name;
@@ -542,6 +545,7 @@ static const struct op_info op_table[OP_CODE_MAX + 1] = {
     [125] = {"treeSize", op_tree_size, 2, {F_SLOT, F_STR}},
     [126] = {"changes", op_changes, 2, {F_SLOT, F_SLOT}},
     [127] = {"statPath", op_stat_path, 3, {F_SLOT, F_STR, F_FLAG}},
+    [128] = {"spreadFolders", op_spread_folders, 1, {F_STR}},
 };
 #endif
 #endif

@@ -103,7 +103,10 @@ async function serve(
   log.info("Daemon has completed initialization", { version: about.version });
   const signal = await awaitShutdown({
     log,
-    onReload: () => reload(argv, settings, log),
+    onReload: async () => {
+      await reload(argv, settings, log);
+      engine.reconfigure();
+    },
   });
   log.info(`Processing signal '${signal}'`);
   await doors.close();

@@ -3,7 +3,6 @@
 import { nothing, type Row, refused, SWARM } from "./option-row.ts";
 import { networkRows } from "./option-rows-network.ts";
 
-const PROXY = "registries are reached without a proxy yet";
 const CONTAINERD = "Gantry contains what containerd does";
 const BUILDER = "images are not built yet";
 
@@ -85,25 +84,10 @@ const daemonRows: Row[] = [
     "Enable rootless mode",
     refused("running without root is not supported yet", false),
   ],
-  ["proxies", "object", "Proxies of the daemon", { flag: "", ...nothing(PROXY) }],
-  [
-    "http-proxy",
-    "string",
-    "HTTP proxy URL to use for outgoing traffic",
-    { key: "http-proxy", ...nothing(PROXY) },
-  ],
-  [
-    "https-proxy",
-    "string",
-    "HTTPS proxy URL to use for outgoing traffic",
-    { key: "https-proxy", ...nothing(PROXY) },
-  ],
-  [
-    "no-proxy",
-    "string",
-    "Hosts or IP addresses for which the proxy is skipped",
-    { key: "no-proxy", ...nothing(PROXY) },
-  ],
+  ["proxies", "object", "Proxies of the daemon", { flag: "", reload: true }],
+  ["http-proxy", "string", "HTTP proxy URL to use for outgoing traffic", { reload: true }],
+  ["https-proxy", "string", "HTTPS proxy URL to use for outgoing traffic", { reload: true }],
+  ["no-proxy", "string", "Hosts or IP addresses for which the proxy is skipped", { reload: true }],
 ];
 
 const containerRows: Row[] = [
@@ -245,16 +229,37 @@ const imageRows: Row[] = [
     "Storage driver options",
     { flag: "storage-opt", ...refused("the storage driver has no options") },
   ],
-  ["registry-mirrors", "list", "Preferred registry mirror", { flag: "registry-mirror" }],
+  [
+    "registry-mirrors",
+    "list",
+    "Preferred registry mirror",
+    { flag: "registry-mirror", reload: true },
+  ],
+  [
+    "registries",
+    "object",
+    "Mirrors, locations and bans of single registries",
+    { flag: "", reload: true },
+  ],
   [
     "insecure-registries",
     "list",
     "Enable insecure registry communication",
-    { flag: "insecure-registry" },
+    { flag: "insecure-registry", reload: true },
   ],
-  ["max-concurrent-downloads", "int", "Set the max concurrent downloads", { default: 3 }],
-  ["max-concurrent-uploads", "int", "Set the max concurrent uploads", { default: 5 }],
-  ["max-download-attempts", "int", "Set the max download attempts for each pull", { default: 5 }],
+  [
+    "max-concurrent-downloads",
+    "int",
+    "Set the max concurrent downloads",
+    { default: 3, reload: true },
+  ],
+  ["max-concurrent-uploads", "int", "Set the max concurrent uploads", { default: 5, reload: true }],
+  [
+    "max-download-attempts",
+    "int",
+    "Set the max download attempts for each pull",
+    { default: 5, reload: true },
+  ],
   [
     "allow-nondistributable-artifacts",
     "list",

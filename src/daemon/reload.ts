@@ -7,7 +7,8 @@ import { loadConfig } from "./config.ts";
 import { options } from "./option-table.ts";
 import { type Settings, toSettings } from "./settings.ts";
 
-/** Changes `settings` (and what the engine sees of them) in place. */
+/** Changes `settings` (and what the engine sees of them) in place; an open engine has to be told
+ * (RunningEngine.reconfigure). */
 export async function reload(
   argv: readonly string[],
   settings: Settings,
@@ -25,6 +26,7 @@ export async function reload(
   engine.defaults.ipcMode = next.engine.defaults.ipcMode;
   engine.defaults.cgroupnsMode = next.engine.defaults.cgroupnsMode;
   engine.defaults.stopTimeoutSeconds = next.engine.defaults.stopTimeoutSeconds;
+  Object.assign(engine.distribution, next.engine.distribution);
   settings.logLevel = next.logLevel;
   log.level = next.logLevel;
   const keys = options.filter(({ reload, effect }) => reload && effect.does === "works");

@@ -9,6 +9,8 @@ import { API_VERSION_MAX, API_VERSION_MIN, compareVersions } from "../protocol/i
 import type { Config } from "./config.ts";
 import { type ListenAddress, parseHost } from "./hosts.ts";
 import type { AddressPool, Ulimit } from "./option-values.ts";
+import { proxySettings } from "./proxy-settings.ts";
+import { parseRegistryRules } from "./registry-rules.ts";
 
 const SOCKET_DEFAULT = "unix:///run/gantry.sock";
 const LOG_LEVELS = ["debug", "info", "warn", "error", "fatal"] as const;
@@ -89,7 +91,7 @@ export function toSettings(
   const format = read.text("log-format");
   if (format !== "text" && format !== "json") throw invalid(`invalid log format: ${format}`);
   return {
-    engine: engineOptions(read, program),
+    engine: engineOptions(read, { ...program, env }),
     network: networkOptions(read),
     listen: (hosts.length > 0 ? hosts : [SOCKET_DEFAULT]).map((host) =>
       parseHost(host, { tls: tls !== undefined }),
@@ -133,7 +135,7 @@ export function ownCgroupParent(dataRoot: string): string {
 
 function engineOptions(
   read: Reader,
-  { version, buildId }: { version: string; buildId: string },
+  { version, buildId, env }: { version: string; buildId: string; env: NodeJS.ProcessEnv },
 ): EngineOptions {
   const labels = read.list("labels");
   for (const label of labels) checkLabel(label, labels);
@@ -180,7 +182,9 @@ function engineOptions(
       maxConcurrentDownloads: positive("max-concurrent-downloads"),
       maxConcurrentUploads: positive("max-concurrent-uploads"),
       maxDownloadAttempts: positive("max-download-attempts"),
-      certificateFolders: ["/etc/docker/certs.d"],
+      certificateFolders: ["/etc/docker/certs.d", "/etc/gantry/certs.d"],
+      registries: parseRegistryRules(read.any("registries")),
+      proxies: proxySettings(read, env),
     },
     labels,
     debug: read.bool("debug"),

@@ -23,8 +23,18 @@ export class Gate {
     }
   }
 
+  /** Whether whoever comes now has to wait. */
+  get full(): boolean {
+    return this.#running >= this.#limit;
+  }
+
   /** Runs `work` when there is room; rejects with the signal's reason if that comes first. */
-  async run<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+  async run<T>(
+    work: () => Promise<T>,
+    signal?: AbortSignal,
+    { onWait }: { onWait?: () => void } = {},
+  ): Promise<T> {
+    if (this.#running >= this.#limit) onWait?.();
     await this.#enter(signal);
     try {
       return await work();

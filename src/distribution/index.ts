@@ -2,14 +2,20 @@ export type {
   Credentials,
   DistributionOptions,
   Message,
+  MirrorRule,
   Platform,
+  ProxySettings,
+  RegistryRule,
   Tell,
 } from "./contract.ts";
+export { isBroken } from "./download.ts";
 export { inspectRemote, type RemoteImage } from "./inspect.ts";
 export { checkLogin } from "./login.ts";
 export { messagesOf } from "./messages.ts";
 export { parsePlatform } from "./platform.ts";
-export { type PulledImage, type PullStore, pullImages } from "./pull.ts";
-export { noSuchTag, type PushImage, type PushStore, pushImage } from "./push.ts";
+export { maskProxy, proxiesOfEnvironment } from "./proxy-rules.ts";
+export { type PulledDocument, type PulledImage, type PullStore, pullImages } from "./pull.ts";
+export { noSuchTag, type PushedIndex, type PushImage, pushImage, pushIndex } from "./push.ts";
+export type { BlobPlace, PushStore } from "./push-layer.ts";
 export { Registries } from "./registries.ts";
 export { type SearchResult, searchImages } from "./search.ts";

@@ -17,8 +17,8 @@ export async function inspectRemote(
   reference: Reference,
   o: { credentials?: Credentials; signal?: AbortSignal },
 ): Promise<RemoteImage> {
-  const registry = await registries.open(reference.registry, o);
   const { repository } = reference;
+  const registry = await registries.open(reference.registry, { ...o, repository });
   const asked = reference.digest ?? reference.tag ?? "latest";
   const { raw, mediaType, digest } = await registry.manifest(repository, asked).catch((error) => {
     throw pullError(error, reference);

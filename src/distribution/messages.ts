@@ -1,6 +1,7 @@
 // Docker's progress stream as an async generator fed by work that runs beside it. Progress of one
 // blob replaces what has not been read yet, so a slow reader costs no memory.
 
+import { humanSize } from "../base/index.ts";
 import type { Message, Tell } from "./contract.ts";
 
 const progressIntervalMs = 100;
@@ -45,15 +46,24 @@ function isProgress({ progressDetail }: Message): boolean {
   return (progressDetail as { current?: number } | undefined)?.current !== undefined;
 }
 
-/** Tells how far a blob is, not more often than people can read. */
+/** Tells how far a blob is, not more often than people can read, unless it `must` be told. */
 export function progressMeter(tell: Tell, id: string, status: string, total: number) {
   let toldAt = 0;
-  return (current: number): void => {
+  return (current: number, must = false): void => {
     const now = performance.now();
-    if (now - toldAt < progressIntervalMs) return;
+    if (now - toldAt < progressIntervalMs && !must) return;
     toldAt = now;
-    tell({ status, progressDetail: { current, total }, id });
+    const progress = progressBar(current, total);
+    tell({ status, progressDetail: { current, total }, progress, id });
   };
+}
+
+/** As docker's daemon renders it for clients that do not: half a character a percent. */
+export function progressBar(current: number, total: number): string {
+  if (total <= 0 || current > total) return humanSize(current).padStart(8);
+  const done = Math.min(50, Math.floor(Math.trunc((current / total) * 100) / 2));
+  const bar = `[${"=".repeat(done)}>${" ".repeat(50 - done)}]`;
+  return `${bar} ${humanSize(current).padStart(8)}/${humanSize(total)}`;
 }
 
 /** A step of a layer: `id` is the blob's or layer's short digest. */

@@ -1,18 +1,19 @@
 // Pull: resolve the reference to one image, fetch its config, bring the layers that are missing,
 // then hand the whole to the store. Nothing is named before everything is verified.
 
-import { Readable } from "node:stream";
 import { GantryError, kindOf } from "../base/index.ts";
 import {
+  digestOf,
   familiarReference,
   formatReference,
   type ImageConfigDocument,
+  isDigest,
   type Reference,
 } from "../spec/index.ts";
-import { readBlob } from "./blob-stream.ts";
 import type { Credentials, Descriptor, Platform, Tell } from "./contract.ts";
-import { chooseManifest, type ImageManifest, parseManifest } from "./manifest.ts";
-import { progressMeter, shortId, step } from "./messages.ts";
+import { type LayerSink, transferLayer } from "./layer-transfer.ts";
+import { chooseManifest, type ImageManifest, isRegistryDigest, parseManifest } from "./manifest.ts";
+import { shortId, step } from "./messages.ts";
 import { formatPlatform, platformRank } from "./platform.ts";
 import type { Registries } from "./registries.ts";
 import type { FetchedManifest, Registry } from "./registry.ts";
@@ -20,25 +21,34 @@ import { pullError } from "./registry-error.ts";
 
 const indexDepthMax = 3;
 
+export interface PulledDocument {
+  raw: Uint8Array;
+  mediaType: string;
+}
 export interface PulledImage {
   rawConfig: Uint8Array;
-  manifest: Uint8Array;
-  manifestType: string;
+  manifest: PulledDocument;
+  /** The indexes that led to the manifest, top first. */
+  indexes: PulledDocument[];
   /** Normalised names to give: tag and digest references. */
   references: string[];
 }
-/** Where layers and images go. */
-export interface PullStore {
-  hasImage(id: string): boolean;
-  /** Whether `reference` names the image already. */
-  isNamed(id: string, reference: string): boolean;
-  /** True when the layer is here; then nobody takes it away before the pull ends. */
+/** Where layers and images go, and what is here already. */
+export interface PullStore extends LayerSink {
+  /** The raw config of an image that is here. */
+  config(id: string): Uint8Array | undefined;
+  /** A manifest or index that is here, whole and undamaged. */
+  document(digest: string): Promise<PulledDocument | undefined>;
+  /** The id of the image that has the name. */
+  named(reference: string): string | undefined;
+  /** True when the layer is here. Whether it is or comes later, nobody takes it away before the
+   * pull ends. */
   holdLayer(diffId: string): boolean;
-  /** Unpacks a layer from its blob, compressed in whatever way; rejects on a wrong diff id. */
-  unpack(diffId: string, blob: Descriptor, bytes: Readable): Promise<void>;
+  /** A repository is said to hold a layer that is here. */
+  noteSource(diffId: string, blob: Descriptor, source: string): void;
   commit(image: PulledImage): Promise<void>;
-  /** Adds names to an image that is here. */
-  name(id: string, references: string[]): Promise<void>;
+  /** Adds names and documents to an image that is here. */
+  name(id: string, image: Omit<PulledImage, "rawConfig">): Promise<void>;
 }
 export interface PullRequest {
   reference: Reference;
@@ -66,16 +76,18 @@ export async function pullImages(
       isNew = (await pullOne(context, one)) || isNew;
     }
   };
-  for (const mirror of await registries.mirrors(reference.registry, { signal })) {
+  const where = { credentials, signal, repository: reference.repository };
+  for (const mirror of await registries.mirrors(reference.registry, where)) {
     try {
       await pullFrom(mirror);
       return tellStatus(tell, reference, isNew);
     } catch (error) {
-      if (signal.aborted || kindOf(error) === "corrupt") throw error;
+      // What is not the registry's fault would fail again there.
+      if (signal.aborted || kindOf(error) === "exhausted") throw error;
     }
   }
   try {
-    await pullFrom(await registries.open(reference.registry, { credentials, signal }));
+    await pullFrom(await registries.open(reference.registry, where));
   } catch (error) {
     throw pullError(error, reference);
   }
@@ -96,10 +108,9 @@ async function wanted(registry: Registry, reference: Reference): Promise<Referen
 
 /** Returns whether anything changed. */
 async function pullOne(context: Context, reference: Reference): Promise<boolean> {
-  const { registry, store, tell } = context;
+  const { store, tell } = context;
   const asked = reference.digest ?? reference.tag ?? "latest";
-  const top = await registry.manifest(reference.repository, asked);
-  const { fetched, manifest } = await resolveImage(context, reference.repository, top);
+  const { top, indexes, fetched, manifest } = await resolveImage(context, reference);
   tell({ status: `Pulling from ${reference.repository}`, id: asked });
   const { tag, digest: _, ...plain } = reference;
   const references = [formatReference({ ...plain, digest: top.digest })];
@@ -107,28 +118,43 @@ async function pullOne(context: Context, reference: Reference): Promise<boolean>
   if (tag !== undefined && reference.digest === undefined) {
     references.push(formatReference({ ...plain, tag }));
   }
-  const id = manifest.config.digest;
-  const isNew = !references.every((name) => store.isNamed(id, name));
-  if (store.hasImage(id)) await store.name(id, references);
-  else {
-    const rawConfig = await bringImage(context, reference.repository, manifest);
-    const { raw, mediaType } = { raw: fetched.raw, mediaType: manifest.mediaType };
-    await store.commit({ rawConfig, manifest: raw, manifestType: mediaType, references });
+  const documents = {
+    manifest: { raw: fetched.raw, mediaType: manifest.mediaType },
+    indexes,
+    references,
+  };
+  const here = store.config(manifest.config.digest);
+  let id = manifest.config.digest;
+  const before = references.map((name) => store.named(name));
+  if (here !== undefined) {
+    checkConfig(context, here, manifest);
+    await store.name(id, documents);
+  } else {
+    const rawConfig = await bringImage(context, reference, manifest);
+    id = digestOf(rawConfig);
+    await store.commit({ rawConfig, ...documents });
   }
   tell({ status: `Digest: ${top.digest}` });
-  return isNew;
+  return before.some((name) => name !== id);
+}
+
+interface Resolved {
+  top: FetchedManifest;
+  indexes: PulledDocument[];
+  fetched: FetchedManifest;
+  manifest: ImageManifest;
 }
 
 /** Goes down from an index to the image for the platform. */
-async function resolveImage(
-  { registry, platform }: Context,
-  repository: string,
-  top: FetchedManifest,
-): Promise<{ fetched: FetchedManifest; manifest: ImageManifest }> {
-  let fetched = top;
-  for (let depth = 0; depth <= indexDepthMax; depth++) {
+async function resolveImage(context: Context, reference: Reference): Promise<Resolved> {
+  const { platform } = context;
+  const top = await fetchTop(context, reference);
+  const indexes: PulledDocument[] = [];
+  for (let fetched = top; ; ) {
     const manifest = parseManifest(fetched.raw, fetched.mediaType);
-    if (manifest.kind === "image") return { fetched, manifest };
+    if (manifest.kind === "image") return { top, indexes, fetched, manifest };
+    if (indexes.length === indexDepthMax) break;
+    indexes.push({ raw: fetched.raw, mediaType: manifest.mediaType });
     const chosen = chooseManifest(manifest, platform);
     if (chosen === undefined) {
       throw new GantryError(
@@ -136,25 +162,61 @@ async function resolveImage(
         `no matching manifest for ${formatPlatform(platform)} in the manifest list entries`,
       );
     }
-    fetched = await registry.manifest(repository, chosen.digest);
+    fetched = await fetchByDigest(context, reference.repository, chosen.digest);
   }
   throw new GantryError("invalid", `indexes are nested more than ${indexDepthMax} deep`);
+}
+
+/** For a tag that is here already the digest is enough to know that it is still the same. */
+async function fetchTop(context: Context, reference: Reference): Promise<FetchedManifest> {
+  const { registry, store, signal } = context;
+  const { repository, digest, tag = "latest" } = reference;
+  if (digest !== undefined) return fetchByDigest(context, repository, digest, { ask: true });
+  if (store.named(formatReference({ ...reference, tag })) !== undefined) {
+    const told = await registry.manifestDigest(repository, tag).catch((error) => {
+      if (signal.aborted) throw error;
+      return undefined; // a proxy that dislikes HEAD; GET tells what is the matter
+    });
+    const here = told && (await store.document(told.digest));
+    if (here) return { raw: Buffer.from(here.raw), mediaType: here.mediaType, digest: told.digest };
+  }
+  return registry.manifest(repository, tag);
+}
+
+/** `ask`: the user has named it, so the registry must have it even when it is here. */
+async function fetchByDigest(
+  { registry, store }: Context,
+  repository: string,
+  digest: string,
+  { ask = false } = {},
+): Promise<FetchedManifest> {
+  if (!isRegistryDigest(digest)) {
+    throw new GantryError("invalid", `unsupported digest algorithm: ${digest}`);
+  }
+  const here = await store.document(digest);
+  if (here === undefined) return registry.manifest(repository, digest);
+  if (ask) {
+    const told = await registry.manifestDigest(repository, digest).catch(() => undefined);
+    if (told?.digest !== digest) return registry.manifest(repository, digest);
+  }
+  return { raw: Buffer.from(here.raw), mediaType: here.mediaType, digest };
 }
 
 /** Fetches config and layers; returns the raw config. */
 async function bringImage(
   context: Context,
-  repository: string,
+  reference: Reference,
   manifest: ImageManifest,
 ): Promise<Uint8Array> {
   const { registry, tell } = context;
+  const { repository } = reference;
   for (const { digest } of manifest.layers) tell(step("Pulling fs layer", shortId(digest)));
   const rawConfig = await registry.smallBlob(repository, manifest.config);
   const diffIds = checkConfig(context, rawConfig, manifest);
   const failed = new AbortController();
   const signal = AbortSignal.any([context.signal, failed.signal]);
   const layers = manifest.layers.map((blob, at) =>
-    bringLayer({ ...context, signal }, repository, blob, diffIds[at]!).catch((error) => {
+    bringLayer({ ...context, signal }, reference, blob, diffIds[at]!).catch((error) => {
       failed.abort(error);
       throw error;
     }),
@@ -167,12 +229,12 @@ async function bringImage(
 
 function checkConfig(
   { platform, platformIsAsked, reference }: Context,
-  rawConfig: Buffer,
+  rawConfig: Uint8Array,
   manifest: ImageManifest,
 ): string[] {
   let config: Partial<ImageConfigDocument>;
   try {
-    config = JSON.parse(rawConfig.toString("utf8")) as Partial<ImageConfigDocument>;
+    config = JSON.parse(Buffer.from(rawConfig).toString("utf8")) as Partial<ImageConfigDocument>;
   } catch (cause) {
     throw new GantryError("corrupt", "image config is not valid JSON", { cause });
   }
@@ -191,47 +253,29 @@ function checkConfig(
   }
   const diffIds: unknown = config.rootfs?.diff_ids;
   const sound =
-    Array.isArray(diffIds) && diffIds.every((id) => /^sha256:[0-9a-f]{64}$/.test(String(id)));
+    Array.isArray(diffIds) && diffIds.every((id) => typeof id === "string" && isDigest(id));
   if (!sound || diffIds.length !== manifest.layers.length) {
     throw new GantryError("invalid", "layers from manifest don't match image configuration");
   }
   return diffIds as string[];
 }
 
-/** Two pulls of the same blob share one transfer: the second finds the layer when it may go. */
+/** Two pulls of the same layer share one transfer. */
 async function bringLayer(
   context: Context,
-  repository: string,
+  { registry: host, repository }: Reference,
   blob: Descriptor,
   diffId: string,
 ): Promise<void> {
-  const { registries, store, tell, signal, registry } = context;
+  const { registries, registry, store: sink, tell, signal } = context;
   const id = shortId(blob.digest);
-  if (store.holdLayer(diffId)) return tell(step("Already exists", id));
-  tell(step("Waiting", id));
-  await registries.transfers.run(diffId, async () => {
-    signal.throwIfAborted();
-    if (store.holdLayer(diffId)) return tell(step("Already exists", id));
-    await registries.downloads.run(async () => {
-      const downloading = progressMeter(tell, id, "Downloading", blob.size);
-      const bytes = readBlob(
-        { registry, repository, blob },
-        {
-          attemptsMax: registries.options.maxDownloadAttempts,
-          onBytes: downloading,
-          onRetry: () => tell(step("Retrying in 1 second", id)),
-          onVerified: () => {
-            tell(step("Verifying Checksum", id));
-            tell(step("Download complete", id));
-            const { size } = blob;
-            tell({ status: "Extracting", progressDetail: { current: size, total: size }, id });
-          },
-          signal,
-        },
-      );
-      const stream = Readable.from(bytes, { objectMode: false, highWaterMark: 1 << 20, signal });
-      await store.unpack(diffId, blob, stream);
-    }, signal);
-    tell(step("Pull complete", id));
-  });
+  const source = `${host}/${repository}`;
+  if (sink.holdLayer(diffId)) {
+    sink.noteSource(diffId, blob, source);
+    return tell(step("Already exists", id));
+  }
+  const transfer = { registries, registry, repository, source, sink, blob, diffId };
+  await registries.layers.run(`${blob.digest} ${diffId}`, { tell, signal }, (tellAll, shared) =>
+    transferLayer(transfer, tellAll, shared),
+  );
 }

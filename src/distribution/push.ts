@@ -55,7 +55,8 @@ export async function pushImage(
   request: PushRequest,
 ): Promise<string> {
   const { reference, image, credentials = {}, tell, signal } = request;
-  const registry = await registries.open(reference.registry, { credentials, signal });
+  const { registry: host, repository } = reference;
+  const registry = await registries.open(host, { credentials, signal, repository });
   const context: Context = { ...request, registries, registry, store };
   const original = originalOf(image);
   for (const { diffId } of image.layers.toReversed()) tell(step("Preparing", shortId(diffId)));

@@ -6,6 +6,7 @@ import { createHash } from "node:crypto";
 import { lookup } from "node:dns/promises";
 import { readFile } from "node:fs/promises";
 import { isIP } from "node:net";
+import { availableParallelism } from "node:os";
 import { GantryError, KeyedMutex, kindOf } from "../base/index.ts";
 import { Authorization } from "./authorization.ts";
 import { findCertificates } from "./certificates.ts";
@@ -30,9 +31,11 @@ import {
   renameBy,
   ruleFor,
 } from "./registry-rules.ts";
+import { SharedWork } from "./shared-work.ts";
 import { Transport } from "./transport.ts";
 
 const HUB_HOST = "registry-1.docker.io";
+const unpacksMin = 2;
 const transportsMax = 256;
 const authorizationsMax = 128;
 const lookupTimeoutMs = 2_000;
@@ -59,8 +62,12 @@ export class Registries {
   readonly options: DistributionOptions;
   readonly downloads: Gate;
   readonly uploads: Gate;
+  /** Layers that are being unpacked: more than there are processors only costs memory. */
+  readonly unpacks = new Gate(Math.max(unpacksMin, availableParallelism()));
   /** One transfer of a layer at a time: others wait and find it there. */
   readonly transfers = new KeyedMutex();
+  /** Layers on their way, which every pull that wants them shares. */
+  readonly layers = new SharedWork();
   #insecure: InsecureHosts;
   #proxies: ProxySettings;
   #proxyFor: ProxyFor;

@@ -42,6 +42,8 @@ export interface EngineParts {
 }
 
 export interface RunningEngine extends EngineDoors {
+  /** Takes up options that were changed in place: registries, mirrors, proxies. */
+  reconfigure(): void;
   /** Containers go on running when liveRestore is set; otherwise they are stopped first. The
    * parts stay open: whoever made them closes them. */
   close(): Promise<void>;
@@ -65,6 +67,7 @@ export async function openEngine(
       version: () => systemVersion(engine),
       df: (o) => systemDf(engine, o),
     },
+    reconfigure: () => engine.registries.configure(options.distribution),
     close: () => closeEngine(engine),
   };
 }

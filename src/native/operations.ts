@@ -316,6 +316,9 @@ export const operations = {
   changes: { code: 126, fields: { upper: "slot", lower: "slot" } },
   /** Result: int64[] as stat, then the link target: lstat of a path beneath root. */
   statPath: { code: 127, fields: { root: "slot", path: "str", follow: "flag?" } },
+  /** Asks ext4 to place each folder that is made in this one in a part of the disk of its own.
+   * Result: int64 1, or 0 where the file system knows nothing of it. */
+  spreadFolders: { code: 128, fields: { path: "str" } },
 } as const satisfies Record<string, { code: number; fields: Record<string, Field> }>;
 
 export type OperationName = keyof typeof operations;

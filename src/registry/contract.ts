@@ -75,6 +75,10 @@ export interface Referrer {
 }
 /** What a registry can do with its content; errors are RegistryError (errors.ts). */
 export interface RegistryContent {
+  /** The repository that is meant by `name` in a request with ?ns=`namespace` (as containerd asks
+   * mirrors of several registries); undefined when nothing is known of that namespace. To be asked
+   * before anything else, so that access is decided for the name that counts. */
+  nameIn?(namespace: string, name: string): string | undefined;
   repositories(page?: Page): Promise<{ names: string[]; more: boolean }>;
   /** NAME_UNKNOWN when there is no such repository. */
   tags(name: string, page?: Page): Promise<{ tags: string[]; more: boolean }>;
@@ -120,19 +124,29 @@ export interface RequestFacts {
   id: string;
   method: string;
   url: URL; // as the client sees the registry
-  authorization?: string;
+  authorization?: string | undefined;
   /** Of the client, behind proxies that are trusted. */
   remoteAddress: string;
   userAgent: string;
   /** Common name in the client's certificate, where TLS has verified one. */
-  clientCertificate?: string;
+  clientCertificate?: string | undefined;
 }
 /** An address outside /v2/ (token service, metrics, health), given to createRegistry's extraRoutes.
- * `path` is the whole path; the handler answers every method itself. What it throws as a
+ * `path` is the whole path, or ends in "/*" for all beneath; the handler answers every method itself. What it throws as a
  * RegistryError is answered as such. */
 export interface ExtraRoute {
   path: string;
-  handle(request: IncomingMessage, response: ServerResponse, facts: RequestFacts): Promise<void>;
+  handle(
+    request: IncomingMessage,
+    response: ServerResponse,
+    facts: RequestFacts,
+    tell?: (outcome: RouteOutcome) => void,
+  ): Promise<void>;
+}
+/** What observers are told of an extra route: who it was, and the error that it answered. */
+export interface RouteOutcome {
+  subject?: string;
+  errorCode?: string;
 }
 /** Who is allowed what. Throws RegistryError UNAUTHORIZED (with a challenge), DENIED or
  * TOOMANYREQUESTS (with retryAfterSeconds). */

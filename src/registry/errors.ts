@@ -28,6 +28,8 @@ export class RegistryError extends Error {
   readonly status: number;
   readonly detail: unknown;
   readonly headers: Record<string, string>;
+  /** The user who was refused, as far as he is known: for the audit log. */
+  readonly subject: string;
 
   constructor(
     code: RegistryErrorCode,
@@ -36,6 +38,7 @@ export class RegistryError extends Error {
       status?: number;
       detail?: unknown;
       headers?: Record<string, string>;
+      subject?: string;
       cause?: unknown;
     } = {},
   ) {
@@ -45,5 +48,6 @@ export class RegistryError extends Error {
     this.status = options.status ?? STATUS[code];
     this.detail = options.detail;
     this.headers = options.headers ?? {};
+    this.subject = options.subject ?? "";
   }
 }

@@ -4,7 +4,15 @@
 // four trips through the thread pool would cost ten times that.
 
 import { randomBytes } from "node:crypto";
-import { closeSync, createReadStream, type Dirent, fstatSync, openSync, readSync } from "node:fs";
+import {
+  closeSync,
+  createReadStream,
+  type Dirent,
+  fstatSync,
+  openSync,
+  readSync,
+  statSync,
+} from "node:fs";
 import * as fs from "node:fs/promises";
 import { dirname, join, sep } from "node:path";
 import type { Readable } from "node:stream";
@@ -92,7 +100,12 @@ class FileStore implements ObjectStore {
   }
 
   async stat(path: string): Promise<ObjectFacts | undefined> {
-    return await factsOf(this.#full(path));
+    try {
+      const facts = statSync(this.#full(path), { throwIfNoEntry: false });
+      return facts?.isFile() ? { size: facts.size, modifiedAt: facts.mtime } : undefined;
+    } catch (error) {
+      throw asStoreError(error, path);
+    }
   }
 
   async write(path: string, bytes: Uint8Array): Promise<void> {
@@ -217,7 +230,12 @@ class FileStore implements ObjectStore {
   }
 
   async appendTo(upload: string, offset: number, bytes: Readable): Promise<number> {
-    return await this.#uploads.append(this.#full(upload), offset, bytes);
+    try {
+      return await this.#uploads.append(this.#full(upload), offset, bytes);
+    } catch (error) {
+      // A sender that left has an errno too; nobody is there to read the difference.
+      throw asStoreError(error, upload);
+    }
   }
   async uploadSize(upload: string): Promise<number | undefined> {
     return (await this.#uploads.facts(this.#full(upload)))?.size;
@@ -324,9 +342,9 @@ function isMissing(error: unknown): boolean {
 }
 
 function asStoreError(error: unknown, path: string): unknown {
-  if (error instanceof GantryError) return error;
-  if (isMissing(error)) return new GantryError("not-found", `${path} is not in the store`);
   const errno = errnoOf(error);
+  if (error instanceof GantryError || !/^E[A-Z0-9]+$/.test(errno ?? "")) return error;
+  if (isMissing(error)) return new GantryError("not-found", `${path} is not in the store`);
   const full = errno === "ENOSPC" || errno === "EDQUOT" || errno === "EMFILE";
   const why = full ? `the store cannot take ${path} now` : `the store failed on ${path}`;
   return new GantryError("unavailable", why, { cause: error, detail: { errno } });

@@ -1,2 +1,8 @@
+export * from "./access/index.ts";
+export { type ContentOptions, createContent } from "./content.ts";
 export type * from "./contract.ts";
 export { RegistryError, type RegistryErrorCode } from "./errors.ts";
+export { openFileStore } from "./file-store.ts";
+export * from "./observe/index.ts";
+export type { RegistryLimits, RegistryOptions } from "./options.ts";
+export { createRegistry, type RegistryServer } from "./server.ts";

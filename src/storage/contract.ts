@@ -123,6 +123,8 @@ export interface ImageStore {
     id: string,
     documents: readonly { raw: Uint8Array; mediaType: string }[],
   ): Promise<void>;
+  /** A manifest or index that some image came by. */
+  document(digest: string): Descriptor | undefined;
   tag(id: string, reference: string): Promise<void>;
   untag(reference: string): Promise<void>;
   /** By normalised reference, digest reference, id, or unambiguous id prefix (≥ 1 hex digit). */

@@ -136,11 +136,24 @@ export class ImageRecords implements ImageStore {
   async addDocuments(id: string, documents: readonly Document[]): Promise<void> {
     const image = this.#images.get(id);
     if (image === undefined) throw new GantryError("not-found", `No such image: ${id}`);
-    const fresh = documents.filter(({ raw }) => !image.documents.has(digestOf(raw)));
+    const fresh: Document[] = [];
+    for (const document of documents) {
+      const digest = digestOf(document.raw);
+      const isHere = image.documents.has(digest) && (await this.#content.has(digest));
+      if (!isHere) fresh.push(document);
+    }
     if (fresh.length === 0) return;
     await this.#pinning([id], fresh, async (descriptors) => {
       this.#database.transaction(() => this.#recordDocuments(image, descriptors));
     });
+  }
+
+  document(digest: string): Descriptor | undefined {
+    for (const { documents } of this.#images.values()) {
+      const found = documents.get(digest);
+      if (found) return found;
+    }
+    return undefined;
   }
 
   /** Stores documents; nothing of them or of `digests` is collected before `work` has ended. */

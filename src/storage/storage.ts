@@ -41,6 +41,9 @@ export async function openStorage(options: StorageOptions): Promise<OpenStorage>
   const paths = new StoragePaths(options.root);
   await mkdir(options.root, { recursive: true, mode: 0o711 });
   for (const folder of paths.folders()) await mkdir(folder, { recursive: true, mode: 0o700 });
+  await spreadFolders(native, paths).catch((error) =>
+    log.warn("cannot spread the layers over the disk: unpacking may be slow", { error }),
+  );
   const database = new Database(paths.database);
   const content = new BlobStore(paths);
   const partials = new PartialFolders(paths, { ...PARTIAL_LIMITS, ...options.partialLimits });
@@ -99,6 +102,12 @@ export async function openStorage(options: StorageOptions): Promise<OpenStorage>
       database.close();
     },
   };
+}
+
+/** Files of a layer lie together, and not where others have just been deleted (ext4). */
+async function spreadFolders(native: Native, paths: StoragePaths): Promise<void> {
+  const folders = [paths.layers, paths.containers, paths.inits];
+  await native.run({ host: folders.map((path) => ({ op: "spreadFolders", path })) });
 }
 
 async function emptyTrash(native: Native, paths: StoragePaths): Promise<void> {

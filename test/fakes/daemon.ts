@@ -10,7 +10,7 @@ process.exitCode = await runDaemon(process.argv.slice(2), {
     const { engine, answers } = fakeEngine();
     answers.set("system.info", async () => ({ Labels: options.labels, Debug: options.debug }));
     const close = async (): Promise<void> => log.info("fake engine closed");
-    return { ...engine, close } as RunningEngine;
+    return { ...engine, close, reconfigure: () => {} } as RunningEngine;
   },
 });
 process.exit();

@@ -16,6 +16,8 @@ export interface Fault {
   cutAt?: number;
   /** A well-formed answer with fewer bytes than the blob has. */
   truncateTo?: number;
+  /** So many bytes, then nothing; the connection stays. */
+  stallAt?: number;
   /** Other bytes of the same length. */
   corrupt?: boolean;
   status?: number;
@@ -27,8 +29,8 @@ export interface RegistryOptions {
   user?: { name: string; password: string };
   /** Bearer tokens: "anonymous" gives one for pulls to anybody. */
   tokens?: "anonymous" | "users";
-  /** Blobs are served whole whatever Range says. */
-  noRanges?: boolean;
+  /** Blobs are served whole whatever Range says, or a Range is refused. */
+  noRanges?: boolean | "refused";
 }
 
 export class FakeRegistry implements AsyncDisposable {
@@ -38,6 +40,10 @@ export class FakeRegistry implements AsyncDisposable {
   readonly manifests = new Map<string, { raw: Buffer; type: string }>();
   readonly requests: string[] = [];
   readonly headers: IncomingMessage["headers"][] = [];
+  /** What was asked of blobs, and how many bytes went out. */
+  readonly reads: { blob: string; range: string | undefined; from: number; sent: number }[] = [];
+  /** Blobs are answered when it resolves. */
+  blobGate: Promise<unknown> = Promise.resolve();
   faults: Fault[] = [];
   #options: RegistryOptions;
   #server: Server;
@@ -68,8 +74,11 @@ export class FakeRegistry implements AsyncDisposable {
     await new Promise((resolve) => this.#server.close(resolve));
   }
 
-  putBlob(repository: string, data: Uint8Array): { digest: string; size: number } {
-    const name = digest(data);
+  putBlob(
+    repository: string,
+    data: Uint8Array,
+    name = digest(data),
+  ): { digest: string; size: number } {
     this.blobs.set(name, Buffer.from(data));
     this.links.add(`${repository} ${name}`);
     return { digest: name, size: data.length };
@@ -107,7 +116,7 @@ export class FakeRegistry implements AsyncDisposable {
     if (kind === "tags") return this.#tags(response, repository);
     if (kind === "manifests") return this.#manifest(request, response, repository, rest);
     if (rest.startsWith("uploads/")) return this.#upload(request, response, repository, url);
-    this.#blob(request, response, { repository, name: rest, fault });
+    return this.#blob(request, response, { repository, name: rest, fault });
   }
 
   #fault(line: string): Fault | undefined {
@@ -181,27 +190,39 @@ export class FakeRegistry implements AsyncDisposable {
     response.end(request.method === "HEAD" ? undefined : found.raw);
   }
 
-  #blob(
+  async #blob(
     request: IncomingMessage,
     response: ServerResponse,
     { repository, name, fault }: { repository: string; name: string; fault: Fault | undefined },
-  ): void {
+  ): Promise<void> {
     let data = this.blobs.get(name);
     if (data === undefined || !this.links.has(`${repository} ${name}`)) {
       return void refuse(response, 404, "BLOB_UNKNOWN");
     }
     if (fault?.corrupt) data = Buffer.alloc(data.length, 7);
     if (fault?.truncateTo !== undefined) data = data.subarray(0, fault.truncateTo);
-    const range = /^bytes=(\d+)-$/.exec(request.headers.range ?? "")?.[1];
-    const start = range && !this.#options.noRanges ? Number(range) : 0;
-    if (start > 0 && start >= data.length) return void refuse(response, 416, "UNKNOWN");
-    response.writeHead(start > 0 ? 206 : 200, {
-      "Content-Length": data.length - start,
-      ...(start > 0 ? { "Content-Range": `bytes ${start}-${data.length - 1}/${data.length}` } : {}),
+    const { range: asked } = request.headers;
+    const { noRanges } = this.#options;
+    const range = noRanges ? null : /^bytes=(\d+)-(\d*)$/.exec(asked ?? "");
+    if (asked && noRanges === "refused") return void refuse(response, 501, "UNSUPPORTED");
+    const from = Number(range?.[1] ?? 0);
+    const to = Math.min(data.length, range?.[2] ? Number(range[2]) + 1 : data.length);
+    if (range && from >= data.length) return void refuse(response, 416, "UNKNOWN");
+    response.writeHead(range ? 206 : 200, {
+      "Content-Length": to - from,
+      ...(range ? { "Content-Range": `bytes ${from}-${to - 1}/${data.length}` } : {}),
     });
     if (request.method === "HEAD") return void response.end();
-    if (fault?.cutAt === undefined) return void response.end(data.subarray(start));
-    response.write(data.subarray(start, start + fault.cutAt), () => response.destroy());
+    const read = { blob: name, range: asked, from, sent: 0 };
+    this.reads.push(read);
+    response.flushHeaders();
+    await this.blobGate;
+    const end = Math.min(to, from + (fault?.cutAt ?? fault?.stallAt ?? to));
+    read.sent = end - from;
+    response.write(data.subarray(from, end), () => {
+      if (fault?.cutAt !== undefined) response.destroy();
+      else if (fault?.stallAt === undefined) response.end();
+    });
   }
 
   async #upload(

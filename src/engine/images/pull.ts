@@ -4,6 +4,7 @@
 import type { Readable } from "node:stream";
 import { GantryError } from "../../base/index.ts";
 import {
+  isBroken,
   messagesOf,
   type Platform,
   type PullStore,
@@ -17,6 +18,7 @@ import type { Images, Progress } from "../contract.ts";
 import { hostPlatform } from "./find.ts";
 import { announceImage } from "./tag.ts";
 
+type Stores = EngineContext["storage"];
 type PullOptions = Parameters<Images["pull"]>[1];
 
 /** Yields docker's progress. Commit point: the image is named. */
@@ -25,24 +27,31 @@ export async function* pullImage(
   name: string,
   o: PullOptions = {},
 ): AsyncGenerator<Progress> {
+  const { storage } = engine;
   const reference = pullReference(name, o.tag ?? "");
   const host = hostPlatform();
   const platform: Platform = o.platform ? parsePlatform(o.platform, host) : host;
   const { credentials = {} } = o;
-  const lease = engine.storage.lease();
+  const lease = storage.lease();
   const brought = new Set<string>();
+  let goesOn = false;
   try {
-    yield* messagesOf((tell, signal) => {
-      const store = pullStore(engine, lease, { brought, signal });
+    yield* messagesOf(async (tell, signal) => {
+      const store = pullStore(storage, lease, brought);
       const platformIsAsked = Boolean(o.platform);
       const request = { reference, platform, platformIsAsked, credentials, tell, signal };
-      return pullImages(engine.registries, store, request);
+      await pullImages(engine.registries, store, request).catch((error) => {
+        // The next try finds the layers that have come; bad content has nothing to wait for.
+        goesOn = signal.aborted || isBroken(error);
+        throw error;
+      });
     }, o.signal);
   } finally {
+    if (!goesOn) storage.layers.unhold(brought);
     lease.release();
-    await engine.storage.collectLayers(brought);
+    await storage.collectLayers(brought);
   }
-  const found = engine.storage.images.resolve(name) ?? undefined;
+  const found = storage.images.resolve(name) ?? undefined;
   if (found) announceImage(engine, "pull", found.id, familiarReference(reference));
 }
 
@@ -59,43 +68,70 @@ function parsedName(name: string): string {
   return `${plain.registry}/${plain.repository}`;
 }
 
-function pullStore(
-  { storage }: EngineContext,
-  lease: Lease,
-  { brought, signal }: { brought: Set<string>; signal: AbortSignal },
-): PullStore {
-  const { images, layers } = storage;
+function pullStore(storage: Stores, lease: Lease, brought: Set<string>): PullStore {
+  const { images, layers, content } = storage;
+  const addNames = async (id: string, references: readonly string[]): Promise<void> => {
+    for (const reference of references) await images.tag(id, reference);
+  };
   return {
-    hasImage: (id) => images.get(id) !== undefined,
-    isNamed: (id, reference) => {
-      const image = images.get(id);
-      return image !== undefined && [...image.references, ...image.digests].includes(reference);
-    },
+    config: (id) => images.get(id)?.rawConfig,
+    document: (digest) => storedDocument(storage, digest),
+    named: (reference) => images.resolve(reference)?.id,
     holdLayer: (diffId) => {
       lease.add(diffId);
-      return layers.get(diffId) !== undefined;
+      const isHere = layers.get(diffId) !== undefined;
+      if (!isHere) brought.add(diffId);
+      return isHere;
     },
-    unpack: async (diffId, blob, bytes) => {
-      brought.add(diffId);
-      await unpack(storage, diffId, bytes, { lease, signal });
+    noteSource: (diffId, { digest }, source) => {
+      // What a manifest claims is believed only of blobs that were seen to give this layer.
+      if (layers.byBlob(digest)?.diffId === diffId) layers.noteSource(digest, source);
+    },
+    partial: ({ digest, size }) => storage.partials.open(digest, size),
+    unpack: (diffId, _blob, bytes, signal) => unpack(storage, diffId, bytes, signal),
+    settle: async (diffId, blob, { source, bytes }) => {
       layers.noteBlob(diffId, blob);
+      if (source !== undefined) layers.noteSource(blob.digest, source);
+      else if (blob.digest !== diffId) {
+        const lease = storage.lease([blob.digest]);
+        try {
+          await content.put(bytes(), blob);
+          layers.keepBlob(blob.digest);
+        } finally {
+          lease.release();
+        }
+      }
     },
-    commit: async ({ rawConfig, manifest, manifestType, references }) => {
-      const id = await images.put(rawConfig, { manifest, manifestType });
-      for (const reference of references) await images.tag(id, reference);
+    commit: async ({ rawConfig, manifest, indexes, references }) => {
+      const { raw, mediaType } = manifest;
+      const id = await images.put(rawConfig, { manifest: raw, manifestType: mediaType, indexes });
+      await addNames(id, references);
     },
-    name: async (id, references) => {
-      for (const reference of references) await images.tag(id, reference);
+    name: async (id, { manifest, indexes, references }) => {
+      await images.addDocuments(id, [manifest, ...indexes]);
+      await addNames(id, references);
     },
   };
 }
 
-/** The blob is whole and verified when this resolves, not only as far as the tar goes. */
+async function storedDocument(
+  { images, content }: Stores,
+  digest: string,
+): Promise<{ raw: Uint8Array; mediaType: string } | undefined> {
+  const found = images.document(digest);
+  if (found === undefined) return undefined;
+  // Damaged on disk: it was set aside, and is fetched again.
+  const raw = await content.read(digest).catch(() => undefined);
+  return raw && { raw, mediaType: found.mediaType };
+}
+
+/** The blob is whole and verified when this resolves, not only as far as the tar goes. The layer
+ * outlives the pull that asked first: others may share the transfer. */
 async function unpack(
-  { layers }: EngineContext["storage"],
+  { layers, lease: takeLease }: Stores,
   diffId: string,
   bytes: Readable,
-  options: { lease: Lease; signal: AbortSignal },
+  signal: AbortSignal,
 ): Promise<void> {
   const whole = new Promise<void>((resolve, reject) => {
     bytes.once("end", resolve);
@@ -103,14 +139,18 @@ async function unpack(
     bytes.once("close", () => reject(new GantryError("corrupt", "unexpected EOF")));
   });
   whole.catch(() => {});
+  const lease = takeLease();
   try {
     const { stream } = await decompress(bytes);
-    await layers.apply(stream, { diffId, ...options });
+    await layers.apply(stream, { diffId, lease, signal });
     if (!bytes.readableEnded) bytes.resume();
     await whole;
+    layers.hold(diffId);
   } catch (error) {
     bytes.destroy();
     // Why the bytes stopped says more than what unpacking made of it.
     throw bytes.errored ?? error;
+  } finally {
+    lease.release();
   }
 }

@@ -2,6 +2,7 @@
 
 import { readdir, readFile } from "node:fs/promises";
 import { arch, cpus, hostname, totalmem, type } from "node:os";
+import { maskProxy } from "../../distribution/index.ts";
 import { isPaused, isRunning } from "../containers/record.ts";
 import type { EngineContext } from "../context.ts";
 import type { SystemInfo } from "../contract.ts";
@@ -13,7 +14,7 @@ export async function systemInfo(engine: EngineContext): Promise<SystemInfo> {
     ...counts(engine),
     ...(await host(engine)),
     ...abilities(engine),
-    ...registries,
+    ...registries(engine),
     Driver: "overlay2",
     DriverStatus: [
       ["Supports d_type", "true"],
@@ -35,9 +36,6 @@ export async function systemInfo(engine: EngineContext): Promise<SystemInfo> {
     NEventsListener: engine.bus.subscriberCount,
     GenericResources: null,
     DockerRootDir: engine.options.dataRoot,
-    HttpProxy: process.env["HTTP_PROXY"] ?? "",
-    HttpsProxy: process.env["HTTPS_PROXY"] ?? "",
-    NoProxy: process.env["NO_PROXY"] ?? "",
     Labels: engine.options.labels,
     ExperimentalBuild: false,
     LiveRestoreEnabled: engine.options.liveRestore,
@@ -124,18 +122,48 @@ function program(engine: EngineContext): SystemInfo {
   };
 }
 
-const registries: SystemInfo = {
-  IndexServerAddress: "https://index.docker.io/v1/",
-  RegistryConfig: {
-    AllowNondistributableArtifactsCIDRs: null,
-    AllowNondistributableArtifactsHostnames: null,
-    InsecureRegistryCIDRs: ["::1/128", "127.0.0.0/8"],
-    IndexConfigs: {
-      "docker.io": { Name: "docker.io", Mirrors: [], Secure: true, Official: true },
+/** What is insecure, which mirrors Docker Hub has, and which proxies lead out. Rules for other
+ * registries are ours: clients of docker find them beside the rest. */
+function registries(engine: EngineContext): SystemInfo {
+  const { mirrors, insecureCidrs, insecureNames, rules, proxies } = engine.registries.describe();
+  const insecure = [
+    ...insecureNames,
+    ...rules.filter((rule) => rule.insecure).map(({ prefix }) => prefix),
+  ];
+  const index = (Name: string, Secure: boolean): object => ({
+    Name,
+    Mirrors: Name === "docker.io" ? mirrors : [],
+    Secure,
+    Official: Name === "docker.io",
+  });
+  const configs = [...insecure.map((name) => index(name, false)), index("docker.io", true)];
+  return {
+    IndexServerAddress: "https://index.docker.io/v1/",
+    RegistryConfig: {
+      AllowNondistributableArtifactsCIDRs: null,
+      AllowNondistributableArtifactsHostnames: null,
+      InsecureRegistryCIDRs: [...insecureCidrs, "::1/128", "127.0.0.0/8"],
+      IndexConfigs: Object.fromEntries(configs.map((one) => [(one as { Name: string }).Name, one])),
+      Mirrors: mirrors.length > 0 ? mirrors : null,
+      ...(rules.length > 0 && { Rules: rules.map(renderRule) }),
     },
-    Mirrors: null,
-  },
-};
+    HttpProxy: maskProxy(proxies.httpProxy),
+    HttpsProxy: maskProxy(proxies.httpsProxy),
+    NoProxy: proxies.noProxy,
+  };
+}
+
+type Rule = ReturnType<EngineContext["registries"]["describe"]>["rules"][number];
+
+function renderRule({ prefix, mirrors, location, insecure, blocked }: Rule): object {
+  return {
+    Prefix: prefix,
+    Mirrors: mirrors.map(({ url }) => url),
+    ...(location === undefined ? {} : { Location: location }),
+    Insecure: insecure,
+    Blocked: blocked,
+  };
+}
 
 async function operatingSystem(key: string): Promise<string> {
   const text = await readText("/etc/os-release");

@@ -11,7 +11,7 @@ import { RegistryError } from "../errors.ts";
 
 interface Bcrypt {
   verify(password: string, hash: string): Promise<boolean>;
-  hash(password: string, cost: number): Promise<string>;
+  hash(password: string, options: { cost: number }): Promise<string>;
 }
 
 const concurrent = Math.max(1, Math.min(2, availableParallelism() - 1));
@@ -28,7 +28,7 @@ export async function verifyPassword(password: string, hash: string): Promise<bo
 
 /** A $2b$ hash of cost 2^`cost`. */
 export async function hashPassword(password: string, cost = 10): Promise<string> {
-  return exclusively((bcrypt) => bcrypt.hash(password, cost));
+  return exclusively((bcrypt) => bcrypt.hash(password, { cost }));
 }
 
 async function exclusively<T>(work: (bcrypt: Bcrypt) => Promise<T>): Promise<T> {

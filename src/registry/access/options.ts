@@ -98,7 +98,8 @@ export interface RateLimitOptions {
   perUser?: BucketOptions;
   /** Wrong passwords and bad tokens from one address [20 at once, then one in 3 s]. */
   failedLogins?: BucketOptions | false;
-  /** Bytes a second to and from one address, all its requests together [no limit]. */
+  /** Bytes a second sent to one address, over all its connections [no limit]. Of the connection's
+   * peer: behind a proxy that is the proxy. Given to createRegistry's onConnection by the caller. */
   bytesPerSecond?: number;
   /** Addresses and users that are remembered; the least recent are forgotten [50 000]. */
   remembered?: number;

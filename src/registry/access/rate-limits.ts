@@ -2,8 +2,7 @@
 // the least recently used are forgotten beyond a limit, so that an attacker with many addresses
 // costs no memory (he then shares nothing with others: they are forgotten full, not empty).
 
-import { isIPv6 } from "node:net";
-import { Transform } from "node:stream";
+import { isIPv6, type Socket } from "node:net";
 import { RegistryError } from "../errors.ts";
 import type { BucketOptions, RateLimitOptions } from "./options.ts";
 
@@ -109,24 +108,27 @@ export class RateLimits {
     this.#failures?.owe(addressKey(address), 1);
   }
 
-  /** A stream to pass a body through, at the speed that is left for the address; undefined without
-   * a limit. */
-  throttle(address: string): Transform | undefined {
+  /** Slows what is sent over this connection to what is left for its peer. */
+  pace(socket: Socket): void {
     const bytes = this.#bytes;
-    if (!bytes) return undefined;
-    const key = addressKey(address);
-    let timer: NodeJS.Timeout | undefined;
-    return new Transform({
-      transform(chunk: Buffer, _encoding, done) {
-        const wait = bytes.owe(key, chunk.length);
-        if (wait === 0) done(null, chunk);
-        else timer = setTimeout(() => done(null, chunk), wait * 1000);
-      },
-      destroy(error, done) {
+    if (!bytes || socket.remoteAddress === undefined) return;
+    const key = addressKey(socket.remoteAddress);
+    // The socket's own buffer holds back the writer while one write waits.
+    const write = socket._write.bind(socket);
+    socket._writev = undefined as never;
+    socket._write = (chunk: Buffer | string, encoding, done) => {
+      const wait = bytes.owe(key, Buffer.byteLength(chunk));
+      if (wait === 0) return write(chunk, encoding, done);
+      const timer = setTimeout(() => {
+        socket.off("close", dropped);
+        write(chunk, encoding, done);
+      }, wait * 1000);
+      const dropped = () => {
         clearTimeout(timer);
-        done(error);
-      },
-    });
+        done(new Error("The connection was closed"));
+      };
+      socket.once("close", dropped);
+    };
   }
 }
 

@@ -53,7 +53,7 @@ export class CertificateOnly implements Scheme {
     });
   }
   refuse({ subject }: Identity): RegistryError {
-    if (subject !== "") return denied();
+    if (subject !== "") return denied(subject);
     return new RegistryError("UNAUTHORIZED", "a client certificate is required", {
       headers: { "WWW-Authenticate": challenge("Mutual", { realm: "Registry" }) },
     });
@@ -82,15 +82,17 @@ export class BasicScheme implements Scheme {
     ) {
       return { subject: credentials.username };
     }
-    throw this.#unauthorized("incorrect username or password");
+    const subject = credentials.type === "basic" ? credentials.username : "";
+    throw this.#unauthorized("incorrect username or password", subject);
   }
 
   refuse({ subject }: Identity): RegistryError {
-    return subject === "" ? this.#unauthorized("authentication required") : denied();
+    return subject === "" ? this.#unauthorized("authentication required") : denied(subject);
   }
 
-  #unauthorized(message: string): RegistryError {
+  #unauthorized(message: string, subject = ""): RegistryError {
     return new RegistryError("UNAUTHORIZED", message, {
+      subject,
       headers: { "WWW-Authenticate": challenge("Basic", { realm: this.#users.realm }) },
     });
   }
@@ -133,7 +135,8 @@ export class BearerScheme implements Scheme {
       if (await passwordIsRight(credentials, { ...users, remoteAddress })) {
         return { subject: credentials.username };
       }
-      throw this.#unauthorized("incorrect username or password", request, wanted);
+      const subject = credentials.username;
+      throw this.#unauthorized("incorrect username or password", request, wanted, { subject });
     }
     if (credentials.type !== "bearer") {
       throw this.#unauthorized("a token is required", request, wanted);
@@ -144,7 +147,7 @@ export class BearerScheme implements Scheme {
     } catch (error) {
       if (!(error instanceof TokenError)) throw error;
       const message = error.expired ? "the token has expired" : "the token is not valid";
-      throw this.#unauthorized(message, request, wanted, "invalid_token");
+      throw this.#unauthorized(message, request, wanted, { error: "invalid_token" });
     }
   }
 
@@ -154,17 +157,19 @@ export class BearerScheme implements Scheme {
       return this.#unauthorized("authentication required", request, wanted);
     }
     if (identity.subject !== "" && obtainable && !obtainable(identity.subject, wanted)) {
-      return denied();
+      return denied(identity.subject);
     }
-    const message = "the token does not allow this";
-    return this.#unauthorized(message, request, wanted, "insufficient_scope");
+    return this.#unauthorized("the token does not allow this", request, wanted, {
+      error: "insufficient_scope",
+      subject: identity.subject,
+    });
   }
 
   #unauthorized(
     message: string,
     request: RequestFacts,
     wanted: readonly Access[],
-    error?: string,
+    { error, subject = "" }: { error?: string; subject?: string } = {},
   ): RegistryError {
     const parameters = {
       realm: this.#options.realm(request),
@@ -173,12 +178,13 @@ export class BearerScheme implements Scheme {
       error,
     };
     return new RegistryError("UNAUTHORIZED", message, {
+      subject,
       headers: { "WWW-Authenticate": challenge("Bearer", parameters) },
       detail: wanted.map(({ type, name, actions }) => ({ type, name, actions })),
     });
   }
 }
 
-function denied(): RegistryError {
-  return new RegistryError("DENIED", "requested access to the resource is denied");
+function denied(subject = ""): RegistryError {
+  return new RegistryError("DENIED", "requested access to the resource is denied", { subject });
 }

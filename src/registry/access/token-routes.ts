@@ -22,7 +22,8 @@ export interface TokenRoutesContext {
 export function tokenRoutes(context: TokenRoutesContext): ExtraRoute[] {
   const route = (path: string, handlers: Record<string, Handler>): ExtraRoute => ({
     path,
-    handle: async (request, response, facts) => {
+    handle: async (request, response, facts, tell) => {
+      const asked: Asked = { request, facts, subject: "" };
       try {
         context.limits.address(facts.remoteAddress);
         const handler = handlers[request.method ?? ""];
@@ -31,9 +32,12 @@ export function tokenRoutes(context: TokenRoutesContext): ExtraRoute[] {
             headers: { Allow: Object.keys(handlers).join(", ") },
           });
         }
-        sendJson(response, 200, await handler(context, facts, request));
+        const body = await handler(context, asked);
+        tell?.({ subject: asked.subject });
+        sendJson(response, 200, body);
       } catch (error) {
         if (!(error instanceof RegistryError)) throw error;
+        tell?.({ subject: asked.subject, errorCode: error.code });
         sendError(request, response, error);
       }
     },
@@ -45,30 +49,34 @@ export function tokenRoutes(context: TokenRoutesContext): ExtraRoute[] {
   ];
 }
 
-type Handler = (
-  context: TokenRoutesContext,
-  facts: RequestFacts,
-  request: IncomingMessage,
-) => Promise<unknown>;
+interface Asked {
+  request: IncomingMessage;
+  facts: RequestFacts;
+  /** Who it is, or says he is. */
+  subject: string;
+}
+type Handler = (context: TokenRoutesContext, asked: Asked) => Promise<unknown>;
 
-const getToken: Handler = async (context, facts) => {
+const getToken: Handler = async (context, asked) => {
+  const { facts } = asked;
   const query = facts.url.searchParams;
   const credentials = parseAuthorization(facts.authorization);
   let user = "";
   if (credentials.type === "basic") {
-    await checkPassword(context, facts, credentials.username, credentials.password);
-    user = credentials.username;
+    user = asked.subject = credentials.username;
+    await checkPassword(context, facts, user, credentials.password);
   } else if (credentials.type !== "none") throw wrongPassword();
   const offline = query.get("offline_token") === "true";
   return grant(context, facts, { user, scopes: query.getAll("scope"), offline });
 };
 
-const postToken: Handler = async (context, facts, request) => {
-  const form = await readForm(request);
+const postToken: Handler = async (context, asked) => {
+  const { facts } = asked;
+  const form = await readForm(asked.request);
   const scopes = form.getAll("scope");
   switch (form.get("grant_type")) {
     case "password": {
-      const user = form.get("username") ?? "";
+      const user = (asked.subject = form.get("username") ?? "");
       await checkPassword(context, facts, user, form.get("password") ?? "");
       return grant(context, facts, {
         user,
@@ -81,6 +89,7 @@ const postToken: Handler = async (context, facts, request) => {
       const user = await guarded(context, facts, () =>
         context.service.refreshUser(token, context.audience(facts)),
       );
+      asked.subject = user;
       return { ...(await grant(context, facts, { user, scopes })), refresh_token: token };
     }
     default:
@@ -91,7 +100,7 @@ const postToken: Handler = async (context, facts, request) => {
   }
 };
 
-const revoke: Handler = async (context, facts, request) => {
+const revoke: Handler = async (context, { facts, request }) => {
   const form = await readForm(request);
   await context.service.revoke(form.get("token") ?? "", context.audience(facts));
   return {};
