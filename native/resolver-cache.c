@@ -58,7 +58,8 @@ size_t cache_find(uint64_t scope, const uint8_t *query, const struct question *q
 }
 
 void cache_keep(uint64_t scope, const struct question *q, const uint8_t *message, size_t length) {
-  uint32_t seconds = length <= ENTRY_BYTES_MAX && q->class == CLASS_IN ? answer_ttl(message, length) : 0;
+  uint32_t seconds = 0;
+  if (length <= ENTRY_BYTES_MAX && q->class == CLASS_IN) seconds = answer_ttl(message, length);
   if (seconds == 0) return;
   uint64_t hash = hash_of(scope, q);
   struct entry *place = &sets[hash % SETS][0];

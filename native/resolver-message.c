@@ -87,7 +87,8 @@ int question_parse(const uint8_t *m, size_t length, struct question *q) {
 }
 
 bool same_question(const uint8_t *a, size_t a_length, const uint8_t *b, size_t b_length) {
-  if (a_length < HEADER || b_length < HEADER || get16(a + 4) != 1 || get16(b + 4) != 1) return false;
+  if (a_length < HEADER || b_length < HEADER) return false;
+  if (get16(a + 4) != 1 || get16(b + 4) != 1) return false;
   char a_name[NAME_BYTES_MAX + 1], b_name[NAME_BYTES_MAX + 1];
   size_t a_end = take_name(a, a_length, a_name), b_end = take_name(b, b_length, b_name);
   return a_end != 0 && b_end != 0 && a_end + 4 <= a_length && b_end + 4 <= b_length &&
@@ -203,8 +204,8 @@ size_t answer_record(const uint8_t *query, const struct question *q, struct reco
 }
 
 // Calls `each` with every record but OPT; false where the message is malformed.
-static bool walk(uint8_t *m, size_t length, void (*each)(uint8_t *m, size_t at, int section, void *),
-                 void *context) {
+typedef void each_record(uint8_t *m, size_t at, int section, void *context);
+static bool walk(uint8_t *m, size_t length, each_record *each, void *context) {
   if (length < HEADER || get16(m + 4) != 1) return false;
   size_t at = skip_name(m, length, HEADER);
   if (at == 0 || at + 4 > length) return false;

@@ -4,8 +4,8 @@
 // daemon and ends when it serves nobody and nobody has been connected for IDLE_MS.
 //
 // SOCKET speaks lines of text (resident.c):
-//   ID open KEY                     with descriptors: UDP and TCP listener, then sockets to ask with
-//   ID sandbox KEY ZONES SERVERS    zones: ids by commas, first wins; servers: IP[@host]; "-" is none
+//   ID open KEY                     with descriptors: UDP and TCP listener, sockets to ask with
+//   ID sandbox KEY ZONES SERVERS    zones: ids by commas, first wins; servers: IP[@host]; "-": none
 //   ID close KEY
 //   ID set ZONE NAME IPS            "-" removes the name
 //   ID pointer ZONE IP NAME         "-" removes the address

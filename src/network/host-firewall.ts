@@ -47,7 +47,7 @@ export class HostFirewall {
     return this.#state === "made" || this.#state === "unmade";
   }
 
-  /** Whether the kernel has nftables, as far as is known: also when we are told to have no table. */
+  /** Whether the kernel has nftables, as far as is known, whether or not we have a table. */
   get works(): boolean {
     return this.#state !== "unusable";
   }

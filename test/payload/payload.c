@@ -426,7 +426,7 @@ static int v_listen(int argc, char **argv) {
   }
 }
 
-    return fprintf(stderr, "%s: rcode %d\n", name, answer[3] & 15), 1;
+// Asks the first server of /etc/resolv.conf over UDP; an address a line in `found`. Returns an exit
 // code: 0, or 1 with the reason on standard error.
 static int ask_name(const char *name, int type, char *found, size_t size) {
   char text[4096] = "", server[64] = "";
