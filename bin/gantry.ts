@@ -1,19 +1,37 @@
-// The entry of plain Node: the daemon's verbs load the daemon, everything else is the client.
+// The entry of plain Node: the servers' verbs load their server, everything else is the client.
+
+import type { Program } from "../tools/bundle-program.ts";
 
 /** V8 lets its young generation grow to 3 × 16 MiB and keeps it; the daemon's garbage is small. */
 const YOUNG = "--max-semi-space-size=2";
+const PROGRAMS: Readonly<Record<string, { program: Program; flags: string[] }>> = {
+  daemon: { program: "daemon", flags: [YOUNG] },
+  dockerd: { program: "daemon", flags: [YOUNG] },
+  registry: { program: "registry", flags: [] },
+};
 
 const argv = process.argv.slice(2);
-if (argv[0] === "daemon" || argv[0] === "dockerd") {
-  const { bundleDaemon } = await import("../tools/bundle-daemon.ts");
-  const bundle = process.env["GANTRY_FROM_SOURCES"] ? undefined : await bundleDaemon();
+const server = Object.hasOwn(PROGRAMS, argv[0] ?? "") ? PROGRAMS[argv[0]!] : undefined;
+if (server !== undefined) {
+  const { bundleProgram } = await import("../tools/bundle-program.ts");
+  const wanted = !process.env["GANTRY_FROM_SOURCES"];
+  const bundle = wanted ? await bundleProgram(server.program) : undefined;
   if (bundle !== undefined) {
     // In place: the same pid, without the type stripper.
-    const command = [process.execPath, "--disable-warning=ExperimentalWarning", YOUNG, bundle];
-    process.execve!(process.execPath, [...command, ...argv.slice(1)], process.env);
+    const command = ["--disable-warning=ExperimentalWarning", ...server.flags, bundle];
+    process.execve!(
+      process.execPath,
+      [process.execPath, ...command, ...argv.slice(1)],
+      process.env as Record<string, string>,
+    );
   }
-  const { runDaemon } = await import("../src/daemon/main.ts");
-  process.exitCode = await runDaemon(argv.slice(1));
+  if (server.program === "registry") {
+    const { runRegistry } = await import("../src/registry/main.ts");
+    process.exitCode = await runRegistry(argv.slice(1));
+  } else {
+    const { runDaemon } = await import("../src/daemon/main.ts");
+    process.exitCode = await runDaemon(argv.slice(1));
+  }
 } else {
   const [{ main }, { plainIo }, { startDaemon }] = await Promise.all([
     import("../src/cli/main.ts"),

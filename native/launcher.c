@@ -79,16 +79,21 @@ static void prepare_node_environment(void) {
   setenv("NODE_COMPILE_CACHE", path, 0);
   setenv("GANTRY_ROOT", root, 1);
 }
+/* The verbs that bin/gantry.ts gives to a server's program instead of the client. */
+static int is_server(int argc, char **argv) {
+  return argc > 1 && (!strcmp(argv[1], "daemon") || !strcmp(argv[1], "dockerd") ||
+                      !strcmp(argv[1], "registry"));
+}
 static int run_plain(int argc, char **argv) {
   prepare_node_environment();
   char **args = calloc(argc + 4, sizeof *args);
   if (!args) return 1;
   args[0] = (char *)node_path();
   args[1] = "--disable-warning=ExperimentalWarning";
-  int daemon = argc > 1 && (!strcmp(argv[1], "daemon") || !strcmp(argv[1], "dockerd"));
+  int server = is_server(argc, argv);
   static char sources[PATH_MAX];
   path_in_root(sources, "bin/gantry.ts");
-  args[2] = daemon ? sources : (char *)program_path();
+  args[2] = server ? sources : (char *)program_path();
   for (int i = 1; i < argc; i++) args[i + 2] = argv[i];
   execv(args[0], args);
   // Without Node (a fresh clone whose node_modules is gone) bin/gantry says what to do.
@@ -458,15 +463,15 @@ static int relay(void) {
 }
 
 int main(int argc, char **argv) {
-  // The daemon is no guest of a warm process.
-  int daemon = argc > 1 && (!strcmp(argv[1], "daemon") || !strcmp(argv[1], "dockerd"));
+  // A server is no guest of a warm process.
+  int server = is_server(argc, argv);
   if (find_root() != 0) {
     fprintf(stderr, "gantry: cannot find the program's folder\n");
     return 1;
   }
   char *plain = getenv("GANTRY_PLAIN");
   int known = compute_build_id() == 0;
-  if (daemon || !known || (plain && *plain) || getuid() != geteuid()) return run_plain(argc, argv);
+  if (server || !known || (plain && *plain) || getuid() != geteuid()) return run_plain(argc, argv);
   char folder[PATH_MAX], path[PATH_MAX], token_path[PATH_MAX], token[65];
   if (private_folder(folder) != 0) return run_plain(argc, argv);
   // A name for each surroundings: one of another namespace would decline, and stand in the way.

@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url";
 const root = fileURLToPath(new URL("..", import.meta.url));
 const checks: [name: string, command: string, args: string[]][] = [
   ["types", "node_modules/.bin/tsc", ["-p", "."]],
+  ["types of the web pages", "node_modules/.bin/tsc", ["-p", "web"]],
   ["lint and format", "node_modules/.bin/biome", ["check", "--error-on-warnings", "."]],
   ["layers and style", process.execPath, ["--test", "--test-reporter=dot", "test/tidy/*.test.ts"]],
 ];

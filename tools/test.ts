@@ -26,8 +26,8 @@ const CONCURRENCY = 2;
 const CANCELLED = "test did not finish before its parent and was cancelled";
 
 const groups = {
-  unit: ["src/**/*.test.ts", "test/tidy/*.test.ts", "tools/**/*.test.ts"],
-  integration: ["test/integration/**/*.test.ts"],
+  unit: ["src/**/*.test.ts", "web/**/*.test.ts", "test/tidy/*.test.ts", "tools/**/*.test.ts"],
+  integration: ["test/integration/**/*.test.ts", "test/conformance/**/*.test.ts"],
   e2e: ["test/e2e/**/*.test.ts"],
 } as const;
 

@@ -1,4 +1,4 @@
-// The entry that is bundled (tools/bundle-daemon.ts): a daemon without the sources' type stripper
+// The entry that is bundled (tools/bundle-program.ts): a daemon without the sources' type stripper
 // in memory starts sooner and stays 40 MB smaller.
 
 import { runDaemon } from "./main.ts";

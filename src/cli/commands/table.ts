@@ -180,6 +180,7 @@ export function rootEntries(): RootEntry[] {
     entries.push({ name, short, section: "management" });
   }
   entries.push({ name: "daemon", short: "Run the daemon", section: "management" });
+  entries.push({ name: "registry", short: "Run a registry of images", section: "management" });
   for (const name of Object.keys(ROOT_COMMANDS).sort()) {
     if (common.includes(name)) continue;
     entries.push({ name, short: ROOT_COMMANDS[name]!.short, section: "other" });

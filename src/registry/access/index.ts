@@ -1,3 +1,4 @@
+export { hashPassword } from "./bcrypt.ts";
 export { TrustedProxies } from "./client-address.ts";
 export { type AccessContext, createAccess, type RegistryAccess } from "./gatekeeper.ts";
 export type * from "./options.ts";

@@ -1,0 +1,78 @@
+// A server of ours as JavaScript, native/build/<program>-<id>/, made again whenever a source has
+// changed: it starts sooner than the sources and does without the type stripper. What a program
+// loads on demand (the S3 client) is a file of its own. Without esbuild (an installation that left
+// it out) a program runs from its sources.
+
+import { createHash, randomBytes } from "node:crypto";
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { programRoot } from "../src/base/index.ts";
+
+export type Program = "daemon" | "registry";
+
+const root = programRoot();
+const output = join(root, "native/build");
+const CLIENT_FOLDERS = /^(cli|client|compose)\//; // no part of a server
+
+function buildId(): string {
+  const hash = createHash("sha256").update(root);
+  const files = readdirSync(join(root, "src"), { recursive: true, encoding: "utf8" })
+    .filter((file) => file.endsWith(".ts") && !file.endsWith(".test.ts"))
+    .filter((file) => !CLIENT_FOLDERS.test(file))
+    .sort();
+  for (const file of [...files.map((each) => join("src", each)), "package-lock.json"]) {
+    const { mtimeMs, size } = statSync(join(root, file));
+    hash.update(`${file}\0${mtimeMs}\0${size}\0`);
+  }
+  return hash.digest("hex").slice(0, 16);
+}
+
+/** The path of the up-to-date entry, or undefined where none can be made. */
+export async function bundleProgram(program: Program): Promise<string | undefined> {
+  const name = `${program}-${buildId()}`;
+  const entry = join(output, name, "entry.mjs");
+  if (existsSync(entry)) return entry;
+  const esbuild = await import("esbuild").catch(() => undefined);
+  if (!esbuild) return undefined;
+  const temporary = join(output, `${name}.${randomBytes(4).toString("hex")}`);
+  try {
+    mkdirSync(output, { recursive: true });
+    await esbuild.build({
+      entryPoints: [join(root, `src/${program}/entry.ts`)],
+      bundle: true,
+      splitting: true,
+      platform: "node",
+      format: "esm",
+      target: "node26",
+      outdir: temporary,
+      outExtension: { ".js": ".mjs" },
+      // Some packages are CommonJS and ask for node's modules by require.
+      banner: {
+        js: 'import { createRequire as __requireOf } from "node:module"; const require = __requireOf(import.meta.url);',
+      },
+      logLevel: "silent",
+    });
+    renameSync(temporary, join(output, name));
+  } catch {
+    rmSync(temporary, { recursive: true, force: true });
+    // A read-only installation, sources in the middle of an edit, or another start was faster.
+    return existsSync(entry) ? entry : undefined;
+  }
+  removeOld(program, name);
+  return entry;
+}
+
+/** Programs that run have loaded their files: all but the latest may go. */
+function removeOld(program: Program, latest: string): void {
+  const old = new RegExp(`^${program}-[0-9a-f]{16}(\\.mjs)?$`);
+  for (const file of readdirSync(output)) {
+    if (old.test(file) && file !== latest)
+      rmSync(join(output, file), { recursive: true, force: true });
+  }
+}
+
+if (import.meta.main) {
+  const [program] = process.argv.slice(2);
+  if (program !== "daemon" && program !== "registry") throw new Error("Say daemon or registry");
+  process.stdout.write(`${(await bundleProgram(program)) ?? "no esbuild"}\n`);
+}
