@@ -29,7 +29,7 @@ export interface AttachmentRecord {
   networkId: string;
   endpointId: string;
   interfaceName: string; // inside: eth0
-  hostInterface: string; // veth…
+  hostInterface: string; // veth…; empty where the host has no end of it
   macAddress: string;
   ipv4?: { address: string; prefix: number; gateway: string };
   ipv6?: { address: string; prefix: number; gateway: string };
@@ -104,8 +104,8 @@ export interface NetworkLayer {
   /** Connects a running container whose init is `pid`: attach() and its operations at once.
    * `interfaceName` and `position` must be free in the container. */
   connect(o: Parameters<NetworkLayer["attach"]>[0] & { pid: number }): Promise<AttachmentRecord>;
-  /** detach() from a running container: its interface is gone when this resolves. */
-  disconnect(record: AttachmentRecord): Promise<void>;
+  /** detach() from a running container (init `pid`): its interface is gone when this resolves. */
+  disconnect(record: AttachmentRecord, o?: { pid?: number }): Promise<void>;
   /** Changes what an endpoint is called; the caller keeps the changed record. */
   rename(record: AttachmentRecord, dns: Pick<EndpointDns, "names" | "pointer">): Promise<void>;
   /** Docker's inspect of every network, without Containers. */

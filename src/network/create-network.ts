@@ -13,6 +13,7 @@ import {
   type Subnet,
 } from "./addresses.ts";
 import type { CreateNetworkRequest } from "./contract.ts";
+import { lanConfig } from "./create-lan.ts";
 import { type AddressBlock, chooseSubnet, firstHost, type PoolConfig } from "./ipam.ts";
 import { type BridgeConfig, type NetworkRecord, newBridgeMac, newId } from "./network-record.ts";
 
@@ -24,6 +25,8 @@ const MTU = "com.docker.network.driver.mtu";
 
 export interface CreateSurroundings {
   existing: readonly NetworkRecord[];
+  /** Names of the host's interfaces. */
+  links: readonly string[];
   /** Subnets that the host routes elsewhere. */
   routed: readonly Subnet[];
   blocks: readonly AddressBlock[];
@@ -32,17 +35,41 @@ export interface CreateSurroundings {
 
 export function newNetwork(o: CreateNetworkRequest, around: CreateSurroundings): NetworkRecord {
   checkName(o.Name, around.existing);
-  const driver = o.Driver || "bridge";
-  if (driver !== "bridge") {
-    throw new GantryError(
-      "invalid",
-      driver === "host" || driver === "null"
-        ? `only one instance of "${driver}" network is allowed`
-        : `could not find plugin ${driver} in v1 plugin registry: plugin not found`,
-    );
-  }
+  const driver = driverName(o.Driver || "bridge");
   const id = newId();
   const options = o.Options ?? {};
+  return {
+    id,
+    name: o.Name,
+    driver,
+    created: new Date().toISOString(),
+    internal: o.Internal ?? false,
+    attachable: o.Attachable ?? false,
+    ipv6: o.EnableIPv6 ?? false,
+    labels: o.Labels ?? {},
+    options,
+    pools: pools(o, id, around),
+    ...(driver === "bridge"
+      ? { bridge: bridgeConfig(options, id, around) }
+      : { lan: lanConfig(driver, o, id, { ...around, mtu: 0 }) }),
+  };
+}
+
+function driverName(driver: string): "bridge" | "macvlan" | "ipvlan" {
+  if (driver === "bridge" || driver === "macvlan" || driver === "ipvlan") return driver;
+  throw new GantryError(
+    "invalid",
+    driver === "host" || driver === "null"
+      ? `only one instance of "${driver}" network is allowed`
+      : `could not find plugin ${driver} in v1 plugin registry: plugin not found`,
+  );
+}
+
+function bridgeConfig(
+  options: Record<string, string>,
+  id: string,
+  around: CreateSurroundings,
+): BridgeConfig {
   const bridge: BridgeConfig = {
     name: bridgeName(options[`${BRIDGE}name`], id, around.existing),
     mac: newBridgeMac(),
@@ -54,19 +81,7 @@ export function newNetwork(o: CreateNetworkRequest, around: CreateSurroundings):
   if (!Number.isInteger(bridge.mtu) || bridge.mtu < 0) {
     throw new GantryError("invalid", `invalid value for option ${MTU}: ${options[MTU]}`);
   }
-  return {
-    id,
-    name: o.Name,
-    driver: "bridge",
-    created: new Date().toISOString(),
-    internal: o.Internal ?? false,
-    attachable: o.Attachable ?? false,
-    ipv6: o.EnableIPv6 ?? false,
-    labels: o.Labels ?? {},
-    options,
-    pools: pools(o, id, around),
-    bridge,
-  };
+  return bridge;
 }
 
 function checkName(name: string, existing: readonly NetworkRecord[]): void {

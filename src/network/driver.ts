@@ -2,10 +2,11 @@
 // keeps records and runs the plans; a driver says what the kernel must be told. A new driver is an
 // object of this shape, a row in `drivers` and the answers of its own kind in create-network.ts.
 
-import { GantryError } from "../base/index.ts";
+import { errnoOf, GantryError } from "../base/index.ts";
 import type { Operation } from "../native/index.ts";
 import { planAttach, planBridge, planLeave, planRemoveBridge } from "./bridge.ts";
 import type { AttachmentRecord } from "./contract.ts";
+import { planAttachLan, planDisconnectLan, planLan, planLeaveLan, planRemoveLan } from "./lan.ts";
 import type { NetworkRecord } from "./network-record.ts";
 
 /** What planners must know of the host. */
@@ -37,12 +38,47 @@ export interface NetworkDriver {
   planAttach(plan: AttachPlan, slots: { netns: number }): Operation[];
   /** Undoes planAttach, also a half-done one, also a second time. */
   planLeave(endpoint: AttachmentRecord): Operation[];
+  /** Takes it out of a namespace (slot) that lives on, where planLeave does not reach. */
+  planDisconnect?(endpoint: AttachmentRecord, netns: number): Operation[];
+  /** Its containers' ports can be published on the host's addresses. */
+  publishes: boolean;
 }
 
 /** By NetworkRecord.driver; host and none have no share in the kernel. */
 const drivers: Readonly<Record<string, NetworkDriver>> = {
-  bridge: { planNetwork: planBridge, planRemove: planRemoveBridge, planAttach, planLeave },
+  bridge: {
+    planNetwork: planBridge,
+    planRemove: planRemoveBridge,
+    planAttach,
+    planLeave,
+    publishes: true,
+  },
+  macvlan: lan(),
+  ipvlan: lan(),
 };
+
+function lan(): NetworkDriver {
+  return {
+    planNetwork: planLan,
+    planRemove: planRemoveLan,
+    planAttach: planAttachLan,
+    planLeave: planLeaveLan,
+    planDisconnect: planDisconnectLan,
+    publishes: false,
+  };
+}
+
+/** Kinds of links are modules of the kernel, and not every kernel has them. */
+export function explainMissingLink({ driver, lan }: NetworkRecord, error: unknown): unknown {
+  if (errnoOf(error) !== "EOPNOTSUPP" || !lan) return error;
+  const kind = lan.makes?.kind === "vlan" ? "8021q" : (lan.makes?.kind ?? driver);
+  const remedy = lan.makes?.kind === "dummy" ? " or name an interface with -o parent=" : "";
+  return new GantryError(
+    "not-implemented",
+    `the kernel has no ${kind} links: load the module (modprobe ${kind})${remedy}`,
+    { cause: error },
+  );
+}
 
 /** Throws invalid for host and none: they have no endpoints. */
 export function driverOf(network: NetworkRecord): NetworkDriver {

@@ -21,7 +21,7 @@ import type {
 import { newNetwork } from "./create-network.ts";
 import { planCloseSandbox } from "./dns-sandbox.ts";
 import { DnsSession } from "./dns-session.ts";
-import { driverOf, type HostTraits } from "./driver.ts";
+import { driverOf, explainMissingLink, type HostTraits } from "./driver.ts";
 import { HostFirewall } from "./host-firewall.ts";
 import { type HostState, readHostState, routedSubnets } from "./host-state.ts";
 import { blocksOf, type Collection, Ipam, type Lease } from "./ipam.ts";
@@ -146,14 +146,14 @@ export class Networks implements NetworkLayer {
       networkId: network.id,
       endpointId,
       interfaceName: request.interfaceName ?? "eth0",
-      hostInterface: `veth${randomBytes(4).toString("hex").slice(1)}`,
+      hostInterface: network.bridge ? `veth${randomBytes(4).toString("hex").slice(1)}` : "",
       macAddress: (mac || macOfAddress(addresses.ipv4 ?? "0.0.0.0")).toLowerCase(),
       ...(leases.ipv4 && { ipv4: leases.ipv4 }),
       ...(leases.ipv6 && { ipv6: leases.ipv6 }),
       ports: [],
       ...(request.dns && { dns: request.dns }),
     };
-    if (request.publish.length > 0) {
+    if (request.publish.length > 0 && driverOf(network).publishes) {
       const container = request.containerName ?? request.containerId.slice(0, 12);
       record.ports = await this.#claims.claim(
         await this.#ports.holder(),
@@ -212,6 +212,7 @@ export class Networks implements NetworkLayer {
       const { addressPools, mtu, defaultHostIp } = this.#options;
       const record = newNetwork(request, {
         existing: this.#networks,
+        links: this.#host.links.map(({ name }) => name),
         routed: routedSubnets(this.#host, 0),
         blocks: blocksOf(addressPools),
         defaults: { mtu, hostBindingIp: defaultHostIp },
@@ -254,8 +255,16 @@ export class Networks implements NetworkLayer {
   async #drop(record: NetworkRecord): Promise<void> {
     await Promise.all(this.#leaving);
     if (this.#made.delete(record.id)) {
-      await this.#attempt("uncover a network", () => this.#firewall.uncover(record));
-      await this.#tryRun("remove a bridge", driverOf(record).planRemove(record));
+      if (record.bridge) {
+        await this.#attempt("uncover a network", () => this.#firewall.uncover(record));
+      }
+      const parent = record.lan?.parent;
+      const shared = this.#networks.some(
+        (other) => other !== record && other.lan?.parent === parent,
+      );
+      if (!parent || !shared) {
+        await this.#tryRun("remove an interface", driverOf(record).planRemove(record));
+      }
     }
     this.#ipam.close(record.id);
     this.#networks = this.#networks.filter(({ id }) => id !== record.id);
@@ -280,7 +289,16 @@ export class Networks implements NetworkLayer {
     return attachment.record;
   }
 
-  async disconnect(record: AttachmentRecord): Promise<void> {
+  async disconnect(record: AttachmentRecord, { pid }: { pid?: number } = {}): Promise<void> {
+    const network = this.#networks.find(({ id }) => id === record.networkId);
+    const plan = network && driverOf(network).planDisconnect?.(record, SLOT_JOINED);
+    if (plan && pid) {
+      const path = `/proc/${pid}/ns/net`;
+      await this.#tryRun("remove an interface", [
+        { op: "open", path, flags: 0, to: SLOT_JOINED },
+        ...plan,
+      ]);
+    }
     await this.detach(record);
     await Promise.all(this.#leaving);
   }
@@ -291,7 +309,7 @@ export class Networks implements NetworkLayer {
     if (this.#live.size > 0) return;
     // Nobody is left on the bridges: leave the host as it was found.
     for (const network of this.#networks) {
-      if (!network.bridge || !this.#made.delete(network.id)) continue;
+      if (!this.#made.delete(network.id)) continue;
       if (network.name !== "bridge" || this.#options.bridge === "") {
         await this.#tryRun("remove the bridge", driverOf(network).planRemove(network));
       }
@@ -391,7 +409,13 @@ export class Networks implements NetworkLayer {
     return this.#making.run("host", async () => {
       if (this.#made.has(network.id)) return;
       const plan = driverOf(network).planNetwork(network, this.#traits(), this.#alias);
-      await this.#native.run({ host: plan });
+      await this.#native.run({ host: plan }).catch((error) => {
+        throw explainMissingLink(network, error);
+      });
+      if (!network.bridge) {
+        this.#made.add(network.id);
+        return;
+      }
       await this.#firewall.cover(network, this.#networks, [...this.#live.values()]);
       // Where /proc/sys is read-only, whoever set it up has to have done this.
       for (const [path, value] of sysctlsOf(network, this.#host, this.#options.ipForward)) {

@@ -90,6 +90,9 @@ export class NetlinkWriter {
   attrU8(type: number, value: number): this {
     return this.attribute(type, () => this.u8(value));
   }
+  attrU16(type: number, value: number): this {
+    return this.attribute(type, () => this.u16(value));
+  }
   attrU32(type: number, value: Late): this {
     return this.attribute(type, () => this.u32(value));
   }

@@ -7,7 +7,7 @@ import type { PoolConfig } from "./ipam.ts";
 export interface NetworkRecord {
   id: string;
   name: string;
-  driver: "bridge" | "host" | "null";
+  driver: "bridge" | "macvlan" | "ipvlan" | "host" | "null";
   created: string; // RFC 3339
   internal: boolean;
   attachable: boolean;
@@ -17,6 +17,8 @@ export interface NetworkRecord {
   pools: PoolConfig[];
   /** Driver bridge only. */
   bridge?: BridgeConfig;
+  /** Drivers macvlan and ipvlan only. */
+  lan?: LanConfig;
 }
 
 /** Everything that planners need to know of one bridge. */
@@ -28,6 +30,18 @@ export interface BridgeConfig {
   masquerade: boolean;
   /** Where ports are published that name no host address. */
   hostBindingIp: string;
+}
+
+/** A network that is the host's own LAN: containers sit on a parent interface of the host. */
+export interface LanConfig {
+  parent: string;
+  mtu: number; // 0: the parent's
+  /** macvlan: private, vepa, bridge, passthru; ipvlan: l2, l3, l3s. */
+  mode: string;
+  /** ipvlan only: bridge, private, vepa. */
+  flag: string;
+  /** Made with the network and removed with it: a dummy, or an 802.1q sub-interface. */
+  makes?: { kind: "dummy" } | { kind: "vlan"; link: string; id: number };
 }
 
 export const newId = (): string => randomBytes(32).toString("hex");

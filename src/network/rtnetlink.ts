@@ -37,6 +37,14 @@ const AF_INET6 = 10;
 const IFF_UP = 1;
 
 const IFLA = { ADDRESS: 1, IFNAME: 3, MTU: 4, MASTER: 10, LINKINFO: 18 } as const;
+const IFLA_LINK = 5;
+const IFLA_VLAN_ID = 1;
+/** IFLA_MACVLAN_MODE (u32) and IFLA_IPVLAN_MODE (u16) are both 1. */
+const IFLA_LAN_MODE = 1;
+const IFLA_IPVLAN_FLAGS = 2;
+export const MACVLAN_MODES = { private: 1, vepa: 2, bridge: 4, passthru: 8 } as const;
+export const IPVLAN_MODES = { l2: 0, l3: 1, l3s: 2 } as const;
+export const IPVLAN_FLAGS = { bridge: 0, private: 1, vepa: 2 } as const;
 const IFLA_IFALIAS = 20;
 const IFLA_AF_SPEC = 26;
 const IFLA_NET_NS_FD = 28;
@@ -93,6 +101,64 @@ export class RouteWriter {
       if (mtu) w.attrU32(IFLA.MTU, mtu);
       if (mac) w.attrBytes(IFLA.ADDRESS, macBytes(mac));
       w.nest(IFLA.LINKINFO, () => w.attrString(IFLA_INFO_KIND, "bridge"));
+    });
+    return this;
+  }
+
+  /** Makes a link that leads nowhere, down. EEXIST when the name is taken. */
+  addDummy(name: string): this {
+    return this.#newLink(name, () => this.#w.attrString(IFLA_INFO_KIND, "dummy"));
+  }
+
+  /** Makes an 802.1q sub-interface of `parent`, down. */
+  addVlan(name: string, parent: Late, id: number): this {
+    const w = this.#w;
+    return this.#newLink(
+      name,
+      () => {
+        w.attrString(IFLA_INFO_KIND, "vlan");
+        w.nest(IFLA_INFO_DATA, () => w.attrU16(IFLA_VLAN_ID, id));
+      },
+      () => w.attrU32(IFLA_LINK, parent),
+    );
+  }
+
+  /** Makes a macvlan or ipvlan link of `parent` that is born in the namespace of a slot, down. */
+  addLan(o: {
+    name: string;
+    netns: number;
+    parent: Late;
+    mode: { macvlan: number } | { ipvlan: number; flags: number };
+    mac?: string;
+    mtu?: number;
+  }): this {
+    const w = this.#w;
+    const { mode } = o;
+    return this.#newLink(
+      o.name,
+      () => {
+        w.attrString(IFLA_INFO_KIND, "macvlan" in mode ? "macvlan" : "ipvlan");
+        w.nest(IFLA_INFO_DATA, () => {
+          if ("macvlan" in mode) w.attrU32(IFLA_LAN_MODE, mode.macvlan);
+          else w.attrU16(IFLA_LAN_MODE, mode.ipvlan).attrU16(IFLA_IPVLAN_FLAGS, mode.flags);
+        });
+      },
+      () => {
+        w.attrU32(IFLA_LINK, o.parent);
+        if (o.mtu) w.attrU32(IFLA.MTU, o.mtu);
+        if (o.mac) w.attrBytes(IFLA.ADDRESS, macBytes(o.mac));
+        w.attrU32(IFLA_NET_NS_FD, { slot: o.netns });
+      },
+    );
+  }
+
+  #newLink(name: string, info: () => void, more: () => void = () => {}): this {
+    const w = this.#w;
+    w.message(RTM_NEWLINK, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, () => {
+      this.#linkHeader(0, false);
+      w.attrString(IFLA.IFNAME, name);
+      more();
+      w.nest(IFLA.LINKINFO, info);
     });
     return this;
   }

@@ -42,7 +42,7 @@ export async function connectContainer(
         interfaceName: freeInterface(run.attachments),
         pid: run.pid,
       });
-      undo.defer("the attachment", () => engine.network.disconnect(record));
+      undo.defer("the attachment", () => engine.network.disconnect(record, run));
       run.attachments.push(record);
       undo.defer("its record", () => void run.attachments.pop());
       if (record.dns) record.dns.pid = run.pid;
@@ -101,7 +101,7 @@ export async function disconnectContainer(
       );
     }
     const record = c.run?.attachments.find(({ networkId }) => networkId === network.Id);
-    if (record) await engine.network.disconnect(record);
+    if (record) await engine.network.disconnect(record, c.run);
     delete c.endpoints[network.Name];
     if (c.run) c.run.attachments = c.run.attachments.filter((other) => other !== record);
     engine.containers.put(c);
