@@ -12,6 +12,7 @@ export {
 } from "./flags.ts";
 export { KeyedMutex } from "./keyed-mutex.ts";
 export { createLogger, type Logger, type LogLevel, silentLogger } from "./logger.ts";
+export { GZIP_START, type GzipPoint, parallelGzip } from "./parallel-gzip.ts";
 export { programRoot } from "./program-root.ts";
 export { Rollback } from "./rollback.ts";
 export { humanBinarySize, humanSize, parseDiskBytes, parseRamBytes } from "./sizes.ts";

@@ -35,6 +35,11 @@ export interface DistributionOptions {
   registries?: readonly RegistryRule[];
   /** Proxies in Go's sense; without it the environment's. */
   proxies?: ProxySettings;
+  /** Registries that get layers whose maker reserves their distribution: names and ranges. */
+  allowNondistributableArtifacts?: readonly string[];
+  maxUploadAttempts?: number;
+  /** Waits before an upload is tried again, milliseconds; the last one repeats. */
+  retryDelaysMs?: readonly number[];
   /** For tests of what happens at the limits. */
   limits?: Partial<ExchangeLimits>;
 }

@@ -1,43 +1,25 @@
 // Push: each layer is looked for in the registry before anything is moved, mounted from another
-// repository where one is known to hold it, and uploaded otherwise. When every blob of the manifest
-// that the image came with is there, that manifest goes up byte by byte and the digest stays; else
-// the layers are compressed anew and a manifest with their digests is made.
+// repository where one is known to hold it, and uploaded otherwise. The manifest that the image came
+// with goes up byte by byte, and its digest stays, whenever its very blobs can be had: they are
+// kept here, or a registry that holds them gives them. Else layers are compressed anew, and a
+// manifest with their digests is made.
 
-import { pipeline, type Readable } from "node:stream";
-import { createGzip } from "node:zlib";
 import { GantryError } from "../base/index.ts";
 import { digestOf, type Reference } from "../spec/index.ts";
 import type { Credentials, Descriptor, Tell } from "./contract.ts";
 import { type ImageManifest, parseManifest } from "./manifest.ts";
-import { DOCKER_CONFIG, DOCKER_LAYER, DOCKER_LAYER_GZIP, DOCKER_MANIFEST } from "./media-types.ts";
-import { progressMeter, shortId, step } from "./messages.ts";
+import { shortId, step } from "./messages.ts";
+import { newManifest } from "./new-manifest.ts";
+import { type PushContext, type PushedLayer, type PushStore, putLayer } from "./push-layer.ts";
 import type { Registries } from "./registries.ts";
-import type { Registry } from "./registry.ts";
-import { mountBlob, putBlob, putManifest, streamBlob } from "./upload.ts";
+import { retrying } from "./retrying.ts";
+import { putBlob, putManifest } from "./upload.ts";
 
-/** Speed matters more than the last tenth of size: the wire is rarely slower than the CPU. */
-const gzipLevel = 1;
-const mountAttemptsMax = 3;
-
-export interface PushedLayer {
-  diffId: string;
-  /** Bytes of the uncompressed tar. */
-  tarSize: number;
-  /** Compressed forms that are known. */
-  blobs: Descriptor[];
-  /** Repositories of the same registry that may hold one of them. */
-  mountFrom: string[];
-}
 export interface PushImage {
   rawConfig: Uint8Array;
   layers: PushedLayer[];
   /** The manifest that the image came with. */
   manifest?: { raw: Uint8Array; mediaType: string };
-}
-export interface PushStore {
-  /** The exact tar of a layer. */
-  tar(diffId: string): Promise<Readable>;
-  noteBlob(diffId: string, blob: Descriptor): void;
 }
 export interface PushRequest {
   reference: Reference;
@@ -46,7 +28,12 @@ export interface PushRequest {
   tell: Tell;
   signal: AbortSignal;
 }
-type Context = PushRequest & { registries: Registries; registry: Registry; store: PushStore };
+export interface PushedIndex {
+  raw: Uint8Array;
+  mediaType: string;
+  /** Of every manifest that it lists. */
+  images: PushImage[];
+}
 
 /** Pushes one tag. Commit point: the manifest is stored. Returns its digest. */
 export async function pushImage(
@@ -54,23 +41,73 @@ export async function pushImage(
   store: PushStore,
   request: PushRequest,
 ): Promise<string> {
-  const { reference, image, credentials = {}, tell, signal } = request;
-  const { registry: host, repository } = reference;
-  const registry = await registries.open(host, { credentials, signal, repository });
-  const context: Context = { ...request, registries, registry, store };
+  const context = await openTarget(registries, store, request);
+  const tag = request.reference.tag ?? "latest";
+  const manifest = await pushContent(context, request.image);
+  await putManifest(context.registry, request.reference.repository, tag, manifest, context.retry);
+  return tellDigest(request.tell, tag, manifest.raw);
+}
+
+/** Pushes an index under a tag with every manifest that it lists, byte by byte. Throws conflict when
+ * one of them cannot be had as it was. Returns the digest of the index. */
+export async function pushIndex(
+  registries: Registries,
+  store: PushStore,
+  { index, ...rest }: Omit<PushRequest, "image"> & { index: PushedIndex },
+): Promise<string> {
+  const tag = rest.reference.tag ?? "latest";
+  const { repository } = rest.reference;
+  let context: PushContext | undefined;
+  for (const image of index.images) {
+    context = await openTarget(registries, store, { ...rest, image });
+    const manifest = await pushContent(context, image);
+    const digest = digestOf(manifest.raw);
+    if (image.manifest === undefined || digest !== digestOf(image.manifest.raw)) {
+      const message = "an image of the index has lost the form of its layers: pull it again";
+      throw new GantryError("conflict", message);
+    }
+    await putManifest(context.registry, repository, digest, manifest, context.retry);
+  }
+  if (context === undefined) throw new GantryError("invalid", "the index lists no manifest");
+  await putManifest(context.registry, repository, tag, index, context.retry);
+  return tellDigest(rest.tell, tag, index.raw);
+}
+
+function tellDigest(tell: Tell, tag: string, raw: Uint8Array): string {
+  const digest = digestOf(raw);
+  tell({ status: `${tag}: digest: ${digest} size: ${raw.length}` });
+  tell({ progressDetail: {}, aux: { Tag: tag, Digest: digest, Size: raw.length } });
+  return digest;
+}
+
+async function openTarget(
+  registries: Registries,
+  store: PushStore,
+  { reference, credentials = {}, tell, signal }: PushRequest,
+): Promise<PushContext> {
+  const registry = await registries.open(reference.registry, {
+    repository: reference.repository,
+    credentials,
+    signal,
+  });
+  const attemptsMax = registries.options.maxUploadAttempts ?? 5;
+  const { retryDelaysMs } = registries.options;
+  const retry = { attemptsMax, signal, ...(retryDelaysMs ? { delaysMs: retryDelaysMs } : {}) };
+  return { registries, registry, store, reference, credentials, tell, signal, retry };
+}
+
+/** Layers and config; returns the manifest that names them. */
+async function pushContent(
+  context: PushContext,
+  image: PushImage,
+): Promise<{ raw: Uint8Array; mediaType: string }> {
+  const { tell } = context;
   const original = originalOf(image);
   for (const { diffId } of image.layers.toReversed()) tell(step("Preparing", shortId(diffId)));
-  const blobs = await putLayers(context, original);
-  await putConfig(context, original);
+  const blobs = await putLayers(context, image, original);
+  await putConfig(context, image, original);
   const kept = original?.layers.every(({ digest }, at) => digest === blobs[at]!.digest);
-  const manifest = kept && image.manifest ? image.manifest : newManifest(image, blobs);
-  const tag = reference.tag ?? "latest";
-  await putManifest(registry, reference.repository, tag, manifest);
-  const digest = digestOf(manifest.raw);
-  const size = manifest.raw.length;
-  tell({ status: `${tag}: digest: ${digest} size: ${size}` });
-  tell({ progressDetail: {}, aux: { Tag: tag, Digest: digest, Size: size } });
-  return digest;
+  return kept && image.manifest ? image.manifest : newManifest(image.rawConfig, blobs);
 }
 
 function originalOf({ manifest, layers }: PushImage): ImageManifest | undefined {
@@ -81,123 +118,34 @@ function originalOf({ manifest, layers }: PushImage): ImageManifest | undefined 
 }
 
 async function putLayers(
-  context: Context,
+  context: PushContext,
+  { layers }: PushImage,
   original: ImageManifest | undefined,
 ): Promise<Descriptor[]> {
   const failed = new AbortController();
   const signal = AbortSignal.any([context.signal, failed.signal]);
-  const { uploads, transfers } = context.registries;
-  const { registry, repository } = context.reference;
-  const work = context.image.layers.map((layer, at) =>
-    transfers
-      .run(`push ${registry}/${repository} ${layer.diffId}`, () =>
-        uploads.run(() => putLayer({ ...context, signal }, layer, original?.layers[at]), signal),
-      )
-      .catch((error) => {
-        failed.abort(error);
-        throw error;
-      }),
+  const registry = context.registry.withSignal(signal);
+  const own = { ...context, registry, signal, retry: { ...context.retry, signal } };
+  const work = layers.map((layer, at) =>
+    putLayer(own, layer, original?.layers[at]).catch((error) => {
+      failed.abort(error);
+      throw error;
+    }),
   );
+  // All have ended before anyone goes on; the first error is the one that tells why.
   const results = await Promise.allSettled(work);
   if (failed.signal.aborted) throw failed.signal.reason;
   return results.map((result) => (result as PromiseFulfilledResult<Descriptor>).value);
 }
 
-/** The blob under which the registry has the layer in the end. */
-async function putLayer(
-  context: Context,
-  layer: PushedLayer,
-  original: Descriptor | undefined,
-): Promise<Descriptor> {
-  const { registry, tell, signal, store } = context;
-  const { repository } = context.reference;
-  const id = shortId(layer.diffId);
-  const candidates = candidatesOf(layer, original);
-  for (const blob of candidates) {
-    signal.throwIfAborted();
-    if (!(await registry.hasBlob(repository, blob.digest))) continue;
-    tell(step("Layer already exists", id));
-    return blob;
-  }
-  for (const blob of candidates) {
-    for (const from of layer.mountFrom.slice(0, mountAttemptsMax)) {
-      if (!(await mountBlob(registry, repository, blob.digest, from))) continue;
-      tell(step(`Mounted from ${from}`, id));
-      return blob;
-    }
-  }
-  const plain = candidates.find(({ digest }) => digest === layer.diffId);
-  const blob = await uploadLayer(context, layer, plain);
-  store.noteBlob(layer.diffId, blob);
-  tell(step("Pushed", id));
-  return blob;
-}
-
-function candidatesOf(layer: PushedLayer, original: Descriptor | undefined): Descriptor[] {
-  const all = new Map<string, Descriptor>();
-  for (const blob of original ? [original, ...layer.blobs] : layer.blobs) {
-    if (!all.has(blob.digest)) all.set(blob.digest, blob);
-  }
-  return [...all.values()];
-}
-
-async function uploadLayer(
-  { registry, tell, store, reference, signal }: Context,
-  { diffId, tarSize }: PushedLayer,
-  plain: Descriptor | undefined,
-): Promise<Descriptor> {
-  const tar = await store.tar(diffId);
-  const giveUp = (): void => void tar.destroy(signal.reason as Error);
-  signal.addEventListener("abort", giveUp, { once: true });
-  try {
-    const meter = progressMeter(tell, shortId(diffId), "Pushing", tarSize);
-    if (plain !== undefined) {
-      const options = { wanted: plain.digest, onBytes: meter };
-      await streamBlob(registry, reference.repository, tar, options);
-      return plain;
-    }
-    let read = 0;
-    tar.on("data", (chunk: Buffer) => meter((read += chunk.length)));
-    const gzip = createGzip({ level: gzipLevel, chunkSize: 256 << 10 });
-    pipeline(tar, gzip, () => {}); // errors reach whoever reads gzip
-    const { digest, size } = await streamBlob(registry, reference.repository, gzip);
-    return { mediaType: DOCKER_LAYER_GZIP, digest, size };
-  } finally {
-    signal.removeEventListener("abort", giveUp);
-  }
-}
-
 async function putConfig(
-  { registry, reference, image }: Context,
+  { registry, reference: { repository }, retry }: PushContext,
+  { rawConfig }: PushImage,
   original: ImageManifest | undefined,
 ): Promise<void> {
-  const digest = original?.config.digest ?? digestOf(image.rawConfig);
-  if (await registry.hasBlob(reference.repository, digest)) return;
-  await putBlob(registry, reference.repository, digest, image.rawConfig);
-}
-
-/** As docker makes them: schema 2, fields in its order, three spaces. */
-function newManifest(
-  { rawConfig }: PushImage,
-  blobs: readonly Descriptor[],
-): { raw: Uint8Array; mediaType: string } {
-  const document = {
-    schemaVersion: 2,
-    mediaType: DOCKER_MANIFEST,
-    config: { mediaType: DOCKER_CONFIG, size: rawConfig.length, digest: digestOf(rawConfig) },
-    layers: blobs.map(({ mediaType, size, digest }) => ({
-      mediaType: dockerLayerType(mediaType),
-      size,
-      digest,
-    })),
-  };
-  const raw = Buffer.from(JSON.stringify(document, undefined, 3));
-  return { raw, mediaType: DOCKER_MANIFEST };
-}
-
-function dockerLayerType(mediaType: string): string {
-  if (mediaType.endsWith("+zstd")) return mediaType;
-  return /[.+]gzip$/.test(mediaType) ? DOCKER_LAYER_GZIP : DOCKER_LAYER;
+  const digest = original?.config.digest ?? digestOf(rawConfig);
+  if (await retrying(() => registry.hasBlob(repository, digest), retry)) return;
+  await putBlob(registry, repository, digest, rawConfig, retry);
 }
 
 /** What docker says where nothing has the name. */

@@ -78,6 +78,8 @@ export interface CollectOptions {
   graceMs?: number;
   /** Also manifests without a tag, that nothing refers to [false]. */
   untagged?: boolean;
+  /** Uploads to which nothing was added for so long end [7 days]. */
+  uploadAgeMsMax?: number;
 }
 
 const actions = oneOf<Action>("pull", "push", "delete", "*");
@@ -273,6 +275,7 @@ const config = object<RegistryConfig>({
     everyMs: duration("milliseconds"),
     graceMs: duration("milliseconds"),
     untagged: flag,
+    uploadAgeMsMax: duration("milliseconds"),
   }),
   shutdownMs: duration("milliseconds"),
 });

@@ -104,7 +104,7 @@ function mediaTypeOf(document: Record<string, unknown>, contentType: string): st
   const said = document["mediaType"];
   if (said !== undefined && typeof said !== "string") throw bad("its mediaType is not a string");
   const version = document["schemaVersion"];
-  if (version === 1 || /manifest\.v1\+(json|prettyjws)$/.test(contentType)) {
+  if (version === 1 || /docker\.distribution\.manifest\.v1\+(json|prettyjws)$/.test(contentType)) {
     throw bad("schema 1 is not supported: push the image again with a newer client");
   }
   if (version !== 2) throw bad("its schemaVersion is not 2");

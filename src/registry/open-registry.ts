@@ -14,6 +14,7 @@ import {
   type RegistryAccess,
   type RegistryTls,
 } from "./access/index.ts";
+import { scheduleCollector } from "./collect-schedule.ts";
 import { parseAddress, type RegistryConfig } from "./config.ts";
 import type { ExtraRoute, ObjectStore, Observer, RegistryContent } from "./contract.ts";
 import { openFileStore } from "./file-store.ts";
@@ -97,6 +98,13 @@ async function open(config: RegistryConfig, logger: Logger, undo: Rollback): Pro
     undo.defer("the certificates", () => tls.close());
   }
   const server = await assemble(config, parts, store, logger, undo);
+  if (!readOnly) {
+    const collector = scheduleCollector(store, config.collect ?? {}, {
+      logger,
+      ...(metrics && { metrics }),
+    });
+    undo.defer("the collector", () => collector.close());
+  }
   const close = async (): Promise<void> => {
     if (stopping) return;
     stopping = true;

@@ -58,7 +58,9 @@ export class Appending {
     try {
       let broken: unknown;
       try {
-        for await (const chunk of bytes as AsyncIterable<Buffer>) await this.#add(chunk);
+        for await (const chunk of bytes as AsyncIterable<Buffer | string>) {
+          await this.#add(typeof chunk === "string" ? Buffer.from(chunk) : chunk);
+        }
       } catch (error) {
         broken = error;
       }

@@ -11,6 +11,7 @@ import { GantryError } from "../base/index.ts";
 /** S3's limit for one DeleteObjects. */
 const deletesMax = 1000;
 const pageMax = 1000;
+const probesAtOnceMax = 32;
 /** For servers without DeleteObjects. */
 const deletesAtOnceMax = 16;
 
@@ -46,8 +47,8 @@ export async function* listObjects(
 }
 
 /** Names directly beneath `prefix` (which ends in a slash) after `after`, by code unit; folders end
- * in a slash. Some servers list by path component, so that "a" comes before "a-b" although "a/" comes
- * after "a-b/": with them (`byKey` false) a page needs the whole folder. */
+ * in a slash. Without `byKey` nothing is taken for granted: servers that keep folders list "a" before
+ * "a-b", although "a/" comes after "a-b/", and show folders that are empty. */
 export async function listNames(
   { client, bucket }: Place,
   prefix: string,
@@ -75,7 +76,23 @@ export async function listNames(
     token = page.IsTruncated ? page.NextContinuationToken : undefined;
   } while (token !== undefined && !(byKey && names.size >= limit));
   const wanted = [...names].filter((name) => name > after).sort();
-  return wanted.slice(0, limit);
+  if (byKey) return wanted.slice(0, limit);
+  const there: string[] = [];
+  for (let at = 0; at < wanted.length && there.length < limit; at += probesAtOnceMax) {
+    const some = wanted.slice(at, at + Math.min(probesAtOnceMax, limit - there.length));
+    const full = await Promise.all(some.map((name) => isThere({ client, bucket }, prefix + name)));
+    there.push(...some.filter((_, n) => full[n]));
+    at -= probesAtOnceMax - some.length;
+  }
+  return there;
+}
+
+/** An object was listed, so it is; a folder is there when it has something in it. */
+async function isThere({ client, bucket }: Place, key: string): Promise<boolean> {
+  if (!key.endsWith("/")) return true;
+  const few = new ListObjectsV2Command({ Bucket: bucket, Prefix: key, MaxKeys: 2 });
+  const { Contents = [] } = await client.send(few);
+  return Contents.some(({ Key }) => Key !== key);
 }
 
 /** Removes keys, those that are not there too. */

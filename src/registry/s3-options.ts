@@ -41,9 +41,10 @@ export interface S3StoreOptions {
   /** Larger objects are copied in ranges of this size, several at once. */
   copyBytesMax?: number;
   attemptsMax?: number;
-  /** "keys": the server lists by whole key, as AWS does (the default there). "any": it may list in
-   * another order (the default with an `endpoint`); pages of a listing then cost more requests. */
-  listOrder?: "keys" | "any";
+  /** "keys": the server lists as S3 does, by whole key (the default without an `endpoint`; MinIO,
+   * Ceph and R2 do so too). "folders": it keeps folders, lists them by name and may show empty ones,
+   * as SeaweedFS does; listings cost more requests then (the default with an `endpoint`). */
+  listing?: "keys" | "folders";
 }
 export type S3Settings = S3StoreOptions &
   Required<
@@ -56,7 +57,7 @@ export type S3Settings = S3StoreOptions &
       | "partBuffersMax"
       | "copyBytesMax"
       | "attemptsMax"
-      | "listOrder"
+      | "listing"
     >
   >;
 
@@ -73,7 +74,7 @@ const TEXTS = [
   "encryption",
   "kmsKeyId",
   "redirectEndpoint",
-  "listOrder",
+  "listing",
 ];
 const FLAGS = ["pathStyle", "redirect"];
 const NUMBERS: Record<string, [min: number, max: number]> = {
@@ -103,8 +104,8 @@ export function parseS3Options(value: unknown): S3StoreOptions {
   }
   const options = value as S3StoreOptions;
   if (!options.bucket) throw bad("bucket is missing");
-  if (options.listOrder && !["keys", "any"].includes(options.listOrder)) {
-    throw bad('listOrder must be "keys" or "any"');
+  if (options.listing && !["keys", "folders"].includes(options.listing)) {
+    throw bad('listing must be "keys" or "folders"');
   }
   if ((options.accessKeyId === undefined) !== (options.secretAccessKey === undefined)) {
     throw bad("accessKeyId and secretAccessKey come together");
@@ -131,7 +132,7 @@ export function s3Settings(options: S3StoreOptions): S3Settings {
     partBuffersMax: 16,
     copyBytesMax: 512 << 20,
     attemptsMax: 5,
-    listOrder: options.endpoint === undefined ? "keys" : "any",
+    listing: options.endpoint === undefined ? "keys" : "folders",
     ...options,
   };
 }

@@ -133,7 +133,7 @@ export class S3Store implements ObjectStore {
 
   async list(folder: string, page: { after?: string; limit?: number } = {}): Promise<string[]> {
     const prefix = this.#folderKey(folder);
-    const byKey = this.#settings.listOrder === "keys";
+    const byKey = this.#settings.listing === "keys";
     const names = await s3Call(`Listing ${folder}`, () =>
       listNames(this.#place, prefix, { ...page, byKey }),
     );

@@ -21,6 +21,7 @@ import { PartBuffers } from "./part-buffers.ts";
 import { Appending, readPieces, type S3Extra, sum } from "./s3-append.ts";
 import { isMissing } from "./s3-client.ts";
 import { copyObject } from "./s3-copy.ts";
+import { holding } from "./s3-hold.ts";
 import { type ListedObject, listObjects, type Place, removeKeys } from "./s3-listing.ts";
 import type { S3Settings } from "./s3-options.ts";
 import { reopenUpload } from "./s3-reopen.ts";
@@ -115,26 +116,26 @@ export class S3Uploads {
 
   /** All bytes as one object, to be read. */
   async sealed(upload: string): Promise<{ key: string; size: number; etag: string }> {
-    const state = await this.#load(upload);
-    if (state === undefined) throw noSuchUpload(upload);
-    const seen = this.#seen.get(upload);
-    const { size, etag } = await this.#seal(
-      upload,
-      seen?.size === state.size ? seen : state,
-      state,
-    );
-    this.#remember(upload, { parts: [], pieces: [], size, dataEtag: etag });
-    return { key: dataKey(this.#folder(upload)), size, etag };
+    return this.#alone(upload, async () => {
+      const state = await this.#load(upload);
+      if (state === undefined) throw noSuchUpload(upload);
+      const seen = this.#seen.get(upload);
+      const bytes = seen?.size === state.size ? seen : state;
+      const { size, etag } = await this.#seal(upload, bytes, state);
+      this.#remember(upload, { parts: [], pieces: [], size, dataEtag: etag });
+      return { key: dataKey(this.#folder(upload)), size, etag };
+    });
   }
 
   async complete(upload: string, to: string, size: number): Promise<void> {
     await this.#alone(upload, async () => {
       const state = await this.#load(upload);
       if (state === undefined) throw noSuchUpload(upload);
-      const seen = this.#seen.get(upload) ?? state;
-      if (state.size !== size || seen.size !== size) {
+      if (state.size !== size) {
         throw new GantryError("conflict", `Upload ${upload} has ${state.size} bytes, not ${size}`);
       }
+      const known = this.#seen.get(upload);
+      const seen = known?.size === size ? known : state;
       await this.#publish(upload, to, { state, seen });
     });
     // The object is there: what is left of the upload costs space, no more.
@@ -160,12 +161,12 @@ export class S3Uploads {
     await copyObject(this.#place, { from, to, size, etag, copyBytesMax, extra: this.#extra });
   }
 
-  /** One change at a time. Other processes are not kept out: what they change is noticed. */
+  /** One change at a time. */
   async #alone<T>(upload: string, work: () => Promise<T>): Promise<T> {
     if (this.#busy.has(upload)) throw new GantryError("conflict", `Upload ${upload} is busy`);
     this.#busy.add(upload);
     try {
-      return await work();
+      return await holding(this.#place, `${this.#folder(upload)}hold`, work);
     } finally {
       this.#busy.delete(upload);
     }

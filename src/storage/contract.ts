@@ -47,7 +47,8 @@ export interface PartialBlobs {
  * to it before anyone could collect it. */
 export interface Lease {
   add(digest: string): void;
-  release(): void;
+  /** Resolves, never rejects, when what nothing else needs has been deleted. */
+  release(): Promise<void>;
 }
 
 /** An unpacked layer, one copy however many images share it, keyed by diff id. */

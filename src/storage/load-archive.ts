@@ -5,13 +5,13 @@
 
 import type { Readable } from "node:stream";
 import type { Layer, Storage } from "./contract.ts";
-import { type Contents, readContents } from "./load-contents.ts";
-import { type LoadPlan, planLoad } from "./load-plan.ts";
+import { noContents, readContents } from "./load-contents.ts";
+import { type LoadPlan, type Platform, planLoad } from "./load-plan.ts";
 import { archiveError } from "./native-streams.ts";
 
 export interface LoadOptions {
-  /** Which images of an index to take; default: every one that is not for another platform. */
-  platform?: { os: string; architecture: string; variant?: string };
+  /** Which images of an index to take; none: every one that is there. */
+  platforms?: readonly Platform[];
   onLayer?: (layer: Layer) => void;
   signal?: AbortSignal;
 }
@@ -20,7 +20,7 @@ export interface LoadedImage {
   /** Normalised tags that the archive gave it. */
   references: string[];
 }
-type LoadStorage = Pick<Storage, "layers" | "images" | "lease" | "collectLayers">;
+type LoadStorage = Pick<Storage, "layers" | "images" | "content" | "lease">;
 
 /** Stores every image of the archive. Nothing is tagged unless all of it was sound. */
 export async function loadArchive(
@@ -28,22 +28,24 @@ export async function loadArchive(
   from: Readable,
   options: LoadOptions = {},
 ): Promise<LoadedImage[]> {
-  const contents: Contents = { documents: new Map(), layers: new Map(), links: new Map() };
+  const contents = noContents();
   const lease = storage.lease();
   try {
     await readContents(storage, from, contents, { ...options, lease });
-    const plan = planLoad(contents, options.platform);
+    const plan = planLoad(contents, options.platforms);
     return await store(storage, plan);
   } catch (error) {
     throw archiveError(error);
   } finally {
-    lease.release();
-    await storage.collectLayers([...contents.layers.values()].map(({ layer }) => layer.diffId));
+    await lease.release();
   }
 }
 
 async function store(storage: LoadStorage, plan: LoadPlan): Promise<LoadedImage[]> {
-  for (const blob of plan.blobs) storage.layers.noteBlob(blob.diffId, blob);
+  for (const blob of plan.blobs) {
+    storage.layers.noteBlob(blob.diffId, blob);
+    if (blob.isKept) storage.layers.keepBlob(blob.digest);
+  }
   const loaded: LoadedImage[] = [];
   for (const image of plan.images) {
     const id = await storage.images.put(image.rawConfig, {

@@ -23,6 +23,9 @@ const DOCUMENTS_BYTES_MAX = 128 << 20;
 const DOCUMENT_COST_BYTES = 1024;
 const LINKS_MAX = 100_000;
 const TAR_HEADER_BYTES = 512;
+const FORK_BYTES = 256 * 1024;
+/** Layers whose unpacking is not quite done. */
+const UNPACKING_MAX = 4;
 
 /** "known": it was here already, so it was not looked at. */
 type SeenLayer = {
@@ -30,7 +33,10 @@ type SeenLayer = {
   digest: string;
   size: number;
   compression: Compression | "known";
+  /** Its own bytes are in the content store as well. */
+  isKept: boolean;
 };
+type LayerStorage = Pick<Storage, "layers" | "content">;
 export interface Reading {
   lease: Lease;
   onLayer?: (layer: Layer) => void;
@@ -42,11 +48,17 @@ export interface Contents {
   documents: Map<string, Uint8Array>;
   layers: Map<string, SeenLayer>;
   links: Map<string, string>;
+  /** Unpackings that go on. */
+  pending: Set<Promise<void>>;
+}
+
+export function noContents(): Contents {
+  return { documents: new Map(), layers: new Map(), links: new Map(), pending: new Set() };
 }
 
 /** Adds what `from` holds to `contents`; layers are kept from collection by the lease. */
 export async function readContents(
-  storage: Pick<Storage, "layers">,
+  storage: LayerStorage,
   from: Readable,
   contents: Contents,
   options: Reading,
@@ -65,8 +77,10 @@ export async function readContents(
         if (documentBytes > DOCUMENTS_BYTES_MAX) throw tooMuch("documents");
       }
     }
+    await Promise.all(contents.pending);
   } finally {
     stream.destroy();
+    await Promise.allSettled(contents.pending);
   }
 }
 
@@ -81,7 +95,7 @@ function linkTarget(name: string, { type, link }: TarEntry): string {
 
 /** Keeps a document or unpacks a layer. Returns the bytes kept in memory. */
 async function readFile(
-  storage: Pick<Storage, "layers">,
+  storage: LayerStorage,
   name: string,
   { size, body }: TarEntry,
   contents: Contents,
@@ -91,7 +105,7 @@ async function readFile(
   const known = digest && storage.layers.byBlob(digest);
   if (digest && known) {
     options.lease.add(known.diffId);
-    contents.layers.set(name, { layer: known, digest, size, compression: "known" });
+    contents.layers.set(name, { layer: known, digest, size, compression: "known", isKept: false });
     options.onLayer?.(known);
     return 0;
   }
@@ -105,16 +119,69 @@ async function readFile(
     contents.documents.set(name, data);
     return data.length + DOCUMENT_COST_BYTES;
   }
-  const compression = detectCompression(head);
-  const hash = createHash("sha256");
-  const hashed = tee(stream, (chunk) => hash.update(chunk));
-  const tar = decompressAs(hashed, compression);
-  const { lease, signal } = options;
-  const layer = await storage.layers.apply(tar, { lease, ...(signal ? { signal } : {}) });
-  const blob = `sha256:${hash.digest("hex")}`;
-  contents.layers.set(name, { layer, digest: blob, size, compression });
-  options.onLayer?.(layer);
+  await unpackBeside(storage, { name, size, head, stream }, contents, options);
   return 0;
+}
+
+type Blob = { name: string; size: number; head: Buffer; stream: Readable };
+
+/** Returns when the bytes are read; the last of the unpacking goes on beside the next entry. */
+async function unpackBeside(
+  storage: LayerStorage,
+  blob: Blob,
+  contents: Contents,
+  options: Reading,
+): Promise<void> {
+  const { pending } = contents;
+  while (pending.size >= UNPACKING_MAX) await Promise.race(pending);
+  const work = unpackLayer(storage, blob, options).then((seen) => {
+    contents.layers.set(blob.name, seen);
+    options.onLayer?.(seen.layer);
+    pending.delete(work);
+  });
+  work.catch(() => {}); // stays in `pending`, where it is seen
+  pending.add(work);
+  const read = new Promise<void>((resolve) => blob.stream.once("close", resolve));
+  await Promise.race([work, read]);
+}
+
+async function unpackLayer(
+  storage: LayerStorage,
+  { name, size, head, stream }: Blob,
+  { lease, signal }: Reading,
+): Promise<SeenLayer> {
+  const compression = detectCompression(head);
+  const how = { lease, ...(signal ? { signal } : {}) };
+  if (compression === "none") {
+    const layer = await storage.layers.apply(stream, how);
+    return { layer, digest: layer.diffId, size, compression, isKept: false };
+  }
+  const digest = digestFromName(name);
+  if (digest === undefined) {
+    const hash = createHash("sha256");
+    const tar = decompressAs(
+      tee(stream, (chunk) => hash.update(chunk)),
+      compression,
+    );
+    const layer = await storage.layers.apply(tar, how);
+    const got = `sha256:${hash.digest("hex")}`;
+    return { layer, digest: got, size, compression, isKept: false };
+  }
+  // No registry is known to hold these bytes, and they could hardly be made again.
+  lease.add(digest);
+  const [toUnpack, toKeep] = fork(stream);
+  const failures: unknown[] = [];
+  const failed = (other: Readable) => (error: Error) => {
+    failures.push(error);
+    other.destroy(error);
+    return undefined;
+  };
+  const [layer] = await Promise.all([
+    storage.layers.apply(decompressAs(toUnpack, compression), how).catch(failed(toKeep)),
+    storage.content.put(toKeep, { digest, size }).catch(failed(toUnpack)),
+  ]);
+  if (layer === undefined || failures.length > 0) throw failures[0];
+  return { layer, digest, size, compression, isKept: true };
 }
 
 function digestFromName(name: string): string | undefined {
@@ -139,11 +206,35 @@ function isOldTar(head: Buffer): boolean {
 }
 
 function tee(source: Readable, see: (chunk: Buffer) => void): Readable {
-  const through = new PassThrough({ highWaterMark: 256 * 1024 });
+  const through = new PassThrough({ highWaterMark: FORK_BYTES });
   source.on("data", see);
   source.once("error", (error) => through.destroy(error));
   through.once("close", () => source.destroy());
   return source.pipe(through);
+}
+
+/** The same bytes twice; the slower reader sets the pace. */
+function fork(source: Readable): [PassThrough, PassThrough] {
+  const sinks: [PassThrough, PassThrough] = [
+    new PassThrough({ highWaterMark: FORK_BYTES }),
+    new PassThrough({ highWaterMark: FORK_BYTES }),
+  ];
+  for (const sink of sinks) sink.on("error", () => {});
+  const pump = async (): Promise<void> => {
+    for await (const chunk of source) {
+      for (const sink of sinks) {
+        if (sink.destroyed || sink.write(chunk)) continue;
+        await new Promise<void>(
+          (resolve) => void sink.once("drain", resolve).once("close", resolve),
+        );
+      }
+    }
+    for (const sink of sinks) sink.end();
+  };
+  pump().catch((error) => {
+    for (const sink of sinks) sink.destroy(error);
+  });
+  return sinks;
 }
 
 async function collect(stream: Readable): Promise<Uint8Array> {

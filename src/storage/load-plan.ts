@@ -17,9 +17,9 @@ export interface LoadPlan {
     references: string[];
   }[];
   /** Compressed forms that were seen on the way. */
-  blobs: (Descriptor & { diffId: string })[];
+  blobs: (Descriptor & { diffId: string; isKept: boolean })[];
 }
-type Platform = { os: string; architecture: string; variant?: string };
+export type Platform = { os: string; architecture: string; variant?: string };
 type Planned = LoadPlan["images"][number];
 type FoundManifest = { raw: Uint8Array; mediaType: string; name?: string };
 
@@ -34,46 +34,67 @@ const MANIFEST_TYPES = new Set([
   "application/vnd.docker.distribution.manifest.v2+json",
 ]);
 
-/** Throws invalid or corrupt when the archive does not hold what it says. */
-export function planLoad(contents: Contents, platform?: Platform): LoadPlan {
-  const manifests = findManifests(contents, platform);
+/** Throws invalid or corrupt when the archive does not hold what it says, and not-found when it
+ * has nothing for the platforms (none: all are meant). */
+export function planLoad(contents: Contents, platforms: readonly Platform[] = []): LoadPlan {
+  const manifests = findManifests(contents, platforms);
   const images = contents.documents.has("manifest.json")
-    ? dockerImages(contents, manifests)
-    : ociImages(contents, manifests, platform);
-  return { images, blobs: compressedBlobs(contents) };
+    ? dockerImages(contents, manifests, platforms)
+    : ociImages(contents, manifests, platforms);
+  if (images.length > 0) return { images, blobs: compressedBlobs(contents, images) };
+  const wanted = platforms.map(formatPlatform).join(", ");
+  throw new GantryError("not-found", `The archive has no image${wanted && ` for ${wanted}`}`);
 }
 
-function compressedBlobs(contents: Contents): LoadPlan["blobs"] {
+function formatPlatform({ os, architecture, variant }: Platform): string {
+  return [os, architecture, ...(variant ? [variant] : [])].join("/");
+}
+
+/** Only what a stored manifest speaks of keeps its bytes: a push of that manifest needs them. */
+function compressedBlobs(contents: Contents, images: readonly Planned[]): LoadPlan["blobs"] {
+  const spokenOf = new Set(images.flatMap(({ manifest }) => (manifest ? layersOf(manifest) : [])));
   return [...contents.layers.values()]
     .filter(({ compression }) => compression === "gzip" || compression === "zstd")
-    .map(({ layer, digest, size, compression }) => ({
+    .map(({ layer, digest, size, compression, isKept }) => ({
       diffId: layer.diffId,
       digest,
       size,
       mediaType: `application/vnd.oci.image.layer.v1.tar+${compression}`,
+      isKept: isKept && spokenOf.has(digest),
     }));
+}
+
+function layersOf(manifest: Uint8Array): string[] {
+  const { layers } = parseObject(manifest, "image manifest");
+  return descriptorsOf(layers, "layers").map(({ digest }) => digest);
 }
 
 // ---- docker-archive
 
-function dockerImages(contents: Contents, manifests: readonly FoundManifest[]): Planned[] {
+function dockerImages(
+  contents: Contents,
+  manifests: readonly FoundManifest[],
+  platforms: readonly Platform[],
+): Planned[] {
   const list = parseList(documentAt(contents, "manifest.json"), "manifest.json");
-  return list.map((item) => {
+  return list.flatMap((item) => {
     const { Config, Layers, RepoTags } = item as Record<string, unknown>;
     if (typeof Config !== "string" || !isStrings(Layers ?? [])) {
       throw new GantryError("invalid", "invalid archive: manifest.json lacks Config or Layers");
     }
     const rawConfig = documentAt(contents, Config);
+    if (!wantedPlatform(parseImageConfig(rawConfig), platforms)) return [];
     const layers = ((Layers ?? []) as string[]).map((name) => layerAt(contents, name));
     checkLayers(rawConfig, layers);
     const tags = isStrings(RepoTags ?? []) ? ((RepoTags ?? []) as string[]) : [];
     const id = digestOf(rawConfig);
     const manifest = manifests.find(({ raw }) => configDigest(raw) === id);
-    return {
+    const planned: Planned = {
       rawConfig,
       references: tags.map((tag) => formatReference(parseReference(tag))),
       ...(manifest ? { manifest: manifest.raw, manifestType: manifest.mediaType } : {}),
     };
+    return [planned];
   });
 }
 
@@ -96,7 +117,7 @@ function checkLayers(rawConfig: Uint8Array, layers: readonly Layer[]): void {
 function ociImages(
   contents: Contents,
   manifests: readonly FoundManifest[],
-  platform?: Platform,
+  platforms: readonly Platform[],
 ): Planned[] {
   if (!contents.documents.has("index.json")) {
     throw new GantryError("invalid", "invalid archive: does not contain a manifest.json");
@@ -105,6 +126,7 @@ function ociImages(
   for (const { raw, mediaType, name } of manifests) {
     const manifest = parseObject(raw, "image manifest");
     const rawConfig = blobAt(contents, configDigest(raw));
+    if (!wantedPlatform(parseImageConfig(rawConfig), platforms)) continue;
     const layers = descriptorsOf(manifest["layers"], "layers").map((d) => layerBlob(contents, d));
     checkLayers(rawConfig, layers);
     const id = digestOf(rawConfig);
@@ -117,15 +139,13 @@ function ociImages(
     if (name !== undefined && !image.references.includes(name)) image.references.push(name);
     images.set(id, image);
   }
-  if (images.size > 0) return [...images.values()];
-  const wanted = platform ? ` for ${platform.os}/${platform.architecture}` : "";
-  throw new GantryError("not-found", `The archive has no image${wanted}`);
+  return [...images.values()];
 }
 
-function findManifests(contents: Contents, platform?: Platform): FoundManifest[] {
+function findManifests(contents: Contents, platforms: readonly Platform[]): FoundManifest[] {
   const found: FoundManifest[] = [];
   const index = contents.documents.get("index.json");
-  if (index !== undefined) walkIndex(contents, index, undefined, platform, 0, found);
+  if (index !== undefined) walkIndex(contents, index, undefined, platforms, 0, found);
   return found;
 }
 
@@ -133,7 +153,7 @@ function walkIndex(
   contents: Contents,
   raw: Uint8Array,
   inherited: string | undefined,
-  platform: Platform | undefined,
+  platforms: readonly Platform[],
   depth: number,
   found: FoundManifest[],
 ): void {
@@ -142,7 +162,7 @@ function walkIndex(
   const index = parseObject(raw, "image index");
   for (const item of descriptorsOf(index["manifests"], "manifests")) {
     if (found.length > MANIFESTS_MAX) throw new GantryError("invalid", "Too many manifests");
-    if (!wantedPlatform(item.platform, platform)) continue;
+    if (!wantedPlatform(item.platform, platforms)) continue;
     const name = nameFrom(item.annotations) ?? inherited;
     const data = contents.documents.get(`blobs/sha256/${hexOf(item.digest)}`);
     // docker save --platform writes the whole index but only some of the manifests.
@@ -150,7 +170,7 @@ function walkIndex(
     const checked = blobAt(contents, item.digest);
     const mediaType = item.mediaType ?? String(parseObject(checked, "manifest")["mediaType"] ?? "");
     if (INDEX_TYPES.has(mediaType)) {
-      walkIndex(contents, checked, name, platform, depth + 1, found);
+      walkIndex(contents, checked, name, platforms, depth + 1, found);
     } else if (MANIFEST_TYPES.has(mediaType) && isImage(checked)) {
       found.push({ raw: checked, mediaType, ...(name === undefined ? {} : { name }) });
     }
@@ -169,13 +189,17 @@ function isImage(raw: Uint8Array): boolean {
   );
 }
 
-function wantedPlatform(has: unknown, wanted: Platform | undefined): boolean {
+function wantedPlatform(has: unknown, wanted: readonly Platform[]): boolean {
   if (typeof has !== "object" || has === null) return true;
-  const { os, architecture, variant } = has as Partial<Platform>;
+  const { os = "", architecture = "", variant = "" } = has as Partial<Platform>;
   if (os === "unknown") return false; // attestations
-  if (wanted === undefined) return true;
-  if (os !== wanted.os || architecture !== wanted.architecture) return false;
-  return wanted.variant === undefined || variant === undefined || variant === wanted.variant;
+  if (wanted.length === 0) return true;
+  return wanted.some(
+    (one) =>
+      [one.os, ""].includes(os) &&
+      [one.architecture, ""].includes(architecture) &&
+      (!one.variant || [one.variant, ""].includes(variant)),
+  );
 }
 
 /** A name that is a reference; a bare tag ("latest") names nothing here. */

@@ -7,11 +7,12 @@ import { GantryError, type Logger, silentLogger } from "../base/index.ts";
 import type { Native } from "../native/index.ts";
 import { chainIds } from "../spec/index.ts";
 import { BlobStore } from "./content-store.ts";
-import type { Lease, Storage } from "./contract.ts";
+import type { Storage } from "./contract.ts";
 import { Database } from "./database.ts";
 import { ImageRecords } from "./image-store.ts";
 import { PARTIAL_LIMITS, PartialFolders, type PartialLimits } from "./ingest-store.ts";
 import { type ArchiveLimits, DEFAULT_ARCHIVE_LIMITS, UnpackedLayers } from "./layer-store.ts";
+import { Leases } from "./leases.ts";
 import { OverlaySnapshots } from "./snapshot-store.ts";
 import { StoragePaths } from "./storage-paths.ts";
 
@@ -34,10 +35,7 @@ export interface OpenStorage extends Storage {
 
 export async function openStorage(options: StorageOptions): Promise<OpenStorage> {
   const { native, log = silentLogger } = options;
-  if (!options.root.startsWith("/") || /[\n,]/.test(options.root)) {
-    const message = `Bad storage root ${JSON.stringify(options.root)}: want an absolute path`;
-    throw new GantryError("invalid", message);
-  }
+  checkRoot(options.root);
   const paths = new StoragePaths(options.root);
   await mkdir(options.root, { recursive: true, mode: 0o711 });
   for (const folder of paths.folders()) await mkdir(folder, { recursive: true, mode: 0o700 });
@@ -51,7 +49,7 @@ export async function openStorage(options: StorageOptions): Promise<OpenStorage>
   const bootId = (await readFile("/proc/sys/kernel/random/boot_id", "utf8")).trim();
   const layers = new UnpackedLayers(native, paths, database, { content, limits, log, bootId });
   const snapshots = new OverlaySnapshots(native, paths, database, layers);
-  const leases = new Leases();
+  const leases = new Leases(collectLeased);
   const inUse = () => new Set([...snapshots.layersInUse(), ...leases.digests(), ...layers.held()]);
   const images = new ImageRecords(database, content, layers, { inUse, log });
   // An image may have been removed while a container still stood on its layers.
@@ -64,13 +62,25 @@ export async function openStorage(options: StorageOptions): Promise<OpenStorage>
   const topChains = () =>
     new Set(images.list().map(({ config }) => chainIds(config.rootfs.diff_ids).at(-1) ?? ""));
 
+  async function collectBlob(digest: string): Promise<void> {
+    const unless = () => images.needsBlob(digest) || layers.keepsBlob(digest);
+    await content.remove(digest, { unless });
+  }
+
+  /** What a lease held and nothing needs now; the rest of the store is not walked. */
+  async function collectLeased(digests: readonly string[]): Promise<void> {
+    try {
+      await images.collect(digests);
+      for (const digest of digests) await collectBlob(digest);
+    } catch (error) {
+      log.warn("cannot delete what a transfer left", { error });
+    }
+  }
+
   async function collect(): Promise<{ layers: string[]; bytes: number }> {
     const sizes = new Map(layers.list().map((layer) => [layer.diffId, layer.size]));
     const removed = await images.collect(sizes.keys());
-    for await (const digest of content.list()) {
-      const unless = () => images.needsBlob(digest) || layers.keepsBlob(digest);
-      await content.remove(digest, { unless });
-    }
+    for await (const digest of content.list()) await collectBlob(digest);
     await snapshots.dropInits(topChains());
     return {
       layers: removed,
@@ -98,10 +108,17 @@ export async function openStorage(options: StorageOptions): Promise<OpenStorage>
     },
     async close() {
       partials.close();
+      await leases.close();
       await layers.settled();
       database.close();
     },
   };
+}
+
+function checkRoot(root: string): void {
+  if (root.startsWith("/") && !/[\n,]/.test(root)) return;
+  const message = `Bad storage root ${JSON.stringify(root)}: want an absolute path`;
+  throw new GantryError("invalid", message);
 }
 
 /** Files of a layer lie together, and not where others have just been deleted (ext4). */
@@ -120,21 +137,4 @@ async function emptyTrash(native: Native, paths: StoragePaths): Promise<void> {
       missingOk: true,
     })),
   });
-}
-
-/** Holds of digests, for as long as this process lives: a crash ends every transfer anyway. */
-class Leases {
-  #held = new Set<Set<string>>();
-
-  take(digests: readonly string[]): Lease {
-    const held = new Set(digests);
-    this.#held.add(held);
-    return {
-      add: (digest) => void held.add(digest),
-      release: () => void this.#held.delete(held),
-    };
-  }
-  *digests(): Iterable<string> {
-    for (const digests of this.#held) yield* digests;
-  }
 }

@@ -4,12 +4,13 @@
 import { createHash, randomBytes } from "node:crypto";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import { FakeUploads, type UploadFault } from "./registry-uploads.ts";
 
 export const digest = (data: Uint8Array | string): string =>
   `sha256:${createHash("sha256").update(data).digest("hex")}`;
 
 /** Done to the next `times` requests whose "METHOD path" matches. */
-export interface Fault {
+export interface Fault extends UploadFault {
   match: RegExp;
   times?: number;
   /** The connection breaks after so many bytes of the body. */
@@ -44,10 +45,20 @@ export class FakeRegistry implements AsyncDisposable {
   readonly reads: { blob: string; range: string | undefined; from: number; sent: number }[] = [];
   /** Blobs are answered when it resolves. */
   blobGate: Promise<unknown> = Promise.resolve();
+  readonly uploads = new FakeUploads({
+    put: (repository, data, name) => {
+      this.blobs.set(name, data);
+      this.links.add(`${repository} ${name}`);
+    },
+    mount: (repository, from, name) => {
+      if (!this.links.has(`${from} ${name}`)) return false;
+      this.links.add(`${repository} ${name}`);
+      return true;
+    },
+  });
   faults: Fault[] = [];
   #options: RegistryOptions;
   #server: Server;
-  #uploads = new Map<string, Buffer[]>();
   #tokens = new Set<string>();
 
   private constructor(options: RegistryOptions) {
@@ -115,7 +126,13 @@ export class FakeRegistry implements AsyncDisposable {
     const [, repository = "", kind, rest = ""] = found;
     if (kind === "tags") return this.#tags(response, repository);
     if (kind === "manifests") return this.#manifest(request, response, repository, rest);
-    if (rest.startsWith("uploads/")) return this.#upload(request, response, repository, url);
+    if (rest.startsWith("uploads/")) {
+      return this.uploads.answer(request, response, {
+        repository,
+        url,
+        ...(fault ? { fault } : {}),
+      });
+    }
     return this.#blob(request, response, { repository, name: rest, fault });
   }
 
@@ -223,35 +240,6 @@ export class FakeRegistry implements AsyncDisposable {
       if (fault?.cutAt !== undefined) response.destroy();
       else if (fault?.stallAt === undefined) response.end();
     });
-  }
-
-  async #upload(
-    request: IncomingMessage,
-    response: ServerResponse,
-    repository: string,
-    url: URL,
-  ): Promise<void> {
-    const data = await body(request);
-    const mount = url.searchParams.get("mount");
-    const link = `${url.searchParams.get("from")} ${mount}`;
-    if (mount && this.links.has(link)) {
-      this.links.add(`${repository} ${mount}`);
-      return void response.writeHead(201).end();
-    }
-    const id = url.pathname.split("/").at(-1) || randomBytes(4).toString("hex");
-    const chunks = this.#uploads.get(id) ?? [];
-    this.#uploads.set(id, [...chunks, data]);
-    const location = `/v2/${repository}/blobs/uploads/${id}?state=x`;
-    if (request.method === "DELETE") return void response.writeHead(204).end();
-    if (request.method !== "PUT") {
-      return void response.writeHead(202, { Location: location, Range: "0-0" }).end();
-    }
-    const whole = Buffer.concat(this.#uploads.get(id)!);
-    if (digest(whole) !== url.searchParams.get("digest")) {
-      return void refuse(response, 400, "DIGEST_INVALID");
-    }
-    this.putBlob(repository, whole);
-    response.writeHead(201).end();
   }
 }
 

@@ -148,15 +148,13 @@ test("removing an image deletes what nothing else uses, and only that", async ()
   await assertEmpty();
 });
 
-test("a lease keeps layers, and ends when it is released", async () => {
+test("a lease keeps layers; what nothing else needs goes when it is released", async () => {
   const { storage } = fixture;
   const lease = storage.lease();
   const { diffId } = await storage.layers.apply(streamOf(rootfs()), { lease });
   await storage.collect();
   assert(storage.layers.get(diffId));
-  lease.release();
-  const { layers } = await storage.collect();
-  assert.deepEqual(layers, [diffId]);
+  await lease.release();
   await assertEmpty();
 });
 
@@ -415,7 +413,7 @@ test("OCI layouts load, with nested indexes and compressed layers", async () => 
     assert.equal(fixture.storage.layers.byBlob(blob)?.diffId, diffId);
   }
   const other = loadArchive(fixture.storage, streamOf(ociLayout(gzipSync)), {
-    platform: { os: "linux", architecture: "arm64" },
+    platforms: [{ os: "linux", architecture: "arm64" }],
   });
   await assert.rejects(other, { kind: "not-found", message: /no image for linux\/arm64/ });
 });

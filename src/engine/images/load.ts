@@ -1,9 +1,11 @@
 // Load: the images of an archive. Nothing is tagged unless all of it was sound.
 
 import type { Readable } from "node:stream";
+import { parsePlatform } from "../../distribution/index.ts";
 import { loadArchive } from "../../storage/index.ts";
 import type { EngineContext } from "../context.ts";
 import type { Progress, Signal } from "../contract.ts";
+import { hostPlatform } from "./find.ts";
 import { familiar } from "./render.ts";
 import { announceImage } from "./tag.ts";
 
@@ -13,9 +15,8 @@ export async function* loadImages(
   from: Readable,
   o: Signal & { quiet?: boolean; platform?: string[] } = {},
 ): AsyncGenerator<Progress> {
-  const [os, architecture, variant] = (o.platform?.[0] ?? "").split("/");
   const loaded = await loadArchive(engine.storage, from, {
-    ...(os && architecture && { platform: { os, architecture, ...(variant && { variant }) } }),
+    platforms: (o.platform ?? []).map((text) => parsePlatform(text, hostPlatform())),
     ...(o.signal && { signal: o.signal }),
   });
   for (const { id, references } of loaded) {

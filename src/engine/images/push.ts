@@ -1,6 +1,14 @@
-// Push: an image's name decides where it goes. Blobs that the registry has are not moved.
+// Push: an image's name decides where it goes. Blobs that the registry has are not moved, and what
+// was pulled goes on as it came. A successful push is remembered: the next one finds everything.
 
-import { messagesOf, noSuchTag, type PushImage, pushImage } from "../../distribution/index.ts";
+import {
+  type BlobPlace,
+  messagesOf,
+  noSuchTag,
+  type PushImage,
+  type PushStore,
+  pushImage,
+} from "../../distribution/index.ts";
 import {
   familiarName,
   familiarReference,
@@ -26,6 +34,7 @@ export async function* pushImages(
   const { registry, repository } = reference;
   yield { status: `The push refers to repository [${registry}/${repository}]` };
   const { credentials = {} } = o;
+  const store = pushStore(engine);
   for (const one of namesMeant(engine, reference)) {
     const image = engine.storage.images.resolve(formatReference(one))!;
     if (o.platform) checkImagePlatform(image, o.platform, familiarReference(one));
@@ -34,7 +43,7 @@ export async function* pushImages(
       yield* messagesOf(async (tell, signal) => {
         const given = await toPush(engine, image, registry);
         const request = { reference: one, image: given, credentials, tell, signal };
-        const digest = await pushImage(engine.registries, engine.storage.layers, request);
+        const digest = await pushImage(engine.registries, store, request);
         await engine.storage.images.tag(image.id, `${registry}/${repository}@${digest}`);
       }, o.signal);
     } finally {
@@ -75,6 +84,29 @@ async function toPush(
     })),
     ...(raw && manifest ? { manifest: { raw, mediaType: manifest.mediaType } } : {}),
   };
+}
+
+function pushStore({ storage: { layers, content }, log }: EngineContext): PushStore {
+  const named = ({ registry, repository }: BlobPlace): string => `${registry}/${repository}`;
+  return {
+    tar: (diffId) => layers.tar(diffId),
+    openBlob: (digest) => content.open(digest),
+    keptBlobs: (diffId) => layers.keptBlobs(diffId).map(({ digest }) => digest),
+    async damaged(diffId, digest) {
+      log.warn("a kept blob is damaged and set aside", { diffId, digest });
+      await content.setAside(digest);
+      await layers.dropBlob(digest);
+    },
+    noteBlob: (diffId, blob) => layers.noteBlob(diffId, blob),
+    sources: (digest) => layers.sources(digest).map(placeOf),
+    noteSource: (digest, place) => layers.noteSource(digest, named(place)),
+    forgetSource: (digest, place) => layers.forgetSource(digest, named(place)),
+  };
+}
+
+function placeOf(name: string): BlobPlace {
+  const { registry, repository } = parseReference(name, { defaultTag: false });
+  return { registry, repository };
 }
 
 /** An image with a digest reference was pulled from that repository or pushed to it. */

@@ -144,10 +144,7 @@ class LineFile {
 
   /** One writer at a time; it goes on until nothing is queued. */
   #write(): Promise<void> {
-    this.#writing ??= this.#drain().finally(() => {
-      this.#writing = undefined;
-    });
-    return this.#writing;
+    return (this.#writing ??= this.#drain());
   }
 
   async #drain(): Promise<void> {
@@ -162,11 +159,12 @@ class LineFile {
         if (this.#closed) {
           this.dropped += this.#lines.length;
           this.#lines = [];
-          return;
+          break;
         }
         await new Promise((resolve) => setTimeout(resolve, retryMs).unref());
       }
     }
+    this.#writing = undefined; // in the same turn as the look at the queue
   }
 
   async #step(): Promise<void> {

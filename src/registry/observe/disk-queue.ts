@@ -92,7 +92,7 @@ export class DiskQueue {
     this.#cursor = { ...this.#cursor, offset: this.#cursor.offset + done.bytes };
     this.#unsaved++;
     await this.#dropRead();
-    if (this.#unsaved >= cursorEvery || this.#ahead.length === 0) await this.#saveCursor();
+    if (this.#unsaved >= cursorEvery || this.#ahead.length === 0) await this.saveCursor();
   }
 
   /** Writes what is in memory; next() answers undefined from now on. */
@@ -100,11 +100,12 @@ export class DiskQueue {
     this.#closed = true;
     this.#wake?.();
     await this.#flush();
-    if (this.#unsaved > 0) await this.#saveCursor();
+    await this.saveCursor();
   }
 
   /** A cursor that cannot be written costs a second delivery after a restart, no more. */
-  async #saveCursor(): Promise<void> {
+  async saveCursor(): Promise<void> {
+    if (this.#unsaved === 0) return;
     try {
       await writeFileAtomic(join(this.#folder, "cursor.json"), JSON.stringify(this.#cursor));
       this.#unsaved = 0;
@@ -114,17 +115,14 @@ export class DiskQueue {
   }
 
   #flush(): Promise<void> {
-    this.#flushing ??= this.#write().finally(() => {
-      this.#flushing = undefined;
-    });
-    return this.#flushing;
+    return (this.#flushing ??= this.#write());
   }
 
   async #write(): Promise<void> {
     await null;
     let complained = false;
     while (this.#fresh.length > 0) {
-      const lines = this.#fresh;
+      const lines = this.#fresh.slice(); // more may come meanwhile
       const bytes = Buffer.from(`${lines.join("\n")}\n`);
       try {
         await this.#append(bytes);
@@ -134,10 +132,11 @@ export class DiskQueue {
       } catch (error) {
         if (!complained) this.#logger.error("Cannot write an event queue", { error });
         complained = true;
-        if (this.#closed) return;
+        if (this.#closed) break;
         await new Promise((resolve) => setTimeout(resolve, retryMs).unref());
       }
     }
+    this.#flushing = undefined; // in the same turn as the look at the queue
   }
 
   async #append(bytes: Buffer): Promise<void> {
@@ -192,8 +191,9 @@ export class DiskQueue {
       this.#segments.shift();
       if (first.number >= this.#cursor.segment) {
         this.#cursor = { segment: this.#segments[0]?.number ?? first.number + 1, offset: 0 };
+        this.#unsaved++;
         // The cursor first: it must never point into a segment that is gone and comes again.
-        await this.#saveCursor();
+        await this.saveCursor();
       }
       await rm(this.#path(first.number), { force: true });
     }

@@ -10,6 +10,9 @@ import { DiskQueue } from "./disk-queue.ts";
 import { envelopeEvent, envelopeMediaType, eventSource } from "./event-envelope.ts";
 import type { WebhookEndpoint, WebhookOptions } from "./options.ts";
 
+/** An attempt under way at the end may finish, so that its event is not sent twice. */
+const closeGraceMs = 1000;
+
 export interface EndpointState {
   name: string;
   pendingBytes: number;
@@ -79,6 +82,8 @@ class Sender {
   readonly #endpoint: WebhookEndpoint;
   readonly #logger: Logger;
   readonly #stop = new AbortController();
+  /** Ends an attempt that the grace at the end did not suffice for. */
+  readonly #cut = new AbortController();
   #delivered = 0;
   #failures = 0;
   #running: Promise<void> = Promise.resolve();
@@ -114,8 +119,11 @@ class Sender {
 
   async close(): Promise<void> {
     this.#stop.abort();
+    const timer = setTimeout(() => this.#cut.abort(), closeGraceMs);
     await this.queue.close();
     await this.#running;
+    clearTimeout(timer);
+    await this.queue.saveCursor();
   }
 
   async #run(): Promise<void> {
@@ -161,7 +169,7 @@ class Sender {
       headers: { ...headers, "Content-Type": envelopeMediaType },
       body: `{"events":[${line}]}`,
       redirect: "manual",
-      signal: AbortSignal.any([this.#stop.signal, AbortSignal.timeout(timeoutMs)]),
+      signal: AbortSignal.any([this.#cut.signal, AbortSignal.timeout(timeoutMs)]),
     });
     await response.body?.cancel();
     if (response.status >= 400) throw new GantryError("unavailable", `HTTP ${response.status}`);

@@ -1,0 +1,277 @@
+// The registry's garbage collection: what is not wanted goes, what is wanted stays, and what is being
+// pushed meanwhile is never lost, whoever collects over the same store.
+
+import assert from "node:assert/strict";
+import { mkdtemp, rm, utimes } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Readable } from "node:stream";
+import { test } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
+import {
+  collectGarbage,
+  createContent,
+  openFileStore,
+  type RegistryContent,
+  RegistryError,
+} from "../../src/registry/index.ts";
+import {
+  type Bytes,
+  bytesOf,
+  descriptor,
+  imageOf,
+  OCI_INDEX,
+  OCI_MANIFEST,
+  pullWhole,
+  randomLayer,
+  upload,
+} from "../support/registry-content.ts";
+
+const HOUR_MS = 3600 * 1000;
+const collect = { graceMs: HOUR_MS };
+
+async function place(): Promise<{
+  root: string;
+  store: Awaited<ReturnType<typeof openFileStore>>;
+  content: RegistryContent;
+  /** As if everything had been written two hours earlier. */
+  age(): Promise<void>;
+  blobs(): Promise<number>;
+  [Symbol.asyncDispose](): Promise<void>;
+}> {
+  const root = await mkdtemp(join(tmpdir(), "gantry-garbage-"));
+  const store = await openFileStore(root);
+  const count = async (folder: string) => {
+    let objects = 0;
+    for await (const _ of store.walk(folder)) objects++;
+    return objects;
+  };
+  return {
+    root,
+    store,
+    content: createContent(store, { renewAfterMs: HOUR_MS / 4 }),
+    age: async () => {
+      const old = new Date(Date.now() - 2 * HOUR_MS);
+      for await (const { path } of store.walk("")) await utimes(join(root, path), old, old);
+    },
+    blobs: () => count("docker/registry/v2/blobs"),
+    [Symbol.asyncDispose]: () => rm(root, { recursive: true, force: true }),
+  };
+}
+
+async function push(
+  content: RegistryContent,
+  name: string,
+  layers: Bytes[],
+  tags: string[],
+  extra: object = {},
+): Promise<string> {
+  const { config, manifest } = imageOf(layers, extra);
+  for (const blob of [config, ...layers]) await upload(content, name, blob);
+  const raw = manifest.data;
+  await content.putManifest(name, { raw, mediaType: OCI_MANIFEST, tags });
+  return manifest.digest;
+}
+
+test("what a deleted manifest alone had goes in two runs, what others share stays", async () => {
+  await using at = await place();
+  const [shared, alone] = [randomLayer(), randomLayer()];
+  const kept = await push(at.content, "team/kept", [shared], ["v1"]);
+  const gone = await push(at.content, "team/gone", [shared, alone], ["v1"]);
+  await at.content.deleteManifest("team/gone", gone);
+  assert.equal((await collectGarbage(at.store, collect)).quarantined.objects, 0, "too young");
+  await at.age();
+  const first = await collectGarbage(at.store, collect);
+  assert.deepEqual([first.quarantined.objects > 0, first.removed.objects], [true, 0]);
+  await at.age();
+  const second = await collectGarbage(at.store, collect);
+  assert.equal(second.removed.objects, first.quarantined.objects);
+  assert.equal(await pullWhole(at.content, "team/kept", "v1"), kept);
+  assert.equal(await at.blobs(), 3);
+  assert.deepEqual((await at.content.repositories()).names, ["team/kept"]);
+});
+
+test("what is in quarantine comes back when somebody asks for it", async () => {
+  await using at = await place();
+  const layer = randomLayer();
+  await upload(at.content, "a", layer);
+  await at.age();
+  await collectGarbage(at.store, collect);
+  assert.equal(await at.blobs(), 0);
+  assert.equal((await at.content.blob("a", layer.digest)).size, layer.data.length);
+  await push(at.content, "a", [layer], ["v1"]);
+  await at.age();
+  await collectGarbage(at.store, collect);
+  await at.age();
+  await collectGarbage(at.store, collect);
+  await pullWhole(at.content, "a", "v1");
+});
+
+test("a look at an old blob keeps it for another grace", async () => {
+  await using at = await place();
+  const layer = randomLayer();
+  await upload(at.content, "a", layer);
+  await at.age();
+  await at.content.blob("a", layer.digest);
+  const { quarantined } = await collectGarbage(at.store, collect);
+  assert.equal(quarantined.objects, 0);
+});
+
+test("untagged manifests go only when told, and not what an index or a subject leads to", async () => {
+  await using at = await place();
+  const child = await push(at.content, "a", [randomLayer()], []);
+  const old = await push(at.content, "a", [randomLayer()], ["latest"]);
+  const raw = (await at.content.manifest("a", child)).raw;
+  const entry = descriptor({ digest: child, data: raw }, OCI_MANIFEST);
+  const index = bytesOf(
+    JSON.stringify({ schemaVersion: 2, mediaType: OCI_INDEX, manifests: [entry] }),
+  );
+  const put = { raw: index.data, mediaType: OCI_INDEX, tags: ["latest"] };
+  await at.content.putManifest("a", put);
+  const signature = await push(at.content, "a", [randomLayer()], [], { subject: entry });
+  await at.age();
+  assert.equal((await collectGarbage(at.store, collect)).quarantined.objects, 0);
+  await collectGarbage(at.store, { ...collect, removeUntagged: true });
+  await at.age();
+  await collectGarbage(at.store, { ...collect, removeUntagged: true });
+  await assert.rejects(at.content.manifest("a", old), { code: "MANIFEST_UNKNOWN" });
+  await pullWhole(at.content, "a", child);
+  await pullWhole(at.content, "a", signature);
+  assert.equal((await at.content.referrers("a", child))[0]?.digest, signature);
+});
+
+test("a dry run counts and changes nothing", async () => {
+  await using at = await place();
+  await upload(at.content, "a", randomLayer());
+  await at.age();
+  const { quarantined } = await collectGarbage(at.store, { ...collect, dryRun: true });
+  assert.equal(quarantined.objects, 2);
+  assert.equal(await at.blobs(), 1);
+});
+
+test("uploads to which nothing is added end", async () => {
+  await using at = await place();
+  const id = await at.content.startUpload("a");
+  await at.content.append("a", id, 0, Readable.from([Buffer.from("half")]));
+  await collectGarbage(at.store, collect);
+  assert.equal(await at.content.uploadSize("a", id), 4);
+  await delay(20);
+  const { uploadsExpired } = await collectGarbage(at.store, { ...collect, uploadAgeMsMax: 10 });
+  assert.deepEqual(uploadsExpired, { objects: 1, bytes: 4 });
+  await assert.rejects(at.content.uploadSize("a", id), { code: "BLOB_UPLOAD_UNKNOWN" });
+});
+
+test("one collector works at a time", async () => {
+  await using at = await place();
+  await upload(at.content, "a", randomLayer());
+  const runs = [collectGarbage(at.store, collect), collectGarbage(at.store, collect)];
+  const outcomes = await Promise.allSettled(runs);
+  assert.deepEqual(outcomes.map(({ status }) => status).sort(), ["fulfilled", "rejected"]);
+  await collectGarbage(at.store, collect);
+});
+
+test("a damaged manifest stops the collection before its layers are in doubt", async () => {
+  await using at = await place();
+  const digest = await push(at.content, "a", [randomLayer()], ["v1"]);
+  const hex = digest.slice(7);
+  const path = `docker/registry/v2/blobs/sha256/${hex.slice(0, 2)}/${hex}/data`;
+  await at.store.write(path, Buffer.from('{"schemaVersion":2,"lay'));
+  await at.age();
+  await assert.rejects(collectGarbage(at.store, collect), { kind: "corrupt" });
+  assert.equal(await at.blobs(), 3);
+});
+
+test("under load every image that was pushed pulls whole, and garbage goes away", async () => {
+  await using at = await place();
+  const graceMs = 300;
+  const layers = Array.from({ length: 24 }, () => randomLayer());
+  const ends = Date.now() + 3_000;
+  const alive = new Map<string, string>();
+  let pushed = 0;
+
+  async function pusher(n: number): Promise<void> {
+    // A store and a content of its own, as another process has.
+    const content = createContent(await openFileStore(at.root), { renewAfterMs: graceMs / 4 });
+    const name = `team/p${n}`;
+    const own: string[] = [];
+    for (let round = 0; Date.now() < ends; round++) {
+      const chosen = [0, 1, 2].map((at) => layers[(round * 7 + n * 5 + at * 3) % layers.length]!);
+      const tag = `v${round}`;
+      if (!(await pushOnce(content, name, chosen, tag, graceMs))) continue;
+      pushed++;
+      own.push(tag);
+      alive.set(`${name}:${tag}`, await pullWhole(content, name, tag));
+      if (own.length <= 2) continue;
+      const oldest = own.shift()!;
+      const digest = alive.get(`${name}:${oldest}`)!;
+      if (own.some((other) => alive.get(`${name}:${other}`) === digest)) continue;
+      await content.deleteManifest(name, digest);
+      for (const [key, value] of alive) {
+        if (key.startsWith(`${name}:`) && value === digest) alive.delete(key);
+      }
+    }
+  }
+  let runs = 0;
+  let removed = 0;
+  async function collector(): Promise<void> {
+    const store = await openFileStore(at.root);
+    while (Date.now() < ends) {
+      removed += (await collectGarbage(store, { graceMs })).removed.objects;
+      runs++;
+      await delay(10);
+    }
+  }
+  await Promise.all([0, 1, 2, 3].map(pusher).concat(collector()));
+  assert.ok(pushed > 10 && runs > 3, `${pushed} pushes, ${runs} runs`);
+
+  for (const [image, digest] of alive) {
+    const [name = "", tag = ""] = image.split(":");
+    assert.equal(await pullWhole(at.content, name, tag), digest);
+  }
+  for (const [image, digest] of alive) {
+    await at.content.deleteManifest(image.split(":")[0]!, digest).catch((error) => {
+      if (!(error instanceof RegistryError)) throw error; // another tag of the same
+    });
+  }
+  for (let run = 0; run < 4; run++) {
+    await at.age();
+    removed += (await collectGarbage(at.store, collect)).removed.objects;
+  }
+  assert.ok(removed > 0);
+  const left: string[] = [];
+  for await (const { path } of at.store.walk("")) left.push(path);
+  assert.deepEqual(left, []);
+});
+
+/** As clients push: look, upload what is missing, then the manifest. False when the machine was so
+ * slow that what the look promised has expired. */
+async function pushOnce(
+  content: RegistryContent,
+  name: string,
+  chosen: Bytes[],
+  tag: string,
+  graceMs: number,
+): Promise<boolean> {
+  const { config, manifest } = imageOf(chosen);
+  const begun = performance.now();
+  for (const blob of [config, ...chosen]) {
+    const isThere = await content.blob(name, blob.digest).catch((error) => {
+      if (!(error instanceof RegistryError)) throw error;
+      return undefined;
+    });
+    if (isThere === undefined) await upload(content, name, blob);
+  }
+  await delay(Math.random() * 60);
+  const promisedMs = performance.now() - begun;
+  try {
+    const put = { raw: manifest.data, mediaType: OCI_MANIFEST, tags: [tag] };
+    await content.putManifest(name, put);
+    return true;
+  } catch (error) {
+    const isLate = promisedMs > graceMs;
+    if (error instanceof RegistryError && error.code === "MANIFEST_BLOB_UNKNOWN" && isLate) {
+      return false;
+    }
+    throw error;
+  }
+}
