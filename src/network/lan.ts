@@ -1,6 +1,6 @@
-// The macvlan and ipvlan drivers' plans: containers are neighbours of the host on a parent interface
-// of its own, without a bridge, a firewall or published ports of ours between them and the wire.
-// The link is born in the container's namespace and goes with it. Slots 40 to 59 are the network's.
+// The plans of the macvlan and ipvlan drivers: containers are neighbours of the host on a parent
+// interface, without a bridge, a firewall or published ports of ours between them and the wire. A
+// link is born in the container's namespace and goes with it. Slots 40 to 59 are the network's.
 
 import type { Operation } from "../native/index.ts";
 import type { AttachmentRecord } from "./contract.ts";
