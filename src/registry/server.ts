@@ -16,10 +16,11 @@ import { createContent } from "./content.ts";
 import type { Grant, RegistryContent, RegistryEvent, RequestFacts } from "./contract.ts";
 import { RegistryError } from "./errors.ts";
 import { Exchange } from "./exchange.ts";
+import { parseName } from "./names.ts";
 import { defaultGraceMs, defaultLimits, type RegistryOptions } from "./options.ts";
 import { LazyFacts } from "./request-facts.ts";
 import { stepFor } from "./routes/table.ts";
-import { parseTarget } from "./targets.ts";
+import { parseTarget, type Target } from "./targets.ts";
 
 const shutdownMsDefault = 30_000;
 const keepAliveMs = 75_000;
@@ -158,7 +159,7 @@ class Front {
   async #answer(exchange: Exchange, path: string): Promise<void> {
     if (path !== "/v2" && !path.startsWith("/v2/")) return await this.#elsewhere(exchange, path);
     const method = exchange.request.method ?? "";
-    const target = parseTarget(path);
+    const target = this.#inNamespace(parseTarget(path), exchange);
     if (target === undefined) throw nothingThere();
     const step = stepFor(target, method);
     if ("allowed" in step) {
@@ -170,6 +171,14 @@ class Front {
     if (readOnly && step.effect !== "read") throw unsupported("the registry is read-only");
     if (step.effect === "delete" && !deleteEnabled) throw unsupported("deleting is disabled");
     await step.run(exchange);
+  }
+
+  /** A cache of several registries is told with ?ns= which of them is meant. */
+  #inNamespace(target: Target | undefined, exchange: Exchange): Target | undefined {
+    if (target === undefined || !("name" in target) || !this.#content.nameIn) return target;
+    const namespace = exchange.query.get("ns");
+    const name = namespace ? this.#content.nameIn(namespace, target.name) : undefined;
+    return name === undefined ? target : { ...target, name: parseName(name) };
   }
 
   async #elsewhere(exchange: Exchange, path: string): Promise<void> {
