@@ -42,6 +42,7 @@ export interface DistributionOptions {
   retryDelaysMs?: readonly number[];
   /** For tests of what happens at the limits. */
   limits?: Partial<ExchangeLimits>;
+  downloads?: Partial<DownloadLimits>;
 }
 
 /** What is to be done for references that begin with `prefix`; the longest one that fits counts. */
@@ -91,6 +92,19 @@ export interface ExchangeLimits {
   idleTimeoutMs: number;
   /** For a small body as a whole. */
   bodyTimeoutMs: number;
+}
+
+/** How one blob is fetched. */
+export interface DownloadLimits {
+  /** Larger blobs come in pieces of this size. */
+  pieceBytes: number;
+  /** Connections for one blob. */
+  rangesMax: number;
+  attemptsMax: number;
+  /** A connection that broke after so much is opened again at once, and counts as none. */
+  progressBytes: number;
+  retryDelayMs: number;
+  retryDelayMsMax: number;
 }
 
 /** A message of docker's JSON progress stream. */

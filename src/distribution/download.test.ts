@@ -4,12 +4,13 @@ import type { IncomingMessage } from "node:http";
 import { Readable } from "node:stream";
 import { test } from "node:test";
 import { GantryError } from "../base/index.ts";
-import { Download, type DownloadLimits, type OpenRange, type Partial } from "./download.ts";
+import type { DownloadLimits } from "./contract.ts";
+import { Download, type OpenRange, type PartialBytes } from "./download.ts";
 
 const blob = randomBytes(1000);
 const digest = `sha256:${createHash("sha256").update(blob).digest("hex")}`;
 const wanted = { digest, size: blob.length };
-const limits: Required<{ [K in keyof DownloadLimits]: number }> = {
+const limits: DownloadLimits = {
   pieceBytes: 100,
   rangesMax: 3,
   attemptsMax: 3,
@@ -19,7 +20,7 @@ const limits: Required<{ [K in keyof DownloadLimits]: number }> = {
 };
 
 /** A partial blob in memory. */
-class Memory implements Partial {
+class Memory implements PartialBytes {
   files = new Map<number, Buffer>();
   constructor(parts: Record<number, Buffer> = {}) {
     for (const [start, bytes] of Object.entries(parts)) this.files.set(Number(start), bytes);

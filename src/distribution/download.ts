@@ -9,9 +9,10 @@ import { createHash } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import { setTimeout as delay } from "node:timers/promises";
 import { errnoOf, GantryError } from "../base/index.ts";
+import type { DownloadLimits } from "./contract.ts";
 
 /** What the store keeps of a blob that is on its way. */
-export interface Partial {
+export interface PartialBytes {
   readonly parts: readonly { start: number; length: number }[];
   append(start: number, chunks: readonly Uint8Array[]): Promise<void>;
   endPart(start: number): Promise<void>;
@@ -24,17 +25,6 @@ export type OpenRange = (
   signal: AbortSignal,
 ) => Promise<{ response: IncomingMessage; offset: number }>;
 
-export interface DownloadLimits {
-  /** Larger blobs come in pieces of this size. */
-  pieceBytes: number;
-  /** Connections for one blob. */
-  rangesMax: number;
-  attemptsMax: number;
-  /** A connection that broke after so much is opened again at once, and counts as none. */
-  progressBytes: number;
-  retryDelayMs: number;
-  retryDelayMsMax: number;
-}
 export const DOWNLOAD_LIMITS: DownloadLimits = {
   pieceBytes: 16 << 20,
   rangesMax: 3,
@@ -51,15 +41,15 @@ export interface DownloadEvents {
   /** How far bytes() has been read. */
   onRead?: (bytes: number) => void;
 }
-const writeBytes = 512 << 10;
-const readBytes = 256 << 10;
+const writeBytes = 256 << 10;
+const readBytes = 128 << 10;
 
 type Piece = { start: number; at: number; end: number; busy: boolean };
 type Wanted = { digest: string; size: number };
 
 export class Download {
   readonly #wanted: Wanted;
-  readonly #partial: Partial;
+  readonly #partial: PartialBytes;
   readonly #open: OpenRange;
   readonly #limits: DownloadLimits;
   readonly #events: DownloadEvents;
@@ -78,12 +68,9 @@ export class Download {
 
   constructor(
     wanted: Wanted,
-    partial: Partial,
+    partial: PartialBytes,
     open: OpenRange,
-    {
-      limits = {},
-      ...events
-    }: DownloadEvents & { limits?: { [K in keyof DownloadLimits]?: number } } = {},
+    { limits = {}, ...events }: DownloadEvents & { limits?: Partial<DownloadLimits> } = {},
   ) {
     this.#wanted = wanted;
     this.#partial = partial;

@@ -5,7 +5,7 @@ import type { IncomingMessage } from "node:http";
 import { Readable } from "node:stream";
 import { kindOf } from "../base/index.ts";
 import type { Descriptor, Tell } from "./contract.ts";
-import { Download, isBroken, type Partial } from "./download.ts";
+import { Download, isBroken, type PartialBytes } from "./download.ts";
 import { isForeign } from "./media-types.ts";
 import { progressMeter, shortId, step } from "./messages.ts";
 import type { Registries } from "./registries.ts";
@@ -14,7 +14,7 @@ import type { Registry } from "./registry.ts";
 /** Wrong bytes are thrown away and fetched once more: an earlier run, a proxy or a disk may be to
  * blame. */
 const freshTriesMax = 2;
-const readAheadBytes = 1 << 20;
+const readAheadBytes = 256 << 10;
 
 /** What a transfer needs of the store. */
 export interface LayerSink {
@@ -29,7 +29,7 @@ export interface LayerSink {
     from: { source?: string; bytes: () => Readable },
   ): Promise<void>;
 }
-export type PartialBlob = Partial & AsyncDisposable & { discard(): Promise<void> };
+export type PartialBlob = PartialBytes & AsyncDisposable & { discard(): Promise<void> };
 
 export interface LayerTransfer {
   registries: Registries;
@@ -121,7 +121,7 @@ function readable(download: Download, signal: AbortSignal): Readable {
 
 function prepare(
   { registry, repository, blob, registries }: LayerTransfer,
-  partial: Partial,
+  partial: PartialBytes,
   tell: Tell,
   origin: { foreign: boolean },
 ): Download {
@@ -131,7 +131,10 @@ function prepare(
   const open = async (range: { from?: number; to?: number }, signal: AbortSignal) =>
     openBlob(registry.withSignal(signal), repository, blob, { range, origin });
   const download = new Download(blob, partial, open, {
-    limits: { attemptsMax: registries.options.maxDownloadAttempts },
+    limits: {
+      attemptsMax: registries.options.maxDownloadAttempts,
+      ...registries.options.downloads,
+    },
     onBytes: (bytes) => downloading(bytes, bytes === blob.size),
     onRetry: (seconds) =>
       tell(step(`Retrying in ${seconds} second${seconds === 1 ? "" : "s"}`, id)),
