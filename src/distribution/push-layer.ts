@@ -24,8 +24,6 @@ export interface PushedLayer {
   diffId: string;
   /** Bytes of the uncompressed tar. */
   tarSize: number;
-  /** Compressed forms that are known. */
-  blobs: Descriptor[];
   /** Repositories of the same registry whose images have the layer, in whatever form. */
   mountFrom: string[];
 }
@@ -40,6 +38,8 @@ export interface PushStore {
   keptBlobs(diffId: string): string[];
   /** The blob's bytes are not what its digest says. */
   damaged(diffId: string, digest: string): Promise<void>;
+  /** Forms of the layer that are known. */
+  blobs(diffId: string): Descriptor[];
   noteBlob(diffId: string, blob: Descriptor): void;
   /** The latest first. */
   sources(digest: string): BlobPlace[];
@@ -99,7 +99,9 @@ async function bringLayer(
   layer: PushedLayer,
   original: Descriptor | undefined,
 ): Promise<Brought> {
-  const others = layer.blobs.filter(({ digest }) => digest !== original?.digest);
+  const others = context.store
+    .blobs(layer.diffId)
+    .filter(({ digest }) => digest !== original?.digest);
   if (original !== undefined) {
     const found =
       (await find(context, layer, [original])) ?? (await send(context, layer, original));

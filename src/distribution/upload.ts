@@ -75,7 +75,7 @@ export async function uploadBlob(
 
 /** One blob on its way, over as many attempts as it takes. */
 class Upload {
-  /** The most bytes that the registry has confirmed or been sent in one attempt. */
+  /** The most bytes that the registry has confirmed. */
   farthest = 0;
   sourceFailed = false;
   #registry: Registry;
@@ -185,7 +185,10 @@ class Upload {
       this.#moved(response.headers, url);
       const at = Number(last) + 1;
       // "0-0" is what registries also say of nothing.
-      if (at > 1 && at <= (this.#feed.blob?.size ?? this.#hashed)) return at;
+      if (at > 1 && at <= (this.#feed.blob?.size ?? this.#hashed)) {
+        this.farthest = Math.max(this.farthest, at);
+        return at;
+      }
     } else if ((response.statusCode ?? 0) >= 500) throw await registryError(response);
     else dropBody(response);
     await this.cancel();
@@ -216,7 +219,6 @@ class Upload {
           this.#hash.update(old === 0 ? chunk : chunk.subarray(old));
           this.#hashed = position;
         }
-        this.farthest = Math.max(this.farthest, position);
         onBytes?.(position);
         yield chunk;
       }
@@ -324,6 +326,7 @@ class Upload {
       dropBody(response);
       this.#moved(response.headers, url);
       at += chunk.length;
+      this.farthest = Math.max(this.farthest, at);
     }
   }
 

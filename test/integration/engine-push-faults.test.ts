@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 import { Readable } from "node:stream";
-import { describe, test } from "node:test";
+import { afterEach, describe, test } from "node:test";
 import { gunzipSync, gzipSync } from "node:zlib";
 import {
   type BlobPlace,
@@ -93,7 +93,6 @@ function imageOf(store: FakeStore, diffIds: string[]): PushImage {
     layers: diffIds.map((diffId) => ({
       diffId,
       tarSize: store.tars.get(diffId)!.length,
-      blobs: store.blobs(diffId),
       mountFrom: [],
     })),
   };
@@ -144,13 +143,28 @@ function arrived(registry: FakeRegistry, repository = "a/b"): string[] {
   });
 }
 
-function nothingLeft(registry: FakeRegistry, store: FakeStore): void {
+async function nothingLeft(registry: FakeRegistry, store: FakeStore): Promise<void> {
   assert.equal(registry.uploads.sessions.size, 0, "no session stays open");
+  await streamsEnded(store);
+}
+
+/** A stream is closed when what was being done with its last piece has been done. */
+async function streamsEnded(store: FakeStore): Promise<void> {
+  const deadline = Date.now() + 5_000;
+  while (store.openStreams > 0 && Date.now() < deadline) await new Promise(setImmediate);
   assert.equal(store.openStreams, 0, "no stream stays open");
 }
 
 describe("uploads to a registry that misbehaves", () => {
-  const listen = (options: RegistryOptions = {}) => FakeRegistry.listen(options);
+  const open: FakeRegistry[] = [];
+  async function listen(options: RegistryOptions = {}): Promise<FakeRegistry> {
+    const registry = await FakeRegistry.listen(options);
+    open.push(registry);
+    return registry;
+  }
+  afterEach(async () => {
+    for (const registry of open.splice(0)) await registry[Symbol.asyncDispose]();
+  });
 
   async function scene(bytes = 6_000_000) {
     const registry = await listen();
@@ -163,7 +177,7 @@ describe("uploads to a registry that misbehaves", () => {
     const { store, diffId, image } = await scene();
     const size = 3_000_000;
     for (const at of [1, 4_000, 65_536, 1_000_000, size - 7, Math.floor(Math.random() * size)]) {
-      await using registry = await listen();
+      const registry = await listen();
       registry.faults.push({ match: /PATCH/, cutUploadAt: at, times: 1 });
       await push({ registry, store, image });
       assert.deepEqual(arrived(registry), [diffId], `cut at ${at}`);
@@ -172,7 +186,7 @@ describe("uploads to a registry that misbehaves", () => {
       const blob = (JSON.parse(raw.toString()) as { layers: Blob[] }).layers[0]!;
       const config = image.rawConfig.length;
       if (at > 1) assert.equal(sent, blob.size + config, "no byte is taken twice");
-      nothingLeft(registry, store);
+      await nothingLeft(registry, store);
       store.noted.clear();
     }
   });
@@ -182,7 +196,7 @@ describe("uploads to a registry that misbehaves", () => {
     registry.faults.push({ match: /PATCH/, cutUploadAt: 300_000, times: 8 });
     await push({ registry, store, image });
     assert.deepEqual(arrived(registry), [diffId]);
-    nothingLeft(registry, store);
+    await nothingLeft(registry, store);
   });
 
   test("a registry that forgets a cut upload gets it anew", async () => {
@@ -191,7 +205,7 @@ describe("uploads to a registry that misbehaves", () => {
     registry.faults.push({ match: /PATCH/, cutUploadAt: 100_000 });
     await push({ registry, store, image });
     assert.deepEqual(arrived(registry), [diffId]);
-    nothingLeft(registry, store);
+    await nothingLeft(registry, store);
   });
 
   for (const [what, behaviour] of [
@@ -205,7 +219,7 @@ describe("uploads to a registry that misbehaves", () => {
       registry.uploads.behaviour = behaviour;
       await push({ registry, store, image });
       assert.deepEqual(arrived(registry), [diffId]);
-      nothingLeft(registry, store);
+      await nothingLeft(registry, store);
       for (const { "content-range": range } of registry.headers) {
         assert.match(range ?? "0-0", /^\d+-\d+$/);
       }
@@ -237,7 +251,7 @@ describe("uploads to a registry that misbehaves", () => {
         registry.faults.push({ match, ...fault });
         await push({ registry, store, image });
         assert.deepEqual(arrived(registry), [diffId]);
-        nothingLeft(registry, store);
+        await nothingLeft(registry, store);
       });
     }
   }
@@ -248,7 +262,7 @@ describe("uploads to a registry that misbehaves", () => {
     await push({ registry, store, image });
     assert.deepEqual(arrived(registry), [diffId]);
     assert.equal(registry.asked(/^PATCH/).length, 1);
-    nothingLeft(registry, store);
+    await nothingLeft(registry, store);
   });
 
   test("a digest that is refused once is tried again, a digest that is refused always is told", async () => {
@@ -258,13 +272,13 @@ describe("uploads to a registry that misbehaves", () => {
     registry.faults.push({ ...refusal, times: 1 });
     await push({ registry, store, image });
     assert.deepEqual(arrived(registry), [diffId]);
-    nothingLeft(registry, store);
-    await using stubborn = await listen();
+    await nothingLeft(registry, store);
+    const stubborn = await listen();
     stubborn.faults.push({ ...refusal, times: 99 });
     await assert.rejects(push({ registry: stubborn, store, image }), {
       message: "digest invalid: provided digest did not match",
     });
-    nothingLeft(stubborn, store);
+    await nothingLeft(stubborn, store);
   });
 
   test("a registry that is full of errors gives the error after five attempts", async () => {
@@ -282,7 +296,7 @@ describe("uploads to a registry that misbehaves", () => {
     );
     assert.equal(registry.asked(/^PATCH/).length, 5);
     assert.equal(told.filter((status) => status === "Retrying in 1 second").length, 4);
-    nothingLeft(registry, store);
+    await nothingLeft(registry, store);
   });
 
   test("a Location that leads nowhere is not followed for ever", async () => {
@@ -292,7 +306,7 @@ describe("uploads to a registry that misbehaves", () => {
     registry.faults.push({ ...lost, times: 1 });
     await push({ registry, store, image });
     assert.deepEqual(arrived(registry), [diffId]);
-    await using wrong = await listen();
+    const wrong = await listen();
     for (const [location, message] of [
       ["file:///etc/passwd", /unsupported scheme file:/],
       ["http://[", /bad Location/],
@@ -302,13 +316,13 @@ describe("uploads to a registry that misbehaves", () => {
     }
     wrong.faults = [{ match: /^POST/, status: 202, times: 9 }];
     await assert.rejects(push({ registry: wrong, store, image }), { message: /no Location/ });
-    nothingLeft(wrong, store);
+    await nothingLeft(wrong, store);
   });
 
   test("an upload at another host gets no credentials", async () => {
     const user = { name: "me", password: "secret" };
-    await using registry = await listen({ user });
-    await using elsewhere = await listen();
+    const registry = await listen({ user });
+    const elsewhere = await listen();
     const store = new FakeStore();
     const diffId = store.add(content(3_000_000));
     registry.uploads.behaviour = { absoluteTo: `http://${elsewhere.host}` };
@@ -321,16 +335,17 @@ describe("uploads to a registry that misbehaves", () => {
 
   test("a streamed upload follows a redirect to an object store, without credentials", async () => {
     const user = { name: "me", password: "secret" };
-    await using registry = await listen({ user });
-    await using bucket = await listen();
+    const registry = await listen({ user });
+    const bucket = await listen();
     const store = new FakeStore();
     const diffId = store.add(content(3_000_000));
     const Location = `http://${bucket.host}/v2/x/blobs/uploads/`;
     registry.faults.push({ match: /^PATCH/, status: 307, headers: { Location }, times: 1 });
-    bucket.faults.push({ match: /^PATCH/, status: 202, times: 1 });
+    bucket.faults.push({ match: /^PATCH/, status: 202, times: 1 }); // and loses it
     const image = imageOf(store, [diffId]);
     const credentials = { username: "me", password: "secret" };
-    await assert.rejects(push({ registry, store, image, credentials }), /digest invalid/);
+    await push({ registry, store, image, credentials });
+    assert.deepEqual(arrived(registry), [diffId]);
     assert.equal(bucket.asked(/^PATCH/).length, 1);
     assert.ok(bucket.headers.every(({ authorization }) => authorization === undefined));
   });
@@ -343,7 +358,7 @@ describe("uploads to a registry that misbehaves", () => {
     while (registry.asked(/^PATCH/).length === 0) await new Promise(setImmediate);
     stop.abort(new Error("the client went away"));
     await assert.rejects(pushing, /the client went away/);
-    nothingLeft(registry, store);
+    await nothingLeft(registry, store);
   });
 
   test("a registry that dies in the middle is an error that names it", async () => {
@@ -354,7 +369,7 @@ describe("uploads to a registry that misbehaves", () => {
     const { host } = registry;
     await registry[Symbol.asyncDispose]();
     await assert.rejects(pushing, ({ message }: Error) => message.includes(host));
-    assert.equal(store.openStreams, 0);
+    await streamsEnded(store);
   });
 
   test("refusals are worded as docker words them, and not repeated", async () => {
@@ -366,7 +381,7 @@ describe("uploads to a registry that misbehaves", () => {
       message: "denied: requested access to the resource is denied",
     });
     assert.equal(registry.asked(/^POST/).length, 1);
-    nothingLeft(registry, store);
+    await nothingLeft(registry, store);
   });
 
   test("two pushes of one layer share its upload", async () => {
@@ -384,21 +399,15 @@ describe("uploads to a registry that misbehaves", () => {
   test("a second push moves nothing, and compressing again gives the same blob", async () => {
     const { registry, store, diffId, image } = await scene();
     const first = await push({ registry, store, image });
-    const again = await push({ registry, store, image: imageOfSame(image, store) });
+    const again = await push({ registry, store, image });
     assert.equal(again.digest, first.digest);
     assert.equal(registry.asked(/^PATCH/).length, 1);
-    await using other = await listen();
+    const other = await listen();
     store.places.clear();
-    const elsewhere = await push({ registry: other, store, image: imageOfSame(image, store) });
+    const elsewhere = await push({ registry: other, store, image });
     assert.equal(elsewhere.digest, first.digest);
     assert.deepEqual(arrived(other), [diffId]);
   });
-
-  /** The image as the store knows it now. */
-  function imageOfSame(image: PushImage, store: FakeStore): PushImage {
-    const layers = image.layers.map((layer) => ({ ...layer, blobs: store.blobs(layer.diffId) }));
-    return { ...image, layers };
-  }
 
   describe("what was pulled keeps its digest", () => {
     async function pulledScene(o: { algorithm?: "sha512" } = {}) {
@@ -427,33 +436,33 @@ describe("uploads to a registry that misbehaves", () => {
         const { store, diffId, data, blob, image } = await pulledScene({
           ...(algorithm ? { algorithm } : {}),
         });
-        await using target = await listen();
+        const target = await listen();
         store.kept.set(blob.digest, data);
         const pushed = await push({ registry: target, store, image });
         assert.equal(pushed.digest, digest(image.manifest!.raw));
         assert.ok(target.manifests.get("a/b 1")!.raw.equals(Buffer.from(image.manifest!.raw)));
         assert.deepEqual(arrived(target), [diffId]);
         assert.equal(target.asked(/^PATCH/).length, 0, "one PUT, since all is known");
-        nothingLeft(target, store);
+        await nothingLeft(target, store);
       });
     }
 
     test("from the registry that it came from, even when both sides break off", async () => {
       const { source, store, diffId, blob, image } = await pulledScene();
-      await using target = await listen();
+      const target = await listen();
       store.noteSource(blob.digest, place(source));
       source.faults.push({ match: /GET .*blobs/, cutAt: 500_000, times: 2 });
       target.faults.push({ match: /^P(UT|ATCH) .*uploads/, cutUploadAt: 700_000, times: 2 });
       const pushed = await push({ registry: target, store, image });
       assert.equal(pushed.digest, digest(image.manifest!.raw));
       assert.deepEqual(arrived(target), [diffId]);
-      nothingLeft(target, store);
+      await nothingLeft(target, store);
     });
 
     test("credentials for the target do not go to the source", async () => {
       const { source, store, blob, image } = await pulledScene();
       const user = { name: "me", password: "secret" };
-      await using target = await listen({ user });
+      const target = await listen({ user });
       store.noteSource(blob.digest, place(source));
       const credentials = { username: "me", password: "secret" };
       await push({ registry: target, store, image, credentials });
@@ -463,19 +472,19 @@ describe("uploads to a registry that misbehaves", () => {
 
     test("a kept blob that is damaged is set aside, and the source gives another", async () => {
       const { source, store, diffId, data, blob, image } = await pulledScene();
-      await using target = await listen();
+      const target = await listen();
       store.noteSource(blob.digest, place(source));
       store.kept.set(blob.digest, Buffer.alloc(data.length, 1));
       const pushed = await push({ registry: target, store, image });
       assert.equal(pushed.digest, digest(image.manifest!.raw));
       assert.deepEqual(store.setAside, [blob.digest]);
       assert.deepEqual(arrived(target), [diffId]);
-      nothingLeft(target, store);
+      await nothingLeft(target, store);
     });
 
     test("where nobody has the blob any more the layer is compressed, with another digest", async () => {
       const { source, store, diffId, blob, image } = await pulledScene();
-      await using target = await listen();
+      const target = await listen();
       store.noteSource(blob.digest, place(source));
       source.blobs.clear();
       const pushed = await push({ registry: target, store, image });
@@ -483,7 +492,7 @@ describe("uploads to a registry that misbehaves", () => {
       assert.deepEqual(arrived(target), [diffId]);
       const left = store.sources(blob.digest);
       assert.deepEqual(left, [], "the source is forgotten");
-      nothingLeft(target, store);
+      await nothingLeft(target, store);
     });
 
     test("another repository of the same registry gets it mounted", async () => {
@@ -493,12 +502,12 @@ describe("uploads to a registry that misbehaves", () => {
       assert.ok(lines.includes(`${diffId.slice(7, 19)}: Mounted from lib/app`));
       assert.equal(source.uploads.bytesReceived, image.rawConfig.length);
       assert.deepEqual(arrived(source), [diffId]);
-      nothingLeft(source, store);
+      await nothingLeft(source, store);
     });
   });
 
   test("foreign layers stay where they are unless their registry may have them", async () => {
-    await using registry = await listen();
+    const registry = await listen();
     const store = new FakeStore();
     const tar = content(2_000_000);
     const diffId = store.add(tar);

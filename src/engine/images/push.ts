@@ -79,7 +79,6 @@ async function toPush(
     layers: image.layers.map(({ diffId, tarSize }) => ({
       diffId,
       tarSize,
-      blobs: storage.layers.blobs(diffId),
       mountFrom: [...(repositories.get(diffId) ?? [])],
     })),
     ...(raw && manifest ? { manifest: { raw, mediaType: manifest.mediaType } } : {}),
@@ -97,6 +96,7 @@ function pushStore({ storage: { layers, content }, log }: EngineContext): PushSt
       await content.setAside(digest);
       await layers.dropBlob(digest);
     },
+    blobs: (diffId) => layers.blobs(diffId),
     noteBlob: (diffId, blob) => layers.noteBlob(diffId, blob),
     sources: (digest) => layers.sources(digest).map(placeOf),
     noteSource: (digest, place) => layers.noteSource(digest, named(place)),
