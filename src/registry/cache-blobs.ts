@@ -56,11 +56,16 @@ export class CacheBlobs {
     return this.#parts.inner.openBlob(place.name, digest, range);
   }
 
+  /** Resolves when what is under way now has ended. */
+  async idle(): Promise<void> {
+    const coming = [...this.#downloads.values()].map(async (started) => (await started)?.finished);
+    await Promise.allSettled(coming);
+  }
+
   /** Gives up what is under way. */
   async close(): Promise<void> {
     this.#closing.abort();
-    const coming = [...this.#downloads.values()].map(async (started) => (await started)?.finished);
-    await Promise.allSettled(coming);
+    await this.idle();
   }
 
   async #keptBlob({ name }: UpstreamPlace, digest: string): Promise<BlobFacts | undefined> {
@@ -138,7 +143,9 @@ export class CacheBlobs {
     const key = downloadKey(place, digest);
     const known = this.#downloads.get(key);
     if (known !== undefined) return known;
-    const started = this.#startDownload(place, digest);
+    const started: Promise<Download | undefined> = this.#startDownload(place, digest, () =>
+      this.#forget(key, started),
+    );
     this.#downloads.set(key, started);
     started
       .then((download) => download?.finished)
@@ -146,11 +153,19 @@ export class CacheBlobs {
         const fields = { name: place.name, digest, error: messageOf(error) };
         this.#parts.logger.warn("A blob could not be fetched", fields);
       })
-      .finally(() => this.#downloads.delete(key));
+      .finally(() => this.#forget(key, started));
     return started;
   }
 
-  async #startDownload(place: UpstreamPlace, digest: string): Promise<Download | undefined> {
+  #forget(key: string, started: Promise<Download | undefined>): void {
+    if (this.#downloads.get(key) === started) this.#downloads.delete(key);
+  }
+
+  async #startDownload(
+    place: UpstreamPlace,
+    digest: string,
+    onFailed: () => void,
+  ): Promise<Download | undefined> {
     const { name } = place;
     if ((await this.#keptBlob(place, digest)) !== undefined) return undefined;
     // Asked even if another repository brought it: who may read this one may not know that one.
@@ -167,7 +182,7 @@ export class CacheBlobs {
       this.#parts.logger.error("A fetched blob could not be kept", fields);
     };
     const store = this.#parts.store;
-    return new Download({ store, name, digest, size, spoolFolder, bytes, onUnstored });
+    return new Download({ store, name, digest, size, spoolFolder, bytes, onUnstored, onFailed });
   }
 }
 

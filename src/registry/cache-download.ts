@@ -25,6 +25,8 @@ export interface DownloadParts {
   bytes: () => AsyncIterable<Buffer>;
   /** The store could not take it. */
   onUnstored: (error: unknown) => void;
+  /** It failed: who asks from now on needs another one. */
+  onFailed: () => void;
 }
 
 export class Download {
@@ -119,6 +121,7 @@ export class Download {
       await sink.finish();
     } catch (error) {
       this.#failure = error;
+      this.#parts.onFailed();
       this.#progress();
       if (!ended) await sink.abort();
       throw error;

@@ -289,6 +289,11 @@ export class PullThroughCache implements RegistryContent {
     return expireUnused(this.#store, { upstreams, before });
   }
 
+  /** Resolves when the downloads of now have ended, well or not. */
+  async idle(): Promise<void> {
+    await this.#blobs.idle();
+  }
+
   /** Ends downloads; what they had is given up. */
   async close(): Promise<void> {
     await Promise.all([this.#questions.close(), this.#blobs.close()]);

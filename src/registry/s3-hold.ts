@@ -9,8 +9,8 @@ import { GantryError } from "../base/index.ts";
 import { isMissing } from "./s3-client.ts";
 import type { Place } from "./s3-listing.ts";
 
-const renewMs = 15_000;
-const deadAfterMs = 60_000;
+const renewMs = 5_000;
+const deadAfterMs = 20_000;
 
 /** Runs `work` while it holds `key`. Throws conflict when somebody else does. */
 export async function holding<T>(place: Place, key: string, work: () => Promise<T>): Promise<T> {
@@ -27,7 +27,7 @@ export async function holding<T>(place: Place, key: string, work: () => Promise<
     return await work();
   } finally {
     clearInterval(renewal);
-    // Left behind it keeps others off for a minute, no more.
+    // Left behind it keeps others off for a moment, no more.
     await client.send(new DeleteObjectCommand(target)).catch(() => {});
   }
 }
