@@ -109,10 +109,9 @@ export interface BucketOptions {
   burst: number;
 }
 
-/** Largest bodies that are taken; more is refused with 413 before it is stored. */
+/** Largest bodies that are taken; more is refused with 413 before it is stored. For manifests see
+ * RegistryLimits. */
 export interface SizeLimitOptions {
-  /** [4 MiB] */
-  manifestBytesMax?: number;
   /** One blob, however it is uploaded [no limit]. */
   blobBytesMax?: number;
 }

@@ -1,26 +1,18 @@
-// Size limits around any RegistryContent: a body that grows beyond them is refused with 413 while it
-// is received, before the rest of it is read or stored.
+// A size limit for blobs around any RegistryContent: a body that grows beyond it is refused with 413
+// while it is received, before the rest of it is read or stored. (Manifests: RegistryLimits.)
 
 import { type Readable, Transform } from "node:stream";
 import type { RegistryContent } from "../contract.ts";
 import { RegistryError } from "../errors.ts";
 import type { SizeLimitOptions } from "./options.ts";
 
-export const manifestBytesMaxDefault = 4 * 1024 * 1024;
-
 export function limitSizes(content: RegistryContent, options: SizeLimitOptions): RegistryContent {
-  const manifestBytesMax = options.manifestBytesMax ?? manifestBytesMaxDefault;
   const { blobBytesMax } = options;
+  if (blobBytesMax === undefined) return content;
   // The content may be of a class: its methods stay bound to it.
   return new Proxy(content, {
     get(target, property) {
-      if (property === "putManifest") {
-        return async (...[name, manifest]: Parameters<RegistryContent["putManifest"]>) => {
-          if (manifest.raw.length > manifestBytesMax) throw tooLarge("manifest", manifestBytesMax);
-          return target.putManifest(name, manifest);
-        };
-      }
-      if (property === "append" && blobBytesMax !== undefined) {
+      if (property === "append") {
         return async (...[name, id, offset, bytes]: Parameters<RegistryContent["append"]>) =>
           target.append(name, id, offset, limited(bytes, blobBytesMax - offset, blobBytesMax));
       }
@@ -35,7 +27,7 @@ function limited(bytes: Readable, left: number, blobBytesMax: number): Readable 
   const limit = new Transform({
     transform(chunk: Buffer, _encoding, done) {
       left -= chunk.length;
-      if (left < 0) done(tooLarge("blob", blobBytesMax));
+      if (left < 0) done(tooLarge(blobBytesMax));
       else done(null, chunk);
     },
   });
@@ -46,8 +38,8 @@ function limited(bytes: Readable, left: number, blobBytesMax: number): Readable 
   return bytes.pipe(limit);
 }
 
-function tooLarge(what: string, bytesMax: number): RegistryError {
-  return new RegistryError("SIZE_INVALID", `the ${what} is larger than ${bytesMax} bytes`, {
+function tooLarge(bytesMax: number): RegistryError {
+  return new RegistryError("SIZE_INVALID", `the blob is larger than ${bytesMax} bytes`, {
     status: 413,
     detail: { bytesMax },
   });
