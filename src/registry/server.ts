@@ -74,7 +74,9 @@ export function createRegistry(options: RegistryOptions): RegistryServer {
       return server.address() ?? "";
     },
     close: ({ deadlineMs = shutdownMsDefault } = {}) => {
-      front.leaving = true;
+      front.leave(() => {
+        for (const server of servers) server.closeIdleConnections();
+      });
       closing ??= closeAll(servers, deadlineMs).then(async () => {
         await Promise.all((options.observers ?? []).map((observer) => observer.close?.()));
       });
@@ -122,7 +124,7 @@ async function closeAll(servers: Server[], deadlineMs: number): Promise<void> {
 
 /** From a request to its answer. */
 class Front {
-  leaving = false;
+  #closeIdle: (() => void) | undefined;
   readonly #options: RegistryOptions;
   readonly #content: RegistryContent;
   readonly #limits;
@@ -133,6 +135,11 @@ class Front {
     this.#content = content;
     this.#limits = { ...defaultLimits, ...options.limits };
     this.#logger = options.logger ?? silentLogger;
+  }
+
+  /** From now on a connection ends with the request that is on it. */
+  leave(closeIdle: () => void): void {
+    this.#closeIdle = closeIdle;
   }
 
   readonly handler = (request: IncomingMessage, response: ServerResponse): void => {
@@ -146,7 +153,8 @@ class Front {
     response.on("error", () => {}); // the client left; whoever writes learns it from the stream
     request.on("error", () => {});
     for (const [name, value] of Object.entries(COMMON_HEADERS)) response.setHeader(name, value);
-    if (this.leaving) response.setHeader("Connection", "close");
+    if (this.#closeIdle) response.setHeader("Connection", "close");
+    response.once("close", () => this.#closeIdle?.());
     const [path = "/"] = (request.url ?? "/").split("?", 1);
     const finished = this.#watch(exchange, path);
     this.#answer(exchange, path)

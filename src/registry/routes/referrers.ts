@@ -11,7 +11,8 @@ export async function getReferrers(
   { name, digest }: TargetOf<"referrers">,
 ): Promise<void> {
   const { limit, after = "" } = pageOf(exchange, exchange.limits.referrersPageMax);
-  const wanted = exchange.query.get("artifactType");
+  // A media type has no space: it was a "+" that the client did not encode.
+  const wanted = exchange.query.get("artifactType")?.replaceAll(" ", "+");
   const all = await exchange.content.referrers(name, digest);
   const matching = all.filter(
     (entry) => entry.digest > after && (!wanted || entry.artifactType === wanted),

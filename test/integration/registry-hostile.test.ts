@@ -1,0 +1,311 @@
+// The registry under clients that are wrong, cut off, many, or killed with it: bad input is never a
+// 500, nothing half-written is visible, and the retry completes.
+
+import assert from "node:assert/strict";
+import { type ChildProcess, spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { mkdtemp, rm } from "node:fs/promises";
+import { request } from "node:http";
+import { connect } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Readable } from "node:stream";
+import { test } from "node:test";
+import fc from "fast-check";
+import { createContent, openFileStore } from "../../src/registry/index.ts";
+import { bytesOf, imageOf, pullWhole, randomLayer } from "../support/registry-content.ts";
+import { RegistryPlace, someBlob } from "../support/registry-http.ts";
+
+const octets = { "Content-Type": "application/octet-stream" };
+
+test("whatever is asked, the answer is never a 500", async () => {
+  await using registry = await RegistryPlace.open();
+  await registry.pushImage("a/b", "v1", [someBlob]);
+  await registry.pushImage("not/asked", "v1", [someBlob]);
+  const upload = await registry.startUpload("a/b");
+  const word = fc.oneof(
+    fc.constantFrom("a/b", "a", "..", "%2e%2e", "%", "%00", "_layers", "", "v1", "sha256:", "🎈"),
+    fc.constantFrom(someBlob.digest, "sha512:00", upload.split("/").at(-1)!, "uploads", "list"),
+    fc.string({ maxLength: 12 }),
+  );
+  const path = fc
+    .tuple(word, fc.constantFrom("manifests", "blobs", "blobs/uploads", "tags", "referrers"), word)
+    .map(([name, kind, last]) => `/v2/${name}/${kind}/${last}`);
+  const query = fc.dictionary(
+    fc.constantFrom("n", "last", "digest", "mount", "from", "tag", "artifactType", "ns"),
+    word,
+    { maxKeys: 3 },
+  );
+  const headers = fc.dictionary(
+    fc.constantFrom(
+      "Range",
+      "Content-Range",
+      "If-Range",
+      "If-None-Match",
+      "Content-Type",
+      "Accept",
+    ),
+    fc.oneof(
+      fc.constantFrom(
+        "bytes=0-",
+        "bytes=-1",
+        "bytes=9-1",
+        "0-0",
+        "5-2",
+        "99999999999999999-1",
+        "*",
+      ),
+      fc.string({ maxLength: 20 }).map((text) => text.replace(/[^\x20-\x7e]/g, "")),
+    ),
+    { maxKeys: 3 },
+  );
+  const body = fc.oneof(
+    fc.constant(""),
+    fc.string({ maxLength: 64 }),
+    fc.json({ maxDepth: 3 }),
+    fc.record({ schemaVersion: fc.constantFrom(1, 2), layers: fc.jsonValue() }).map(stringify),
+    fc.record({ schemaVersion: fc.constant(2), config: fc.jsonValue() }).map(stringify),
+    fc.record({ schemaVersion: fc.constant(2), manifests: fc.jsonValue() }).map(stringify),
+    fc.record({ schemaVersion: fc.constant(2), subject: fc.jsonValue() }).map(stringify),
+  );
+  const method = fc.constantFrom(
+    "GET",
+    "HEAD",
+    "PUT",
+    "POST",
+    "PATCH",
+    "DELETE",
+    "OPTIONS",
+    "LINK",
+  );
+  await fc.assert(
+    fc.asyncProperty(method, path, query, headers, body, async (...asked) => {
+      const status = await raw(registry.base, ...asked);
+      assert.ok(status >= 200 && status < 500, `${status} to ${JSON.stringify(asked)}`);
+    }),
+    { numRuns: 1_200 },
+  );
+  await pullWhole(registry.server.content, "not/asked", "v1");
+});
+
+const stringify = (value: unknown): string => JSON.stringify(value);
+
+/** A request as it is, without a client that corrects it; the status. */
+async function raw(
+  base: string,
+  method: string,
+  path: string,
+  query: Record<string, string>,
+  headers: Record<string, string>,
+  body: string,
+): Promise<number> {
+  const target = `${path}?${new URLSearchParams(query)}`.replace(/[^\x21-\x7e]/g, "%F0");
+  const sent = request(base, { method, path: target, headers, agent: false });
+  const answer = new Promise<number>((resolve, reject) => {
+    sent.on("error", reject);
+    sent.on("response", (response) => {
+      response.resume();
+      response.on("end", () => resolve(response.statusCode ?? 0));
+      response.on("error", reject);
+    });
+  });
+  sent.end(body);
+  return await answer;
+}
+
+test("text that is no HTTP ends its own connection only", async () => {
+  await using registry = await RegistryPlace.open();
+  const port = Number(new URL(registry.base).port);
+  for (const text of [
+    "\0\0\0",
+    "GET\r\n\r\n",
+    `GET / HTTP/1.1\r\nX: ${"y".repeat(70_000)}\r\n\r\n`,
+  ]) {
+    const socket = connect(port, "127.0.0.1");
+    socket.on("error", () => {});
+    socket.end(text);
+    socket.resume();
+    await new Promise((resolve) => socket.once("close", resolve));
+  }
+  assert.equal((await registry.ask("GET", "/v2/")).status, 200);
+});
+
+test("an upload that is cut goes on where it stopped", async () => {
+  await using registry = await RegistryPlace.open();
+  const data = randomBytes(900_000);
+  const blob = bytesOf(data);
+  const location = await registry.startUpload("cut");
+  let size = 0;
+  for (let attempt = 0; size < data.length && attempt < 20; attempt++) {
+    const end = Math.min(data.length, size + 1 + Math.floor(Math.random() * 400_000));
+    await sendAndBreak(registry.base + location, data.subarray(size, end), data.length - size);
+    const { headers } = await untilQuiet(registry, location);
+    const reached = Number(headers.get("range")!.split("-")[1]);
+    size = reached === 0 ? 0 : reached + 1;
+    assert.ok(size <= end);
+    assert.equal((await registry.ask("HEAD", `/v2/cut/blobs/${blob.digest}`)).status, 404);
+  }
+  const rest = data.subarray(size);
+  const done = await registry.ask("PUT", `${location}?digest=${blob.digest}`, {
+    body: rest,
+    headers: octets,
+  });
+  assert.equal(done.status, 201);
+  const found = await registry.ask("GET", `/v2/cut/blobs/${blob.digest}`);
+  assert.ok(found.body.equals(data));
+});
+
+/** Promises more than it sends, then drops the connection. */
+async function sendAndBreak(url: string, part: Buffer, promised: number): Promise<void> {
+  const sent = request(url, { method: "PATCH", agent: false });
+  sent.on("error", () => {});
+  sent.setHeader("Content-Length", promised);
+  await new Promise<void>((resolve) => sent.write(part, () => resolve()));
+  sent.destroy();
+  await new Promise((resolve) => sent.once("close", resolve));
+}
+
+/** The server needs a moment to learn that the sender is gone: an empty chunk is taken after it. */
+async function untilQuiet(registry: RegistryPlace, location: string) {
+  for (;;) {
+    const empty = await registry.ask("PATCH", location, { headers: octets });
+    if (empty.status === 202) return empty;
+    assert.equal(empty.status, 416);
+  }
+}
+
+test("two who send to one upload at once cannot mix their bytes", async () => {
+  await using registry = await RegistryPlace.open();
+  const good = randomBytes(400_000);
+  const evil = randomBytes(400_000);
+  const { digest } = bytesOf(good);
+  const location = await registry.startUpload("race");
+  const send = (body: Buffer) => registry.ask("PATCH", location, { body, headers: octets });
+  const outcomes = await Promise.all([send(good), send(evil), send(good)]);
+  assert.equal(outcomes.filter(({ status }) => status === 202).length >= 1, true);
+  const done = await registry.ask("PUT", `${location}?digest=${digest}`);
+  const found = await registry.ask("GET", `/v2/race/blobs/${digest}`);
+  if (done.status === 201) assert.ok(found.body.equals(good));
+  else assert.equal(found.status, 404);
+});
+
+test("500 pulls at once all succeed", async () => {
+  await using registry = await RegistryPlace.open();
+  const layer = bytesOf(randomBytes(300_000));
+  const manifest = await registry.pushImage("many", "v1", [layer]);
+  const pulls = Array.from({ length: 500 }, async () => {
+    const found = await registry.ask("GET", "/v2/many/manifests/v1");
+    assert.equal(found.headers.get("docker-content-digest"), manifest.digest);
+    const blob = await registry.ask("GET", `/v2/many/blobs/${layer.digest}`);
+    assert.equal(bytesOf(blob.body).digest, layer.digest);
+  });
+  await Promise.all(pulls);
+});
+
+test("closing lets a transfer end and takes no new connection", async () => {
+  const registry = await RegistryPlace.open();
+  const location = await registry.startUpload("leave");
+  const data = randomBytes(200_000);
+  const { digest } = bytesOf(data);
+  const body = new Readable({ read() {} });
+  body.push(data.subarray(0, 100_000));
+  const sending = fetch(`${registry.base}${location}?digest=${digest}`, {
+    method: "PUT",
+    body: Readable.toWeb(body) as ReadableStream,
+    duplex: "half",
+    headers: octets,
+  } as RequestInit);
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  const closing = registry.server.close({ deadlineMs: 10_000 });
+  await assert.rejects(fetch(`${registry.base}/v2/`));
+  body.push(data.subarray(100_000));
+  body.push(null);
+  assert.equal((await sending).status, 201);
+  await closing;
+  await rm(registry.root, { recursive: true });
+});
+
+test("a transfer that does not end is cut at the deadline", async () => {
+  const registry = await RegistryPlace.open();
+  const location = await registry.startUpload("leave");
+  const sent = request(registry.base + location, { method: "PATCH", agent: false });
+  const broken = once(sent, "error");
+  sent.write("some");
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  await registry.server.close({ deadlineMs: 50 });
+  await broken;
+  await rm(registry.root, { recursive: true });
+});
+
+test("a registry that is killed during pushes shows only whole images, and goes on", async () => {
+  const root = await mkdtemp(join(tmpdir(), "gantry-registry-"));
+  const images = Array.from({ length: 6 }, () => imageOf([randomLayer(400_000), randomLayer()]));
+  let child = await serve(root);
+  const pushes = images.map(({ config }, n) =>
+    pushThrough(() => child.base, `k/${n}`, [config, randomLayer(2_000_000)]),
+  );
+  for (let round = 0; round < 3; round++) {
+    await new Promise((resolve) => setTimeout(resolve, 150));
+    child.process.kill("SIGKILL");
+    await once(child.process, "exit");
+    await checkWhole(root);
+    child = await serve(root);
+  }
+  await Promise.all(pushes);
+  child.process.kill("SIGKILL");
+  await once(child.process, "exit");
+  assert.equal(await checkWhole(root), images.length);
+  await rm(root, { recursive: true });
+});
+
+async function serve(root: string): Promise<{ process: ChildProcess; base: string }> {
+  const door = new URL("../../src/registry/index.ts", import.meta.url).pathname;
+  const script = `
+    const { createRegistry, openFileStore } = await import(${JSON.stringify(door)});
+    const registry = createRegistry({ store: await openFileStore(${JSON.stringify(root)}) });
+    console.log((await registry.listen({ host: "127.0.0.1", port: 0 })).port);`;
+  const child = spawn(process.execPath, ["--input-type=module", "-e", script], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  const [port] = await once(child.stdout, "data");
+  return { process: child, base: `http://127.0.0.1:${String(port).trim()}` };
+}
+
+/** Pushes as a client that tries again until it is done. */
+async function pushThrough(
+  base: () => string,
+  name: string,
+  [config, layer]: [ReturnType<typeof bytesOf>, ReturnType<typeof bytesOf>],
+): Promise<void> {
+  const { manifest } = imageOf([layer]);
+  for (let attempt = 0; attempt < 200; attempt++) {
+    try {
+      for (const { digest, data } of [config, layer]) {
+        const start = await fetch(`${base()}/v2/${name}/blobs/uploads/`, { method: "POST" });
+        const url = `${base()}${start.headers.get("location")}?digest=${digest}`;
+        const done = await fetch(url, { method: "PUT", body: data });
+        if (done.status !== 201) throw new Error(`${done.status}`);
+      }
+      const url = `${base()}/v2/${name}/manifests/v1`;
+      const put = await fetch(url, { method: "PUT", body: manifest.data });
+      if (put.status === 201) return;
+    } catch {
+      await new Promise((resolve) => setTimeout(resolve, 25));
+    }
+  }
+  throw new Error(`${name} could not be pushed`);
+}
+
+/** Every tag there is leads to an image whose every byte is right; how many there are. */
+async function checkWhole(root: string): Promise<number> {
+  const content = createContent(await openFileStore(root));
+  let images = 0;
+  for (const name of (await content.repositories()).names) {
+    for (const tag of (await content.tags(name)).tags) {
+      await pullWhole(content, name, tag);
+      images++;
+    }
+  }
+  return images;
+}
