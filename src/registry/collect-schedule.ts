@@ -19,7 +19,15 @@ export interface Schedule {
 export function scheduleCollector(
   store: ObjectStore,
   options: CollectOptions,
-  { logger, metrics }: { logger: Logger; metrics?: Metrics },
+  {
+    logger,
+    metrics,
+    before,
+  }: {
+    logger: Logger;
+    metrics?: Metrics /** Runs first. */;
+    before?: { expire(): Promise<number> };
+  },
 ): Schedule {
   const everyMs = options.everyMs ?? everyMsDefault;
   const stop = new AbortController();
@@ -38,6 +46,7 @@ export function scheduleCollector(
     const begun = performance.now();
     const seconds = (): number => (performance.now() - begun) / 1000;
     try {
+      await before?.expire();
       const { removed, quarantined } = await collectGarbage(store, {
         ...(options.graceMs !== undefined && { graceMs: options.graceMs }),
         ...(options.uploadAgeMsMax !== undefined && { uploadAgeMsMax: options.uploadAgeMsMax }),

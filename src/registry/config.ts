@@ -16,6 +16,7 @@ import type {
   TlsOptions,
   TokenServiceOptions,
 } from "./access/index.ts";
+import { type CacheOptions, parseCacheOptions } from "./cache-options.ts";
 import {
   bytes,
   duration,
@@ -55,6 +56,8 @@ export interface RegistryConfig {
   delete?: boolean;
   tls?: TlsOptions;
   access?: AccessOptions;
+  /** Names that stand for repositories of other registries. */
+  cache?: CacheOptions;
   limits?: SizeLimitOptions & Partial<RegistryLimits>;
   audit?: AuditOptions;
   webhooks?: WebhookOptions;
@@ -245,6 +248,15 @@ const s3: Reader<S3StoreOptions> = (node, at) => {
   }
 };
 
+const cache: Reader<CacheOptions> = (node, at) => {
+  const value = (node as { toJSON?: () => unknown } | null)?.toJSON?.();
+  try {
+    return parseCacheOptions(value);
+  } catch (error) {
+    return at.complain(node, `${at.path}: ${messageOf(error)}`);
+  }
+};
+
 const config = object<RegistryConfig>({
   addr: oneOrMore(address),
   root: path,
@@ -253,6 +265,7 @@ const config = object<RegistryConfig>({
   delete: flag,
   tls,
   access,
+  cache,
   limits,
   audit,
   webhooks,

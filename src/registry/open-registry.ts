@@ -14,6 +14,7 @@ import {
   type RegistryAccess,
   type RegistryTls,
 } from "./access/index.ts";
+import { PullThroughCache } from "./cache.ts";
 import { scheduleCollector } from "./collect-schedule.ts";
 import { parseAddress, type RegistryConfig } from "./config.ts";
 import type { ExtraRoute, ObjectStore, Observer, RegistryContent } from "./contract.ts";
@@ -81,6 +82,9 @@ interface Parts {
   metrics?: Metrics;
   audit?: AuditLog;
   tls?: RegistryTls;
+  cache?: PullThroughCache;
+  /** What is in the store, without asking other registries for more. */
+  stored?: RegistryContent;
 }
 
 async function open(config: RegistryConfig, logger: Logger, undo: Rollback): Promise<OpenRegistry> {
@@ -102,6 +106,7 @@ async function open(config: RegistryConfig, logger: Logger, undo: Rollback): Pro
     const collector = scheduleCollector(store, config.collect ?? {}, {
       logger,
       ...(metrics && { metrics }),
+      ...(parts.cache && { before: parts.cache }),
     });
     undo.defer("the collector", () => collector.close());
   }
@@ -161,7 +166,8 @@ async function assemble(
     observers,
     extraRoutes: routes,
     wrapContent: (content) => {
-      const limited = limitSizes(content, sizes);
+      parts.stored = content;
+      const limited = limitSizes(cached(config, parts, { content, store, logger, undo }), sizes);
       return metrics?.instrumentContent(limited) ?? limited;
     },
     limits: { ...limits, ...(manifestBytesMax && { manifestBytesMax }) },
@@ -178,10 +184,28 @@ async function assemble(
   return server;
 }
 
+/** The content with the names of other registries in it, where the configuration has some. */
+function cached(
+  config: RegistryConfig,
+  parts: Parts,
+  {
+    content,
+    store,
+    logger,
+    undo,
+  }: { content: RegistryContent; store: ObjectStore; logger: Logger; undo: Rollback },
+): RegistryContent {
+  if (config.cache === undefined) return content;
+  const cache = new PullThroughCache({ content, store, options: config.cache, logger });
+  parts.cache = cache;
+  undo.defer("the cache", () => cache.close());
+  return cache;
+}
+
 /** Everything outside /v2/. */
 function routesOf(
   config: RegistryConfig,
-  { access, health, metrics }: Parts,
+  { access, health, metrics, stored }: Parts,
   content: RegistryContent,
   observers: Observer[],
 ): ExtraRoute[] {
@@ -189,7 +213,7 @@ function routesOf(
   const routes = [...access.routes, ...healthRoutes(health)];
   if (config.metrics && metrics) routes.push(metricsRoute(metrics, gatekeeper));
   if (config.search !== false) {
-    const index = new SearchIndex(content, config.search);
+    const index = new SearchIndex(stored ?? content, config.search);
     observers.push(index.observer);
     routes.push(...createSearchRoutes(index, gatekeeper));
   }
@@ -201,6 +225,7 @@ function routesOf(
       gatekeeper,
       readOnly: config.readOnly ?? false,
       canDelete: config.delete ?? true,
+      hasUsers: authentication !== undefined && authentication.type !== "certificate",
       ...(realm && { tokenRealm: realm }),
     });
     routes.push(...page);

@@ -22,6 +22,8 @@ export interface WebContext {
   readOnly: boolean;
   /** Manifests and tags can be deleted by those who may. */
   canDelete: boolean;
+  /** Somebody may log in. */
+  hasUsers: boolean;
   /** Address of an external token service, which the page may ask for tokens. */
   tokenRealm?: string;
 }
@@ -48,11 +50,11 @@ export function createWebRoutes(options: WebOptions, context: WebContext): Extra
       sendAsset(path, request, response),
   }));
   const { title = "Registry" } = options;
-  const { readOnly, canDelete } = context;
+  const { readOnly, canDelete, hasUsers } = context;
   const config: ExtraRoute = {
     path: "/ui/config.json",
     async handle(request, response) {
-      sendJson(request, response, { title, readOnly, canDelete: canDelete && !readOnly });
+      sendJson(request, response, { title, readOnly, hasUsers, canDelete: canDelete && !readOnly });
     },
   };
   return [...files, config, accessRoute(context), blobRoute(context)].map(secured);

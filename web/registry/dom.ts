@@ -100,7 +100,7 @@ export function copyButton(text: string, what: string): HTMLButtonElement {
       title: "Copy",
       onclick: () => void copy(),
     },
-    "⧉",
+    "Copy",
   );
 }
 

@@ -11,7 +11,10 @@ import { showRepository } from "./repository-view.ts";
 import type { Page, View } from "./view.ts";
 
 const api = new RegistryApi();
-const page: Page = { api, config: { title: "Registry", readOnly: false, canDelete: false } };
+const page: Page = {
+  api,
+  config: { title: "Registry", readOnly: false, canDelete: false, hasUsers: true },
+};
 let shown = 0;
 
 function route(hash: string): View {
@@ -125,4 +128,5 @@ byId("account").addEventListener("click", () => void account());
 addEventListener("hashchange", () => void show());
 page.config = await api.config().catch(() => page.config);
 byId("title").textContent = page.config.title;
+byId("account").hidden = !page.config.hasUsers;
 await show();

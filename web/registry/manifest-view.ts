@@ -170,7 +170,7 @@ function deletion(page: Page, name: string, tag: string | undefined, digest: str
     h(
       "div",
       { class: "buttons" },
-      tag !== undefined && deleteButton(page, name, tag, back),
+      tag !== undefined && deleteButton(page, name, tag, back, "Delete tag"),
       h("button", button, "Delete manifest"),
     ),
   );

@@ -28,6 +28,8 @@ export interface PageConfig {
   title: string;
   readOnly: boolean;
   canDelete: boolean;
+  /** Whether there are users at all. */
+  hasUsers: boolean;
 }
 export interface ManifestAnswer {
   digest: string;
@@ -77,6 +79,7 @@ export class RegistryApi {
       title: text(config["title"]),
       readOnly: config["readOnly"] === true,
       canDelete: config["canDelete"] === true,
+      hasUsers: config["hasUsers"] === true,
     };
   }
 

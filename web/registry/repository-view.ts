@@ -56,7 +56,8 @@ function tagRow(page: Page, name: string, tag: string, mayDelete: boolean) {
       const answer = await page.api.manifest(name, tag);
       digest.replaceChildren(digestText(answer.digest, manifestAddress(name, answer.digest)));
       what.textContent = describe(answer);
-      bytes.textContent = size(contentSize(answer.manifest));
+      const isIndex = kindOf(answer.manifest) === "index";
+      bytes.textContent = isIndex ? "" : size(contentSize(answer.manifest));
     } catch (error) {
       what.textContent = error instanceof Error ? error.message : String(error);
     }
@@ -75,7 +76,13 @@ function describe({ manifest }: ManifestAnswer): string {
 }
 
 /** A tag's own button: what it points to stays as long as another tag or digest needs it. */
-export function deleteButton(page: Page, name: string, tag: string, done: () => void): Node {
+export function deleteButton(
+  page: Page,
+  name: string,
+  tag: string,
+  done: () => void,
+  label = "Delete",
+): Node {
   const ask = async () => {
     const text = `The tag ${tag} of ${name} goes; what it points to stays until it is collected.`;
     if (!(await askConfirmation(`Delete the tag ${tag}?`, text, "Delete tag"))) return;
@@ -87,9 +94,8 @@ export function deleteButton(page: Page, name: string, tag: string, done: () => 
       say(`Not deleted: ${error instanceof Error ? error.message : error}`);
     }
   };
-  const label = `Delete tag ${tag}`;
-  const attributes = { type: "button", class: "danger small", "aria-label": label };
-  return h("button", { ...attributes, onclick: () => void ask() }, "Delete");
+  const attributes = { type: "button", class: "danger", "aria-label": `Delete tag ${tag}` };
+  return h("button", { ...attributes, onclick: () => void ask() }, label);
 }
 
 /** Runs a row's function once it is on the screen. */
