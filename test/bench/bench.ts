@@ -4,6 +4,7 @@
 //
 //   bench.ts [--runs 100] [--pause 200] [--only run-none,run-bridge,api,exec,burst,memory]
 //            [--json FILE] [--engines gantry,dockerd,podman]
+//   bench.ts --only images [--rounds 3]    push, pull, load: ours and dockerd, some minutes
 
 import { existsSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
@@ -14,6 +15,7 @@ import { IMAGE } from "../e2e/harness.ts";
 import { ApiSequence } from "./api-sequence.ts";
 import { type Engine, output, startDockerd, startGantry, startPodman } from "./engines.ts";
 import { type FloorLevels, measureFloor } from "./floor.ts";
+import { compareImages } from "./images.ts";
 import { kibibytes, pssOfParent, rssOf } from "./memory.ts";
 import { milliseconds, Samples, table, timed } from "./statistics.ts";
 
@@ -28,6 +30,7 @@ const { values: flags } = parseArgs({
     pause: { type: "string", default: "200" },
     only: { type: "string", default: "run-none,run-bridge,api,exec,burst,memory" },
     engines: { type: "string", default: "gantry,dockerd,podman" },
+    rounds: { type: "string", default: "3" },
     json: { type: "string" },
   },
 });
@@ -54,6 +57,18 @@ function orNote(engine: Engine | undefined, name: string): Engine[] {
 async function main(): Promise<void> {
   const model = cpus()[0]?.model ?? "unknown";
   console.log(`${runs} runs each, interleaved; ${cpus().length} × ${model}\n`);
+  if (wanted.has("images")) {
+    const peers = engines.filter(({ name }) => name === "gantry" || name === "dockerd");
+    results["images"] = await compareImages(peers, Number(flags.rounds));
+  }
+  if (["run-none", "run-bridge", "api", "exec"].some((name) => wanted.has(name)))
+    await compareRuns();
+  if (wanted.has("burst")) await compareBurst();
+  if (wanted.has("memory")) await compareMemory();
+  if (flags.json !== undefined) await writeFile(flags.json, JSON.stringify(results, null, 2));
+}
+
+async function compareRuns(): Promise<void> {
   for (const pauseMs of [0, Number(flags.pause)]) {
     const floor = await measureFloor(runs, pauseMs);
     const title = pauseMs === 0 ? "back to back" : `with pauses of ${pauseMs} ms`;
@@ -62,9 +77,6 @@ async function main(): Promise<void> {
     if (wanted.has("api")) await compareApi(pauseMs, title, floor);
     if (wanted.has("exec")) await compareExec(pauseMs, title);
   }
-  if (wanted.has("burst")) await compareBurst();
-  if (wanted.has("memory")) await compareMemory();
-  if (flags.json !== undefined) await writeFile(flags.json, JSON.stringify(results, null, 2));
 }
 
 type Contestant = { name: string; once: () => Promise<unknown> };

@@ -9,6 +9,13 @@ export async function rssOf(pids: readonly number[]): Promise<number> {
   return sum;
 }
 
+/** The most that these processes have had in memory, each at its own time. */
+export async function peakOf(pids: readonly number[]): Promise<number> {
+  let sum = 0;
+  for (const pid of pids) sum += await field(`/proc/${pid}/status`, "VmHWM");
+  return sum;
+}
+
 /** PSS of the process that looks after a container: the parent of its init. */
 export async function pssOfParent(initPid: number): Promise<number> {
   const parent = await field(`/proc/${initPid}/status`, "PPid");
