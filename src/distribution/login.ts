@@ -50,6 +50,6 @@ export async function checkLogin(
 function refused(url: URL, error: unknown): unknown {
   if (error instanceof GantryError && error.detail["unreachable"]) return error;
   const message = messageOf(error);
-  const shown = /^(?:Get|Post) "/.test(message) ? message : `Get "${url}": ${message}`;
+  const shown = /^Get "/.test(message) ? message : `Get "${url}": ${message}`;
   return new GantryError("unauthorized", shown, { cause: error });
 }

@@ -8,6 +8,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { GantryError } from "../base/index.ts";
 import { digestOf } from "../spec/index.ts";
 import { Authorization } from "./authorization.ts";
+import { goVerb, shown } from "./connection-error.ts";
 import type { Credentials, Descriptor } from "./contract.ts";
 import { dropBody, type Exchange, exchange, readBody } from "./http-exchange.ts";
 import { isRegistryDigest } from "./manifest.ts";
@@ -120,10 +121,13 @@ export class Registry {
       if (statusCode === 401 && exchanged.url.origin === this.base.origin) {
         const challenge = headers["www-authenticate"];
         if (!challenge || ++challenges > challengesMax) return exchanged;
-        const answered = await this.authorization.answer(challenge, scopes, {
+        const answering = this.authorization.answer(challenge, scopes, {
           from: exchanged.url,
           ...(authorization ? { stale: authorization } : {}),
           ...(signal ? { signal } : {}),
+        });
+        const answered = await answering.catch((error) => {
+          throw refusedAt(method, url, error);
         });
         if (!answered) return exchanged;
       } else if (statusCode === 429 || statusCode === 503) {
@@ -284,6 +288,14 @@ export class Registry {
       next = following && seen.has(following.href) ? undefined : following;
     }
   }
+}
+
+/** With what was asked for, as Go tells it of reading requests. */
+function refusedAt(method: string, url: URL, error: unknown): unknown {
+  if (!(error instanceof GantryError) || error.kind !== "unauthorized") return error;
+  if (method !== "GET" && !url.pathname.includes("/manifests/")) return error;
+  const message = `${goVerb(method)} "${shown(url)}": ${error.message}`;
+  return new GantryError("unauthorized", message, { cause: error, detail: error.detail });
 }
 
 function parsePage(raw: Buffer): Record<string, unknown> {

@@ -4,7 +4,6 @@
 
 import type { IncomingMessage } from "node:http";
 import { GantryError } from "../base/index.ts";
-import { shown } from "./connection-error.ts";
 import type { Credentials } from "./contract.ts";
 import { dropBody, type Exchange, exchange, readBody } from "./http-exchange.ts";
 import { registryError } from "./registry-error.ts";
@@ -38,12 +37,12 @@ export interface TokenRequest {
 
 export async function requestToken(request: TokenRequest): Promise<TokenAnswer> {
   const realm = realmOf(request);
-  if (!request.credentials.identityToken) return read(await get(request, realm), realm, "GET");
+  if (!request.credentials.identityToken) return read(await get(request, realm));
   const posted = await post(request, realm);
   const { statusCode } = posted.response;
-  if (statusCode !== 404 && statusCode !== 405) return read(posted, realm, "POST");
+  if (statusCode !== 404 && statusCode !== 405) return read(posted);
   dropBody(posted.response);
-  return read(await get(request, realm), realm, "GET");
+  return read(await get(request, realm));
 }
 
 export function basicHeader({ username = "", password = "" }: Credentials): string {
@@ -98,12 +97,8 @@ function get(request: TokenRequest, realm: URL): Promise<Exchange> {
   });
 }
 
-async function read(
-  { response }: Exchange,
-  realm: URL,
-  method: "GET" | "POST",
-): Promise<TokenAnswer> {
-  if (response.statusCode !== 200) throw await tokenRefused(realm, method, response);
+async function read({ response }: Exchange): Promise<TokenAnswer> {
+  if (response.statusCode !== 200) throw await tokenRefused(response);
   const answer = parse((await readBody(response, tokenBytesMax)).toString("utf8"));
   const token = answer["token"] || answer["access_token"];
   const isSound = typeof token === "string" && token.length <= tokenCharsMax;
@@ -151,13 +146,11 @@ function realmOf({ realm, from, transport }: TokenRequest): URL {
   return url;
 }
 
-async function tokenRefused(
-  url: URL,
-  method: string,
-  response: IncomingMessage,
-): Promise<GantryError> {
+async function tokenRefused(response: IncomingMessage): Promise<GantryError> {
   const error = await registryError(response);
   if (response.statusCode !== 401 && response.statusCode !== 403) return error;
-  const text = `${method === "POST" ? "Post" : "Get"} "${shown(url)}": ${error.message}`;
-  return new GantryError("unauthorized", text, { cause: error, detail: { code: "TOKEN" } });
+  return new GantryError("unauthorized", error.message, {
+    cause: error,
+    detail: { code: "TOKEN" },
+  });
 }

@@ -15,7 +15,16 @@ export interface ProxyConfig {
 }
 export interface ConfigFile {
   HttpHeaders?: Record<string, string>;
-  auths?: Record<string, { auth?: string; identitytoken?: string; registrytoken?: string }>;
+  auths?: Record<
+    string,
+    {
+      auth?: string;
+      username?: string;
+      password?: string;
+      identitytoken?: string;
+      registrytoken?: string;
+    }
+  >;
   credsStore?: string;
   credHelpers?: Record<string, string>;
   currentContext?: string;
@@ -30,6 +39,8 @@ export interface ConfigFile {
 }
 
 const STRINGS = ["currentContext", "detachKeys", "psFormat", "imagesFormat", "credsStore"] as const;
+
+const OBJECTS = ["auths", "credHelpers", "HttpHeaders", "proxies"] as const;
 
 /** Returns the file's content and, when it could not be used, the warning to print. */
 export function loadConfigFile(path: string): { config: ConfigFile; warning?: string } {
@@ -55,6 +66,13 @@ export function loadConfigFile(path: string): { config: ConfigFile; warning?: st
     return unusable(path, `${kind} into Go value of type configfile.ConfigFile`);
   }
   const config = parsed as ConfigFile;
+  for (const name of OBJECTS) {
+    const value: unknown = config[name];
+    if (value === undefined || value === null) continue;
+    if (typeof value === "object" && !Array.isArray(value)) continue;
+    const kind = `json: cannot unmarshal ${jsonKind(value)}`;
+    return unusable(path, `${kind} into Go struct field ConfigFile.${name} of type map`);
+  }
   for (const name of STRINGS) {
     const value: unknown = config[name];
     if (value === undefined || value === null || typeof value === "string") continue;
@@ -73,7 +91,7 @@ function jsonKind(value: unknown): string {
   return typeof value === "boolean" ? "bool" : typeof value;
 }
 
-/** Writes the file back, through a symlink if there is one. */
+/** Writes the file back, through a symlink if there is one; only its owner may read it. */
 export async function saveConfigFile(path: string, config: ConfigFile): Promise<void> {
   let target = path;
   try {

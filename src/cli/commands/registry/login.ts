@@ -1,7 +1,13 @@
-import { GantryError } from "../../../base/index.ts";
+import { GantryError, kindOf, messageOf } from "../../../base/index.ts";
 import { type Command, defineCommand } from "../../command.ts";
-import { findLogin, keepLogin, serverAddress } from "../../config/credentials.ts";
-import type { Session } from "../../session.ts";
+import {
+  findLogin,
+  HUB_ADDRESS,
+  keepLogin,
+  type Login,
+  serverAddress,
+} from "../../config/credentials.ts";
+import { PROGRAM, type Session } from "../../session.ts";
 
 const passwordBytesMax = 64 << 10;
 
@@ -16,51 +22,100 @@ const command: Command = defineCommand({
     username: { type: "string", shorthand: "u", usage: "User name" },
   },
   async run(session, { values, args }) {
-    const { io } = session;
     const address = serverAddress(args[0] ?? "");
     if (values.password) {
       session.warn("WARNING! Using --password via the CLI is insecure. Use --password-stdin.");
     }
     if (values["password-stdin"] && values.password) {
-      throw new GantryError("invalid", "--password and --password-stdin are mutually exclusive");
+      throw conflict("cannot specify both --password and --password-stdin");
     }
     if (values["password-stdin"] && !values.username) {
-      throw new GantryError("invalid", "Must provide --username with --password-stdin");
+      throw new GantryError("invalid", "the --password-stdin option requires --username to be set");
     }
-    const kept = await findLogin(session, address);
-    let username = values.username || kept?.username || "";
-    let password = values.password || (values.username ? "" : (kept?.password ?? ""));
-    if (values["password-stdin"]) password = (await readAll(session)).replace(/\r?\n$/, "");
-    if (!password && !io.stdin.isTerminal) {
-      throw new GantryError(
-        "invalid",
-        "Error: Cannot perform an interactive login from a non TTY device",
-      );
-    }
-    if (!username) username = (await ask(session, "Username: ", { hidden: false })).trim();
-    if (!password) password = await ask(session, "Password: ", { hidden: true });
-    if (!username) throw new GantryError("invalid", "username is empty");
-    if (!password) throw new GantryError("invalid", "password is empty");
-    const client = await session.client();
-    const answer = await client.json<{ Status?: string; IdentityToken?: string }>("POST", "/auth", {
-      json: { username, password, serveraddress: address },
+    const given = values["password-stdin"]
+      ? (await readAll(session)).replace(/\r?\n$/, "")
+      : values.password;
+    const kept = await findLogin(session, address).catch((error: Error) => {
+      const what = `Unable to retrieve stored credentials for ${address}`;
+      session.warn(`${what}, error: ${error.message}.`);
+      return undefined;
     });
-    const identitytoken = answer.IdentityToken ?? "";
-    const path = await keepLogin(session, {
-      serveraddress: address,
-      username,
-      password,
-      ...(identitytoken ? { identitytoken } : {}),
-    });
-    if (path !== undefined) {
-      session.warn(`\nWARNING! Your credentials are stored unencrypted in '${path}'.`);
-      session.warn("Configure a credential helper to remove this warning.\n");
-    }
-    if (answer.Status) session.print(answer.Status);
+    const usesKept = !values.username && !given;
+    if (usesKept && kept && (await tryKept(session, kept))) return 0;
+    const username = values.username.trim();
+    const asked = await askMissing(session, { address, username, password: given }, kept);
+    session.print(await logIn(session, { serveraddress: address, ...asked }));
     return 0;
   },
 });
 export default command;
+
+const conflict = (why: string): GantryError =>
+  new GantryError("invalid", `conflicting options: ${why}`);
+
+/** Returns the daemon's word of success, after the login has been kept. */
+async function logIn(session: Session, login: Login): Promise<string> {
+  const client = await session.client();
+  const answer = await client.json<{ Status?: string; IdentityToken?: string }>("POST", "/auth", {
+    json: login,
+  });
+  const identitytoken = answer.IdentityToken || login.identitytoken;
+  const path = await keepLogin(session, { ...login, ...(identitytoken ? { identitytoken } : {}) });
+  if (path !== undefined) {
+    session.warn(`\nWARNING! Your credentials are stored unencrypted in '${path}'.`);
+    session.warn("Configure a credential helper to remove this warning. See");
+    session.warn("https://docs.docker.com/go/credential-store/\n");
+  }
+  return answer.Status ?? "Login Succeeded";
+}
+
+/** Whether what is kept is still good. */
+async function tryKept(session: Session, kept: Login): Promise<boolean> {
+  if (!kept.identitytoken && !(kept.username && kept.password)) return false;
+  const who = kept.username ? ` [Username: ${kept.username}]` : "";
+  session.warn(`Authenticating with existing credentials...${who}\n`);
+  session.warn(
+    ` Info -> To login with a different account, run '${PROGRAM} logout' followed by ` +
+      `'${PROGRAM} login'\n\n`,
+  );
+  try {
+    const client = await session.client();
+    const answer = await client.json<{ Status?: string }>("POST", "/auth", { json: kept });
+    session.print(answer.Status ?? "Login Succeeded");
+    return true;
+  } catch (error) {
+    if (kindOf(error) === "unauthorized") session.warn("Stored credentials invalid or expired");
+    else session.warn(`Login did not succeed, error: ${messageOf(error)}`);
+    return false;
+  }
+}
+
+async function askMissing(
+  session: Session,
+  { address, username, password }: { address: string; username: string; password: string },
+  kept: Login | undefined,
+): Promise<{ username: string; password: string }> {
+  if (username && password) return { username, password };
+  if (!session.io.stdin.isTerminal) {
+    throw new GantryError(
+      "invalid",
+      "Error: Cannot perform an interactive login from a non TTY device",
+    );
+  }
+  let name = username;
+  if (!name) {
+    if (address === HUB_ADDRESS) {
+      session.print("Log in with your Docker ID or email address, and a password or access token.");
+    }
+    const before = kept?.username ?? "";
+    const question = before ? `Username (${before}): ` : "Username: ";
+    name = (await ask(session, question, { hidden: false })).trim() || before;
+    if (!name) throw new GantryError("invalid", "Error: Non-null Username Required");
+  }
+  const secret = password || (await ask(session, "Password: ", { hidden: true }));
+  if (!secret) throw new GantryError("invalid", "Error: Password Required");
+  return { username: name, password: secret };
+}
 
 async function readAll(session: Session): Promise<string> {
   const chunks: Buffer[] = [];

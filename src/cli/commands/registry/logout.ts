@@ -1,5 +1,6 @@
+import { messageOf } from "../../../base/index.ts";
 import { type Command, defineCommand } from "../../command.ts";
-import { dropLogin, HUB_ADDRESS, serverAddress } from "../../config/credentials.ts";
+import { dropLogin, serverAddress } from "../../config/credentials.ts";
 
 const command: Command = defineCommand({
   usage: "[SERVER]",
@@ -9,10 +10,11 @@ const command: Command = defineCommand({
   flags: {},
   async run(session, { args }) {
     const address = serverAddress(args[0] ?? "");
-    const known = await dropLogin(session, address);
-    if (known) session.print(`Removing login credentials for ${address}`);
-    else if (address === HUB_ADDRESS) session.print("Not logged in to Docker Hub");
-    else session.print(`Not logged in to ${address}`);
+    session.print(`Removing login credentials for ${address}`);
+    await dropLogin(session, address).catch((error: unknown) => {
+      session.warn("WARNING: could not erase credentials:");
+      session.warn(`${address}: ${messageOf(error)}`);
+    });
     return 0;
   },
 });
