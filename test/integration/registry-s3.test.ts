@@ -2,11 +2,14 @@
 // can get wrong. Skipped, and said so, where the server cannot be had.
 
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
 import { createHash, randomBytes, randomUUID } from "node:crypto";
+import { once } from "node:events";
 import { Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { after, describe, test } from "node:test";
 import { kindOf } from "../../src/base/index.ts";
+import { Registries } from "../../src/distribution/index.ts";
 import type { S3StoreOptions } from "../../src/registry/s3-options.ts";
 import { S3Store } from "../../src/registry/s3-store.ts";
 import { objectStoreSuite } from "../support/object-store-suite.ts";
@@ -31,6 +34,7 @@ else {
     },
   });
   describe("S3 alone", () => ownTests(options));
+  describe("registries over one bucket", () => registryTests(options));
 }
 
 function ownTests(options: S3StoreOptions): void {
@@ -163,6 +167,117 @@ function ownTests(options: S3StoreOptions): void {
     const dead = open({ endpoint: "http://127.0.0.1:1", attemptsMax: 1 });
     await assert.rejects(dead.check(), { kind: "unavailable", message: /ECONNREFUSED/ });
   });
+}
+
+function registryTests(options: S3StoreOptions): void {
+  test("an upload that began in one process goes on in another, also when the first was killed", async () => {
+    const s3 = { ...options, rootPrefix: `two/${randomUUID()}` };
+    await using a = await startRegistry(s3);
+    await using b = await startRegistry(s3);
+    const data = randomBytes(13 * MiB);
+    const begun = await fetch(`${a.url}/v2/app/blobs/uploads/`, { method: "POST" });
+    const location = new URL(begun.headers.get("location")!, a.url);
+    const at = (url: string): URL => new URL(location.pathname + location.search, url);
+    const cuts = [0, 3 * MiB, 9 * MiB, 10 * MiB];
+    for (let n = 1; n < cuts.length; n++) {
+      const [from, to] = [cuts[n - 1]!, cuts[n]!];
+      const answer = await fetch(at(n % 2 ? a.url : b.url), {
+        method: "PATCH",
+        body: data.subarray(from, to),
+        headers: { "Content-Range": `${from}-${to - 1}` },
+      });
+      assert.equal(answer.status, 202);
+      assert.equal(answer.headers.get("range"), `0-${to - 1}`);
+    }
+    await a.kill();
+    const status = await fetch(at(b.url));
+    assert.equal(status.headers.get("range"), `0-${10 * MiB - 1}`);
+    const wrong = new URL(at(b.url));
+    wrong.searchParams.set("digest", `sha256:${hash(data)}`);
+    const done = await fetch(wrong, {
+      method: "PUT",
+      body: data.subarray(10 * MiB),
+      headers: { "Content-Range": `${10 * MiB}-${data.length - 1}` },
+    });
+    assert.equal(done.status, 201);
+    const pulled = await fetch(`${b.url}/v2/app/blobs/sha256:${hash(data)}`);
+    assert.ok(new URL(pulled.url).searchParams.has("X-Amz-Signature"), "the store itself answered");
+    assert.equal(hash(Buffer.from(await pulled.arrayBuffer())), hash(data));
+  });
+
+  test("our client pulls through presigned addresses what it pushed to another process", async () => {
+    const s3 = { ...options, rootPrefix: `two/${randomUUID()}` };
+    await using a = await startRegistry(s3);
+    await using b = await startRegistry(s3);
+    const layer = randomBytes(7 * MiB);
+    const config = Buffer.from("{}");
+    for (const blob of [layer, config]) {
+      const begun = await fetch(`${a.url}/v2/team/app/blobs/uploads/`, { method: "POST" });
+      const target = new URL(begun.headers.get("location")!, a.url);
+      target.searchParams.set("digest", `sha256:${hash(blob)}`);
+      assert.equal((await fetch(target, { method: "PUT", body: blob })).status, 201);
+    }
+    const descriptor = (mediaType: string, blob: Buffer) => ({
+      mediaType,
+      digest: `sha256:${hash(blob)}`,
+      size: blob.length,
+    });
+    const manifest = JSON.stringify({
+      schemaVersion: 2,
+      mediaType: "application/vnd.oci.image.manifest.v1+json",
+      config: descriptor("application/vnd.oci.image.config.v1+json", config),
+      layers: [descriptor("application/vnd.oci.image.layer.v1.tar", layer)],
+    });
+    const put = await fetch(`${a.url}/v2/team/app/manifests/1`, {
+      method: "PUT",
+      body: manifest,
+      headers: { "Content-Type": "application/vnd.oci.image.manifest.v1+json" },
+    });
+    assert.equal(put.status, 201);
+    const registries = new Registries({
+      insecureRegistries: [],
+      mirrors: [],
+      maxConcurrentDownloads: 1,
+      maxConcurrentUploads: 1,
+      maxDownloadAttempts: 1,
+      certificateFolders: [],
+      userAgent: "test",
+    });
+    const client = await registries.open(new URL(b.url).host);
+    const found = await client.manifest("team/app", "1");
+    assert.equal(found.raw.toString(), manifest);
+    const { layers } = JSON.parse(manifest);
+    const { response, offset } = await client.blob("team/app", layers[0], { from: 5 * MiB });
+    assert.equal(offset, 5 * MiB);
+    assert.ok((await buffer(response)).equals(layer.subarray(5 * MiB)));
+    assert.ok((await client.smallBlob("team/app", layers[0])).equals(layer));
+    assert.match(String(response.headers["server"]), /SeaweedFS/);
+  });
+}
+
+/** A registry in a process of its own. */
+async function startRegistry(s3: S3StoreOptions) {
+  const door = new URL("../../src/registry/index.ts", import.meta.url).pathname;
+  const config = JSON.stringify({ addr: ["127.0.0.1:0"], s3 });
+  const script = `
+    const { openRegistry } = await import(${JSON.stringify(door)});
+    const registry = await openRegistry(${config});
+    console.log(registry.addresses[0]);`;
+  const child = spawn(process.execPath, ["--input-type=module", "-e", script], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  const ended = once(child, "exit");
+  const line = await Promise.race([
+    once(child.stdout, "data"),
+    ended.then(() => {
+      throw new Error("the registry ended");
+    }),
+  ]);
+  const kill = async (): Promise<void> => {
+    child.kill("SIGKILL");
+    await ended;
+  };
+  return { url: String(line[0]).trim(), kill, [Symbol.asyncDispose]: kill };
 }
 
 /** A way to overwrite the first part of the only upload beneath a prefix. */
