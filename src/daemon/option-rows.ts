@@ -263,8 +263,8 @@ const imageRows: Row[] = [
   [
     "allow-nondistributable-artifacts",
     "list",
-    "Removed from dockerd",
-    nothing("dockerd removed it too"),
+    "Allow push of nondistributable artifacts to registry",
+    { reload: true },
   ],
   ["builder", "object", "Settings of the builder", { flag: "", ...nothing(BUILDER) }],
   ["containerd", "string", "containerd grpc address", refused(CONTAINERD, "")],

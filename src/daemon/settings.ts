@@ -183,6 +183,7 @@ function engineOptions(
       maxConcurrentUploads: positive("max-concurrent-uploads"),
       maxDownloadAttempts: positive("max-download-attempts"),
       certificateFolders: ["/etc/docker/certs.d", "/etc/gantry/certs.d"],
+      allowNondistributableArtifacts: read.list("allow-nondistributable-artifacts"),
       registries: parseRegistryRules(read.any("registries")),
       proxies: proxySettings(read, env),
     },

@@ -60,10 +60,11 @@ export function progressMeter(tell: Tell, id: string, status: string, total: num
 
 /** As docker's daemon renders it for clients that do not: half a character a percent. */
 export function progressBar(current: number, total: number): string {
-  if (total <= 0 || current > total) return humanSize(current).padStart(8);
+  if (total <= 0) return humanSize(current).padStart(8);
   const done = Math.min(50, Math.floor(Math.trunc((current / total) * 100) / 2));
   const bar = `[${"=".repeat(done)}>${" ".repeat(50 - done)}]`;
-  return `${bar} ${humanSize(current).padStart(8)}/${humanSize(total)}`;
+  const so = humanSize(current).padStart(8);
+  return current > total ? `${bar} ${so}` : `${bar} ${so}/${humanSize(total)}`;
 }
 
 /** A step of a layer: `id` is the blob's or layer's short digest. */

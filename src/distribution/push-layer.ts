@@ -22,6 +22,8 @@ const smallTarBytesMax = 1 << 20;
 
 export interface PushedLayer {
   diffId: string;
+  /** Bytes of the layer's files: what docker takes for the whole of its progress. */
+  size: number;
   /** Bytes of the uncompressed tar. */
   tarSize: number;
   /** Repositories of the same registry whose images have the layer, in whatever form. */
@@ -215,9 +217,9 @@ async function upload(
 
 async function compress(
   { registry, reference, retry, store, tell }: PushContext,
-  { diffId, tarSize }: PushedLayer,
+  { diffId, size: fileBytes, tarSize }: PushedLayer,
 ): Promise<Brought> {
-  const meter = progressMeter(tell, shortId(diffId), "Pushing", tarSize);
+  const meter = progressMeter(tell, shortId(diffId), "Pushing", fileBytes);
   const streamed = gzipFeed(() => store.tar(diffId), meter);
   const feed = tarSize <= smallTarBytesMax ? await inMemory(streamed) : streamed;
   const { digest, size } = await uploadBlob(registry, reference.repository, feed, retry);

@@ -92,6 +92,7 @@ function imageOf(store: FakeStore, diffIds: string[]): PushImage {
     rawConfig: Buffer.from(JSON.stringify({ os: "linux", architecture: "amd64", rootfs, made })),
     layers: diffIds.map((diffId) => ({
       diffId,
+      size: store.tars.get(diffId)!.length,
       tarSize: store.tars.get(diffId)!.length,
       mountFrom: [],
     })),

@@ -1,6 +1,7 @@
 // Push: an image's name decides where it goes. Blobs that the registry has are not moved, and what
 // was pulled goes on as it came. A successful push is remembered: the next one finds everything.
 
+import { GantryError } from "../../base/index.ts";
 import {
   type BlobPlace,
   messagesOf,
@@ -63,7 +64,8 @@ function namesMeant({ storage }: EngineContext, reference: Reference): Reference
   if (all.length === 0) throw noSuchTag(familiarName(reference));
   if (reference.tag === undefined) return all.map((name) => parseReference(name));
   if (all.includes(formatReference(reference))) return [reference];
-  throw noSuchTag(familiarReference(reference));
+  const name = familiarReference(reference);
+  throw new GantryError("not-found", `tag does not exist: ${name}`);
 }
 
 async function toPush(
@@ -76,8 +78,9 @@ async function toPush(
   const repositories = repositoriesByLayer(storage, registry);
   return {
     rawConfig: image.rawConfig,
-    layers: image.layers.map(({ diffId, tarSize }) => ({
+    layers: image.layers.map(({ diffId, size, tarSize }) => ({
       diffId,
+      size,
       tarSize,
       mountFrom: [...(repositories.get(diffId) ?? [])],
     })),
