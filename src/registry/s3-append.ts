@@ -11,7 +11,7 @@ import {
   UploadPartCommand,
 } from "@aws-sdk/client-s3";
 import { GantryError } from "../base/index.ts";
-import type { PartBuffers } from "./part-buffers.ts";
+import type { PartBuffers, Share } from "./part-buffers.ts";
 import { type Place, removeKeys } from "./s3-listing.ts";
 import { partsMax } from "./s3-options.ts";
 import {
@@ -41,11 +41,14 @@ export class Appending {
   #folder: string;
   #state: UploadState;
   #parts: AppendParts;
-  #buffer: Buffer | undefined;
+  #share: Share | undefined;
   /** Bytes in the buffer; the first ones are left for the pieces. */
   #filled = 0;
   #travelling: Promise<void> = Promise.resolve();
   #absorbed: string[] = [];
+  /** Whether bytes are being taken in, and until when they are put aside. */
+  #isBusy = false;
+  #aside: Promise<void> = Promise.resolve();
 
   constructor(folder: string, state: UploadState, parts: AppendParts) {
     this.#folder = folder;
@@ -64,6 +67,8 @@ export class Appending {
       } catch (error) {
         broken = error;
       }
+      await this.#aside;
+      this.#isBusy = true;
       await this.#travelling;
       await this.#keepRest();
       await removeKeys(this.#parts.place, this.#absorbed);
@@ -71,44 +76,69 @@ export class Appending {
       return this.#state.size;
     } finally {
       await this.#travelling.catch(() => {});
-      if (this.#buffer) this.#parts.buffers.give(this.#buffer);
+      this.#giveBack();
       bytes.destroy();
     }
   }
 
   async #add(chunk: Buffer): Promise<void> {
+    await this.#aside;
+    this.#isBusy = true;
     let at = 0;
     while (at < chunk.length) {
-      if (this.#buffer === undefined) {
-        this.#buffer = await this.#parts.buffers.take();
+      if (this.#share === undefined) {
+        this.#share = await this.#parts.buffers.take(() => this.#putAside());
         this.#filled = sum(this.#state.pieces);
       }
-      const copied = chunk.copy(this.#buffer, this.#filled, at);
+      const { buffer } = this.#share;
+      const copied = chunk.copy(buffer, this.#filled, at);
       at += copied;
       this.#filled += copied;
-      if (this.#filled === this.#buffer.length) await this.#sendPart();
+      this.#share.usedAt = performance.now();
+      if (this.#filled === buffer.length) await this.#sendPart();
     }
+    this.#isBusy = false;
+  }
+
+  /** Others want the buffer and nothing comes: what is in it becomes a piece. */
+  #putAside(): void {
+    if (this.#isBusy) return;
+    this.#isBusy = true;
+    this.#aside = this.#travelling
+      .then(() => this.#keepRest())
+      .finally(() => {
+        this.#giveBack();
+        this.#isBusy = false;
+      });
+    this.#aside.catch(() => {});
+  }
+
+  #giveBack(): void {
+    if (this.#share) this.#parts.buffers.give(this.#share);
+    this.#share = undefined;
   }
 
   /** The buffer is full: it goes up while the next one fills. */
   async #sendPart(): Promise<void> {
     await this.#travelling;
-    const buffer = this.#buffer!;
+    const share = this.#share!;
+    const { buffer } = share;
     const { pieces } = this.#state;
     if (this.#state.parts.length + 1 > partsMax) {
       throw new GantryError("invalid", `An upload cannot have more than ${partsMax} parts`);
     }
     await readPieces(this.#parts.place, pieces, buffer);
     const multipart = this.#state.multipart ?? (await this.#createMultipart());
-    this.#buffer = undefined;
+    this.#share = undefined;
+    share.onWanted = undefined;
     // The size must not count the pieces twice when the next buffer is laid out.
     this.#absorbed.push(...pieces.map(({ key }) => key));
     this.#state.pieces = [];
-    this.#travelling = this.#upload(multipart.id, buffer, pieces);
+    this.#travelling = this.#upload(multipart.id, share, pieces);
     this.#travelling.catch(() => {});
   }
 
-  async #upload(UploadId: string, buffer: Buffer, pieces: Piece[]): Promise<void> {
+  async #upload(UploadId: string, share: Share, pieces: Piece[]): Promise<void> {
     const { place, buffers } = this.#parts;
     const { parts } = this.#state;
     try {
@@ -118,7 +148,7 @@ export class Appending {
           Key: dataKey(this.#folder),
           UploadId,
           PartNumber: parts.length + 1,
-          Body: buffer,
+          Body: share.buffer,
         }),
       );
       parts.push(answer.ETag ?? "");
@@ -129,7 +159,7 @@ export class Appending {
       this.#absorbed = [];
       throw error;
     } finally {
-      buffers.give(buffer);
+      buffers.give(share);
     }
   }
 
@@ -151,16 +181,17 @@ export class Appending {
   async #keepRest(): Promise<void> {
     const { pieces, parts, partBytes } = this.#state;
     const before = sum(pieces);
-    const added = this.#buffer === undefined ? 0 : this.#filled - before;
+    const added = this.#share === undefined ? 0 : this.#filled - before;
     if (added === 0) {
       this.#state.size = parts.length * partBytes + before;
       return;
     }
     const { place } = this.#parts;
+    const { buffer } = this.#share!;
     const merge = pieces.length >= piecesMax;
     const offset = parts.length * partBytes + (merge ? 0 : before);
-    if (merge) await readPieces(place, pieces, this.#buffer!);
-    const Body = this.#buffer!.subarray(merge ? 0 : before, before + added);
+    if (merge) await readPieces(place, pieces, buffer);
+    const Body = buffer.subarray(merge ? 0 : before, before + added);
     // Among pieces at one offset the first by name counts: an earlier one is longer or equal.
     const key = pieceKey(this.#folder, offset, randomBytes(8).toString("hex"));
     await place.client.send(new PutObjectCommand({ Bucket: place.bucket, Key: key, Body }));

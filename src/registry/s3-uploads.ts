@@ -327,12 +327,12 @@ export class S3Uploads {
   async #withPieces<T>(pieces: readonly Piece[], work: (bytes: Buffer) => Promise<T>): Promise<T> {
     const size = sum(pieces);
     const buffers = size <= this.#buffers.bytes ? this.#buffers : new PartBuffers(size, 1);
-    const buffer = await buffers.take();
+    const share = await buffers.take();
     try {
-      await readPieces(this.#place, pieces, buffer);
-      return await work(buffer.subarray(0, size));
+      await readPieces(this.#place, pieces, share.buffer);
+      return await work(share.buffer.subarray(0, size));
     } finally {
-      buffers.give(buffer);
+      buffers.give(share);
     }
   }
 

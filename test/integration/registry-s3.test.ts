@@ -84,6 +84,27 @@ function ownTests(options: S3StoreOptions): void {
     await Promise.all([mine.close(), evil.close()]);
   });
 
+  test("senders that stopped do not keep others from uploading, and lose nothing", async () => {
+    const store = open({ partBuffersMax: 2 });
+    const stopped = Array.from({ length: 4 }, (_, n) => {
+      const bytes = new Readable({ read() {} });
+      bytes.push(`begun ${n}`);
+      return { bytes, done: store.appendTo(`r/_uploads/stopped${n}`, 0, bytes) };
+    });
+    const data = randomBytes(6 * MiB);
+    await store.appendTo(upload, 0, Readable.from([data]));
+    await store.completeUpload(upload, "done", data.length);
+    assert.ok((await buffer(await store.open("done"))).equals(data));
+    for (const { bytes } of stopped) {
+      bytes.push(" and ended");
+      bytes.push(null);
+    }
+    assert.deepEqual(await Promise.all(stopped.map(({ done }) => done)), [17, 17, 17, 17]);
+    const read = await buffer(await store.openUpload("r/_uploads/stopped3"));
+    assert.equal(read.toString(), "begun 3 and ended");
+    await store.close();
+  });
+
   test("many small chunks become few objects and the right bytes", async () => {
     const store = open();
     const data = randomBytes(90_000);
