@@ -1,6 +1,6 @@
 // Elements from data. The only way by which anything gets into the page: attributes from a closed
 // list, and text as text nodes, so that nothing a registry stores can become markup. (The page's
-// Content-Security-Policy refuses innerHTML and its kin as a second wall.)
+// Content-Security-Policy refuses everything that reads markup as a second wall.)
 
 export type Child = Node | string | number | undefined | false | readonly Child[];
 
