@@ -19,6 +19,7 @@ import type { ObjectFacts, ObjectStore } from "./contract.ts";
 import type { S3Extra } from "./s3-append.ts";
 import { createS3Client, isMissing, s3Call, s3Error } from "./s3-client.ts";
 import { copyObject, copySource } from "./s3-copy.ts";
+import { createObject } from "./s3-create.ts";
 import { listNames, listObjects, type Place, removeKeys } from "./s3-listing.ts";
 import { type S3Settings, type S3StoreOptions, s3Settings } from "./s3-options.ts";
 import { S3Uploads } from "./s3-uploads.ts";
@@ -93,23 +94,9 @@ export class S3Store implements ObjectStore {
     await s3Call(`Writing ${path}`, () => this.#client.send(request));
   }
 
-  /** Two at once: one wins, where the server knows conditional writes (AWS's does since 2024). */
   async create(path: string, bytes: Uint8Array): Promise<boolean> {
-    const target = this.#target(path);
-    return s3Call(`Writing ${path}`, async () => {
-      const put = { ...target, Body: bytes, ...this.#extra };
-      try {
-        await this.#client.send(new PutObjectCommand({ ...put, IfNoneMatch: "*" }));
-        return true;
-      } catch (error) {
-        const { name } = error as Error;
-        if (name === "PreconditionFailed" || name === "ConditionalRequestConflict") return false;
-        if (name !== "NotImplemented") throw error;
-      }
-      if ((await this.#head(target)) !== undefined) return false;
-      await this.#client.send(new PutObjectCommand(put));
-      return true;
-    });
+    const put = { Key: this.#key(path), Body: bytes, ...this.#extra };
+    return s3Call(`Writing ${path}`, async () => (await createObject(this.#place, put)).isMine);
   }
 
   async touch(path: string): Promise<boolean> {

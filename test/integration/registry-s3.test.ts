@@ -12,6 +12,7 @@ import { kindOf } from "../../src/base/index.ts";
 import { Registries } from "../../src/distribution/index.ts";
 import type { S3StoreOptions } from "../../src/registry/s3-options.ts";
 import { S3Store } from "../../src/registry/s3-store.ts";
+import { CuttingProxy } from "../support/cutting-proxy.ts";
 import { objectStoreSuite } from "../support/object-store-suite.ts";
 import { s3Program, startS3Server } from "../support/s3-server.ts";
 
@@ -102,6 +103,23 @@ function ownTests(options: S3StoreOptions): void {
     assert.deepEqual(await Promise.all(stopped.map(({ done }) => done)), [17, 17, 17, 17]);
     const read = await buffer(await store.openUpload("r/_uploads/stopped3"));
     assert.equal(read.toString(), "begun 3 and ended");
+    await store.close();
+  });
+
+  test("connections that break cost a retry and no byte", async () => {
+    await using proxy = await CuttingProxy.listen(new URL(options.endpoint!));
+    const store = open({ endpoint: proxy.url, redirect: false });
+    const data = randomBytes(12 * MiB);
+    proxy.cutRequests.push(10, 900_000, 4 * MiB);
+    await store.appendTo(upload, 0, Readable.from([data]));
+    proxy.cutAnswers.push(5);
+    await store.completeUpload(upload, "done", data.length);
+    proxy.cutAnswers.push(100_000, 3 * MiB, 20);
+    assert.ok((await buffer(await store.open("done"))).equals(data));
+    proxy.cutAnswers.push(1_000_000);
+    const part = await buffer(await store.open("done", { start: MiB, end: 5 * MiB }));
+    assert.ok(part.equals(data.subarray(MiB, 5 * MiB + 1)));
+    assert.equal(proxy.cuts, 8);
     await store.close();
   });
 
