@@ -118,7 +118,9 @@ export class Exchange {
     }
     const { code, status, message, detail, headers } = known ?? INTERNAL;
     this.errorCode = code;
-    const entry = { code, message, ...(detail === undefined ? {} : { detail }) };
+    // docker's client takes an error without detail for an unknown one: it drops the message, and
+    // tries a refused push again for a minute.
+    const entry = { code, message, detail: detail ?? {} };
     this.json(status, { errors: [entry] }, { ...headers });
   }
 }

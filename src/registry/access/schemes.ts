@@ -39,8 +39,8 @@ export class Nobody implements Scheme {
   async identify(): Promise<Identity> {
     return { subject: "" };
   }
-  refuse(): RegistryError {
-    return denied();
+  refuse({ subject }: Identity, _request: RequestFacts, wanted: readonly Access[]): RegistryError {
+    return denied(subject, wanted);
   }
 }
 
@@ -52,8 +52,8 @@ export class CertificateOnly implements Scheme {
       headers: { "WWW-Authenticate": challenge("Mutual", { realm: "Registry" }) },
     });
   }
-  refuse({ subject }: Identity): RegistryError {
-    if (subject !== "") return denied(subject);
+  refuse({ subject }: Identity, _request: RequestFacts, wanted: readonly Access[]): RegistryError {
+    if (subject !== "") return denied(subject, wanted);
     return new RegistryError("UNAUTHORIZED", "a client certificate is required", {
       headers: { "WWW-Authenticate": challenge("Mutual", { realm: "Registry" }) },
     });
@@ -86,8 +86,9 @@ export class BasicScheme implements Scheme {
     throw this.#unauthorized("incorrect username or password", subject);
   }
 
-  refuse({ subject }: Identity): RegistryError {
-    return subject === "" ? this.#unauthorized("authentication required") : denied(subject);
+  refuse({ subject }: Identity, _request: RequestFacts, wanted: readonly Access[]): RegistryError {
+    if (subject !== "") return denied(subject, wanted);
+    return this.#unauthorized("authentication required");
   }
 
   #unauthorized(message: string, subject = ""): RegistryError {
@@ -157,7 +158,7 @@ export class BearerScheme implements Scheme {
       return this.#unauthorized("authentication required", request, wanted);
     }
     if (identity.subject !== "" && obtainable && !obtainable(identity.subject, wanted)) {
-      return denied(identity.subject);
+      return denied(identity.subject, wanted);
     }
     return this.#unauthorized("the token does not allow this", request, wanted, {
       error: "insufficient_scope",
@@ -185,6 +186,8 @@ export class BearerScheme implements Scheme {
   }
 }
 
-function denied(subject = ""): RegistryError {
-  return new RegistryError("DENIED", "requested access to the resource is denied", { subject });
+function denied(subject: string, wanted: readonly Access[]): RegistryError {
+  const detail = wanted.map(({ type, name, actions }) => ({ type, name, actions }));
+  const message = "requested access to the resource is denied";
+  return new RegistryError("DENIED", message, { subject, detail });
 }

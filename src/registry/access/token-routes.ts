@@ -194,7 +194,7 @@ function sendError(request: IncomingMessage, response: ServerResponse, error: Re
   for (const [name, value] of Object.entries(error.headers)) response.setHeader(name, value);
   if (!request.complete) response.setHeader("Connection", "close"); // a body that nobody read
   sendJson(response, error.status, {
-    errors: [{ code: error.code, message: error.message }],
+    errors: [{ code: error.code, message: error.message, detail: error.detail ?? {} }],
     ...(request.method === "POST" && { error: oauth, error_description: error.message }),
   });
 }
