@@ -4,20 +4,13 @@
 // four trips through the thread pool would cost ten times that.
 
 import { randomBytes } from "node:crypto";
-import {
-  closeSync,
-  createReadStream,
-  type Dirent,
-  fstatSync,
-  openSync,
-  readSync,
-  statSync,
-} from "node:fs";
+import { closeSync, type Dirent, fstatSync, openSync, readSync, statSync } from "node:fs";
 import * as fs from "node:fs/promises";
 import { dirname, join, sep } from "node:path";
 import type { Readable } from "node:stream";
 import { errnoOf, GantryError } from "../base/index.ts";
 import type { ObjectFacts, ObjectStore } from "./contract.ts";
+import { FileBody } from "./file-body.ts";
 import { FileUploads, UPLOADS } from "./file-uploads.ts";
 import { StreamBudget } from "./stream-budget.ts";
 
@@ -93,10 +86,9 @@ class FileStore implements ObjectStore {
     } catch (error) {
       throw asStoreError(error, path);
     }
-    const share = this.#budget.take();
-    const stream = createReadStream("", { fd, highWaterMark: share.bytes, ...range });
-    stream.once("close", share.release);
-    return stream;
+    const { size } = fstatSync(fd);
+    const end = Math.min(size, (range?.end ?? size) + 1);
+    return new FileBody(fd, { start: range?.start ?? 0, end, budget: this.#budget });
   }
 
   async stat(path: string): Promise<ObjectFacts | undefined> {

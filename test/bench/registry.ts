@@ -190,8 +190,14 @@ class Wire {
   #failed: ((error: Error) => void) | undefined;
 
   constructor(port: number) {
-    this.#socket = connect({ port, host: "127.0.0.1", noDelay: true, highWaterMark: 1 << 20 });
-    this.#socket.on("data", (chunk) => this.#take(chunk as Buffer));
+    const onread = {
+      buffer: new Uint8Array(256 << 10),
+      callback: (bytes: number, buffer: Uint8Array) => {
+        this.#take(Buffer.from(buffer.buffer, buffer.byteOffset, bytes));
+        return true;
+      },
+    };
+    this.#socket = connect({ port, host: "127.0.0.1", noDelay: true, onread });
     this.#socket.on("error", (error) => this.#failed?.(error));
     this.#socket.on("close", () => this.#failed?.(new Error("the connection ended")));
   }

@@ -1,8 +1,11 @@
 // /v2/<name>/blobs/<digest> (distribution spec 1.1, end-2 and end-10), whole, in part, or elsewhere.
 
+import type { ServerResponse } from "node:http";
+import type { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { RegistryError } from "../errors.ts";
 import type { Exchange, Headers } from "../exchange.ts";
+import type { FileBody } from "../file-body.ts";
 import type { TargetOf } from "../targets.ts";
 import { isFresh, rangeOfRequest } from "./conditions.ts";
 
@@ -47,14 +50,20 @@ async function send(
     headers["Content-Length"] = size;
     const bytes = await exchange.content.openBlob(name, digest);
     response.writeHead(200, headers);
-    await pipeline(bytes, response);
+    await pour(bytes, response);
     return;
   }
   headers["Content-Length"] = range.end - range.start + 1;
   headers["Content-Range"] = `bytes ${range.start}-${range.end}/${size}`;
   const bytes = await exchange.content.openBlob(name, digest, range);
   response.writeHead(206, headers);
-  await pipeline(bytes, response);
+  await pour(bytes, response);
+}
+
+/** A body that can send itself does so, which is faster. */
+async function pour(bytes: Readable, response: ServerResponse): Promise<void> {
+  if ("sendTo" in bytes) await (bytes as FileBody).sendTo(response);
+  else await pipeline(bytes, response);
 }
 
 export async function deleteBlob(exchange: Exchange, { name, digest }: Target): Promise<void> {
