@@ -73,7 +73,7 @@ export async function* parallelGzip(
 }
 
 async function* blocks(input: AsyncIterable<Uint8Array>): AsyncGenerator<Buffer> {
-  let block = spare.pop() ?? Buffer.allocUnsafeSlow(GZIP_BLOCK_BYTES);
+  let block = Buffer.allocUnsafeSlow(GZIP_BLOCK_BYTES);
   let filled = 0;
   for await (const chunk of input) {
     for (let at = 0; at < chunk.length; ) {
@@ -83,7 +83,7 @@ async function* blocks(input: AsyncIterable<Uint8Array>): AsyncGenerator<Buffer>
       filled += part.length;
       if (filled < GZIP_BLOCK_BYTES) continue;
       yield block;
-      block = spare.pop() ?? Buffer.allocUnsafeSlow(GZIP_BLOCK_BYTES);
+      block = Buffer.allocUnsafeSlow(GZIP_BLOCK_BYTES);
       filled = 0;
     }
   }
@@ -102,7 +102,6 @@ function compact(bytes: Buffer<ArrayBuffer>): Buffer {
   return exact;
 }
 
-const spare: Buffer[] = [];
 let running = 0;
 const waiting: (() => void)[] = [];
 
@@ -116,7 +115,6 @@ async function deflate(block: Buffer, crc: number): Promise<Deflated> {
     );
     return { bytes: compact(bytes), length: block.length, crc };
   } finally {
-    if (block.length === GZIP_BLOCK_BYTES && spare.length < 16) spare.push(block);
     const next = waiting.shift();
     if (next === undefined) running--;
     else next();

@@ -4,6 +4,7 @@
 import type { IncomingMessage } from "node:http";
 import { type ErrorKind, GantryError } from "../base/index.ts";
 import { familiarName, familiarReference, type Reference } from "../spec/index.ts";
+import { parseChallenges } from "./challenge.ts";
 import { readBody } from "./http-exchange.ts";
 
 const errorBytesMax = 64 << 10;
@@ -29,6 +30,8 @@ export async function registryError(response: IncomingMessage): Promise<GantryEr
     ? `${shown}: ${found.message || shown}`
     : `received unexpected HTTP status: ${status} ${response.statusMessage ?? ""}`.trimEnd();
   const retryAfter = response.headers["retry-after"];
+  const scope = lackingScope(response);
+  if (scope !== undefined && code !== "DENIED") return denied(scope, found && message, status);
   return new GantryError(
     KINDS[code] ?? "internal",
     found || status < 500 ? plain(code, message) : message,
@@ -36,6 +39,21 @@ export async function registryError(response: IncomingMessage): Promise<GantryEr
       detail: { code, status, ...(retryAfter ? { retryAfter } : {}) },
     },
   );
+}
+
+/** A good token without the right to do this (RFC 6750): docker says both what the challenge says
+ * and what the answer's body says. */
+function denied(why: string, message: string | undefined, status: number): GantryError {
+  const first = `denied: ${why}`;
+  const text = message === undefined ? first : `errors:\n${first}\n${message}\n`;
+  return new GantryError("forbidden", text, { detail: { code: "DENIED", status } });
+}
+
+function lackingScope({ headers }: IncomingMessage): string | undefined {
+  const challenges = parseChallenges(headers["www-authenticate"] ?? "");
+  const lacking = challenges.find(({ parameters }) => parameters["error"] === "insufficient_scope");
+  if (lacking === undefined) return undefined;
+  return lacking.parameters["error_description"] || "requested access to the resource is denied";
 }
 
 function plain(code: string, message: string): string {

@@ -41,6 +41,8 @@ export class FakeRegistry implements AsyncDisposable {
   readonly manifests = new Map<string, { raw: Buffer; type: string }>();
   readonly requests: string[] = [];
   readonly headers: IncomingMessage["headers"][] = [];
+  /** What each token was asked for. */
+  readonly tokenScopes: string[][] = [];
   /** What was asked of blobs, and how many bytes went out. */
   readonly reads: { blob: string; range: string | undefined; from: number; sent: number }[] = [];
   /** Blobs are answered when it resolves. */
@@ -60,6 +62,7 @@ export class FakeRegistry implements AsyncDisposable {
   #options: RegistryOptions;
   #server: Server;
   #tokens = new Set<string>();
+  #awaited: { pattern: RegExp; resolve: () => void }[] = [];
 
   private constructor(options: RegistryOptions) {
     this.#options = options;
@@ -102,6 +105,11 @@ export class FakeRegistry implements AsyncDisposable {
     return digest(raw);
   }
 
+  /** Resolves when such a request comes. */
+  asks(pattern: RegExp): Promise<void> {
+    return new Promise((resolve) => this.#awaited.push({ pattern, resolve }));
+  }
+
   asked(pattern: RegExp): string[] {
     return this.requests.filter((request) => pattern.test(request));
   }
@@ -110,6 +118,7 @@ export class FakeRegistry implements AsyncDisposable {
     const url = new URL(request.url!, `http://${this.host}`);
     const line = `${request.method} ${url.pathname}`;
     this.requests.push(line);
+    for (const { pattern, resolve } of this.#awaited) if (pattern.test(line)) resolve();
     this.headers.push(request.headers);
     const fault = this.#fault(line);
     if (fault?.status !== undefined) {
@@ -117,7 +126,10 @@ export class FakeRegistry implements AsyncDisposable {
       response.writeHead(fault.status, fault.headers).end(fault.body ?? "");
       return;
     }
-    if (url.pathname === "/token") return this.#token(request, response);
+    if (url.pathname === "/token") {
+      this.tokenScopes.push(url.searchParams.getAll("scope"));
+      return this.#token(request, response);
+    }
     if (!this.#allowed(request)) return this.#challenge(response, url);
     const found = /^\/v2\/(.+?)\/(blobs|manifests|tags)\/(.*)$/.exec(url.pathname);
     if (url.pathname === "/v2/") return void response.writeHead(200).end("{}");

@@ -177,7 +177,7 @@ describe("uploads to a registry that misbehaves", () => {
   test("a connection that is cut at any byte goes on there", async () => {
     const { store, diffId, image } = await scene();
     const size = 3_000_000;
-    for (const at of [1, 4_000, 65_536, 1_000_000, size - 7, Math.floor(Math.random() * size)]) {
+    for (const at of [1, 65_536, size - 7, Math.floor(Math.random() * size)]) {
       const registry = await listen();
       registry.faults.push({ match: /PATCH/, cutUploadAt: at, times: 1 });
       await push({ registry, store, image });
@@ -216,7 +216,7 @@ describe("uploads to a registry that misbehaves", () => {
     ["takes blobs with the POST", { single: true }],
   ] as const) {
     test(`a registry that ${what} gets what it wants`, async () => {
-      const { registry, store, diffId, image } = await scene(26_000_000);
+      const { registry, store, diffId, image } = await scene(20_000_000);
       registry.uploads.behaviour = behaviour;
       await push({ registry, store, image });
       assert.deepEqual(arrived(registry), [diffId]);
@@ -383,6 +383,50 @@ describe("uploads to a registry that misbehaves", () => {
     });
     assert.equal(registry.asked(/^POST/).length, 1);
     await nothingLeft(registry, store);
+  });
+
+  test("a token that does not go far enough is denied in docker's words", async () => {
+    const registry = await listen({ tokens: "anonymous" });
+    const store = new FakeStore();
+    const image = imageOf(store, [store.add(content(200_000))]);
+    const realm = `Bearer realm="http://${registry.host}/token"`;
+    const headers = { "WWW-Authenticate": `${realm},error="insufficient_scope"` };
+    const errors = [{ code: "UNAUTHORIZED", message: "authentication required" }];
+    const body = JSON.stringify({ errors });
+    registry.faults.push({ match: /^POST/, status: 401, headers, body, times: 99 });
+    await assert.rejects(push({ registry, store, image }), {
+      message:
+        "errors:\ndenied: requested access to the resource is denied\n" +
+        "unauthorized: authentication required\n",
+    });
+    await nothingLeft(registry, store);
+  });
+
+  test("a token that runs out during an upload is renewed, and the upload goes on", async () => {
+    const registry = await listen({ tokens: "anonymous" });
+    const store = new FakeStore();
+    const diffId = store.add(content(5_000_000));
+    const headers = { "WWW-Authenticate": `Bearer realm="http://${registry.host}/token"` };
+    registry.faults.push({ match: /^PATCH/, status: 401, headers });
+    await push({ registry, store, image: imageOf(store, [diffId]) });
+    assert.deepEqual(arrived(registry), [diffId]);
+    await nothingLeft(registry, store);
+  });
+
+  test("a mount asks for the right to read where it is from", async () => {
+    const registry = await listen({ tokens: "anonymous" });
+    const store = new FakeStore();
+    const tar = content(200_000);
+    const diffId = store.add(tar);
+    const data = gzipSync(tar);
+    const blob = { mediaType: GZIP, ...registry.putBlob("lib/app", data) };
+    store.noteBlob(diffId, blob);
+    store.noteSource(blob.digest, { registry: registry.host, repository: "lib/app" });
+    await push({ registry, store, image: imageOf(store, [diffId]) });
+    const scopes = registry.tokenScopes.map((asked) => asked.join(" "));
+    assert.ok(scopes.includes("repository:a/b:pull,push"), scopes.join("\n"));
+    assert.ok(scopes.includes("repository:a/b:pull,push repository:lib/app:pull"));
+    assert.deepEqual(arrived(registry), [diffId]);
   });
 
   test("two pushes of one layer share its upload", async () => {
