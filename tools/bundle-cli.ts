@@ -17,7 +17,7 @@ import { fileURLToPath } from "node:url";
 
 const root = realpathSync(fileURLToPath(new URL("..", import.meta.url)));
 const output = join(root, "native/build");
-const FOLDERS = ["src/base", "src/spec", "src/client", "src/cli"];
+const FOLDERS = ["src/base", "src/spec", "src/client", "src/distribution", "src/cli"];
 const FILES = ["bin/gantry.ts", "bin/gantry-warm.ts", "native/launcher.c", "package.json"];
 
 function inputs(): string[] {

@@ -17,5 +17,16 @@ export { maskProxy, proxiesOfEnvironment } from "./proxy-rules.ts";
 export { type PulledDocument, type PulledImage, type PullStore, pullImages } from "./pull.ts";
 export { noSuchTag, type PushedIndex, type PushImage, pushImage, pushIndex } from "./push.ts";
 export type { BlobPlace, PushStore } from "./push-layer.ts";
+export { listReferrers, type Referrer } from "./referrers.ts";
 export { Registries } from "./registries.ts";
+export {
+  copyWithin,
+  type FullPlatform,
+  fetchManifest,
+  fullPlatform,
+  platformOf,
+  putList,
+  type RemoteManifest,
+} from "./remote-manifest.ts";
 export { type SearchResult, searchImages } from "./search.ts";
+export { fetchBlob, fetchDocument, type RemoteItem, verifyRemote } from "./verify-remote.ts";

@@ -57,6 +57,10 @@ const container: Record<string, CommandEntry> = {
 };
 
 const image: Record<string, CommandEntry> = {
+  bootstrap: entry(
+    "Make a base image of the host's package sources",
+    () => import("./image/bootstrap.ts"),
+  ),
   history: entry("Show how an image was made", () => import("./image/history.ts")),
   import: entry("Make an image of a root file system archive", () => import("./image/import.ts")),
   inspect: entry("Show details of images", () => import("./image/inspect.ts")),
@@ -65,9 +69,28 @@ const image: Record<string, CommandEntry> = {
   prune: entry("Remove unused images", () => import("./image/prune.ts")),
   pull: entry("Download an image from a registry", () => import("./image/pull.ts")),
   push: entry("Upload an image to a registry", () => import("./image/push.ts")),
+  referrers: entry(
+    "Show what refers to an image in its registry",
+    () => import("./image/referrers.ts"),
+  ),
   rm: entry("Remove images", () => import("./image/rm.ts")),
   save: entry("Write images to an archive", () => import("./image/save.ts")),
   tag: entry("Give an image another name", () => import("./image/tag.ts")),
+  verify: entry("Compare images with their digests", () => import("./image/verify.ts")),
+};
+
+const manifest: Record<string, CommandEntry> = {
+  annotate: entry(
+    "Say for which platform an image of a list is",
+    () => import("./manifest/annotate.ts"),
+  ),
+  create: entry(
+    "Begin a list of images that one name shall stand for",
+    () => import("./manifest/create.ts"),
+  ),
+  inspect: entry("Show an image manifest or a list of them", () => import("./manifest/inspect.ts")),
+  push: entry("Push a list to its registry", () => import("./manifest/push.ts")),
+  rm: entry("Remove lists that have been begun here", () => import("./manifest/rm.ts")),
 };
 
 const system: Record<string, CommandEntry> = {
@@ -123,6 +146,7 @@ export const GROUPS: Record<string, CommandGroup> = {
   },
   context: { short: "Manage contexts", commands: context, aliases: { ...ls, remove: "rm" } },
   image: { short: "Manage images", commands: image, aliases: { ...ls, remove: "rm" } },
+  manifest: { short: "Manage manifests and lists of them", commands: manifest, aliases: {} },
   network: { short: "Manage networks", commands: network, aliases: { ...ls, remove: "rm" } },
   system: { short: "Manage the daemon", commands: system, aliases: {} },
   volume: { short: "Manage volumes", commands: volume, aliases: { ...ls, remove: "rm" } },
@@ -133,7 +157,13 @@ export function isGroup(name: string): boolean {
 }
 
 const { ls: ps, prune: _containerPrune, inspect: _inspect, ...plainContainer } = container;
-const { ls: images, rm: rmi, inspect: _, prune: _prune, ...plainImage } = image;
+const { ls: images, rm: rmi, inspect: _, prune: _prune, ...mostOfImage } = image;
+const {
+  bootstrap: _bootstrap,
+  referrers: _referrers,
+  verify: _verify,
+  ...plainImage
+} = mostOfImage;
 
 /** The commands that need no group. */
 export const ROOT_COMMANDS: Record<string, CommandEntry> = {
