@@ -33,6 +33,9 @@ export async function* pushImages(
 ): AsyncGenerator<Progress> {
   const reference = parseReference(o.tag ? `${name}:${o.tag}` : name, { defaultTag: false });
   const { registry, repository } = reference;
+  if (reference.digest !== undefined) {
+    throw new GantryError("invalid", "cannot push a digest reference");
+  }
   yield { status: `The push refers to repository [${registry}/${repository}]` };
   const { credentials = {} } = o;
   const store = pushStore(engine);

@@ -21,8 +21,11 @@ const command: Command = defineCommand({
     const name = args[0]!;
     const all = values["all-tags"];
     const given = parseReference(name, { defaultTag: false });
-    if (all && (given.tag !== undefined || given.digest !== undefined)) {
+    if (all && given.tag !== undefined) {
       throw new GantryError("invalid", "tag can't be used with --all-tags/-a");
+    }
+    if (given.digest !== undefined) {
+      throw new GantryError("invalid", "cannot push a digest reference");
     }
     const reference = all ? given : parseReference(name);
     if (!all && given.tag === undefined && !values.quiet) {
