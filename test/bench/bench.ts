@@ -5,6 +5,7 @@
 //   bench.ts [--runs 100] [--pause 200] [--only run-none,run-bridge,api,exec,burst,memory]
 //            [--json FILE] [--engines gantry,dockerd,podman]
 //   bench.ts --only images [--rounds 3]    push, pull, load: ours and dockerd, some minutes
+//   bench.ts --only registry [--rounds 3]  our registry and Debian's docker-registry
 
 import { existsSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
@@ -17,6 +18,7 @@ import { type Engine, output, startDockerd, startGantry, startPodman } from "./e
 import { type FloorLevels, measureFloor } from "./floor.ts";
 import { compareImages } from "./images.ts";
 import { kibibytes, pssOfParent, rssOf } from "./memory.ts";
+import { compareRegistries } from "./registry.ts";
 import { milliseconds, Samples, table, timed } from "./statistics.ts";
 
 const BURST = 40;
@@ -40,7 +42,7 @@ const results: Record<string, Record<string, unknown>> = {};
 
 const engines: Engine[] = [];
 try {
-  const names = flags.engines.split(",");
+  const names = flags.only === "registry" ? [] : flags.engines.split(",");
   if (names.includes("gantry")) engines.push(...(await startGantry()));
   if (names.includes("dockerd")) engines.push(...orNote(await startDockerd(), "dockerd"));
   if (names.includes("podman")) engines.push(...orNote(await startPodman(), "podman"));
@@ -61,6 +63,7 @@ async function main(): Promise<void> {
     const peers = engines.filter(({ name }) => name === "gantry" || name === "dockerd");
     results["images"] = await compareImages(peers, Number(flags.rounds));
   }
+  if (wanted.has("registry")) results["registry"] = await compareRegistries(Number(flags.rounds));
   if (["run-none", "run-bridge", "api", "exec"].some((name) => wanted.has(name)))
     await compareRuns();
   if (wanted.has("burst")) await compareBurst();
