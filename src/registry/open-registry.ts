@@ -150,9 +150,12 @@ async function assemble(
   if (config.audit) {
     parts.audit = await createAuditLog(config.audit, { logger });
     watch("the audit log", parts.audit);
+    metrics?.watchAudit(parts.audit);
   }
   if (config.webhooks) {
-    watch("the webhooks", await createWebhooks(config.webhooks, { logger }));
+    const webhooks = await createWebhooks(config.webhooks, { logger });
+    watch("the webhooks", webhooks);
+    metrics?.watchWebhooks(webhooks);
   }
   const routes: ExtraRoute[] = [];
   const { manifestBytesMax, blobBytesMax, ...limits } = config.limits ?? {};

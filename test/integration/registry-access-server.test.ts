@@ -60,6 +60,13 @@ describe("a registry with a password file", () => {
       await tags("team/app", "eve"),
       "403 DENIED: requested access to the resource is denied",
     );
+    // Without a detail docker's client would push again for a minute.
+    const refusals = [
+      await call(registry, "/v2/team/app/tags/list", { user: "eve" }),
+      await call(registry, "/v2/team/app/tags/list"),
+      await call(registry, "/v2/", { user: ["ann", "wrong"] }),
+    ];
+    for (const { json } of refusals) assert.equal(typeof json.errors[0].detail, "object");
     const upload = (user: "ann" | "bob") =>
       call(registry, "/v2/team/app/blobs/uploads/", { method: "POST", user });
     assert.equal((await upload("ann")).status, 202);

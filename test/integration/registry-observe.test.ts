@@ -466,6 +466,8 @@ test("a whole registry tells its observers of pushes, pulls, mounts, deletions a
   });
   const health = createHealth({ store: { stat: async () => undefined } });
   const extraRoutes = healthRoutes(health);
+  metrics.watchWebhooks(hooks);
+  metrics.watchAudit(audit);
   const registry = await startAccessRegistry("token", {
     observers: [metrics, audit, hooks],
     registry: { wrapContent: (content) => metrics.instrumentContent(content) },
@@ -491,6 +493,8 @@ test("a whole registry tells its observers of pushes, pulls, mounts, deletions a
   const text = await metrics.text();
   assert.match(text, /events_total\{action="push"\} \d/);
   assert.match(text, /uploads_in_flight 0\n/);
+  assert.match(text, /webhook_failed_attempts\{endpoint="one"\} 0\n/);
+  assert.match(text, /audit_dropped_lines 0\n/);
   const again = await createWebhooks({
     folder: join(folder, "whole"),
     endpoints: [{ name: "one", url: receiver.url }],

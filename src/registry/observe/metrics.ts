@@ -6,7 +6,10 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom
 import { kindOf } from "../../base/index.ts";
 import type { ObjectStore, Observer, RegistryContent, RequestSummary } from "../contract.ts";
 import { RegistryError } from "../errors.ts";
+import type { AuditLog } from "./audit-log.ts";
+import type { EndpointState, Webhooks } from "./webhooks.ts";
 
+const prefix = "gantry_registry_";
 const methodsKnown = new Set(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]);
 /** A manifest takes a millisecond, a layer over a slow line many minutes. */
 const secondsBuckets = [0.001, 0.005, 0.02, 0.1, 0.5, 2, 10, 60, 300, 1800];
@@ -21,6 +24,9 @@ export interface Metrics extends Observer {
   collected(run: { blobs: number; bytes: number; seconds: number; failed?: boolean }): void;
   /** A value that is asked for at each scrape, like the bytes of a queue. */
   gauge(name: string, help: string, labelNames: string[], read: () => Iterable<GaugeValue>): void;
+  /** Queues of webhooks: bytes that wait, deliveries, failed attempts, lost events. */
+  watchWebhooks(webhooks: Webhooks): void;
+  watchAudit(audit: AuditLog): void;
   /** The exposition format, and its media type. */
   text(): Promise<string>;
   readonly contentType: string;
@@ -35,7 +41,25 @@ export function createMetrics({ defaults = true }: { defaults?: boolean } = {}):
   const register = new Registry();
   if (defaults) collectDefaultMetrics({ register });
   const instruments = createInstruments(register);
+  const gauge: Metrics["gauge"] = (name, help, labelNames, read) => {
+    new Gauge({
+      name,
+      help,
+      labelNames,
+      registers: [register],
+      collect() {
+        this.reset();
+        for (const { labels = {}, value } of read()) this.set(labels, value);
+      },
+    });
+  };
   return {
+    gauge,
+    watchWebhooks: (webhooks) => watchWebhooks(gauge, webhooks),
+    watchAudit: (audit) =>
+      gauge(`${prefix}audit_dropped_lines`, "Lines that the audit log has lost", [], () => [
+        { value: audit.dropped },
+      ]),
     event({ action }) {
       instruments.events.inc({ action });
     },
@@ -59,28 +83,26 @@ export function createMetrics({ defaults = true }: { defaults?: boolean } = {}):
       instruments.gcSeconds.set(seconds);
       if (!failed) instruments.gcAt.setToCurrentTime();
     },
-    gauge(name, help, labelNames, read) {
-      new Gauge({
-        name,
-        help,
-        labelNames,
-        registers: [register],
-        collect() {
-          this.reset();
-          for (const { labels = {}, value } of read()) this.set(labels, value);
-        },
-      });
-    },
     text: () => register.metrics(),
     contentType: register.contentType,
   };
+}
+
+function watchWebhooks(gauge: Metrics["gauge"], webhooks: Webhooks): void {
+  const of = (name: string, help: string, read: (state: EndpointState) => number) =>
+    gauge(`${prefix}webhook_${name}`, help, ["endpoint"], () =>
+      webhooks.states().map((state) => ({ labels: { endpoint: state.name }, value: read(state) })),
+    );
+  of("queued_bytes", "Events that wait for an endpoint", (state) => state.pendingBytes);
+  of("delivered", "Events that an endpoint has taken", (state) => state.delivered);
+  of("failed_attempts", "Attempts to deliver that failed", (state) => state.failures);
+  of("dropped", "Events lost because the queue was full", (state) => state.dropped);
 }
 
 type Instruments = ReturnType<typeof createInstruments>;
 
 function createInstruments(register: Registry) {
   const registers = [register];
-  const prefix = "gantry_registry_";
   const counter = <L extends string>(name: string, help: string, labelNames: L[] = []) =>
     new Counter({ name: `${prefix}${name}`, help, labelNames, registers });
   const gauge = (name: string, help: string) =>
