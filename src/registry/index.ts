@@ -1,6 +1,7 @@
 export * from "./access/index.ts";
 export { type CacheParts, PullThroughCache } from "./cache.ts";
 export { type CacheOptions, type CacheUpstream, parseCacheOptions } from "./cache-options.ts";
+export type { ScheduleOptions } from "./collector-schedule.ts";
 export {
   type CollectOptions,
   parseConfig,

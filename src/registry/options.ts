@@ -3,6 +3,7 @@
 import type { Socket } from "node:net";
 import type { SecureContextOptions, TlsOptions } from "node:tls";
 import type { Logger } from "../base/index.ts";
+import type { ScheduleOptions } from "./collector-schedule.ts";
 import type { ExtraRoute, Gatekeeper, ObjectStore, Observer, RegistryContent } from "./contract.ts";
 
 export interface RegistryOptions {
@@ -35,6 +36,9 @@ export interface RegistryOptions {
   limits?: Partial<RegistryLimits>;
   /** After so long the collector may remove what nothing refers to [24 h]. */
   graceMs?: number;
+  /** Collects garbage by the clock [never; `gantry registry gc` or collectGarbage()]. Its grace is
+   * `graceMs` unless told. */
+  collect?: ScheduleOptions;
   logger?: Logger;
 }
 

@@ -12,6 +12,7 @@ import {
 import { createServer as createTlsServer } from "node:https";
 import type { AddressInfo, Socket } from "node:net";
 import { GantryError, silentLogger } from "../base/index.ts";
+import { scheduleCollections } from "./collector-schedule.ts";
 import { createContent } from "./content.ts";
 import type { Grant, RegistryContent, RegistryEvent, RequestFacts } from "./contract.ts";
 import { RegistryError } from "./errors.ts";
@@ -50,12 +51,21 @@ const COMMON_HEADERS = {
 
 /** A registry over `options.store`. Nothing listens before listen(). */
 export function createRegistry(options: RegistryOptions): RegistryServer {
+  const graceMs = options.graceMs ?? defaultGraceMs;
   const inner = createContent(options.store, {
-    renewAfterMs: (options.graceMs ?? defaultGraceMs) / 4,
+    renewAfterMs: graceMs / 4,
   });
   const content = options.wrapContent?.(inner) ?? inner;
   const front = new Front(options, content);
   const servers: Server[] = [];
+  const endCollections =
+    options.collect === undefined || options.readOnly
+      ? undefined
+      : scheduleCollections(
+          options.store,
+          { graceMs, ...options.collect },
+          options.logger ?? silentLogger,
+        );
   let closing: Promise<void> | undefined;
   return {
     handler: front.handler,
@@ -78,6 +88,7 @@ export function createRegistry(options: RegistryOptions): RegistryServer {
         for (const server of servers) server.closeIdleConnections();
       });
       closing ??= closeAll(servers, deadlineMs).then(async () => {
+        await endCollections?.();
         await Promise.all((options.observers ?? []).map((observer) => observer.close?.()));
       });
       return closing;

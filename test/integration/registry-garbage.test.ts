@@ -11,6 +11,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import {
   collectGarbage,
   createContent,
+  createRegistry,
   openFileStore,
   type RegistryContent,
   RegistryError,
@@ -168,6 +169,16 @@ test("one collector works at a time", async () => {
   const outcomes = await Promise.allSettled(runs);
   assert.deepEqual(outcomes.map(({ status }) => status).sort(), ["fulfilled", "rejected"]);
   await collectGarbage(at.store, collect);
+});
+
+test("a server collects by the clock and stops with itself", async () => {
+  await using at = await place();
+  await upload(at.content, "a", randomLayer());
+  await at.age();
+  const options = { store: at.store, collect: { everyMs: 20, graceMs: HOUR_MS } };
+  const server = createRegistry(options);
+  while ((await at.blobs()) > 0) await delay(10);
+  await server.close();
 });
 
 test("a damaged manifest stops the collection before its layers are in doubt", async () => {
