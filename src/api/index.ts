@@ -8,6 +8,7 @@ import { containerStateHandlers } from "./routes/container-state.ts";
 import { containerStreamHandlers } from "./routes/container-streams.ts";
 import { containerHandlers } from "./routes/containers.ts";
 import { execHandlers } from "./routes/exec.ts";
+import { gantryImageHandlers } from "./routes/gantry-images.ts";
 import { imageHandlers } from "./routes/images.ts";
 import { networkHandlers } from "./routes/networks.ts";
 import { registryHandlers } from "./routes/registry.ts";
@@ -30,6 +31,7 @@ export function createApi(options: ApiOptions & { log: Logger }): {
     ...archiveHandlers(engine),
     ...execHandlers(engine),
     ...imageHandlers(engine),
+    ...gantryImageHandlers(engine),
     ...volumeHandlers(engine),
     ...networkHandlers(engine),
     ...registryHandlers(engine),

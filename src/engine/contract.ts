@@ -234,6 +234,43 @@ export interface Image {
 }
 export type Progress = Record<string, unknown>; // a message of docker's JSON progress stream
 
+/** One thing that was compared with its digest, or at the end the sums. */
+export interface VerifyMessage {
+  item?: {
+    kind: "config" | "manifest" | "layer" | "blob";
+    digest: string;
+    state: "ok" | "damaged" | "missing" | "repaired";
+    bytes: number;
+    problem?: string;
+    /** Names of the images that need it. */
+    usedBy: string[];
+  };
+  sums?: { checked: number; bytes: number; damaged: number; repaired: number };
+}
+export interface VerifyRequest {
+  refs: string[];
+  /** Every image, and layers of containers whose image is gone. */
+  all?: boolean;
+  /** The images are meant as their registries have them. */
+  remote?: boolean;
+  /** Fetch again what is damaged. */
+  repair?: boolean;
+  credentials?: Credentials;
+}
+
+export interface BootstrapRequest {
+  /** "debian:bookworm", "ubuntu:noble". */
+  image: string;
+  /** The name that the image gets; default: `image`. */
+  tag?: string;
+  /** Which packages: minbase (default), apt, essential, important, standard, buildd. */
+  variant?: string;
+  /** Instead of the host's own mirror. */
+  mirror?: string;
+  /** Further packages. */
+  include?: string[];
+}
+
 export interface Images {
   list(o?: Signal & { all?: boolean; filters?: Filters; sharedSize?: boolean }): Promise<Image[]>;
   inspect(ref: string, o?: Signal & { platform?: string }): Promise<Image>;
@@ -272,6 +309,10 @@ export interface Images {
     from: Readable,
     o?: Signal & { quiet?: boolean; platform?: string[] },
   ): AsyncIterable<Progress>;
+  /** Makes a base image from the host's own package sources, without a registry. */
+  bootstrap(o: Signal & BootstrapRequest): AsyncIterable<Progress>;
+  /** Reads everything and compares it with its digests. */
+  verify(o: Signal & VerifyRequest): AsyncIterable<VerifyMessage>;
   save(refs: string[], o?: Signal & { platform?: string[] }): Promise<Readable>;
   /** `tag` may be a tag or a digest; without either, every tag of the repository. Errors before
    * the first message are those of the registry. */

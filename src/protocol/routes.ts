@@ -343,6 +343,26 @@ export const routes = defineRoutes({
     answer: "json",
   },
 
+  // Gantry's own: what docker's API has no words for.
+  imageVerify: {
+    method: "POST",
+    path: "/gantry/images/verify",
+    query: { names: "strings", all: "bool", remote: "bool", repair: "bool" },
+    answer: "progress",
+  },
+  imageBootstrap: {
+    method: "POST",
+    path: "/gantry/images/bootstrap",
+    query: {
+      image: "string",
+      tag: "string",
+      variant: "string",
+      mirror: "string",
+      include: "strings",
+    },
+    answer: "progress",
+  },
+
   volumeList: {
     method: "GET",
     path: "/volumes",

@@ -66,6 +66,13 @@ export interface LayerStore {
     tar: Readable,
     options?: { diffId?: string; lease?: Lease; signal?: AbortSignal },
   ): Promise<Layer>;
+  /** Unpacks a layer that is damaged on disk once more; the old files go. The caller knows that no
+   * running container has them mounted. */
+  replace(
+    diffId: string,
+    tar: Readable,
+    options?: { lease?: Lease; signal?: AbortSignal },
+  ): Promise<Layer>;
   /** Turns a container's upper folder into a layer (commit). */
   capture(upperDir: string, options?: { lease?: Lease; signal?: AbortSignal }): Promise<Layer>;
   get(diffId: string): Layer | undefined;

@@ -24,3 +24,4 @@ export { type FileChange, type FileStat, RootFiles, type RootSource } from "./ro
 export { type SaveRequest, saveArchive } from "./save-archive.ts";
 export { type OpenStorage, openStorage, type StorageOptions } from "./storage.ts";
 export { StoragePaths } from "./storage-paths.ts";
+export { type VerifiedItem, verifyItem, verifyStore } from "./verify-store.ts";

@@ -17,6 +17,7 @@ import type { Descriptor, Layer, LayerStore, Lease } from "./contract.ts";
 import type { Database } from "./database.ts";
 import { HashMeter } from "./hash-meter.ts";
 import { LayerBlobs } from "./layer-blobs.ts";
+import { LayerSync } from "./layer-sync.ts";
 import { archiveError, readOutput, runWithInput } from "./native-streams.ts";
 import type { StoragePaths } from "./storage-paths.ts";
 
@@ -32,11 +33,10 @@ export const DEFAULT_ARCHIVE_LIMITS: ArchiveLimits = {
   diskReserveBytes: 64 * 2 ** 20,
 };
 
-/** A slow disk with much to write may take minutes. */
-const SYNC_DEADLINE_MS = 30 * 60 * 1000;
 /** How long the layers of an interrupted pull wait for the next try. */
 const heldMsMax = 24 * 3600 * 1000;
 
+type ApplyOptions = { diffId?: string; lease?: Lease; signal?: AbortSignal };
 type LayerRow = {
   diff_id: string;
   short_id: string;
@@ -57,8 +57,7 @@ export class UnpackedLayers implements LayerStore {
   #busy = new Set<string>();
   #mutex = new KeyedMutex();
   #bootId: string;
-  #syncing: Promise<void> | undefined;
-  #syncAgain = false;
+  #sync: LayerSync;
 
   constructor(
     native: Native,
@@ -78,59 +77,16 @@ export class UnpackedLayers implements LayerStore {
     this.#limits = limits;
     this.#log = log;
     this.#bootId = bootId;
-    this.#forgetLost();
+    this.#sync = new LayerSync(native, paths, database, log);
+    this.#sync.forgetLost(bootId);
     const rows = database.sql.prepare("SELECT * FROM layers").all() as unknown as LayerRow[];
     for (const row of rows) this.#remember(row);
-    if (rows.some((row) => row.unsynced_boot !== "")) this.#syncSoon();
-  }
-
-  /** Layers that were not on the disk yet when the power went. */
-  #forgetLost(): void {
-    const lost = this.#database.sql
-      .prepare("DELETE FROM layers WHERE unsynced_boot NOT IN ('', ?) RETURNING diff_id")
-      .all(this.#bootId) as { diff_id: string }[];
-    for (const { diff_id } of lost) {
-      this.#log.warn("a layer had not reached the disk before the power cut", { diffId: diff_id });
-    }
-  }
-
-  /** Brings every unpacked layer to the disk: one sync at a time, for all that wait. */
-  #syncSoon(): void {
-    if (this.#syncing !== undefined) {
-      this.#syncAgain = true;
-      return;
-    }
-    this.#syncing = this.#sync()
-      .catch((error) => this.#log.warn("cannot sync the layers", { error }))
-      .finally(() => {
-        this.#syncing = undefined;
-        if (!this.#syncAgain) return;
-        this.#syncAgain = false;
-        this.#syncSoon();
-      });
-  }
-
-  async #sync(): Promise<void> {
-    const { sql } = this.#database;
-    const waiting = sql.prepare("SELECT short_id FROM layers WHERE unsynced_boot <> ''").all();
-    // An empty archive, so that nothing but the sync at its end is done.
-    await this.#native.run({
-      host: [
-        { op: "open", path: this.#paths.layers, flags: O.path | O.directory, to: 0 },
-        { op: "open", path: "/dev/null", flags: O.rdonly, to: 1 },
-        { op: "untar", root: 0, from: 1, flags: ARCHIVE.sync },
-      ],
-      deadlineMs: SYNC_DEADLINE_MS,
-    });
-    const done = sql.prepare("UPDATE layers SET unsynced_boot = '' WHERE short_id = ?");
-    this.#database.transaction(() => {
-      for (const { short_id } of waiting as { short_id: string }[]) done.run(short_id);
-    });
+    if (rows.some((row) => row.unsynced_boot !== "")) this.#sync.soon();
   }
 
   /** Resolves when every layer is on the disk. */
-  async settled(): Promise<void> {
-    while (this.#syncing !== undefined) await this.#syncing;
+  settled(): Promise<void> {
+    return this.#sync.settled();
   }
 
   #remember(row: LayerRow): Layer {
@@ -146,10 +102,7 @@ export class UnpackedLayers implements LayerStore {
     return layer;
   }
 
-  async apply(
-    tar: Readable,
-    options: { diffId?: string; lease?: Lease; signal?: AbortSignal } = {},
-  ): Promise<Layer> {
+  async apply(tar: Readable, options: ApplyOptions = {}): Promise<Layer> {
     const { diffId, lease, signal } = options;
     tar.on("error", () => {}); // looked at when its bytes are wanted; never "unhandled" before
     if (diffId === undefined) return this.#unpack(tar, options);
@@ -164,7 +117,7 @@ export class UnpackedLayers implements LayerStore {
 
   async #unpack(
     tar: Readable,
-    { diffId, lease, signal }: { diffId?: string; lease?: Lease; signal?: AbortSignal },
+    { diffId, lease, signal, anew }: ApplyOptions & { anew?: boolean },
   ): Promise<Layer> {
     const shortId = this.#database.nextShortId();
     this.#busy.add(shortId);
@@ -180,7 +133,7 @@ export class UnpackedLayers implements LayerStore {
       }
       lease?.add(row.diff_id);
       const twin = this.#layers.get(row.diff_id);
-      if (twin === undefined) return this.#record(row);
+      if (twin === undefined || anew) return this.#record(row);
       await this.#discard(shortId);
       return twin;
     } catch (error) {
@@ -257,9 +210,9 @@ export class UnpackedLayers implements LayerStore {
 
   #record(row: LayerRow): Layer {
     this.#database.sql
-      .prepare("INSERT INTO layers VALUES (?, ?, ?, ?, ?, ?)")
+      .prepare("INSERT OR REPLACE INTO layers VALUES (?, ?, ?, ?, ?, ?)")
       .run(row.diff_id, row.short_id, row.size, row.tar_size, row.opaque_root, row.unsynced_boot);
-    this.#syncSoon();
+    this.#sync.soon();
     return this.#remember(row);
   }
 
@@ -290,6 +243,18 @@ export class UnpackedLayers implements LayerStore {
   /** Layers that wait for an interrupted pull to go on. */
   held(): string[] {
     return this.#blobs.held(Date.now());
+  }
+
+  /** Unpacks a damaged layer once more from its tar; the old files go. The caller knows that no
+   * running container has them mounted. */
+  async replace(diffId: string, tar: Readable, options: ApplyOptions = {}): Promise<Layer> {
+    tar.on("error", () => {});
+    return this.#mutex.run(diffId, async () => {
+      const old = this.#layers.get(diffId);
+      const layer = await this.#unpack(tar, { ...options, diffId, anew: true });
+      if (old) await this.#discard(old.shortId);
+      return layer;
+    });
   }
 
   get(diffId: string): Layer | undefined {
@@ -351,7 +316,9 @@ export class UnpackedLayers implements LayerStore {
 
   async #discard(shortId: string): Promise<void> {
     const doomed = this.#paths.trashEntry();
-    await rename(this.#paths.layer(shortId), doomed);
+    await rename(this.#paths.layer(shortId), doomed).catch((error) => {
+      if (errnoOf(error) !== "ENOENT") throw error; // somebody else has deleted it
+    });
     await this.#native.run({ host: [{ op: "removeTree", path: doomed, missingOk: true }] });
   }
 

@@ -2,6 +2,7 @@
 
 import type { EngineContext } from "../context.ts";
 import type { Images } from "../contract.ts";
+import { bootstrapImage } from "./bootstrap.ts";
 import { inspectDistribution, login } from "./distribution-inspect.ts";
 import { checkImagePlatform, findImage } from "./find.ts";
 import { ensureHelloWorld } from "./hello-world.ts";
@@ -17,6 +18,7 @@ import { renderImage } from "./render.ts";
 import { saveImages } from "./save.ts";
 import { search } from "./search.ts";
 import { tagImage } from "./tag.ts";
+import { verifyImages } from "./verify.ts";
 
 export function imageVerbs(engine: EngineContext): Images {
   return {
@@ -33,6 +35,8 @@ export function imageVerbs(engine: EngineContext): Images {
     prune: (filters, o) => pruneImages(engine, filters, o),
     import: (o) => importImage(engine, o),
     load: (from, o) => loadImages(engine, from, o),
+    bootstrap: (o) => bootstrapImage(engine, o),
+    verify: (o) => verifyImages(engine, o),
     save: (refs, o) => saveImages(engine, refs, o),
     pull: (name, o) => pullImage(engine, name, o),
     push: (name, o) => pushImages(engine, name, o),
