@@ -132,6 +132,9 @@ describe("a registry with a password file", () => {
       assert.match(codeOf(limited), /^429 TOOMANYREQUESTS/);
       assert.ok(Number(limited.headers["retry-after"]) > 1);
       assert.equal((await guess(passwords.ann, "203.0.113.2")).status, 200);
+      const many = Array.from({ length: 30 }, (_, at) => guess(`at once ${at}`, "203.0.113.3"));
+      const statuses = (await Promise.all(many)).map(({ status }) => status);
+      assert.ok(statuses.filter((status) => status === 401).length < 10, String(statuses));
     } finally {
       await guarded.close();
     }

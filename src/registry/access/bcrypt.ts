@@ -20,10 +20,18 @@ let running = 0;
 const waiting: (() => void)[] = [];
 let library: Bcrypt | undefined;
 
-/** Whether `password` belongs to `hash` ($2a$, $2b$ or $2y$). TOOMANYREQUESTS when too many wait. */
-export async function verifyPassword(password: string, hash: string): Promise<boolean> {
+/** Whether `password` belongs to `hash` ($2a$, $2b$ or $2y$). TOOMANYREQUESTS when too many wait.
+ * `before` is called when its turn has come, and may throw to save the work. */
+export async function verifyPassword(
+  password: string,
+  hash: string,
+  before?: () => void,
+): Promise<boolean> {
   // $2y$ is PHP's name for what $2b$ does; not every library knows it.
-  return exclusively((bcrypt) => bcrypt.verify(password, hash.replace(/^\$2y\$/, "$2b$")));
+  return exclusively((bcrypt) => {
+    before?.();
+    return bcrypt.verify(password, hash.replace(/^\$2y\$/, "$2b$"));
+  });
 }
 
 /** A $2b$ hash of cost 2^`cost`. */

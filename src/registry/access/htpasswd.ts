@@ -73,7 +73,8 @@ export class Htpasswd {
       .slice(0, 22);
   }
 
-  /** Whether this is the user's password. `beforeHashing` may throw to save the work. */
+  /** Whether this is the user's password. `beforeHashing` is called as the work is
+   * asked for and as it begins, and may throw to save it. */
   async verify(name: string, password: string, beforeHashing?: () => void): Promise<boolean> {
     const users = await this.#file.get();
     const known = users.get(name);
@@ -89,7 +90,7 @@ export class Htpasswd {
     beforeHashing?.();
     let answer = this.#asking.get(key);
     if (!answer) {
-      answer = this.#verify(sane ? password : "", hash, users).finally(() =>
+      answer = this.#verify(sane ? password : "", { hash, users, beforeHashing }).finally(() =>
         this.#asking.delete(key),
       );
       this.#asking.set(key, answer);
@@ -101,14 +102,21 @@ export class Htpasswd {
 
   async #verify(
     password: string,
-    hash: string | undefined,
-    users: Map<string, string>,
+    {
+      hash,
+      users,
+      beforeHashing,
+    }: {
+      hash: string | undefined;
+      users: Map<string, string>;
+      beforeHashing: (() => void) | undefined;
+    },
   ): Promise<boolean> {
-    if (hash !== undefined) return verifyPassword(password, hash);
+    if (hash !== undefined) return verifyPassword(password, hash, beforeHashing);
     // Somebody's own hash has the cost that the file's users have; the result is thrown away.
     const other = users.values().next().value;
     this.#decoy ??= hashPassword(randomBytes(16).toString("hex"));
-    await verifyPassword(password, other ?? (await this.#decoy));
+    await verifyPassword(password, other ?? (await this.#decoy), beforeHashing);
     return false;
   }
 

@@ -6,6 +6,8 @@ import type { Access, Action } from "../contract.ts";
 import { matchesGlob } from "./glob.ts";
 import type { AccessOptions, PolicyRule } from "./options.ts";
 
+/** Answers that are remembered: the rules do not change, and a pull asks the same twenty times. */
+const rememberedMax = 10_000;
 const actionsAll: readonly Action[] = ["pull", "push", "delete", "*"];
 
 export interface Policies {
@@ -28,20 +30,37 @@ export function createPolicies(options: AccessOptions): Policies {
     return rule.groups?.some((group) => groups.get(group)?.has(user)) ?? false;
   }
 
+  const remembered = new Map<string, ReadonlySet<Action>>();
+  function allowedTo(user: string, wanted: Access): ReadonlySet<Action> {
+    const key = `${wanted.type}\0${wanted.name}\0${user}`;
+    let allowed = remembered.get(key);
+    if (!allowed) {
+      allowed = evaluate(user, wanted);
+      if (remembered.size >= rememberedMax) remembered.clear();
+      remembered.set(key, allowed);
+    }
+    return allowed;
+  }
+
+  function evaluate(user: string, wanted: Access): ReadonlySet<Action> {
+    const allowed = new Set<Action>();
+    for (const rule of rules) {
+      if (!concerns(rule, user)) continue;
+      if (wanted.type === "registry") {
+        if (listsAll(rule)) for (const action of actionsAll) allowed.add(action);
+      } else if (
+        (rule.repositories ?? ["**"]).some((glob) => matchesGlob(glob, wanted.name, user))
+      ) {
+        for (const action of rule.actions.includes("*") ? actionsAll : rule.actions)
+          allowed.add(action);
+      }
+    }
+    return allowed;
+  }
+
   return {
     permitted(user, wanted) {
-      const allowed = new Set<Action>();
-      for (const rule of rules) {
-        if (!concerns(rule, user)) continue;
-        if (wanted.type === "registry") {
-          if (listsAll(rule)) for (const action of actionsAll) allowed.add(action);
-        } else if (
-          (rule.repositories ?? ["**"]).some((glob) => matchesGlob(glob, wanted.name, user))
-        ) {
-          for (const action of rule.actions.includes("*") ? actionsAll : rule.actions)
-            allowed.add(action);
-        }
-      }
+      const allowed = allowedTo(user, wanted);
       return wanted.actions.filter((action) => allowed.has(action));
     },
   };
