@@ -1,7 +1,7 @@
-// One blob on its way from an upstream, for all who want it. Bytes go to an unlinked local file that
-// every reader follows at its own pace, and into the store; a slow reader holds up nobody. The last
-// byte is given out only when the digest has been verified, so that a client never gets a whole blob
-// that is not what it asked for. What the store cannot take is still served.
+// One blob on its way from an upstream, for all who want it. Bytes go to an unlinked local file
+// that every reader follows at its own pace, and into the store; a slow reader holds up nobody. The
+// last byte is given out only when the digest has been verified, so that a client never gets a
+// whole blob that is not what it asked for. What the store cannot take is still served.
 
 import { createHash, randomUUID } from "node:crypto";
 import { once } from "node:events";

@@ -1,6 +1,6 @@
-// What the cache forgets: links of manifests and blobs that nobody has asked for in a while, and the
-// tags that named such manifests. A look at a link makes it young again (presence.ts), so its age is
-// the time since the last use. Who asks for what has just been removed fetches it again.
+// What the cache forgets: links of manifests and blobs that nobody has asked for in a while, and
+// the tags that named such manifests. A look at a link makes it young again (presence.ts), so its
+// age is the time since the last use. Who asks for what has just been removed fetches it again.
 
 import { upstreamPlace } from "./cache-names.ts";
 import type { CacheUpstream } from "./cache-options.ts";

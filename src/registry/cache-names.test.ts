@@ -4,21 +4,25 @@ import { nameInNamespace, upstreamPlace } from "./cache-names.ts";
 import { parseCacheOptions } from "./cache-options.ts";
 
 const hub = { prefix: "cache/docker.io", registry: "docker.io" };
-const ghcr = { prefix: "cache/ghcr.io", registry: "ghcr.io" };
-const team = { prefix: "cache/ghcr.io/team", registry: "registry.example.com:5000" };
-const rest = { prefix: "", registry: "quay.io", namespaces: ["quay.io", "quay"] };
+const second = { prefix: "cache/second", registry: "second.example.com" };
+const team = { prefix: "cache/second/team", registry: "registry.example.com:5000" };
+const rest = {
+  prefix: "",
+  registry: "third.example.com",
+  namespaces: ["third.example.com", "third"],
+};
 
 test("the longest prefix says whose a name is", () => {
-  const place = (name: string) => upstreamPlace([hub, ghcr, team], name);
-  assert.deepEqual(place("cache/ghcr.io/owner/app"), {
-    upstream: ghcr,
-    name: "cache/ghcr.io/owner/app",
+  const place = (name: string) => upstreamPlace([hub, second, team], name);
+  assert.deepEqual(place("cache/second/owner/app"), {
+    upstream: second,
+    name: "cache/second/owner/app",
     repository: "owner/app",
   });
-  assert.equal(place("cache/ghcr.io/team/app")?.upstream, team);
-  assert.equal(place("cache/ghcr.io/team/app")?.repository, "app");
-  assert.equal(place("cache/ghcr.io/teams")?.upstream, ghcr);
-  assert.equal(place("cache/ghcr.io"), undefined);
+  assert.equal(place("cache/second/team/app")?.upstream, team);
+  assert.equal(place("cache/second/team/app")?.repository, "app");
+  assert.equal(place("cache/second/teams")?.upstream, second);
+  assert.equal(place("cache/second"), undefined);
   assert.equal(place("cached/app"), undefined);
   assert.equal(upstreamPlace([hub, rest], "any/name")?.repository, "any/name");
 });
@@ -29,16 +33,16 @@ test("a short name at Docker Hub is one of library's, and kept under one name", 
     assert.equal(place?.repository, "library/alpine");
     assert.equal(place?.name, "cache/docker.io/library/alpine");
   }
-  assert.equal(upstreamPlace([ghcr], "cache/ghcr.io/alpine")?.repository, "alpine");
+  assert.equal(upstreamPlace([second], "cache/second/alpine")?.repository, "alpine");
 });
 
 test("a namespace names the registry that is meant", () => {
   const upstreams = [hub, team, rest];
   const name = (namespace: string) => nameInNamespace(upstreams, namespace, "a/b");
   assert.equal(name("docker.io"), "cache/docker.io/a/b");
-  assert.equal(name("registry.example.com:5000"), "cache/ghcr.io/team/a/b");
-  assert.equal(name("quay"), "a/b");
-  assert.equal(name("ghcr.io"), undefined);
+  assert.equal(name("registry.example.com:5000"), "cache/second/team/a/b");
+  assert.equal(name("third"), "a/b");
+  assert.equal(name("second.example.com"), undefined);
 });
 
 test("options of the cache that make no sense are refused", () => {

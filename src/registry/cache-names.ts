@@ -47,5 +47,5 @@ export function nameInNamespace(
 }
 
 export function isHub({ registry }: CacheUpstream): boolean {
-  return ["docker.io", "index.docker.io", "registry-1.docker.io"].includes(registry);
+  return registry === "docker.io" || registry === "index.docker.io";
 }

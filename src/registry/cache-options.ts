@@ -8,13 +8,15 @@ export interface CacheUpstream {
   /** Names that begin with it are the upstream's: "cache/docker.io" has "cache/docker.io/redis".
    * Empty: all names that no other upstream has. */
   prefix: string;
-  /** The registry's host, with its port: "docker.io", "ghcr.io", "localhost:5000". */
+  /** The registry's host, with its port: "docker.io", "localhost:5000". */
   registry: string;
   /** Values of ?ns= that mean it; its own name and "docker.io" for Docker Hub unless said. */
   namespaces?: readonly string[];
   /** Ours at the upstream; those of clients never go there. */
   username?: string;
   password?: string;
+  /** Holds the password; read when the upstream is first asked, and again after a while. */
+  passwordFile?: string;
   /** A refresh token of its token service, instead of a password. */
   identityToken?: string;
   /** How long a tag counts without asking [300]; 0 asks every time. */
@@ -44,7 +46,7 @@ export type CacheSettings = Required<
 
 const HOST = /^(?:\[[0-9a-fA-F:]+\]|[a-zA-Z0-9](?:[a-zA-Z0-9.-]*[a-zA-Z0-9])?)(?::\d{1,5})?$/;
 export const tagSecondsDefault = 300;
-const UPSTREAM_TEXTS = ["registry", "username", "password", "identityToken"];
+const UPSTREAM_TEXTS = ["registry", "username", "password", "passwordFile", "identityToken"];
 const NUMBERS = ["unusedSeconds", "patienceMs", "restMs", "downloadsMax"];
 const LISTS = ["insecureRegistries", "certificateFolders"];
 
@@ -86,8 +88,12 @@ function parseUpstream(value: unknown): CacheUpstream {
   if (!HOST.test(upstream.registry ?? "")) {
     throw bad(`registry ${JSON.stringify(upstream.registry)} is no host`);
   }
-  if ((upstream.username === undefined) !== (upstream.password === undefined)) {
-    throw bad("username and password come together");
+  const { username, password, passwordFile } = upstream;
+  if (password !== undefined && passwordFile !== undefined) {
+    throw bad("password and passwordFile exclude one another");
+  }
+  if ((username === undefined) !== ((password ?? passwordFile) === undefined)) {
+    throw bad("username and password (or passwordFile) come together");
   }
   return upstream;
 }

@@ -2,10 +2,11 @@
 // what their answers mean to our clients. Whether one of them can be reached is remembered for a
 // moment, so that a dead one costs patience once and not with every pull.
 
+import { readFile } from "node:fs/promises";
 import type { IncomingMessage } from "node:http";
 import { setTimeout as delay } from "node:timers/promises";
 import { GantryError, kindOf, messageOf } from "../base/index.ts";
-import { Registries } from "../distribution/index.ts";
+import { type Credentials, Registries } from "../distribution/index.ts";
 import { isHub } from "./cache-names.ts";
 import type { CacheSettings, CacheUpstream } from "./cache-options.ts";
 import type { Referrer } from "./contract.ts";
@@ -67,17 +68,31 @@ export class Upstreams {
   #open(upstream: CacheUpstream): Promise<Registry> {
     const known = this.#opened.get(upstream);
     if (known !== undefined && Date.now() - known.at < openForMs) return known.registry;
-    const { username, password, identityToken } = upstream;
-    const credentials = {
-      ...(username && password ? { username, password } : {}),
-      ...(identityToken ? { identityToken } : {}),
-    };
     const host = isHub(upstream) ? "docker.io" : upstream.registry;
-    const registry = this.registries.open(host, { credentials });
+    const registry = credentialsOf(upstream).then((credentials) =>
+      this.registries.open(host, { credentials }),
+    );
     registry.catch(() => this.#opened.delete(upstream));
     this.#opened.set(upstream, { registry, at: Date.now() });
     return registry;
   }
+}
+
+async function credentialsOf(upstream: CacheUpstream): Promise<Credentials> {
+  const { username, passwordFile, identityToken } = upstream;
+  let { password } = upstream;
+  if (passwordFile !== undefined) {
+    try {
+      password = (await readFile(passwordFile, "utf8")).replace(/\r?\n$/, "");
+    } catch (cause) {
+      const why = `cannot read the password of ${upstream.registry}: ${passwordFile}`;
+      throw new GantryError("unavailable", why, { cause });
+    }
+  }
+  return {
+    ...(username && password ? { username, password } : {}),
+    ...(identityToken ? { identityToken } : {}),
+  };
 }
 
 /** The size of a blob. */

@@ -1,8 +1,9 @@
-// A pull-through cache: names of ours that stand for repositories of other registries. What is asked
-// for is fetched once, with our credentials, kept in the store in the registry's own layout, and
-// served from there; a tag is checked again after a while, and when its registry cannot be asked what
-// is kept counts on. Everything that is remembered is in the store: a tag's link is as old as the
-// last check, a blob's and a manifest's link as old as the last use, so many processes share it.
+// A pull-through cache: names of ours that stand for repositories of other registries. What is
+// asked for is fetched once, with our credentials, kept in the store in the registry's own layout,
+// and served from there; a tag is checked again after a while, and when its registry cannot be
+// asked what is kept counts on. Everything that is remembered is in the store: a tag's link is as
+// old as the last check, a blob's and a manifest's link as old as the last use, so many processes
+// share it.
 
 import type { Readable } from "node:stream";
 import { type Logger, messageOf, silentLogger } from "../base/index.ts";

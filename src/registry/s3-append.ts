@@ -1,6 +1,7 @@
 // One append to an upload: a stream becomes parts as it comes, the rest a piece. One part travels
 // while the next fills. Parts go up one after the other, so that whatever is in the store when this
-// process dies has no gap. When the stream breaks, what came is kept: the client goes on from there.
+// process dies has no gap. When the stream breaks, what came is kept: the client goes on from
+// there.
 
 import { randomBytes } from "node:crypto";
 import type { Readable } from "node:stream";
@@ -22,7 +23,8 @@ import {
   type UploadState,
 } from "./s3-upload-state.ts";
 
-/** More pieces than these are put together, so that a client of tiny chunks costs no thousand keys. */
+/** More pieces than these are put together, so that a client of tiny chunks costs no thousand
+ * keys. */
 const piecesMax = 32;
 
 export type S3Extra = {

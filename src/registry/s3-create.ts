@@ -1,6 +1,6 @@
-// Writing an object only when there is none: of several who try, one succeeds (conditional writes, at
-// AWS since 2024). An answer can get lost on the way and the client try again, so the object carries
-// a mark by which its writer knows it.
+// Writing an object only when there is none: of several who try, one succeeds (conditional writes,
+// at AWS since 2024). An answer can get lost on the way and the client try again, so the object
+// carries a mark by which its writer knows it.
 
 import { randomUUID } from "node:crypto";
 import {

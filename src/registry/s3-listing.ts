@@ -46,9 +46,9 @@ export async function* listObjects(
   } while (token !== undefined);
 }
 
-/** Names directly beneath `prefix` (which ends in a slash) after `after`, by code unit; folders end
- * in a slash. Without `byKey` nothing is taken for granted: servers that keep folders list "a" before
- * "a-b", although "a/" comes after "a-b/", and show folders that are empty. */
+/** Names directly beneath `prefix` (which ends in a slash) after `after`, by code unit; folders
+ * end in a slash. Without `byKey` nothing is taken for granted: servers that keep folders list
+ * "a" before "a-b", although "a/" comes after "a-b/", and show folders that are empty. */
 export async function listNames(
   { client, bucket }: Place,
   prefix: string,

@@ -1,5 +1,6 @@
-// The options of the S3 store as a config file gives them. Credentials and region that are not given
-// are looked for where every AWS program looks: environment, profiles, container and instance roles.
+// The options of the S3 store as a config file gives them. Credentials and region that are not
+// given are looked for where every AWS program looks: environment, profiles, container and instance
+// roles.
 
 import { GantryError } from "../base/index.ts";
 
@@ -42,8 +43,8 @@ export interface S3StoreOptions {
   copyBytesMax?: number;
   attemptsMax?: number;
   /** "keys": the server lists as S3 does, by whole key (the default without an `endpoint`; MinIO,
-   * Ceph and R2 do so too). "folders": it keeps folders, lists them by name and may show empty ones,
-   * as SeaweedFS does; listings cost more requests then (the default with an `endpoint`). */
+   * Ceph and R2 do so too). "folders": it keeps folders, lists them by name and may show empty
+   * ones, as SeaweedFS does; listings cost more requests then (the default with an `endpoint`). */
   listing?: "keys" | "folders";
 }
 export type S3Settings = S3StoreOptions &

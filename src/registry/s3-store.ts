@@ -1,7 +1,7 @@
-// Objects in an S3 bucket, so that many registry processes share one store: every bit of state is in
-// the bucket. A key is the root prefix and the path; unfinished uploads have a folder of their own
-// beside (s3-upload-state.ts). Requests are tried again with back-off; a download that breaks goes
-// on at the byte where it stopped, as long as the object is still the same.
+// Objects in an S3 bucket, so that many registry processes share one store: every bit of state is
+// in the bucket. A key is the root prefix and the path; unfinished uploads have a folder of their
+// own beside (s3-upload-state.ts). Requests are tried again with back-off; a download that breaks
+// goes on at the byte where it stopped, as long as the object is still the same.
 
 import { Readable } from "node:stream";
 import {

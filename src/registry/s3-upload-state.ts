@@ -1,10 +1,10 @@
 // What the store says of an unfinished upload. Everything is in names and parts, so any process can
 // go on:
 //
-//   uploads/<upload>/begin-<partBytes>                it exists; its parts have this size
-//   uploads/<upload>/multipart-<S3's upload id, hex>  an S3 multipart upload of `data`
-//   uploads/<upload>/piece-<offset>-<random>          bytes that do not fill a part yet
-//   uploads/<upload>/data                             all of it: no more bytes are taken
+//   gantry-uploads/<upload>/begin-<partBytes>        it exists; its parts have this size
+//   gantry-uploads/<upload>/multipart-<hex of id>    an S3 multipart upload of `data`
+//   gantry-uploads/<upload>/piece-<offset>-<random>  bytes that do not fill a part yet
+//   gantry-uploads/<upload>/data                     all of it, put together to be read
 //
 // The bytes are the parts 1, 2, 3 … (all of one size, as some servers ask) and then the pieces that
 // follow without a gap. What does not follow is left over from a broken append and counts nothing.

@@ -1,6 +1,6 @@
-// Uploads in S3. Bytes become parts of an S3 multipart upload as soon as they fill one; what is left
-// is kept aside as a piece, so that no byte that was accepted is lost and any process can go on.
-// Two parts are in memory at most: one that fills and one that travels.
+// Uploads in S3. Bytes become parts of an S3 multipart upload as soon as they fill one; what is
+// left is kept aside as a piece, so that no byte that was accepted is lost and any process can go
+// on. Two parts are in memory at most: one that fills and one that travels.
 //
 // What a process has appended or read it may have hashed, so it must be exactly what becomes the
 // object: parts, pieces and the finished data are named by their ETags from then on, and when

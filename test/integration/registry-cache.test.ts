@@ -3,7 +3,7 @@
 
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
-import { mkdtemp, readdir, rm, utimes } from "node:fs/promises";
+import { mkdtemp, readdir, rm, utimes, writeFile } from "node:fs/promises";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -271,10 +271,11 @@ test("when the upstream is down, limits or fails, what is kept counts on", async
 
 test("the upstream gets our credentials and never those of a client", async () => {
   const user = { name: "cache", password: "of the cache" };
-  const c = await start(
-    { user, tokens: "users" },
-    { username: user.name, password: user.password },
-  );
+  const folder = await mkdtemp(join(tmpdir(), "gantry-cache-test-"));
+  open.push(() => rm(folder, { recursive: true }));
+  const passwordFile = join(folder, "password");
+  await writeFile(passwordFile, `${user.password}\n`);
+  const c = await start({ user, tokens: "users" }, { username: user.name, passwordFile });
   const { layer } = c.image("1");
   const Authorization = `Basic ${Buffer.from("client:secret").toString("base64")}`;
   const answer = await c.get("cache/up/team/app/manifests/1", { Authorization });

@@ -66,7 +66,7 @@ function ownTests(options: S3StoreOptions): void {
     await store.close();
   });
 
-  test("parts that another process has overwritten are not taken for those that were hashed", async () => {
+  test("parts that another process has overwritten are not taken for ours", async () => {
     const rootPrefix = `own/${randomUUID()}`;
     const [mine, evil] = [open({ rootPrefix }), open({ rootPrefix })];
     const data = randomBytes(11 * MiB);
@@ -78,7 +78,7 @@ function ownTests(options: S3StoreOptions): void {
       () => false,
       (error) => kindOf(error) === "conflict",
     );
-    // S3 refuses a part whose ETag is another; SeaweedFS keeps both and takes the one that is meant.
+    // AWS refuses a part with another ETag; SeaweedFS keeps both and takes the one that is meant.
     if (refused) assert.equal(await evil.stat("done"), undefined);
     else assert.equal(hash(await buffer(await evil.open("done"))), hash(data));
     client.destroy();
@@ -186,7 +186,7 @@ function ownTests(options: S3StoreOptions): void {
     await store.close();
   });
 
-  test("a folder comes in the order of its names, also where one is the beginning of another", async () => {
+  test("a folder comes in the order of its names, also where one begins another", async () => {
     const store = open();
     for (const name of ["a/x", "a-b/x", "a.c", "a0", "b/x"]) {
       await store.write(`f/${name}`, Buffer.alloc(0));
@@ -209,7 +209,7 @@ function ownTests(options: S3StoreOptions): void {
 }
 
 function registryTests(options: S3StoreOptions): void {
-  test("an upload that began in one process goes on in another, also when the first was killed", async () => {
+  test("an upload goes on in another process, also when the first was killed", async () => {
     const s3 = { ...options, rootPrefix: `two/${randomUUID()}` };
     await using a = await startRegistry(s3);
     await using b = await startRegistry(s3);
@@ -244,7 +244,7 @@ function registryTests(options: S3StoreOptions): void {
     assert.equal(hash(Buffer.from(await pulled.arrayBuffer())), hash(data));
   });
 
-  test("our client pulls through presigned addresses what it pushed to another process", async () => {
+  test("our client pulls from the bucket what was pushed to another process", async () => {
     const s3 = { ...options, rootPrefix: `two/${randomUUID()}` };
     await using a = await startRegistry(s3);
     await using b = await startRegistry(s3);

