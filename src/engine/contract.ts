@@ -16,6 +16,8 @@ import type {
 } from "../spec/index.ts";
 
 export type { Credentials, RemoteImage, SearchResult };
+/** Container port ("80/tcp") → host addresses and ports. */
+export type PortMap = NonNullable<HostConfig["PortBindings"]>;
 export type Signal = { signal?: AbortSignal };
 export type Filters = ReadonlyMap<string, readonly string[]>;
 
@@ -103,7 +105,12 @@ export interface Containers {
   pause(ref: string, o?: Signal): Promise<void>;
   unpause(ref: string, o?: Signal): Promise<void>;
   rename(ref: string, name: string): Promise<void>;
-  update(ref: string, changes: Partial<HostConfig>, o?: Signal): Promise<{ warnings: string[] }>;
+  /** `publish` changes published ports, also of a running container. */
+  update(
+    ref: string,
+    changes: Partial<HostConfig>,
+    o?: Signal & { publish?: { add?: PortMap; remove?: PortMap } },
+  ): Promise<{ warnings: string[] }>;
   remove(
     ref: string,
     o?: Signal & { force?: boolean; volumes?: boolean; link?: boolean },

@@ -106,6 +106,17 @@ export interface NetworkLayer {
   connect(o: Parameters<NetworkLayer["attach"]>[0] & { pid: number }): Promise<AttachmentRecord>;
   /** detach() from a running container (init `pid`): its interface is gone when this resolves. */
   disconnect(record: AttachmentRecord, o?: { pid?: number }): Promise<void>;
+  /** Publishes and unpublishes ports of a live endpoint; connections go on. What is both removed
+   * and added changes its target at once. Returns the record that the caller keeps: `record` with
+   * other ports. On failure everything is as it was. Throws conflict as attach() does. */
+  republish(
+    record: AttachmentRecord,
+    change: {
+      add: readonly PublishRequest[];
+      remove: readonly PublishedPort[];
+      containerName: string;
+    },
+  ): Promise<void>;
   /** Changes what an endpoint is called; the caller keeps the changed record. */
   rename(record: AttachmentRecord, dns: Pick<EndpointDns, "names" | "pointer">): Promise<void>;
   /** Docker's inspect of every network, without Containers. */

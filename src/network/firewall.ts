@@ -265,6 +265,16 @@ export function planRemoveForwardings(table: string, list: readonly Forwarding[]
   addForwardingElements(batch, list, "deleteElements");
   return batch.finish();
 }
+/** One transaction, so that a port that only changes its target is never without one. */
+export function planChangeForwardings(
+  table: string,
+  o: { remove: readonly Forwarding[]; add: readonly Forwarding[] },
+): NetlinkData {
+  const batch = new NftBatch(table);
+  addForwardingElements(batch, o.remove, "deleteElements");
+  addForwardingElements(batch, o.add, "addElements");
+  return batch.finish();
+}
 export function planRemoveFirewall(table: string): NetlinkData {
   return new NftBatch(table).addTable().deleteTable().finish();
 }

@@ -8,6 +8,7 @@ import type { AttachmentRecord } from "./contract.ts";
 import {
   foreignDrops,
   planAddNetwork,
+  planChangeForwardings,
   planFirewall,
   planRemoveFirewall,
   planRemoveNetwork,
@@ -97,6 +98,19 @@ export class HostFirewall {
   async unforward(endpoint: AttachmentRecord): Promise<void> {
     const plan = this.table ? planUnforward(endpoint, this.table) : [];
     if (plan.length > 0) await this.#native.run({ host: plan });
+  }
+
+  /** Changes what an endpoint has forwarded to what `after` says. */
+  async change(before: AttachmentRecord, after: AttachmentRecord): Promise<void> {
+    const key = (one: object): string => JSON.stringify(one);
+    const [old, wanted] = [forwardingsOf(before), forwardingsOf(after)];
+    const [had, has] = [new Set(old.map(key)), new Set(wanted.map(key))];
+    const change = {
+      remove: old.filter((one) => !has.has(key(one))),
+      add: wanted.filter((one) => !had.has(key(one))),
+    };
+    if (!this.table || change.remove.length + change.add.length === 0) return;
+    await this.#run(planChangeForwardings(this.table, change));
   }
 
   async remove(): Promise<void> {

@@ -17,6 +17,8 @@ import type {
   CreateNetworkRequest,
   EndpointDns,
   NetworkLayer,
+  PublishedPort,
+  PublishRequest,
 } from "./contract.ts";
 import { newNetwork } from "./create-network.ts";
 import { planCloseSandbox } from "./dns-sandbox.ts";
@@ -183,6 +185,44 @@ export class Networks implements NetworkLayer {
     await this.#attempt("end the forwarding of ports", () => this.#firewall.unforward(record));
     await this.#ports.unbind(record.endpointId);
     this.#claims.release(record.endpointId);
+  }
+
+  async republish(
+    record: AttachmentRecord,
+    { add, remove, containerName }: Parameters<NetworkLayer["republish"]>[1],
+  ): Promise<void> {
+    const { endpointId } = record;
+    const before = { ...record };
+    const same = (a: PublishedPort, b: PublishedPort): boolean =>
+      a.protocol === b.protocol && a.hostIp === b.hostIp && a.hostPort === b.hostPort;
+    const kept = record.ports.filter((port) => !remove.some((gone) => same(port, gone)));
+    checkNew(kept, add, containerName);
+    const holder = await this.#ports.holder();
+    for (const port of remove) this.#claims.forget(endpointId, port);
+    let claimed: PublishedPort[] = [];
+    try {
+      const claimant = {
+        endpointId,
+        container: containerName,
+        ipv4: record.ipv4?.address,
+        ipv6: record.ipv6?.address,
+      };
+      claimed = await this.#claims.claim(holder, claimant, add);
+      await this.#firewall.change(before, { ...record, ports: [...kept, ...claimed] });
+    } catch (error) {
+      const fresh = claimed.filter((port) => !before.ports.some((old) => same(old, port)));
+      await this.#claims.giveBack(holder, endpointId, fresh);
+      this.#claims.adopt(before);
+      await Promise.all(heldPortsOf(before).map((port) => holder.bind(port)));
+      throw error;
+    }
+    record.ports = [...kept, ...claimed];
+    const gone = remove.filter((port) => !claimed.some((one) => same(one, port)));
+    await Promise.all(
+      gone.map(({ protocol, hostIp, hostPort }) =>
+        holder.unbind(endpointId, { protocol, ip: hostIp, port: hostPort }),
+      ),
+    );
   }
 
   async rename(
@@ -452,6 +492,23 @@ export class Networks implements NetworkLayer {
       this.#log.warn(`Failed to ${what}`, { error: messageOf(error) });
       return false;
     }
+  }
+}
+
+/** The holder takes a port that the endpoint has for a change of its target: say it before. */
+function checkNew(
+  kept: readonly PublishedPort[],
+  add: readonly PublishRequest[],
+  containerName: string,
+): void {
+  for (const { protocol, hostPort, hostPortEnd } of add) {
+    const twice = kept.find((port) => port.protocol === protocol && port.hostPort === hostPort);
+    if (hostPort === 0 || hostPort !== hostPortEnd || !twice) continue;
+    throw new GantryError(
+      "conflict",
+      `Bind for ${twice.hostIp}:${hostPort} failed: port is already allocated ` +
+        `(published by container ${containerName} itself)`,
+    );
   }
 }
 

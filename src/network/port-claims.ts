@@ -64,18 +64,43 @@ export class PortClaims {
     const results = await Promise.allSettled(
       requests.map((request) => this.#claimOne(holder, claimant, request)),
     );
+    const claimed = results.flatMap((result) =>
+      result.status === "fulfilled" ? result.value : [],
+    );
     const failed = results.find((result) => result.status === "rejected");
-    if (failed) {
-      await holder.unbind(claimant.endpointId);
-      this.release(claimant.endpointId);
-      throw failed.reason;
-    }
-    return results.flatMap((result) => (result.status === "fulfilled" ? result.value : []));
+    if (!failed) return claimed;
+    await this.giveBack(holder, claimant.endpointId, claimed);
+    throw failed.reason;
+  }
+
+  /** Lets some ports of an endpoint go; it keeps the others. */
+  async giveBack(
+    holder: Binder,
+    endpointId: string,
+    ports: readonly PublishedPort[],
+  ): Promise<void> {
+    for (const port of ports) this.forget(endpointId, port);
+    await Promise.all(
+      ports.map(({ protocol, hostIp, hostPort }) =>
+        holder.unbind(endpointId, { protocol, ip: hostIp, port: hostPort }),
+      ),
+    );
+  }
+
+  /** The name for error messages only: the port stays bound. */
+  forget(endpointId: string, { protocol, hostPort, hostIp }: PublishedPort): void {
+    const key = `${protocol} ${hostPort}`;
+    const left = (this.#owners.get(key) ?? []).filter(
+      (owner) => owner.endpointId !== endpointId || owner.ip !== hostIp,
+    );
+    if (left.length === 0) this.#owners.delete(key);
+    else this.#owners.set(key, left);
   }
 
   /** Takes note of ports that a live endpoint has from an earlier life of the daemon. */
   adopt(record: AttachmentRecord): void {
     for (const { protocol, hostIp, hostPort } of record.ports) {
+      this.forget(record.endpointId, { protocol, hostIp, hostPort, containerPort: 0 });
       this.#note(protocol, hostIp, hostPort, {
         endpointId: record.endpointId,
         container: record.endpointId.slice(0, 12),

@@ -149,13 +149,15 @@ const mount = object<MountRequest>("mount.Mount", {
 
 const restartPolicy = object("container.RestartPolicy", { Name: text, MaximumRetryCount: int });
 
+const portMap = map(list(object("network.PortBinding", { HostIp: text, HostPort: text })));
+
 const hostConfigSchema = object<HostConfig>("container.HostConfig", {
   ...resourceFields,
   Binds: list(text),
   ContainerIDFile: text,
   LogConfig: object("container.LogConfig", { Type: text, Config: map(text) }),
   NetworkMode: text,
-  PortBindings: map(list(object("network.PortBinding", { HostIp: text, HostPort: text }))),
+  PortBindings: portMap,
   RestartPolicy: restartPolicy,
   AutoRemove: flag,
   VolumeDriver: text,
@@ -228,10 +230,17 @@ export const createBodySchema = object<CreateBody>("container.CreateRequest", {
   NetworkingConfig: networkingConfig,
 });
 
-export type UpdateBody = Resources & { RestartPolicy?: HostConfig["RestartPolicy"] };
+export type UpdateBody = Resources & {
+  RestartPolicy?: HostConfig["RestartPolicy"];
+  /** Gantry's own: ports to publish and to publish no more, also while it runs. */
+  PublishAdd?: NonNullable<HostConfig["PortBindings"]>;
+  PublishRemove?: NonNullable<HostConfig["PortBindings"]>;
+};
 export const updateBodySchema = object<UpdateBody>("container.UpdateConfig", {
   ...resourceFields,
   RestartPolicy: restartPolicy,
+  PublishAdd: portMap,
+  PublishRemove: portMap,
 });
 
 export type ExecCreateBody = Partial<ExecConfig>;

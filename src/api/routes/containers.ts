@@ -52,7 +52,9 @@ export const containerHandlers = ({ containers }: EngineDoors) =>
     containerUpdate: async ({ params, body = {}, version, signal }) => {
       if (version.below("1.40")) delete body.PidsLimit;
       if (body.PidsLimit != null && body.PidsLimit <= 0) body.PidsLimit = 0;
-      const { warnings } = await containers.update(params.id!, body, { signal });
+      const { PublishAdd: add, PublishRemove: remove, ...changes } = body;
+      const publish = { ...(add && { add }), ...(remove && { remove }) };
+      const { warnings } = await containers.update(params.id!, changes, { signal, publish });
       return json({ Warnings: warnings.length > 0 ? warnings : null });
     },
 

@@ -35,7 +35,7 @@ export function containerVerbs(engine: EngineContext): Containers {
     pause: (ref) => pauseContainer(engine, ref),
     unpause: (ref) => unpauseContainer(engine, ref),
     rename: (ref, name) => renameContainer(engine, ref, name),
-    update: (ref, changes) => updateContainer(engine, ref, changes),
+    update: (ref, changes, o) => updateContainer(engine, ref, changes, o?.publish),
     remove: (ref, o) => removeContainer(engine, ref, o),
     inspect: (ref, o) => inspectContainer(engine, ref, o),
     list: (o) => listContainers(engine, o),

@@ -5,6 +5,7 @@ import type { HostConfig } from "../../spec/index.ts";
 import type { EngineContext } from "../context.ts";
 import { announce } from "./announce.ts";
 import { resourcesOf } from "./oci-spec.ts";
+import { changePublished, type PublishChange } from "./publish.ts";
 import { isRemoving } from "./record.ts";
 import { checkRestartPolicy } from "./restart-policy.ts";
 import { validateResources } from "./validate.ts";
@@ -32,6 +33,7 @@ export async function updateContainer(
   engine: EngineContext,
   ref: string,
   changes: Partial<HostConfig>,
+  publish: PublishChange = {},
 ): Promise<{ warnings: string[] }> {
   const c = engine.containers.find(ref);
   return await engine.transitions.run(c.id, async () => {
@@ -72,6 +74,7 @@ export async function updateContainer(
       await engine.native.run({ host });
     }
     c.hostConfig = wanted;
+    if (publish.add || publish.remove) await changePublished(engine, c, publish);
     engine.containers.put(c);
     announce(engine, c, "update");
     return { warnings };

@@ -2,11 +2,14 @@ import { GantryError } from "../../../base/index.ts";
 import { type Command, defineCommand } from "../../command.ts";
 import { RESOURCE_FLAGS } from "../../run/flags.ts";
 import { parseRestartPolicy } from "../../run/policies.ts";
+import { parsePublished } from "../../run/ports.ts";
 import { forEach, segment } from "../each.ts";
 
 const FLAGS = {
   ...RESOURCE_FLAGS,
   restart: { type: "string", usage: "When to restart the container after it exits" },
+  "publish-add": { type: "list", usage: "Publish a port, also while the container runs" },
+  "publish-rm": { type: "list", usage: "Publish a port no more: [[IP:]HOST:]CONTAINER[/PROTO]" },
 } as const;
 
 const command: Command<typeof FLAGS> = defineCommand({
@@ -37,6 +40,12 @@ const command: Command<typeof FLAGS> = defineCommand({
       MemorySwap: values["memory-swap"],
       ...(changed.has("pids-limit") ? { PidsLimit: values["pids-limit"] } : {}),
       RestartPolicy: parseRestartPolicy(values.restart),
+      ...(changed.has("publish-add") && {
+        PublishAdd: parsePublished(values["publish-add"]).bindings,
+      }),
+      ...(changed.has("publish-rm") && {
+        PublishRemove: parsePublished(values["publish-rm"]).bindings,
+      }),
     };
     const client = await session.client();
     const warnings: string[] = [];
