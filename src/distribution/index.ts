@@ -15,7 +15,14 @@ export { messagesOf } from "./messages.ts";
 export { parsePlatform } from "./platform.ts";
 export { maskProxy, proxiesOfEnvironment } from "./proxy-rules.ts";
 export { type PulledDocument, type PulledImage, type PullStore, pullImages } from "./pull.ts";
-export { noSuchTag, type PushedIndex, type PushImage, pushImage, pushIndex } from "./push.ts";
+export {
+  listedManifests,
+  noSuchTag,
+  type PushedIndex,
+  type PushImage,
+  pushImage,
+  pushIndex,
+} from "./push.ts";
 export type { BlobPlace, PushStore } from "./push-layer.ts";
 export { listReferrers, type Referrer } from "./referrers.ts";
 export { Registries } from "./registries.ts";

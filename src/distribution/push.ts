@@ -6,7 +6,7 @@
 
 import { GantryError } from "../base/index.ts";
 import { digestOf, type Reference } from "../spec/index.ts";
-import type { Credentials, Descriptor, Tell } from "./contract.ts";
+import type { Credentials, Descriptor, Platform, Tell } from "./contract.ts";
 import { type ImageManifest, parseManifest } from "./manifest.ts";
 import { shortId, step } from "./messages.ts";
 import { newManifest } from "./new-manifest.ts";
@@ -146,6 +146,15 @@ async function putConfig(
   const digest = original?.config.digest ?? digestOf(rawConfig);
   if (await retrying(() => registry.hasBlob(repository, digest), retry)) return;
   await putBlob(registry, repository, digest, rawConfig, retry);
+}
+
+/** What an index lists; undefined where the document is none. */
+export function listedManifests(
+  raw: Uint8Array,
+  mediaType: string,
+): (Descriptor & { platform?: Platform })[] | undefined {
+  const parsed = parseManifest(raw, mediaType);
+  return parsed.kind === "index" ? parsed.manifests : undefined;
 }
 
 /** What docker says where nothing has the name. */

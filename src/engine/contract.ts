@@ -327,10 +327,16 @@ export interface Images {
     name: string,
     o?: Signal & { tag?: string; platform?: string; credentials?: Credentials },
   ): AsyncIterable<Progress>;
-  /** Without a tag every tag of the repository. */
+  /** Without a tag every tag of the repository. With `allPlatforms` the whole index by which the
+   * image came, all of whose images must be here. */
   push(
     name: string,
-    o?: Signal & { tag?: string; platform?: string; credentials?: Credentials },
+    o?: Signal & {
+      tag?: string;
+      platform?: string;
+      allPlatforms?: boolean;
+      credentials?: Credentials;
+    },
   ): AsyncIterable<Progress>;
   search(
     term: string,

@@ -321,7 +321,7 @@ export const routes = defineRoutes({
   imagePush: {
     method: "POST",
     path: "/images/{name}/push",
-    query: { tag: "string", platform: "string" },
+    query: { tag: "string", platform: "string", allPlatforms: "bool" }, // the last is ours
     answer: "progress",
   },
   distributionInspect: {

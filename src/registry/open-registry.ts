@@ -1,6 +1,6 @@
-// A whole registry from its configuration: store, content, access, what watches it, the page and the
-// search, each made once and given to the others. `gantry registry serve` is a thin shell around it,
-// and programs that embed a registry use it the same way:
+// A whole registry from its configuration: store, content, access, what watches it, the page and
+// the search, each made once and given to the others. `gantry registry serve` is a thin shell
+// around it, and programs that embed a registry use it the same way:
 //
 //   await using registry = await openRegistry({ addr: ["127.0.0.1:0"], root: "/srv/images" });
 //   console.log(registry.addresses[0]);
@@ -52,7 +52,7 @@ export interface OpenRegistry extends AsyncDisposable {
 
 const shutdownMsDefault = 30_000;
 
-/** Listens when it returns. Throws GantryError invalid or unavailable; nothing is left open then. */
+/** Listens when it returns. Throws GantryError invalid or unavailable; nothing stays open then. */
 export async function openRegistry(
   config: RegistryConfig,
   { logger = silentLogger }: { logger?: Logger } = {},

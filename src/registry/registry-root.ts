@@ -1,6 +1,6 @@
 // The folder of a registry must be one: empty, or one that we or Docker's registry have filled. To
-// serve the data root of a daemon, or a home folder by mistake, would make folders in it and let the
-// collector walk it.
+// serve the data root of a daemon, or a home folder by mistake, would make folders in it and let
+// the collector walk it.
 
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";

@@ -137,9 +137,10 @@ export class S3Uploads {
       const known = this.#seen.get(upload);
       const seen = known?.size === size ? known : state;
       await this.#publish(upload, to, { state, seen });
+      this.#seen.delete(upload);
+      // The object is there: what is left of the upload costs space, no more.
+      await this.#clear(upload).catch(() => {});
     });
-    // The object is there: what is left of the upload costs space, no more.
-    await this.abort(upload).catch(() => {});
   }
 
   async #publish(
@@ -178,15 +179,22 @@ export class S3Uploads {
 
   async #abort(upload: string): Promise<void> {
     this.#seen.delete(upload);
+    const data = dataKey(this.#folder(upload));
+    const { multiparts } = await this.#clear(upload);
+    const ids = new Set(multiparts.map(({ id }) => id));
+    for await (const found of this.#multiparts(data)) ids.add(found.id);
+    for (const id of ids) await this.#abortMultipart(data, id);
+  }
+
+  /** Removes every object of an upload; says what was there. */
+  async #clear(upload: string): Promise<UploadFolder> {
     const folder = this.#folder(upload);
     const objects = await collect(listObjects(this.#place, folder));
-    const ids = new Set(readFolder(folder, objects).multiparts.map(({ id }) => id));
-    for await (const found of this.#multiparts(dataKey(folder))) ids.add(found.id);
-    for (const id of ids) await this.#abortMultipart(dataKey(folder), id);
     await removeKeys(
       this.#place,
       objects.map(({ key }) => key),
     );
+    return readFolder(folder, objects);
   }
 
   /** Those whose name starts with `prefix`. */

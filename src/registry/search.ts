@@ -69,17 +69,20 @@ export class SearchIndex {
     visible: (name: string) => boolean = () => true,
   ): Promise<SearchResult[]> {
     await this.#refreshNames();
-    const names = this.#names.filter(visible);
     const words = term.toLowerCase().split(/\s+/).filter(Boolean);
-    const byName = ranked(names, words, () => "").slice(0, limit);
+    const byName = some(
+      ranked(this.#names, words, () => ""),
+      limit,
+      visible,
+    );
     // What is certainly shown comes first; the rest is read for the sake of its words.
-    const reading = this.#readAll([...byName, ...names]);
+    const reading = this.#readAll(byName, this.#names);
     const late = new AbortController();
     const waited = delay(DESCRIPTIONS_WAIT_MS, undefined, { signal: late.signal, ref: false });
     await Promise.race([reading, waited.catch(() => {})]);
     late.abort();
     const description = (name: string) => this.#descriptions.get(name)?.description ?? "";
-    const best = ranked(names, words, description).slice(0, limit);
+    const best = some(ranked(this.#names, words, description), limit, visible);
     return best.map((name) => ({ name, description: description(name) }));
   }
 
@@ -118,9 +121,9 @@ export class SearchIndex {
   }
 
   /** Reads what is unknown or old; one reader at a time, which the caller need not wait for. */
-  #readAll(names: readonly string[]): Promise<void> {
+  #readAll(first: readonly string[], rest: readonly string[]): Promise<void> {
     const old = this.#now() - this.#options.descriptionsMs;
-    const missing = [...new Set(names)].filter(
+    const missing = [...new Set([...first, ...rest])].filter(
       (name) => (this.#descriptions.get(name)?.at ?? Number.NEGATIVE_INFINITY) < old,
     );
     if (missing.length === 0) return Promise.resolve();
@@ -141,6 +144,15 @@ export class SearchIndex {
     };
     await Promise.all(Array.from({ length: READS_AT_ONCE }, reader));
   }
+}
+
+/** The first that are let through: who may see a name is asked for those that fit only. */
+function some(
+  names: readonly string[],
+  limit: number,
+  visible: (name: string) => boolean,
+): string[] {
+  return names.values().filter(visible).take(limit).toArray();
 }
 
 /** Those that have every word, best first: the name itself, its last part, its beginning, within

@@ -1,7 +1,7 @@
 // The four workflows of the OCI distribution spec 1.1 (pull, push, content discovery, content
 // management), written from the text of the spec and knowing nothing of our server. OCI_ROOT_URL
-// points it at any other registry. (Debian's docker-registry 2.8.2 has no referrers, does not delete
-// tags, takes chunks out of order and lists tags unsorted; it passes the rest.) `npm run
+// points it at any other registry. (Debian's docker-registry 2.8.2 has no referrers, does not
+// delete tags, takes chunks out of order and lists tags unsorted; it passes the rest.) `npm run
 // test:conformance` runs the spec authors' own suite.
 
 import assert from "node:assert/strict";

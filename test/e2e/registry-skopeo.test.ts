@@ -1,6 +1,6 @@
 // skopeo (Debian's) copies images between our registry, Debian's docker-registry and local layouts,
-// in every direction: what arrives has the digest that left. Also whole indexes (--all) and a change
-// of format. .ci/run installs both; elsewhere the test says what is missing.
+// in every direction: what arrives has the digest that left. Also whole indexes (--all) and a
+// change of format. .ci/run installs both; elsewhere the test says what is missing.
 
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";

@@ -11,6 +11,7 @@ import { EngineFixture, IMAGE } from "../support/engine-fixture.ts";
 
 const skip = process.getuid?.() === 0 ? false : "needs root";
 const OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json";
+const OCI_INDEX = "application/vnd.oci.image.index.v1+json";
 const OCI_CONFIG = "application/vnd.oci.image.config.v1+json";
 const OCI_LAYER = "application/vnd.oci.image.layer.v1.tar";
 
@@ -40,7 +41,11 @@ describe("pushes of an engine", { skip }, () => {
   }
 
   /** An image with a gzip layer, a zstd layer and a plain one, made by other tools than ours. */
-  function publish(registry: FakeRegistry, repository: string): { manifest: string; id: string } {
+  function publish(
+    registry: FakeRegistry,
+    repository: string,
+    { tag = "1", architecture = "amd64" } = {},
+  ): { manifest: string; id: string } {
     const tars = [0, 1, 2].map(() => tarWith(randomBytes(20_000)));
     const forms = [
       { suffix: "+gzip", data: gzipSync(tars[0]!, { level: 9 }) },
@@ -54,7 +59,7 @@ describe("pushes of an engine", { skip }, () => {
     const diffIds = tars.map((tar) => digest(tar));
     const config = Buffer.from(
       JSON.stringify({
-        architecture: "amd64",
+        architecture,
         os: "linux",
         rootfs: { type: "layers", diff_ids: diffIds },
       }),
@@ -66,7 +71,7 @@ describe("pushes of an engine", { skip }, () => {
       layers,
       annotations: { "org.example.note": "kept as it is" },
     };
-    const manifest = registry.putManifest(repository, "1", document, OCI_MANIFEST);
+    const manifest = registry.putManifest(repository, tag, document, OCI_MANIFEST);
     return { manifest, id: digest(config) };
   }
 
@@ -173,6 +178,34 @@ describe("pushes of an engine", { skip }, () => {
     await assert.rejects(all(images().push(`${repository}:a`, { platform: "linux/s390x" })), {
       message: /does not provide the specified platform \(linux\/s390x\)/,
     });
+  });
+
+  test("an image of an index goes as one platform, or with all of them as the index", async () => {
+    const source = await listen();
+    const target = await listen();
+    const manifests = ["amd64", "arm64"].map((architecture) => {
+      const { manifest } = publish(source, "lib/multi", { tag: architecture, architecture });
+      const size = source.manifests.get(`lib/multi ${architecture}`)!.raw.length;
+      const platform = { os: "linux", architecture };
+      return { mediaType: OCI_MANIFEST, digest: manifest, size, platform };
+    });
+    const index = { schemaVersion: 2, mediaType: OCI_INDEX, manifests };
+    const top = source.putManifest("lib/multi", "1", index, OCI_INDEX);
+    const name = `${source.host}/lib/multi:1`;
+    await all(images().pull(name, { platform: "linux/arm64" }));
+    await images().tag(name, `${target.host}/mine/multi`, "1");
+    const moved = `${target.host}/mine/multi:1`;
+    await all(images().push(moved));
+    assert.equal(digest(target.manifests.get("mine/multi 1")!.raw), manifests[1]!.digest);
+    await assert.rejects(all(images().push(moved, { allPlatforms: true })), {
+      kind: "conflict",
+      message: /lists images that are not here: linux\/amd64/,
+    });
+    await all(images().pull(name, { platform: "linux/amd64" }));
+    const lines = await all(images().push(moved, { allPlatforms: true }));
+    assert.match(lines.at(-1)!, new RegExp(`^1: digest: ${top} size: \\d+$`));
+    assert.equal(target.manifests.get("mine/multi 1")!.type, OCI_INDEX);
+    for (const { digest: each } of manifests) assert.ok(target.manifests.has(`mine/multi ${each}`));
   });
 
   test("who stops reading ends the push, and nothing is left at the registry", async () => {

@@ -12,6 +12,7 @@ import {
   collectGarbage,
   createContent,
   createRegistry,
+  type ObjectStore,
   openFileStore,
   type RegistryContent,
   RegistryError,
@@ -192,10 +193,102 @@ test("a damaged manifest stops the collection before its layers are in doubt", a
   assert.equal(await at.blobs(), 3);
 });
 
+/** The store with something happening just before some of its calls, as another process would do. */
+function interrupted(
+  store: ObjectStore,
+  before: (call: string, path: string) => Promise<void>,
+): ObjectStore {
+  return new Proxy(store, {
+    get(target, call) {
+      const method: unknown = Reflect.get(target, call);
+      if (typeof method !== "function") return method;
+      if (!["move", "remove", "write"].includes(String(call))) return method.bind(target);
+      return async (path: string, ...rest: unknown[]) => {
+        await before(String(call), path);
+        return await method.call(target, path, ...rest);
+      };
+    },
+  });
+}
+
+test("a look between the collector's decision and its deed is kept", async () => {
+  await using at = await place();
+  const layer = randomLayer();
+  const { config, manifest } = imageOf([layer]);
+  for (const blob of [config, layer]) await upload(at.content, "a", blob);
+  await at.age();
+  const looking = interrupted(at.store, async (call) => {
+    if (call !== "move") return;
+    for (const { digest } of [config, layer]) await at.content.blob("a", digest);
+  });
+  const { quarantined } = await collectGarbage(looking, collect);
+  assert.ok(quarantined.objects > 0);
+  const put = { raw: manifest.data, mediaType: OCI_MANIFEST, tags: ["v1"] };
+  await at.content.putManifest("a", put);
+  await pullWhole(at.content, "a", "v1");
+});
+
+test("a look while the quarantine is emptied takes the blob out first", async () => {
+  await using at = await place();
+  const layer = randomLayer();
+  await upload(at.content, "a", layer);
+  await at.age();
+  await collectGarbage(at.store, collect);
+  await at.age();
+  const looking = interrupted(at.store, async (call, path) => {
+    if (call === "remove" && path.includes("quarantine")) {
+      await at.content.blob("a", layer.digest).catch(() => {});
+    }
+  });
+  await collectGarbage(looking, collect);
+  const isThere = await at.content.blob("a", layer.digest).catch(() => undefined);
+  if (isThere !== undefined) await pullWhole(at.content, "a", await pushAgain(at.content, layer));
+  await upload(at.content, "a", layer);
+  await push(at.content, "a", [layer], ["v1"]);
+  await pullWhole(at.content, "a", "v1");
+});
+
+async function pushAgain(content: RegistryContent, layer: Bytes): Promise<string> {
+  const { config, manifest } = imageOf([layer]);
+  await upload(content, "a", config);
+  const put = { raw: manifest.data, mediaType: OCI_MANIFEST, tags: [] };
+  return (await content.putManifest("a", put)).digest;
+}
+
+for (const runs of [1, 2]) {
+  const outcome = runs === 1 ? "takes its layers back" : "is refused when they are gone for good";
+  test(`a manifest that is put while ${runs} collection(s) pass ${outcome}`, async () => {
+    await using at = await place();
+    const layer = randomLayer();
+    const { config, manifest } = imageOf([layer]);
+    for (const blob of [config, layer]) await upload(at.content, "a", blob);
+    let passed = 0;
+    // After the first verification, and before the manifest can be seen by anybody.
+    const store = interrupted(at.store, async (call, path) => {
+      if (call !== "write" || !path.includes("/revisions/")) return;
+      for (; passed < runs; passed++) {
+        await at.age();
+        await collectGarbage(at.store, collect);
+      }
+    });
+    const put = { raw: manifest.data, mediaType: OCI_MANIFEST, tags: ["v1"] };
+    const putting = createContent(store).putManifest("a", put);
+    if (runs === 1) {
+      await putting;
+      await pullWhole(at.content, "a", "v1");
+      return;
+    }
+    await assert.rejects(putting, { code: "MANIFEST_BLOB_UNKNOWN" });
+    await assert.rejects(at.content.manifest("a", "v1"), { code: "MANIFEST_UNKNOWN" });
+    await assert.rejects(at.content.manifest("a", manifest.digest), { code: "MANIFEST_UNKNOWN" });
+  });
+}
+
 test("under load every image that was pushed pulls whole, and garbage goes away", async () => {
   await using at = await place();
-  const graceMs = 300;
-  const layers = Array.from({ length: 24 }, () => randomLayer());
+  const graceMs = 150;
+  // So many that each is forgotten by everybody before it is wanted again.
+  const layers = Array.from({ length: 120 }, () => randomLayer());
   const ends = Date.now() + 3_000;
   const alive = new Map<string, string>();
   let pushed = 0;
@@ -224,16 +317,20 @@ test("under load every image that was pushed pulls whole, and garbage goes away"
   }
   let runs = 0;
   let removed = 0;
+  let quarantined = 0;
   async function collector(): Promise<void> {
     const store = await openFileStore(at.root);
     while (Date.now() < ends) {
-      removed += (await collectGarbage(store, { graceMs })).removed.objects;
+      const report = await collectGarbage(store, { graceMs });
+      removed += report.removed.objects;
+      quarantined += report.quarantined.objects;
       runs++;
       await delay(10);
     }
   }
   await Promise.all([0, 1, 2, 3].map(pusher).concat(collector()));
-  assert.ok(pushed > 10 && runs > 3, `${pushed} pushes, ${runs} runs`);
+  const counts = `${pushed} pushes, ${runs} runs, ${quarantined} set aside, ${removed} removed`;
+  assert.ok(pushed > 10 && runs > 3 && quarantined > 0, counts);
 
   for (const [image, digest] of alive) {
     const [name = "", tag = ""] = image.split(":");

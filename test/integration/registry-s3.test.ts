@@ -10,10 +10,19 @@ import { buffer } from "node:stream/consumers";
 import { after, describe, test } from "node:test";
 import { kindOf } from "../../src/base/index.ts";
 import { Registries } from "../../src/distribution/index.ts";
+import { collectGarbage, createContent, PullThroughCache } from "../../src/registry/index.ts";
 import type { S3StoreOptions } from "../../src/registry/s3-options.ts";
 import { S3Store } from "../../src/registry/s3-store.ts";
+import { FakeRegistry } from "../fakes/registry.ts";
 import { CuttingProxy } from "../support/cutting-proxy.ts";
 import { objectStoreSuite } from "../support/object-store-suite.ts";
+import {
+  imageOf,
+  OCI_MANIFEST,
+  pullWhole,
+  randomLayer,
+  upload,
+} from "../support/registry-content.ts";
 import { s3Program, startS3Server } from "../support/s3-server.ts";
 
 const MiB = 1 << 20;
@@ -35,13 +44,14 @@ else {
     },
   });
   describe("S3 alone", () => ownTests(options));
+  describe("a registry's content in a bucket", () => contentTests(options));
   describe("registries over one bucket", () => registryTests(options));
 }
 
 function ownTests(options: S3StoreOptions): void {
   const open = (more: Partial<S3StoreOptions> = {}): S3Store =>
     new S3Store({ ...options, rootPrefix: `own/${randomUUID()}`, ...more });
-  const upload = "r/_uploads/u";
+  const pending = "r/_uploads/u";
 
   test("a presigned address gives the object to anybody, and nothing else", async () => {
     const store = open();
@@ -70,11 +80,11 @@ function ownTests(options: S3StoreOptions): void {
     const rootPrefix = `own/${randomUUID()}`;
     const [mine, evil] = [open({ rootPrefix }), open({ rootPrefix })];
     const data = randomBytes(11 * MiB);
-    await mine.appendTo(upload, 0, Readable.from([data]));
+    await mine.appendTo(pending, 0, Readable.from([data]));
     // As if the process that holds the upload had been taken for dead.
     const { client, part } = await partOf(options, rootPrefix);
     await client.send(part(Buffer.alloc(5 * MiB, 7)));
-    const refused = await mine.completeUpload(upload, "done", data.length).then(
+    const refused = await mine.completeUpload(pending, "done", data.length).then(
       () => false,
       (error) => kindOf(error) === "conflict",
     );
@@ -93,8 +103,8 @@ function ownTests(options: S3StoreOptions): void {
       return { bytes, done: store.appendTo(`r/_uploads/stopped${n}`, 0, bytes) };
     });
     const data = randomBytes(6 * MiB);
-    await store.appendTo(upload, 0, Readable.from([data]));
-    await store.completeUpload(upload, "done", data.length);
+    await store.appendTo(pending, 0, Readable.from([data]));
+    await store.completeUpload(pending, "done", data.length);
     assert.ok((await buffer(await store.open("done"))).equals(data));
     for (const { bytes } of stopped) {
       bytes.push(" and ended");
@@ -111,9 +121,9 @@ function ownTests(options: S3StoreOptions): void {
     const store = open({ endpoint: proxy.url, redirect: false });
     const data = randomBytes(12 * MiB);
     proxy.cutRequests.push(10, 900_000, 4 * MiB);
-    await store.appendTo(upload, 0, Readable.from([data]));
+    await store.appendTo(pending, 0, Readable.from([data]));
     proxy.cutAnswers.push(5);
-    await store.completeUpload(upload, "done", data.length);
+    await store.completeUpload(pending, "done", data.length);
     proxy.cutAnswers.push(100_000, 3 * MiB, 20);
     assert.ok((await buffer(await store.open("done"))).equals(data));
     proxy.cutAnswers.push(1_000_000);
@@ -127,10 +137,10 @@ function ownTests(options: S3StoreOptions): void {
     const store = open();
     const data = randomBytes(90_000);
     for (let at = 0; at < data.length; at += 1000) {
-      await store.appendTo(upload, at, Readable.from([data.subarray(at, at + 1000)]));
+      await store.appendTo(pending, at, Readable.from([data.subarray(at, at + 1000)]));
     }
-    assert.equal(await store.uploadSize(upload), data.length);
-    await store.completeUpload(upload, "done", data.length);
+    assert.equal(await store.uploadSize(pending), data.length);
+    await store.completeUpload(pending, "done", data.length);
     assert.ok((await buffer(await store.open("done"))).equals(data));
     await store.close();
   });
@@ -139,11 +149,11 @@ function ownTests(options: S3StoreOptions): void {
     const data = randomBytes(13 * MiB);
     for (const first of [7, 5 * MiB, 12 * MiB]) {
       const store = open();
-      await store.appendTo(upload, 0, Readable.from([data.subarray(0, first)]));
-      const read = await buffer(await store.openUpload(upload));
+      await store.appendTo(pending, 0, Readable.from([data.subarray(0, first)]));
+      const read = await buffer(await store.openUpload(pending));
       assert.ok(read.equals(data.subarray(0, first)));
-      await store.appendTo(upload, first, Readable.from([data.subarray(first)]));
-      await store.completeUpload(upload, "done", data.length);
+      await store.appendTo(pending, first, Readable.from([data.subarray(first)]));
+      await store.completeUpload(pending, "done", data.length);
       assert.ok((await buffer(await store.open("done"))).equals(data));
       await store.close();
     }
@@ -151,10 +161,10 @@ function ownTests(options: S3StoreOptions): void {
 
   test("an aborted upload leaves nothing in the bucket, parts included", async () => {
     const store = open();
-    await store.appendTo(upload, 0, Readable.from([randomBytes(6 * MiB)]));
-    await store.abortUpload(upload);
+    await store.appendTo(pending, 0, Readable.from([randomBytes(6 * MiB)]));
+    await store.abortUpload(pending);
     for await (const found of store.uploads()) assert.fail(found.upload);
-    await assert.rejects(store.appendTo(upload, 6 * MiB, Readable.from(["x"])), {
+    await assert.rejects(store.appendTo(pending, 6 * MiB, Readable.from(["x"])), {
       kind: "not-found",
     });
     await store.close();
@@ -179,8 +189,8 @@ function ownTests(options: S3StoreOptions): void {
   test("a large object is moved in ranges", async () => {
     const store = open();
     const data = randomBytes(14 * MiB);
-    await store.appendTo(upload, 0, Readable.from([data]));
-    await store.completeUpload(upload, "one", data.length);
+    await store.appendTo(pending, 0, Readable.from([data]));
+    await store.completeUpload(pending, "one", data.length);
     await store.move("one", "two");
     assert.equal(hash(await buffer(await store.open("two"))), hash(data));
     await store.close();
@@ -291,6 +301,55 @@ function registryTests(options: S3StoreOptions): void {
     assert.ok((await buffer(response)).equals(layer.subarray(5 * MiB)));
     assert.ok((await client.smallBlob("team/app", layers[0])).equals(layer));
     assert.match(String(response.headers["server"]), /SeaweedFS/);
+  });
+}
+
+function contentTests(options: S3StoreOptions): void {
+  const open = (): S3Store => new S3Store({ ...options, rootPrefix: `content/${randomUUID()}` });
+
+  test("the collector removes from a bucket what nothing refers to, and nothing else", async () => {
+    const store = open();
+    const content = createContent(store);
+    const [kept, gone] = [randomLayer(), randomLayer()];
+    const digests: string[] = [];
+    for (const [tag, layer] of [kept, gone].entries()) {
+      const { config, manifest } = imageOf([layer]);
+      for (const blob of [config, layer]) await upload(content, "app", blob);
+      const tags = [`v${tag}`];
+      await content.putManifest("app", { raw: manifest.data, mediaType: OCI_MANIFEST, tags });
+      digests.push(manifest.digest);
+    }
+    await store.appendTo("docker/registry/v2/repositories/app/_uploads/x", 0, Readable.from(["x"]));
+    await content.deleteManifest("app", digests[1]!);
+    // Nobody can make objects of a bucket look old: everything before the next minute counts as old.
+    const grace = { graceMs: -60_000, uploadAgeMsMax: -60_000 };
+    assert.ok((await collectGarbage(store, grace)).quarantined.objects > 0);
+    assert.ok((await collectGarbage(store, grace)).removed.objects > 0);
+    assert.equal(await pullWhole(content, "app", "v0"), digests[0]);
+    const left: string[] = [];
+    for await (const { path } of store.walk("")) left.push(path);
+    assert.ok(!left.some((path) => path.includes(gone.digest.slice(7))));
+    for await (const { upload: unfinished } of store.uploads()) assert.fail(unfinished);
+    await store.close();
+  });
+
+  test("a pull-through cache keeps in the bucket what clients then get from it", async () => {
+    await using upstream = await FakeRegistry.listen();
+    const data = randomBytes(7 * MiB);
+    const { digest } = upstream.putBlob("app", data);
+    const store = open();
+    const upstreams = [{ prefix: "cache", registry: upstream.host }];
+    const parts = { content: createContent(store), store, options: { upstreams } };
+    const [one, other] = [new PullThroughCache(parts), new PullThroughCache(parts)];
+    assert.equal(await one.blobUrl("cache/app", digest, "GET"), undefined);
+    assert.ok((await buffer(await one.openBlob("cache/app", digest))).equals(data));
+    await one.idle();
+    const url = (await other.blobUrl("cache/app", digest, "GET"))!;
+    const answer = await fetch(url);
+    assert.ok(Buffer.from(await answer.arrayBuffer()).equals(data));
+    assert.equal(upstream.asked(/^GET .*blobs/).length, 1);
+    await Promise.all([one.close(), other.close()]);
+    await store.close();
   });
 }
 

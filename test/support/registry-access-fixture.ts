@@ -1,5 +1,5 @@
-// A registry with access control for tests: users ann, bob and eve (bcrypt of the lowest cost), rules
-// that tell them apart, on the loopback, in a folder of its own.
+// A registry with access control for tests: users ann, bob and eve (bcrypt of the lowest cost),
+// rules that tell them apart, on the loopback, in a folder of its own.
 
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { request as httpRequest, type IncomingHttpHeaders } from "node:http";

@@ -72,7 +72,8 @@ export class RegistryProcess {
   async start(): Promise<void> {
     const { args = [], config, netnsOf } = this.#options;
     const addr = this.host === "" ? "127.0.0.1:0" : this.host;
-    const command = [GANTRY, "registry", "serve", "--root", this.root, "--addr", addr, ...args];
+    const command = [GANTRY, "registry", "serve", "--addr", addr, ...args];
+    if (!/^s3:/m.test(config ?? "")) command.splice(3, 0, "--root", this.root);
     if (config !== undefined) command.push("--config", join(this.folder, "registry.yml"));
     if (netnsOf !== undefined) command.unshift("nsenter", "-t", String(netnsOf), "-n");
     const [program, ...rest] = command;

@@ -1,6 +1,7 @@
 // The page's start: reads the address after "#", shows the view that it names, and asks for a login
-// where the registry wants one. Addresses: #/ · #/?q=TERM · #/r/REPOSITORY · #/r/REPOSITORY/REFERENCE
-// with each part percent-encoded, so that a view can be linked to and the browser's buttons work.
+// where the registry wants one. Addresses: #/ · #/?q=TERM · #/r/REPOSITORY and
+// #/r/REPOSITORY/REFERENCE with each part percent-encoded, so that a view can be linked to and the
+// browser's buttons work.
 
 import { askLogin } from "./dialogs.ts";
 import { byId, h, say } from "./dom.ts";

@@ -15,6 +15,7 @@ export const registryHandlers = ({ images }: EngineDoors) =>
         images.push(params.name!, {
           ...(query.tag ? { tag: query.tag } : {}),
           ...(query.platform ? { platform: platformFromJson(query.platform) } : {}),
+          ...(query.allPlatforms ? { allPlatforms: true } : {}),
           ...registryAuth(headers),
           signal,
         }),

@@ -9,6 +9,7 @@ import {
   type PushImage,
   type PushStore,
   pushImage,
+  pushIndex,
 } from "../../distribution/index.ts";
 import {
   familiarName,
@@ -22,6 +23,7 @@ import type { EngineContext } from "../context.ts";
 import type { Images, Progress } from "../contract.ts";
 import { checkImagePlatform } from "./find.ts";
 import { announceImage } from "./tag.ts";
+import { indexOf } from "./whole-index.ts";
 
 type PushOptions = Parameters<Images["push"]>[1];
 
@@ -42,12 +44,23 @@ export async function* pushImages(
   for (const one of namesMeant(engine, reference)) {
     const image = engine.storage.images.resolve(formatReference(one))!;
     if (o.platform) checkImagePlatform(image, o.platform, familiarReference(one));
-    const lease = engine.storage.lease(image.layers.map(({ diffId }) => diffId));
+    const group = o.allPlatforms ? await indexOf(engine, image, familiarReference(one)) : undefined;
+    const images = group?.images ?? [image];
+    const lease = engine.storage.lease(
+      images.flatMap(({ layers }) => layers.map(({ diffId }) => diffId)),
+    );
     try {
       yield* messagesOf(async (tell, signal) => {
-        const given = await toPush(engine, image, registry);
-        const request = { reference: one, image: given, credentials, tell, signal };
-        const digest = await pushImage(engine.registries, store, request);
+        const given = await Promise.all(
+          images.map((each, at) => toPush(engine, each, registry, group?.manifests[at])),
+        );
+        const request = { reference: one, credentials, tell, signal };
+        const digest = group
+          ? await pushIndex(engine.registries, store, {
+              ...request,
+              index: { ...group.document, images: given },
+            })
+          : await pushImage(engine.registries, store, { ...request, image: given[0]! });
         await engine.storage.images.tag(image.id, `${registry}/${repository}@${digest}`);
       }, o.signal);
     } finally {
@@ -75,8 +88,8 @@ async function toPush(
   { storage }: EngineContext,
   image: StoredImage,
   registry: string,
+  manifest = image.manifest,
 ): Promise<PushImage> {
-  const { manifest } = image;
   const raw = manifest && (await storage.content.read(manifest.digest).catch(() => undefined));
   const repositories = repositoriesByLayer(storage, registry);
   return {

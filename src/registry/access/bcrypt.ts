@@ -3,7 +3,7 @@
 // number wait; a flood of wrong passwords slows logins, never downloads (decision 0036).
 // The library is found at run time: a native module cannot be put in a bundle.
 
-import { createRequire } from "node:module";
+import { createRequire as requireFrom } from "node:module"; // a bundle has a createRequire already
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { programRoot } from "../../base/index.ts";
@@ -51,7 +51,7 @@ async function exclusively<T>(work: (bcrypt: Bcrypt) => Promise<T>): Promise<T> 
     running++;
   }
   try {
-    library ??= createRequire(join(programRoot(), "package.json"))("@node-rs/bcrypt") as Bcrypt;
+    library ??= requireFrom(join(programRoot(), "package.json"))("@node-rs/bcrypt") as Bcrypt;
     return await work(library);
   } finally {
     const next = waiting.shift();

@@ -1,5 +1,5 @@
-// A password file as `htpasswd -B` writes it: one `name:hash` a line, bcrypt only. The answer for an
-// unknown name costs as much as for a known one. A password that was right is remembered for a
+// A password file as `htpasswd -B` writes it: one `name:hash` a line, bcrypt only. The answer for
+// an unknown name costs as much as for a known one. A password that was right is remembered for a
 // short time under a keyed hash (random key of this process), so that a client that sends Basic
 // with each of its hundred requests is hashed once.
 

@@ -6,7 +6,8 @@ import type { Action } from "../contract.ts";
 
 /** Everything that decides who may do what: createAccess(options) makes a Gatekeeper of it. */
 export interface AccessOptions {
-  /** How callers prove who they are [none: everybody is anonymous and, without policies, may do all]. */
+  /** How callers prove who they are [none: everybody is anonymous and, without policies, may do
+   * all]. */
   authentication?: AuthenticationOptions;
   /** What they may do. Without: every user everything, and an anonymous caller nothing (or, without
    * authentication, everything). The rules' permissions add up; what no rule allows is denied. */
@@ -38,7 +39,8 @@ export interface HtpasswdOptions {
 export interface TokenServiceOptions {
   /** The users who may log in. Without one, all tokens are anonymous. */
   htpasswd?: HtpasswdOptions;
-  /** Private keys (JWKS, mode 0600), made at the first start; processes of one registry share it. */
+  /** Private keys (JWKS, mode 0600), made at the first start; processes of one registry share
+   * them. */
   keyFile: string;
   /** Algorithm of keys made from now on ["ES256"]. */
   algorithm?: "ES256" | "RS256";
@@ -47,7 +49,8 @@ export interface TokenServiceOptions {
   rotateDays?: number;
   /** Address of /token as clients see it [made from each request: scheme and Host]. */
   realm?: string;
-  /** The audience [host and port of the request]. Name it where the registry has several addresses. */
+  /** The audience [host and port of the request]. Name it where the registry has several
+   * addresses. */
   service?: string;
   /** ["gantry registry"] */
   issuer?: string;
@@ -99,7 +102,8 @@ export interface RateLimitOptions {
   /** Wrong passwords and bad tokens from one address [20 at once, then one in 3 s]. */
   failedLogins?: BucketOptions | false;
   /** Bytes a second sent to one address, over all its connections [no limit]. Of the connection's
-   * peer: behind a proxy that is the proxy. Given to createRegistry's onConnection by the caller. */
+   * peer: behind a proxy that is the proxy. Given to createRegistry's onConnection by the
+   * caller. */
   bytesPerSecond?: number;
   /** Addresses and users that are remembered; the least recent are forgotten [50 000]. */
   remembered?: number;

@@ -1,7 +1,7 @@
 // A small configuration file that is read again when it changes, without a restart. It is looked at
 // when somebody asks, at most once a second: file events are not reliable on network file systems
-// and on mounts that swap a symbolic link (Kubernetes), and nobody asks while nothing happens.
-// A file that became unreadable or wrong keeps its last good content in force, and is reported once.
+// and on mounts that swap a symbolic link (Kubernetes), and nobody asks while nothing happens. A
+// file that became unreadable or wrong keeps its last good content in force, and is reported once.
 
 import { readFile, stat } from "node:fs/promises";
 import { GantryError, type Logger, messageOf } from "../../base/index.ts";

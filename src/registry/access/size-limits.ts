@@ -1,5 +1,5 @@
-// A size limit for blobs around any RegistryContent: a body that grows beyond it is refused with 413
-// while it is received, before the rest of it is read or stored. (Manifests: RegistryLimits.)
+// A size limit for blobs around any RegistryContent: a body that grows beyond it is refused with
+// 413 while it is received, before the rest of it is read or stored. (Manifests: RegistryLimits.)
 
 import { type Readable, Transform } from "node:stream";
 import type { RegistryContent } from "../contract.ts";

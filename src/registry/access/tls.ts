@@ -1,6 +1,6 @@
 // TLS for the registry's address. Certificate and key are read again when their files change (file
-// events of their folders, so that renames and swapped symbolic links are seen): new connections get
-// the new certificate, and what does not load leaves the old one in force. With authorities for
+// events of their folders, so that renames and swapped symbolic links are seen): new connections
+// get the new certificate, and what does not load leaves the old one in force. With authorities for
 // client certificates it is mutual, and the certificate's common name is the user.
 
 import { X509Certificate } from "node:crypto";

@@ -1,6 +1,7 @@
-// The keys of an external token service, as docker's registry trusts them: those of the PEM bundle's
-// certificates and of a JWKS file. A header may name one (kid), carry one (jwk), or carry a chain
-// (x5c); a carried key counts only if it is one of ours, a chain only if it ends at a root of ours.
+// The keys of an external token service, as docker's registry trusts them: those of the PEM
+// bundle's certificates and of a JWKS file. A header may name one (kid), carry one (jwk), or carry
+// a chain (x5c); a carried key counts only if it is one of ours, a chain only if it ends at a root
+// of ours.
 
 import { createHash, createPublicKey, type KeyObject, X509Certificate } from "node:crypto";
 import { calculateJwkThumbprint, type JWK, type JWTHeaderParameters } from "jose";

@@ -1,6 +1,7 @@
 // Who did what, when, from where and with which outcome: one JSON line for each request. A request
-// never waits for the disk: lines queue in memory up to a limit, one writer appends them in batches,
-// and what does not fit is dropped and counted; the count is itself a line as soon as there is room.
+// never waits for the disk: lines queue in memory up to a limit, one writer appends them in
+// batches, and what does not fit is dropped and counted; the count is itself a line as soon as
+// there is room.
 
 import { type FileHandle, mkdir, open, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";

@@ -1,6 +1,6 @@
 // A queue of lines on disk, in order, bounded: what was added and flushed is still there after the
-// process was killed. Segments are only appended to; a cursor file, replaced atomically, says how far
-// the reader is. After a crash between delivery and cursor an item comes again: at least once.
+// process was killed. Segments are only appended to; a cursor file, replaced atomically, says how
+// far the reader is. After a crash between delivery and cursor an item comes again: at least once.
 // One process owns the folder. Adding never waits: lines gather in memory while the disk is busy.
 
 import { mkdir, open, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";

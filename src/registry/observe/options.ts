@@ -32,7 +32,8 @@ export interface WebhookEndpoint {
   headers?: Readonly<Record<string, string>>;
   /** Of one attempt [5 000]. */
   timeoutMs?: number;
-  /** After so many failures in a row it waits `backoffMs` between attempts [5; before that: 1/5 of it]. */
+  /** After so many failures in a row it waits `backoffMs` between attempts [5; before that: 1/5 of
+   * it]. */
   threshold?: number;
   /** [10 000] */
   backoffMs?: number;

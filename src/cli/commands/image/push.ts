@@ -13,6 +13,10 @@ const command: Command = defineCommand({
   args: { min: 1, max: 1 },
   flags: {
     "all-tags": { type: "bool", shorthand: "a", usage: "Push every tag of the repository" },
+    "all-platforms": {
+      type: "bool",
+      usage: "Push the whole index that the image came by (all its images must be here)",
+    },
     platform: { type: "string", usage: "Push only this platform" },
     quiet: { type: "bool", shorthand: "q", usage: "Show no progress" },
     "disable-content-trust": { type: "bool", default: true, hidden: true },
@@ -21,6 +25,9 @@ const command: Command = defineCommand({
     const name = args[0]!;
     const all = values["all-tags"];
     const given = parseReference(name, { defaultTag: false });
+    if (values["all-platforms"] && values.platform) {
+      throw new GantryError("invalid", "--all-platforms and --platform exclude each other");
+    }
     if (all && given.tag !== undefined) {
       throw new GantryError("invalid", "tag can't be used with --all-tags/-a");
     }
@@ -35,6 +42,7 @@ const command: Command = defineCommand({
     const { body } = await client.call("POST", `${imagePath(familiarName(reference))}/push`, {
       query: {
         tag: reference.tag,
+        allPlatforms: values["all-platforms"] ? "1" : undefined,
         platform: values.platform ? platformJson(values.platform) : undefined,
       },
       headers: await registryAuthHeader(session, reference.registry),
