@@ -150,8 +150,9 @@ export class CacheBlobs {
     started
       .then((download) => download?.finished)
       .catch((error) => {
+        const isOurs = !(error instanceof RegistryError) || error.status >= 500;
         const fields = { name: place.name, digest, error: messageOf(error) };
-        this.#parts.logger.warn("A blob could not be fetched", fields);
+        this.#parts.logger[isOurs ? "warn" : "debug"]("A blob could not be fetched", fields);
       })
       .finally(() => this.#forget(key, started));
     return started;

@@ -58,7 +58,8 @@ export class Upstreams {
       return answer;
     } catch (error) {
       const told = toldOf(upstream, error);
-      if (told.code === "UNAVAILABLE" || told.code === "TOOMANYREQUESTS") {
+      const isOutage = told.code === "UNAVAILABLE" || told.code === "TOOMANYREQUESTS";
+      if (isOutage && !["corrupt", "invalid"].includes(kindOf(error))) {
         this.#restsUntil.set(upstream, Date.now() + this.#settings.restMs);
       }
       throw told;
