@@ -112,7 +112,7 @@ describe("gantry registry serve", () => {
       const [answer] = (await once(put, "response")) as [{ statusCode: number; resume(): void }];
       answer.resume();
       assert.equal(answer.statusCode, 201);
-      assert.equal(await server.end(), 0);
+      assert.equal(await server.end({ told: true }), 0);
       assert.match(server.log, /Registry shutdown complete/);
     } finally {
       await server.stop();

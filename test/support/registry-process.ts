@@ -111,13 +111,13 @@ export class RegistryProcess {
     await ended;
   }
 
-  /** Ends it in order; returns the exit code. */
-  async end(): Promise<number | null> {
+  /** Ends it in order (unless it was told to end already); returns the exit code. */
+  async end({ told = false }: { told?: boolean } = {}): Promise<number | null> {
     const child = this.#child;
     if (child === undefined) return null;
     if (child.exitCode === null && child.signalCode === null) {
       const ended = once(child, "exit");
-      child.kill("SIGTERM");
+      if (!told) child.kill("SIGTERM");
       const timer = setTimeout(() => child.kill("SIGKILL"), STOP_DEADLINE_MS);
       await ended;
       clearTimeout(timer);
