@@ -5,15 +5,18 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { createHash, randomBytes, randomUUID } from "node:crypto";
 import { once } from "node:events";
-import { Readable } from "node:stream";
+import { type AddressInfo, connect } from "node:net";
+import { pipeline, Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { after, describe, test } from "node:test";
+import { createServer } from "node:tls";
 import { kindOf } from "../../src/base/index.ts";
 import { Registries } from "../../src/distribution/index.ts";
 import { collectGarbage, createContent, PullThroughCache } from "../../src/registry/index.ts";
 import type { S3StoreOptions } from "../../src/registry/s3-options.ts";
 import { S3Store } from "../../src/registry/s3-store.ts";
 import { FakeRegistry } from "../fakes/registry.ts";
+import { makeCertificate } from "../support/certificates.ts";
 import { CuttingProxy } from "../support/cutting-proxy.ts";
 import { objectStoreSuite } from "../support/object-store-suite.ts";
 import {
@@ -209,6 +212,26 @@ function ownTests(options: S3StoreOptions): void {
     await store.close();
   });
 
+  test("a server's own certificate is trusted when it is named, else not", async () => {
+    const { hostname, port } = new URL(options.endpoint!);
+    const certificate = makeCertificate({ commonName: "s3", addresses: ["127.0.0.1"] });
+    const front = createServer({ cert: certificate.pem, key: certificate.keyPem }, (socket) => {
+      const inner = connect(Number(port), hostname);
+      pipeline(socket, inner, socket, () => {});
+    });
+    front.listen(0, "127.0.0.1");
+    await once(front, "listening");
+    const endpoint = `https://127.0.0.1:${(front.address() as AddressInfo).port}`;
+    const store = open({ endpoint, ca: certificate.pem });
+    await store.write("a", Buffer.from("over TLS"));
+    assert.equal((await store.read("a")).toString(), "over TLS");
+    assert.match((await store.url("a", { method: "GET" }))!, /^https:/);
+    const stranger = open({ endpoint, attemptsMax: 1 });
+    await assert.rejects(stranger.check(), { kind: "unavailable", message: /certificate/ });
+    await Promise.all([store.close(), stranger.close()]);
+    await new Promise((resolve) => front.close(resolve));
+  });
+
   test("wrong credentials, a missing bucket and a dead server are told apart", async () => {
     const secretAccessKey = "wrong";
     await assert.rejects(open({ secretAccessKey }).check(), /SignatureDoesNotMatch/);
@@ -321,7 +344,7 @@ function contentTests(options: S3StoreOptions): void {
     }
     await store.appendTo("docker/registry/v2/repositories/app/_uploads/x", 0, Readable.from(["x"]));
     await content.deleteManifest("app", digests[1]!);
-    // Nobody can make objects of a bucket look old: everything before the next minute counts as old.
+    // Objects of a bucket cannot be made to look old: what is older than in a minute counts as old.
     const grace = { graceMs: -60_000, uploadAgeMsMax: -60_000 };
     assert.ok((await collectGarbage(store, grace)).quarantined.objects > 0);
     assert.ok((await collectGarbage(store, grace)).removed.objects > 0);
