@@ -1,7 +1,7 @@
-// A server of ours as JavaScript, native/build/<program>-<id>/, made again whenever a source has
-// changed: it starts sooner than the sources and does without the type stripper. What a program
-// loads on demand (the S3 client) is a file of its own. Without esbuild (an installation that left
-// it out) a program runs from its sources.
+// A server of ours as one JavaScript file, native/build/<program>-<id>.mjs, made again whenever a
+// source has changed: it starts sooner than the sources and does without the type stripper. One
+// file, because a program that runs may load a part of itself long after a newer one was built and
+// the old one removed. Without esbuild (an installation that left it out) it runs from its sources.
 
 import { createHash, randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from "node:fs";
@@ -29,8 +29,8 @@ function buildId(): string {
 
 /** The path of the up-to-date entry, or undefined where none can be made. */
 export async function bundleProgram(program: Program): Promise<string | undefined> {
-  const name = `${program}-${buildId()}`;
-  const entry = join(output, name, "entry.mjs");
+  const name = `${program}-${buildId()}.mjs`;
+  const entry = join(output, name);
   if (existsSync(entry)) return entry;
   const esbuild = await import("esbuild").catch(() => undefined);
   if (!esbuild) return undefined;
@@ -40,29 +40,26 @@ export async function bundleProgram(program: Program): Promise<string | undefine
     await esbuild.build({
       entryPoints: [join(root, `src/${program}/entry.ts`)],
       bundle: true,
-      splitting: true,
       platform: "node",
       format: "esm",
       target: "node26",
-      outdir: temporary,
-      outExtension: { ".js": ".mjs" },
+      outfile: temporary,
       // Some packages are CommonJS and ask for node's modules by require.
       banner: {
         js: 'import { createRequire as __requireOf } from "node:module"; const require = __requireOf(import.meta.url);',
       },
       logLevel: "silent",
     });
-    renameSync(temporary, join(output, name));
+    renameSync(temporary, entry);
   } catch {
-    rmSync(temporary, { recursive: true, force: true });
-    // A read-only installation, sources in the middle of an edit, or another start was faster.
-    return existsSync(entry) ? entry : undefined;
+    rmSync(temporary, { force: true });
+    return undefined; // a read-only installation, or sources in the middle of an edit
   }
   removeOld(program, name);
   return entry;
 }
 
-/** Programs that run have loaded their files: all but the latest may go. */
+/** Programs that run have loaded theirs: all but the latest may go. */
 function removeOld(program: Program, latest: string): void {
   const old = new RegExp(`^${program}-[0-9a-f]{16}(\\.mjs)?$`);
   for (const file of readdirSync(output)) {
