@@ -81,8 +81,8 @@ export class Download {
     this.resumedBytes = this.#here;
   }
 
-  get isComplete(): boolean {
-    return this.#here === this.#wanted.size;
+  get #isLarge(): boolean {
+    return this.#wanted.size >= 2 * this.#limits.pieceBytes;
   }
 
   #adopt(start: number, length: number): void {
@@ -90,7 +90,10 @@ export class Download {
     if (before) before.end = start;
     else if (start > 0) this.#pieces.push({ start: 0, at: 0, end: start, busy: false });
     const at = start + length;
-    const end = Math.min(this.#wanted.size, Math.max(at, start + this.#limits.pieceBytes));
+    const { size } = this.#wanted;
+    const end = this.#isLarge
+      ? Math.min(size, Math.max(at, start + this.#limits.pieceBytes))
+      : size;
     this.#pieces.push({ start, at, end, busy: false });
     this.#frontier = end;
     this.#here += length;
@@ -145,11 +148,13 @@ export class Download {
         throw error;
       }
     };
+    // What goes wrong is in `stop`.
+    const start = (): void => void workers.push(work().catch(() => {}));
     const hire = (): void => {
-      while (workers.length < this.#limits.rangesMax && this.#hasWork()) workers.push(work());
+      while (workers.length < this.#limits.rangesMax && this.#hasWork()) start();
     };
-    workers.push(work());
-    for (let at = 0; at < workers.length; at++) await Promise.allSettled([workers[at]]);
+    start();
+    for (let at = 0; at < workers.length; at++) await workers[at];
     if (stop.signal.aborted) {
       if (this.#ranges === false) await this.#joinPieces();
       if (!(stop.signal.reason instanceof NoRanges)) throw stop.signal.reason;
@@ -160,7 +165,7 @@ export class Download {
     let piece = this.#pieces.find(({ at, end, busy }) => !busy && at < end);
     const { size } = this.#wanted;
     if (piece === undefined && this.#frontier < size) {
-      const inPieces = this.#ranges !== false && size >= 2 * this.#limits.pieceBytes;
+      const inPieces = this.#ranges !== false && this.#isLarge;
       const end = inPieces ? Math.min(size, this.#frontier + this.#limits.pieceBytes) : size;
       piece = { start: this.#frontier, at: this.#frontier, end, busy: false };
       this.#pieces.push(piece);

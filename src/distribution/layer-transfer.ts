@@ -81,14 +81,11 @@ async function once(
   const stop = new AbortController();
   const signal = AbortSignal.any([outer, stop.signal]);
   const origin = { foreign: false };
-  const download = prepare(transfer, partial, tell, origin);
+  const { download, complete } = prepare(transfer, partial, tell, origin);
   const fetching = registries.downloads.run(() => download.run(signal), signal, {
     onWait: () => tell(step("Waiting", shortId(blob.digest))),
   });
-  const told = fetching.then(() => {
-    tell(step("Verifying Checksum", shortId(blob.digest)));
-    tell(step("Download complete", shortId(blob.digest)));
-  });
+  const told = fetching.then(complete);
   told.catch((error) => stop.abort(error));
   try {
     await registries.unpacks.run(async () => {
@@ -124,10 +121,12 @@ function prepare(
   partial: PartialBytes,
   tell: Tell,
   origin: { foreign: boolean },
-): Download {
+): { download: Download; complete: () => void } {
   const id = shortId(blob.digest);
   const downloading = progressMeter(tell, id, "Downloading", blob.size);
   const extracting = progressMeter(tell, id, "Extracting", blob.size);
+  let read = 0;
+  let isTold = false;
   const open = async (range: { from?: number; to?: number }, signal: AbortSignal) =>
     openBlob(registry.withSignal(signal), repository, blob, { range, origin });
   const download = new Download(blob, partial, open, {
@@ -138,11 +137,19 @@ function prepare(
     onBytes: (bytes) => downloading(bytes, bytes === blob.size),
     onRetry: (seconds) =>
       tell(step(`Retrying in ${seconds} second${seconds === 1 ? "" : "s"}`, id)),
+    // Docker unpacks when it has all; so it is told, though here it began long before.
     onRead: (bytes) => {
-      if (download.isComplete) extracting(bytes, bytes === blob.size);
+      read = bytes;
+      if (isTold) extracting(bytes, bytes === blob.size);
     },
   });
-  return download;
+  const complete = (): void => {
+    tell(step("Verifying Checksum", id));
+    tell(step("Download complete", id));
+    isTold = true;
+    extracting(read, true);
+  };
+  return { download, complete };
 }
 
 /** Registries need not hold foreign layers; their manifests say where else they are. */

@@ -17,6 +17,9 @@ import { platformRank } from "./platform.ts";
 /** overlayfs stacks no more. */
 const layersMax = 500;
 const indexEntriesMax = 1000;
+/** Larger than any that platformRank() gives. */
+const unsaidRank = 1000;
+const NOWHERE: Platform = { os: "unknown", architecture: "unknown" };
 export const configBytesMax = 8 << 20;
 const DIGEST = /^(?:sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$/;
 
@@ -99,10 +102,18 @@ function parseIndex(document: Record<string, unknown>, mediaType: string): Manif
     mediaType,
     manifests: entries.map((entry, at) => {
       const descriptor = parseDescriptor(entry, `manifests[${at}]`);
+      if (isAttestation(entry as Record<string, unknown>))
+        return { ...descriptor, platform: NOWHERE };
       const platform = parseEntryPlatform((entry as Record<string, unknown>)["platform"]);
       return platform ? { ...descriptor, platform } : descriptor;
     }),
   };
+}
+
+/** BuildKit puts provenance and SBOMs beside the images that they are about. */
+function isAttestation({ annotations, artifactType }: Record<string, unknown>): boolean {
+  if (typeof artifactType === "string" && !isImageConfig(artifactType)) return true;
+  return isObject(annotations) && annotations["vnd.docker.reference.type"] !== undefined;
 }
 
 function parseEntryPlatform(value: unknown): Platform | undefined {
@@ -130,11 +141,12 @@ function list(value: unknown, where: string, max: number): unknown[] {
   return value;
 }
 
-/** The entry that suits `wanted` best, or undefined. */
+/** The entry that suits `wanted` best, or undefined. One that does not say what it is for comes
+ * after all that do: its config tells. */
 export function chooseManifest(index: ManifestIndex, wanted: Platform): Descriptor | undefined {
   let best: { entry: Descriptor; rank: number } | undefined;
   for (const entry of index.manifests) {
-    const rank = entry.platform && platformRank(entry.platform, wanted);
+    const rank = entry.platform ? platformRank(entry.platform, wanted) : unsaidRank;
     if (rank !== undefined && (best === undefined || rank < best.rank)) best = { entry, rank };
   }
   return best?.entry;

@@ -17,6 +17,9 @@ export interface Fault extends UploadFault {
   cutAt?: number;
   /** A well-formed answer with fewer bytes than the blob has. */
   truncateTo?: number;
+  /** So many bytes, and the rest when `resume` resolves. */
+  pauseAt?: number;
+  resume?: Promise<unknown>;
   /** So many bytes, then nothing; the connection stays. */
   stallAt?: number;
   /** Other bytes of the same length. */
@@ -45,8 +48,6 @@ export class FakeRegistry implements AsyncDisposable {
   readonly tokenScopes: string[][] = [];
   /** What was asked of blobs, and how many bytes went out. */
   readonly reads: { blob: string; range: string | undefined; from: number; sent: number }[] = [];
-  /** Blobs are answered when it resolves. */
-  blobGate: Promise<unknown> = Promise.resolve();
   readonly uploads = new FakeUploads({
     put: (repository, data, name) => {
       this.blobs.set(name, data);
@@ -62,7 +63,6 @@ export class FakeRegistry implements AsyncDisposable {
   #options: RegistryOptions;
   #server: Server;
   #tokens = new Set<string>();
-  #awaited: { pattern: RegExp; resolve: () => void }[] = [];
 
   private constructor(options: RegistryOptions) {
     this.#options = options;
@@ -105,11 +105,6 @@ export class FakeRegistry implements AsyncDisposable {
     return digest(raw);
   }
 
-  /** Resolves when such a request comes. */
-  asks(pattern: RegExp): Promise<void> {
-    return new Promise((resolve) => this.#awaited.push({ pattern, resolve }));
-  }
-
   asked(pattern: RegExp): string[] {
     return this.requests.filter((request) => pattern.test(request));
   }
@@ -118,7 +113,6 @@ export class FakeRegistry implements AsyncDisposable {
     const url = new URL(request.url!, `http://${this.host}`);
     const line = `${request.method} ${url.pathname}`;
     this.requests.push(line);
-    for (const { pattern, resolve } of this.#awaited) if (pattern.test(line)) resolve();
     this.headers.push(request.headers);
     const fault = this.#fault(line);
     if (fault?.status !== undefined) {
@@ -244,11 +238,15 @@ export class FakeRegistry implements AsyncDisposable {
     if (request.method === "HEAD") return void response.end();
     const read = { blob: name, range: asked, from, sent: 0 };
     this.reads.push(read);
-    response.flushHeaders();
-    await this.blobGate;
     const end = Math.min(to, from + (fault?.cutAt ?? fault?.stallAt ?? to));
     read.sent = end - from;
-    response.write(data.subarray(from, end), () => {
+    let start = from;
+    if (fault?.pauseAt !== undefined) {
+      start = Math.min(end, from + fault.pauseAt);
+      response.write(data.subarray(from, start));
+      await fault.resume;
+    }
+    response.write(data.subarray(start, end), () => {
       if (fault?.cutAt !== undefined) response.destroy();
       else if (fault?.stallAt === undefined) response.end();
     });

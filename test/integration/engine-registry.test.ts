@@ -2,54 +2,21 @@
 // what is broken is never seen, and what the other side has is not moved.
 
 import assert from "node:assert/strict";
-import { randomBytes } from "node:crypto";
 import { after, before, describe, test } from "node:test";
-import { gzipSync, zstdCompressSync } from "node:zlib";
+import { zstdCompressSync } from "node:zlib";
 import type { Progress } from "../../src/engine/index.ts";
 import { digest, FakeRegistry, type RegistryOptions } from "../fakes/registry.ts";
 import { EngineFixture, IMAGE } from "../support/engine-fixture.ts";
-import { rawTar } from "../support/raw-tar.ts";
+import {
+  INDEX,
+  MANIFEST,
+  publishImage as publish,
+  testDistribution,
+  testLayer,
+} from "../support/registry-images.ts";
 
-const MANIFEST = "application/vnd.docker.distribution.manifest.v2+json";
-const INDEX = "application/vnd.oci.image.index.v1+json";
+const PLAIN = "application/vnd.docker.image.rootfs.diff.tar";
 const skip = process.getuid?.() === 0 ? false : "needs root";
-
-type Layer = { tar: Buffer; blob: Buffer; type: string };
-
-function layer(compress: (tar: Buffer) => Buffer = gzipSync, suffix = ".gzip"): Layer {
-  const name = `file-${randomBytes(6).toString("hex")}`;
-  const tar = rawTar({ name, content: randomBytes(300_000) });
-  const type = `application/vnd.docker.image.rootfs.diff.tar${suffix}`;
-  return { tar, blob: compress(tar), type };
-}
-
-/** Puts an image into the registry; returns the digests of manifest and config. */
-function publish(
-  registry: FakeRegistry,
-  repository: string,
-  tag: string,
-  o: { layers?: Layer[]; architecture?: string; diffIds?: string[] } = {},
-): { manifest: string; id: string; layers: Layer[]; size: number } {
-  const { layers = [layer()], architecture = "amd64" } = o;
-  const { diffIds = layers.map(({ tar }) => digest(tar)) } = o;
-  const rootfs = { type: "layers", diff_ids: diffIds };
-  const config = Buffer.from(
-    JSON.stringify({ architecture, os: "linux", rootfs, made: randomBytes(4).toString("hex") }),
-  );
-  const mediaType = "application/vnd.docker.container.image.v1+json";
-  const document = {
-    schemaVersion: 2,
-    mediaType: MANIFEST,
-    config: { mediaType, ...registry.putBlob(repository, config) },
-    layers: layers.map(({ blob, type }) => ({
-      mediaType: type,
-      ...registry.putBlob(repository, blob),
-    })),
-  };
-  const manifest = registry.putManifest(repository, tag, document, MANIFEST);
-  const size = JSON.stringify(document).length;
-  return { manifest, id: digest(config), layers, size };
-}
 
 async function all(messages: AsyncIterable<Progress>): Promise<string[]> {
   const lines: string[] = [];
@@ -60,7 +27,7 @@ async function all(messages: AsyncIterable<Progress>): Promise<string[]> {
 describe("images and registries", { skip }, () => {
   let fixture: EngineFixture;
   before(async () => {
-    fixture = await EngineFixture.make();
+    fixture = await EngineFixture.make(testDistribution());
   });
   after(() => fixture[Symbol.asyncDispose]());
   const images = () => fixture.engine.images;
@@ -69,20 +36,21 @@ describe("images and registries", { skip }, () => {
 
   test("an image arrives with its id, its names and docker's messages", async () => {
     await using registry = await listen();
-    const plain = layer((tar) => tar, "");
-    const layers = [layer(), plain, layer(zstdCompressSync, ".zstd")];
+    const plain = testLayer((tar) => tar, { type: PLAIN });
+    const layers = [testLayer(), plain, testLayer(zstdCompressSync, { type: `${PLAIN}.zstd` })];
     const { id, manifest } = publish(registry, "a/b", "1", { layers });
     const name = `${registry.host}/a/b`;
     const lines = await pull(name, { tag: "1" });
     assert.equal(lines[0], "1: Pulling from a/b");
     for (const { blob } of layers) {
       const short = digest(blob).slice(7, 19);
-      const steps = lines.filter((line) => line.startsWith(short) && !/Downloading/.test(line));
+      const steps = lines
+        .filter((line) => line.startsWith(short) && !/Downloading/.test(line))
+        .filter((line, at, all) => line !== all[at - 1]);
       assert.deepEqual(
         steps.map((line) => line.slice(14)),
         [
           "Pulling fs layer",
-          "Waiting",
           "Verifying Checksum",
           "Download complete",
           "Extracting",
@@ -104,7 +72,7 @@ describe("images and registries", { skip }, () => {
   test("what is here is not fetched again", async () => {
     await using registry = await listen();
     const { layers } = publish(registry, "a/b", "1");
-    publish(registry, "a/b", "2", { layers: [layers[0]!, layer()] });
+    publish(registry, "a/b", "2", { layers: [layers[0]!, testLayer()] });
     const name = `${registry.host}/a/b`;
     await pull(`${name}:1`);
     const again = await pull(`${name}:1`);
@@ -170,7 +138,7 @@ describe("images and registries", { skip }, () => {
       await pull(name);
       assert.equal((await images().inspect(name)).id, id);
       const ranges = registry.headers.flatMap(({ range }) => (range ? [range] : []));
-      assert.ok(ranges.length > 0 && ranges.every((range) => /^bytes=\d+-$/.test(range)));
+      assert.ok(ranges.length > 0 && ranges.every((range) => /^bytes=\d+-\d*$/.test(range)));
     });
   }
 
@@ -196,7 +164,7 @@ describe("images and registries", { skip }, () => {
   for (const [what, break_, expected] of BROKEN) {
     test(`nothing is left of a pull that gets ${what}`, async () => {
       await using registry = await listen();
-      const { layers } = publish(registry, "a/b", "1", { layers: [layer(), layer()] });
+      const { layers } = publish(registry, "a/b", "1", { layers: [testLayer(), testLayer()] });
       break_(registry, new RegExp(`GET .*${digest(layers[1]!.blob)}`));
       const name = `${registry.host}/a/b:1`;
       await assert.rejects(pull(name), ({ message }: Error) => expected.test(message));
