@@ -1,6 +1,6 @@
-// What a registry means over what an object store keeps: manifests, tags, blobs, uploads, referrers.
-// All state is in the store, so that many processes serve one; what is remembered here is only what
-// can never change (bytes by their digest) or is checked before it is used.
+// What a registry means over what an object store keeps: manifests, tags, blobs, uploads,
+// referrers. All state is in the store, so that many processes serve one; what is remembered here
+// is only what can never change (bytes by their digest) or is checked before it is used.
 
 import type { Readable } from "node:stream";
 import { GantryError, kindOf } from "../base/index.ts";

@@ -27,8 +27,8 @@ export interface ObjectStore {
   /** No error when it is not there. */
   remove(path: string): Promise<void>;
   removeAll(folder: string): Promise<void>;
-  /** Writes only when nothing is there; false otherwise. Without it, collectors of several processes
-   * are kept apart by their schedule alone. */
+  /** Writes only when nothing is there; false otherwise. Without it, collectors of several
+   * processes are kept apart by their schedule alone. */
   create?(path: string, bytes: Uint8Array): Promise<boolean>;
   /** An upload grows at its end and becomes an object at once. State is in the store only: another
    * process may go on with it. Nothing appended begins it. `offset` must be its size (conflict
@@ -38,7 +38,7 @@ export interface ObjectStore {
   uploadSize(upload: string): Promise<number | undefined>;
   /** The bytes of an unfinished upload, to be hashed by a process that has not seen them. */
   openUpload(upload: string): Promise<Readable>;
-  /** Refuses (conflict) when the upload is not `size` bytes any more: that many have been hashed. */
+  /** Refuses (conflict) when the upload is not `size` bytes any more: so many were hashed. */
   completeUpload(upload: string, path: string, size: number): Promise<void>;
   abortUpload(upload: string): Promise<void>;
   /** Those beneath a folder; all without. */
@@ -131,9 +131,9 @@ export interface RequestFacts {
   /** Common name in the client's certificate, where TLS has verified one. */
   clientCertificate?: string | undefined;
 }
-/** An address outside /v2/ (token service, metrics, health), given to createRegistry's extraRoutes.
- * `path` is the whole path, or ends in "/*" for all beneath; the handler answers every method itself. What it throws as a
- * RegistryError is answered as such. */
+/** An address outside /v2/ (token service, metrics, health), given to createRegistry's
+ * extraRoutes. `path` is the whole path, or ends in "/*" for all beneath; the handler answers
+ * every method itself. What it throws as a RegistryError is answered as such. */
 export interface ExtraRoute {
   path: string;
   handle(
@@ -184,6 +184,8 @@ export interface RequestSummary {
 /** Listens to what happens; must not throw and must not block. */
 export interface Observer {
   event?(event: RegistryEvent): void;
+  /** Which events it wants [all]; what nobody wants is not made. */
+  actions?: readonly RegistryEvent["action"][];
   finished?(summary: RequestSummary): void;
   close?(): Promise<void>;
 }

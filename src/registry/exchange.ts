@@ -68,6 +68,18 @@ export class Exchange {
     return request;
   }
 
+  /** Runs what may take long without a byte moving on the connection (hashing, syncing a large
+   * upload), which is not to be taken for a client that sleeps. */
+  async patiently<T>(work: () => Promise<T>): Promise<T> {
+    const { socket } = this.request;
+    socket.setTimeout(0);
+    try {
+      return await work();
+    } finally {
+      socket.setTimeout(this.limits.idleMsMax);
+    }
+  }
+
   get hasBody(): boolean {
     const { headers } = this.request;
     return headers["transfer-encoding"] !== undefined || Number(headers["content-length"] ?? 0) > 0;
@@ -111,6 +123,9 @@ export class Exchange {
       if (!isGone(this.request, this.response, error)) {
         logger.error("A request failed", { url: this.request.url, error });
       }
+    }
+    if (known?.code === "UNAVAILABLE" && known.cause !== undefined) {
+      logger.warn("A request could not be served", { url: this.request.url, error: known.cause });
     }
     if (this.response.headersSent) {
       this.response.destroy();

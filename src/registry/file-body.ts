@@ -1,6 +1,7 @@
-// A part of a file as a stream that can also send itself: two buffers take turns, one being read into
-// by the thread pool while the other is on its way to the socket, and are used again for the next
-// transfer. Fresh buffers for each piece would cost more in page faults than the reading itself.
+// A part of a file as a stream that can also send itself: two buffers take turns, one being read
+// into by the thread pool while the other is on its way to the socket, and are used again for the
+// next transfer. Fresh buffers for each piece would cost more in page faults than the reading
+// itself.
 
 import { close, read } from "node:fs";
 import { Readable, type Writable } from "node:stream";

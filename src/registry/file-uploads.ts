@@ -1,8 +1,8 @@
-// Unfinished uploads on local files: a folder each, with "data" and, for Docker's own registry which
-// expires by it, "startedat". Who writes, completes or aborts first renames "data" to a name with
-// its own identity: a rename succeeds for one only, so that no other request or process can write
-// into bytes that have been hashed. What a dead process holds is copied, never taken: should it not
-// be dead after all, it goes on writing into a file that nobody will see.
+// Unfinished uploads on local files: a folder each, with "data" and, for Docker's own registry
+// which expires by it, "startedat". Who writes, completes or aborts first renames "data" to a name
+// with its own identity: a rename succeeds for one only, so that no other request or process can
+// write into bytes that have been hashed. What a dead process holds is copied, never taken: should
+// it not be dead after all, it goes on writing into a file that nobody will see.
 
 import { createHash } from "node:crypto";
 import { createReadStream, createWriteStream, openSync, readFileSync } from "node:fs";

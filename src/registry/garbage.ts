@@ -141,7 +141,8 @@ class Collection {
     await this.#repairReferrers(name, found);
   }
 
-  /** The listing of referrers follows the manifests: also in a folder that Docker's registry filled. */
+  /** The listing of referrers follows the manifests: also in a folder that Docker's registry
+   * filled. */
   async #repairReferrers(
     name: string,
     found: Awaited<ReturnType<typeof markRepository>>,

@@ -62,8 +62,8 @@ export function parseManifest(raw: Uint8Array, contentType = ""): ManifestDocume
   return parsed;
 }
 
-/** The media type of a stored manifest, whatever was accepted once: what it says, else what it looks
- * like. */
+/** The media type of a stored manifest, whatever was accepted once: what it says, else what it
+ * looks like. */
 export function sniffMediaType(raw: Uint8Array): string {
   let document: unknown;
   try {

@@ -10,12 +10,12 @@
 //   │   │   └── tags/<tag>/
 //   │   │       ├── current/link                            the tag's digest
 //   │   │       └── index/<algorithm>/<digits>/link         what it ever was
-//   │   ├── _uploads/<id>                                   an unfinished upload (its form is the store's)
+//   │   ├── _uploads/<id>                                   an unfinished upload
 //   │   └── _referrers/<algorithm>/<digits>/<algorithm>/<digits>/link
 //   │                                                       ours: subject, then who refers to it
 //   └── gantry/                                             ours
 //       ├── collecting                                      one collector at a time
-//       └── quarantine/<a path beneath v2>                  about to be removed; who asks gets it back
+//       └── quarantine/<a path beneath v2>                  to be removed; who asks gets it back
 //
 // A link's content is the digest it stands for. Docker's registry looks only beneath blobs and
 // repositories, and passes over folders that begin with "_" when it looks for repositories.

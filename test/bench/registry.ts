@@ -1,6 +1,6 @@
-// npm run bench -- --only registry: our registry and Debian's docker-registry, each on an empty local
-// folder, interleaved: blobs up and down, manifests a second, and 500 pulls at once. The client
-// speaks HTTP over plain sockets, so that it is never what is measured.
+// npm run bench -- --only registry: our registry and Debian's docker-registry, each on an empty
+// local folder, interleaved: blobs up and down, manifests a second, and 500 pulls at once. The
+// client speaks HTTP over plain sockets, so that it is never what is measured.
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";

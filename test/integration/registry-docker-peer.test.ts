@@ -1,5 +1,6 @@
-// Beside Docker's own registry: a folder that it filled is served by us and the other way round, and
-// skopeo copies between the two without changing a digest. Skipped where they are not installed.
+// Beside Docker's own registry: a folder that it filled is served by us and the other way round,
+// and skopeo copies between the two without changing a digest. Skipped where they are not
+// installed.
 
 import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";

@@ -1,5 +1,5 @@
-// The registry's garbage collection: what is not wanted goes, what is wanted stays, and what is being
-// pushed meanwhile is never lost, whoever collects over the same store.
+// The registry's garbage collection: what is not wanted goes, what is wanted stays, and what is
+// being pushed meanwhile is never lost, whoever collects over the same store.
 
 import assert from "node:assert/strict";
 import { mkdtemp, rm, utimes } from "node:fs/promises";
@@ -193,7 +193,7 @@ test("a damaged manifest stops the collection before its layers are in doubt", a
   assert.equal(await at.blobs(), 3);
 });
 
-/** The store with something happening just before some of its calls, as another process would do. */
+/** The store with something happening before some of its calls, as another process would do. */
 function interrupted(
   store: ObjectStore,
   before: (call: string, path: string) => Promise<void>,

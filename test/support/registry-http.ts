@@ -1,5 +1,5 @@
-// A registry server on a port of its own in a folder of its own, and the few HTTP calls that tests of
-// its protocol are made of.
+// A registry server on a port of its own in a folder of its own, and the few HTTP calls that tests
+// of its protocol are made of.
 
 import { mkdtemp, rm } from "node:fs/promises";
 import type { AddressInfo } from "node:net";

@@ -1,4 +1,5 @@
-// /v2/<name>/blobs/<digest> (distribution spec 1.1, end-2 and end-10), whole, in part, or elsewhere.
+// /v2/<name>/blobs/<digest> (distribution spec 1.1, end-2 and end-10), whole, in part, or
+// elsewhere.
 
 import type { ServerResponse } from "node:http";
 import type { Readable } from "node:stream";

@@ -17,8 +17,8 @@ function tagsIn(header: string): string[] {
   );
 }
 
-/** One range of a body of `size` bytes, both ends inclusive; "whole" when the header asks for none, for
- * several, or for something that is no range; "none" when it lies outside (416). */
+/** One range of a body of `size` bytes, both ends inclusive; "whole" when the header asks for
+ * none, for several, or for something that is no range; "none" when it lies outside (416). */
 export function rangeOfRequest(
   { request }: Exchange,
   { size, digest }: { size: number; digest: string },

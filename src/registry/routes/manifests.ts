@@ -1,5 +1,6 @@
-// /v2/<name>/manifests/<tag or digest> (distribution spec 1.1, end-3, end-7 and end-9). Manifests are
-// kept and given as the bytes that came: whatever a client accepts, converting would change a digest.
+// /v2/<name>/manifests/<tag or digest> (distribution spec 1.1, end-3, end-7 and end-9). Manifests
+// are kept and given as the bytes that came: whatever a client accepts, converting would change a
+// digest.
 
 import { RegistryError } from "../errors.ts";
 import type { Exchange, Headers } from "../exchange.ts";

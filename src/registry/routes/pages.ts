@@ -1,4 +1,5 @@
-// Pages of names: `n` and `last` in the query, and the Link to the next page (RFC 8288) in the answer.
+// Pages of names: `n` and `last` in the query, and the Link to the next page (RFC 8288) in the
+// answer.
 
 import { RegistryError } from "../errors.ts";
 import type { Exchange } from "../exchange.ts";

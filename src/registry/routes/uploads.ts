@@ -1,5 +1,5 @@
-// /v2/<name>/blobs/uploads/ (distribution spec 1.1, end-4, end-5, end-6, end-11, end-13, end-14): how
-// a blob comes: in one request, in chunks, streamed, or from another repository.
+// /v2/<name>/blobs/uploads/ (distribution spec 1.1, end-4, end-5, end-6, end-11, end-13, end-14):
+// how a blob comes: in one request, in chunks, streamed, or from another repository.
 
 import { RegistryError } from "../errors.ts";
 import type { Exchange, Headers } from "../exchange.ts";
@@ -116,7 +116,8 @@ async function append(exchange: Exchange, { name, id }: Target): Promise<number>
 }
 
 async function finish(exchange: Exchange, { name, id }: Target, digest: string): Promise<void> {
-  const { size } = await exchange.content.finishUpload(name, id, digest);
+  const { content } = exchange;
+  const { size } = await exchange.patiently(() => content.finishUpload(name, id, digest));
   exchange.answer(201, location(name, digest));
   exchange.announce({
     action: "push",
