@@ -38,7 +38,7 @@ export class Authorization {
     if (registryToken) return `Bearer ${registryToken}`;
     if (this.#basic) return basicHeader(this.credentials);
     const key = keyOf(scopes);
-    const known = await this.#known(key);
+    const known = await this.#known(key, signal);
     if (known !== undefined) return `Bearer ${known}`;
     if (this.#bearer === undefined || scopes.length === 0) return undefined;
     const { challenge, from } = this.#bearer;
@@ -61,8 +61,9 @@ export class Authorization {
     );
   }
 
-  async #known(key: string): Promise<string | undefined> {
-    const token = await this.#tokens.get(key)?.catch(() => undefined);
+  async #known(key: string, signal: AbortSignal | undefined): Promise<string | undefined> {
+    const fetched = this.#tokens.get(key)?.catch(() => undefined);
+    const token = await (fetched && signal ? unlessAborted(fetched, signal) : fetched);
     if (token === undefined) return undefined;
     if (token.expiresAt > Date.now()) return token.text;
     this.#tokens.delete(key);
@@ -82,7 +83,7 @@ export class Authorization {
       if (this.credentials.registryToken) return false;
       this.#bearer = { challenge: bearer, from };
       const key = keyOf(scopes);
-      const known = await this.#known(key);
+      const known = await this.#known(key, signal);
       if (known !== undefined && stale !== `Bearer ${known}`) return true;
       this.#tokens.delete(key);
       await this.#fetch(key, bearer, scopes, { from, ...(signal ? { signal } : {}) });

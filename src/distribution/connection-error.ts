@@ -116,5 +116,7 @@ function altNameReason({ hostname }: URL, error: Error): string {
 /** TLS spoke to something that answered in the clear. */
 export function isPlainAnswer(error: unknown): boolean {
   const { code = "", message = "" } = error as NodeJS.ErrnoException;
-  return /WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG|HTTP_REQUEST/.test(code + message);
+  return /wrong[_ ]version[_ ]number|packet[_ ]length[_ ]too[_ ]long|http[_ ]request/i.test(
+    `${code} ${message}`,
+  );
 }

@@ -4,7 +4,7 @@
 
 import { request as httpRequest, type IncomingMessage } from "node:http";
 import { Agent, type AgentOptions, request as httpsRequest } from "node:https";
-import type { Socket } from "node:net";
+import { isIP, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { type ConnectionOptions, connect as connectTls } from "node:tls";
 import { GantryError } from "../base/index.ts";
@@ -27,8 +27,9 @@ export class TunnelAgent extends Agent {
     openTunnel(this.#proxy, `${target.host}:${target.port}`, this.#timeoutMs).then(
       (socket) => {
         const { host = "", path: _, ...tls } = target;
-        const servername = tls.servername || host;
-        callback?.(null, connectTls({ ...tls, servername, socket }));
+        // TLS names no addresses; the certificate is checked against `host` then.
+        const servername = tls.servername || (isIP(host) === 0 ? host : "");
+        callback?.(null, connectTls({ ...tls, host, servername, socket }));
       },
       (error) => (callback as ((error: Error) => void) | undefined)?.(error as Error),
     );

@@ -14,8 +14,10 @@ export function retryAfterSeconds(
   const text = headers["retry-after"]?.trim();
   const reset = headers["x-ratelimit-reset"];
   let seconds: number;
-  if (text) seconds = /^\d+$/.test(text) ? Number(text) : (Date.parse(text) - now) / 1000;
-  else if (typeof reset === "string" && /^\d+$/.test(reset)) seconds = Number(reset) - now / 1000;
+  if (text) {
+    const isDate = /^[A-Z][a-z]{2}/.test(text); // Date.parse takes more than HTTP's dates
+    seconds = isDate ? (Date.parse(text) - now) / 1000 : /^\d+$/.test(text) ? Number(text) : NaN;
+  } else if (typeof reset === "string" && /^\d+$/.test(reset)) seconds = Number(reset) - now / 1000;
   else return undefined;
   if (Number.isNaN(seconds) || seconds > retryAfterSecondsMax) return undefined;
   return Math.max(0, seconds);
