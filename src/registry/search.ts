@@ -42,7 +42,10 @@ interface Described {
 }
 
 export class SearchIndex {
-  readonly observer: Observer = { event: ({ action, repository }) => this.#on(action, repository) };
+  readonly observer: Observer = {
+    actions: ["push", "delete", "mount"],
+    event: ({ action, repository }) => this.#on(action, repository),
+  };
   #content: RegistryContent;
   #options: Required<SearchOptions>;
   #now: () => number;
@@ -87,7 +90,6 @@ export class SearchIndex {
   }
 
   #on(action: string, repository: string): void {
-    if (action !== "push" && action !== "delete" && action !== "mount") return;
     this.#descriptions.delete(repository);
     if (action === "delete" || !this.#names.includes(repository)) {
       this.#namesAt = Number.NEGATIVE_INFINITY;

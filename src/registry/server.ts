@@ -216,7 +216,9 @@ class Front {
     { facts, grant }: Exchange,
     event: Omit<RegistryEvent, "id" | "at" | "request" | "subject">,
   ): void {
-    const { observers = [] } = this.#options;
+    const observers = (this.#options.observers ?? []).filter(
+      ({ event: wants, actions }) => wants && (actions?.includes(event.action) ?? true),
+    );
     if (observers.length === 0) return;
     const whole: RegistryEvent = {
       ...event,
@@ -230,7 +232,7 @@ class Front {
 
   /** Begins to measure when somebody wants to know; returns what to call at the end. */
   #watch(exchange: Exchange, path: string): (() => void) | undefined {
-    const { observers = [] } = this.#options;
+    const observers = (this.#options.observers ?? []).filter(({ finished }) => finished);
     if (observers.length === 0) return undefined;
     const { request, response, facts } = exchange;
     const { socket } = request;
