@@ -20,7 +20,7 @@ export interface StorageFixture {
   storage: OpenStorage;
   files: RootFiles;
   /** Closes the storage and opens it again, as a restarted daemon would. */
-  reopen(): Promise<OpenStorage>;
+  reopen(o?: { closed?: boolean }): Promise<OpenStorage>;
   /** Starts a new native program after the old one has died, and a storage over it. */
   restartNative(): Promise<void>;
   /** Names in a folder of the storage root. */
@@ -47,8 +47,8 @@ export async function storageFixture(limits: Partial<ArchiveLimits> = {}): Promi
       fixture.files = new RootFiles(fixture.native);
       await fixture.reopen();
     },
-    async reopen() {
-      await fixture.storage.close();
+    async reopen({ closed = false } = {}) {
+      if (!closed) await fixture.storage.close();
       fixture.storage = await open();
       return fixture.storage;
     },
