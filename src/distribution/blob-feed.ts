@@ -1,5 +1,5 @@
 // Where the bytes of an upload come from. A feed can be opened again at any byte, so that an upload
-// which was cut goes on where the registry says, without keeping on disk or in memory what was sent.
+// which was cut goes on where the registry says, without what was sent being kept anywhere.
 
 import type { Readable } from "node:stream";
 import { GantryError, GZIP_START, type GzipPoint, parallelGzip } from "../base/index.ts";

@@ -14,7 +14,7 @@ import {
 
 const OCI_LAYER = "application/vnd.oci.image.layer.v1.tar";
 
-/** As docker makes them: schema 2, fields in its order, three spaces. zstd needs an OCI manifest. */
+/** As docker makes them: schema 2, its order of fields, three spaces. zstd needs an OCI one. */
 export function newManifest(
   rawConfig: Uint8Array,
   blobs: readonly Descriptor[],

@@ -9,11 +9,12 @@ import { type BlobFeed, bytesFeed, gzipFeed, remoteFeed, storedFeed } from "./bl
 import type { Credentials, Descriptor, Tell } from "./contract.ts";
 import { DOCKER_LAYER_GZIP, isForeign } from "./media-types.ts";
 import { progressMeter, shortId, step } from "./messages.ts";
+import { mountBlob } from "./put.ts";
 import type { Registries } from "./registries.ts";
 import type { Registry } from "./registry.ts";
 import { isListed } from "./registry-list.ts";
 import { type RetryOptions, retrying } from "./retrying.ts";
-import { mountBlob, uploadBlob } from "./upload.ts";
+import { uploadBlob } from "./upload.ts";
 
 const mountAttemptsMax = 3;
 const sourcesTriedMax = 3;

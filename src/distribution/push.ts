@@ -1,7 +1,7 @@
 // Push: each layer is looked for in the registry before anything is moved, mounted from another
-// repository where one is known to hold it, and uploaded otherwise. The manifest that the image came
-// with goes up byte by byte, and its digest stays, whenever its very blobs can be had: they are
-// kept here, or a registry that holds them gives them. Else layers are compressed anew, and a
+// repository where one is known to hold it, and uploaded otherwise. The manifest that the image
+// came with goes up byte by byte, and its digest stays, whenever its very blobs can be had: they
+// are kept here, or a registry that holds them gives them. Else layers are compressed anew, and a
 // manifest with their digests is made.
 
 import { GantryError } from "../base/index.ts";
@@ -11,9 +11,10 @@ import { type ImageManifest, parseManifest } from "./manifest.ts";
 import { shortId, step } from "./messages.ts";
 import { newManifest } from "./new-manifest.ts";
 import { type PushContext, type PushedLayer, type PushStore, putLayer } from "./push-layer.ts";
+import { putManifest } from "./put.ts";
 import type { Registries } from "./registries.ts";
 import { retrying } from "./retrying.ts";
-import { putBlob, putManifest } from "./upload.ts";
+import { putBlob } from "./upload.ts";
 
 export interface PushImage {
   rawConfig: Uint8Array;
@@ -48,8 +49,8 @@ export async function pushImage(
   return tellDigest(request.tell, tag, manifest.raw);
 }
 
-/** Pushes an index under a tag with every manifest that it lists, byte by byte. Throws conflict when
- * one of them cannot be had as it was. Returns the digest of the index. */
+/** Pushes an index under a tag with every manifest that it lists, byte by byte. Throws conflict
+ * when one of them cannot be had as it was. Returns the digest of the index. */
 export async function pushIndex(
   registries: Registries,
   store: PushStore,

@@ -5,8 +5,8 @@ import { GantryError } from "../base/index.ts";
 import { digestOf, type Reference } from "../spec/index.ts";
 import type { Descriptor } from "./contract.ts";
 import { type ImageManifest, type ManifestIndex, parseManifest } from "./manifest.ts";
+import { mountBlob, putManifest } from "./put.ts";
 import type { Registry } from "./registry.ts";
-import { mountBlob, putManifest } from "./upload.ts";
 
 const attemptsMax = 3;
 

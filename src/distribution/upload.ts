@@ -1,19 +1,18 @@
-// Putting one blob into a repository: mounted from another repository, in one request where it is
-// small, else through an upload session. A session that is cut is asked how far it came and goes on
-// there; where the registry has forgotten it, a new one starts. The digest is computed on the way.
+// Putting one blob into a repository: in one request where it is small, else through an upload
+// session. A session that is cut is asked how far it came and goes on there; where the registry has
+// forgotten it, a new one starts. The digest is computed on the way.
 
 import { createHash, type Hash } from "node:crypto";
 import { Readable } from "node:stream";
 import { GantryError } from "../base/index.ts";
 import { type BlobFeed, bytesFeed } from "./blob-feed.ts";
-import { dropBody, readBody } from "./http-exchange.ts";
-import { pullScope, pushScope, type Registry } from "./registry.ts";
+import { dropBody } from "./http-exchange.ts";
+import { pushScope, type Registry } from "./registry.ts";
 import { registryError } from "./registry-error.ts";
 import { type RetryOptions, retrying } from "./retrying.ts";
 import { chunkBytesFor, mayBeTooLong } from "./upload-rules.ts";
 
 const BYTES = "application/octet-stream";
-const manifestAnswerBytesMax = 1 << 20;
 const redirectsMax = 5;
 const cancelDeadlineMs = 5_000;
 /** Blobs up to this size travel with the request that opens a session. */
@@ -23,35 +22,6 @@ export interface UploadOptions extends RetryOptions {
   onBytes?: (bytes: number) => void;
 }
 export type Uploaded = { digest: string; size: number };
-
-/** Returns whether the registry took the blob over from `from`. */
-export async function mountBlob(
-  registry: Registry,
-  repository: string,
-  digest: string,
-  from: string,
-  signal: AbortSignal,
-): Promise<boolean> {
-  const url = uploadsUrl(registry, repository);
-  url.searchParams.set("mount", digest);
-  url.searchParams.set("from", registry.nameOf(from));
-  const scopes = [pushScope(repository), pullScope(from)];
-  try {
-    const request = { scopes, headers: { "Content-Length": "0" }, body: Buffer.alloc(0) };
-    const { response, url: at } = await registry.ask("POST", url, request);
-    dropBody(response);
-    const { location } = response.headers;
-    if (response.statusCode === 202 && location) {
-      await cancelSession(registry, repository, new URL(location, at));
-    }
-    return response.statusCode === 201;
-  } catch (error) {
-    // A token service may refuse the scope of the source: then the blob goes up.
-    if (signal.aborted || !(error instanceof GantryError)) throw error;
-    if (error.kind === "unauthorized" || error.kind === "forbidden") return false;
-    throw error;
-  }
-}
 
 /** Uploads a blob; returns what it turned out to be. Nothing is left at the registry on failure
  * where it lets sessions be cancelled. */
@@ -362,7 +332,11 @@ class Upload {
   }
 }
 
-async function cancelSession(registry: Registry, repository: string, at: URL): Promise<void> {
+export async function cancelSession(
+  registry: Registry,
+  repository: string,
+  at: URL,
+): Promise<void> {
   try {
     const own = registry.withSignal(AbortSignal.timeout(cancelDeadlineMs));
     const { response } = await own.ask("DELETE", at, { scopes: [pushScope(repository)] });
@@ -378,7 +352,7 @@ function withDigest(location: URL, digest: string): URL {
   return url;
 }
 
-function uploadsUrl(registry: Registry, repository: string): URL {
+export function uploadsUrl(registry: Registry, repository: string): URL {
   return registry.url(`/v2/${repository}/blobs/uploads/`);
 }
 
@@ -414,23 +388,4 @@ export async function putBlob(
   options: UploadOptions,
 ): Promise<void> {
   await uploadBlob(registry, repository, bytesFeed(bytes, digest), options);
-}
-
-/** Stores a manifest byte by byte under a tag or its digest. */
-export async function putManifest(
-  registry: Registry,
-  repository: string,
-  tagOrDigest: string,
-  { raw, mediaType }: { raw: Uint8Array; mediaType: string },
-  options: RetryOptions,
-): Promise<void> {
-  await retrying(async () => {
-    const path = `/v2/${repository}/manifests/${tagOrDigest}`;
-    const { response } = await registry.expect([200, 201, 202], "PUT", path, {
-      scopes: [pushScope(repository)],
-      headers: { "Content-Type": mediaType, "Content-Length": String(raw.length) },
-      body: raw,
-    });
-    await readBody(response, manifestAnswerBytesMax);
-  }, options);
 }

@@ -1,5 +1,5 @@
-// The index by which an image came, when every image that it lists is here: only then can it go on as
-// a whole.
+// The index by which an image came, when every image that it lists is here: only then can it go
+// on as a whole.
 
 import { GantryError } from "../../base/index.ts";
 import { listedManifests } from "../../distribution/index.ts";
@@ -13,7 +13,7 @@ export interface WholeIndex {
   images: StoredImage[];
 }
 
-/** Throws not-found when the image came without an index, conflict when something of it is missing. */
+/** Throws not-found when the image came without an index, conflict when some of it is missing. */
 export async function indexOf(
   { storage }: EngineContext,
   image: StoredImage,
