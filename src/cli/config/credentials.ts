@@ -3,7 +3,7 @@
 
 import type { Session } from "../session.ts";
 import { type ConfigFile, saveConfigFile } from "./config-file.ts";
-import { CredentialHelper, defaultHelper, TOKEN_USER } from "./credential-helper.ts";
+import { CredentialHelper, defaultHelper, TOKEN_USER } from "./credential-program.ts";
 
 export const HUB_ADDRESS = "https://index.docker.io/v1/";
 
