@@ -59,6 +59,8 @@ export class FakeRegistry implements AsyncDisposable {
       return true;
     },
   });
+  /** Blobs are answered when it resolves. */
+  blobGate: Promise<unknown> = Promise.resolve();
   faults: Fault[] = [];
   #options: RegistryOptions;
   #server: Server;
@@ -238,6 +240,8 @@ export class FakeRegistry implements AsyncDisposable {
     if (request.method === "HEAD") return void response.end();
     const read = { blob: name, range: asked, from, sent: 0 };
     this.reads.push(read);
+    response.flushHeaders();
+    await this.blobGate;
     const end = Math.min(to, from + (fault?.cutAt ?? fault?.stallAt ?? to));
     read.sent = end - from;
     let start = from;
