@@ -16,8 +16,8 @@ export type Work = (tell: Tell, signal: AbortSignal) => Promise<void>;
 export class SharedWork {
   #jobs = new Map<string, Job>();
 
-  /** Resolves when `work`, of this or of an earlier caller, is done. When another's work fails, one's
-   * own is tried: that one may have asked elsewhere, or with other rights. */
+  /** Resolves when `work`, of this or of an earlier caller, is done. When another's work fails,
+   * one's own is tried: that one may have asked elsewhere, or with other rights. */
   async run(key: string, { tell, signal }: { tell: Tell; signal: AbortSignal }, work: Work) {
     for (;;) {
       signal.throwIfAborted();

@@ -1,4 +1,5 @@
-// Bytes on their way, counted and hashed: a layer's identity is known when its last byte has gone by.
+// Bytes on their way, counted and hashed: a layer's identity is known when its last byte has gone
+// by.
 
 import { createHash, type Hash } from "node:crypto";
 import { Transform } from "node:stream";

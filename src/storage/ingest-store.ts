@@ -2,8 +2,8 @@
 // network broke, the daemon was killed) goes on where it stopped. A partial blob is a folder named
 // after its digest; each file in it is a run of bytes, named after where it begins, and its length
 // says how far it has come: the file system is the record, to the byte, and nothing is written
-// twice. What lies here is not content: nobody sees it under its digest, and whoever goes on with it
-// hashes every byte again, so that even a power cut can cost no more than a fresh transfer.
+// twice. What lies here is not content: nobody sees it under its digest, and whoever goes on with
+// it hashes every byte again, so that even a power cut can cost no more than a fresh transfer.
 
 import { type FileHandle, mkdir, open, readdir, rm, stat, statfs } from "node:fs/promises";
 import { join } from "node:path";
