@@ -45,6 +45,7 @@ export class Uploads {
   }
 
   async append(name: string, id: string, offset: number, bytes: Readable): Promise<number> {
+    bytes.on("error", ignore); // also when it breaks before anybody reads it
     const size = await this.size(name, id);
     if (offset !== size) throw outOfOrder(offset, size);
     const upload = uploadPath(name, id);
@@ -141,12 +142,17 @@ function hashing(bytes: Readable, running: RunningHash): Readable {
       done(null, chunk);
     },
   });
+  tap.on("error", ignore);
   bytes.once("error", (error) => tap.destroy(error));
   bytes.once("close", () => {
     if (!bytes.readableEnded) tap.destroy(new Error("the sender left"));
   });
+  if (bytes.destroyed && !bytes.readableEnded) tap.destroy(new Error("the sender left"));
   return bytes.pipe(tap);
 }
+
+/** A broken stream is its reader's matter; one that was refused has none. */
+function ignore(): void {}
 
 function emptyStream(): Readable {
   const empty = new Transform();

@@ -136,43 +136,46 @@ test("an upload that is cut goes on where it stopped", async () => {
   const data = randomBytes(900_000);
   const blob = bytesOf(data);
   const location = await registry.startUpload("cut");
-  let size = 0;
-  for (let attempt = 0; size < data.length && attempt < 20; attempt++) {
-    const end = Math.min(data.length, size + 1 + Math.floor(Math.random() * 400_000));
-    await sendAndBreak(registry.base + location, data.subarray(size, end), data.length - size);
-    const { headers } = await untilQuiet(registry, location);
-    const reached = Number(headers.get("range")!.split("-")[1]);
-    size = reached === 0 ? 0 : reached + 1;
-    assert.ok(size <= end);
+  for (let attempt = 0; attempt < 10; attempt++) {
+    const size = await reached(registry, location);
+    const end = Math.min(data.length, size + 1 + Math.floor(Math.random() * 200_000));
+    await sendAndBreak(registry.base + location, data.subarray(size, end), {
+      "Content-Range": `${size}-${data.length - 1}`,
+      "Content-Length": data.length - size,
+    });
     assert.equal((await registry.ask("HEAD", `/v2/cut/blobs/${blob.digest}`)).status, 404);
   }
-  const rest = data.subarray(size);
-  const done = await registry.ask("PUT", `${location}?digest=${blob.digest}`, {
-    body: rest,
-    headers: octets,
-  });
-  assert.equal(done.status, 201);
+  // The server may not have heard yet that the last sender is gone: it says where to go on.
+  for (let status = 416; status !== 201; ) {
+    const size = await reached(registry, location);
+    const done = await registry.ask("PUT", `${location}?digest=${blob.digest}`, {
+      body: data.subarray(size),
+      headers: { ...octets, "Content-Range": `${size}-${data.length - 1}` },
+    });
+    status = done.status;
+    assert.ok(status === 201 || status === 416, `${status} ${done.body}`);
+  }
   const found = await registry.ask("GET", `/v2/cut/blobs/${blob.digest}`);
   assert.ok(found.body.equals(data));
 });
 
+async function reached(registry: RegistryPlace, location: string): Promise<number> {
+  const { headers } = await registry.ask("GET", location);
+  const last = Number(headers.get("range")!.split("-")[1]);
+  return last === 0 ? 0 : last + 1;
+}
+
 /** Promises more than it sends, then drops the connection. */
-async function sendAndBreak(url: string, part: Buffer, promised: number): Promise<void> {
-  const sent = request(url, { method: "PATCH", agent: false });
+async function sendAndBreak(
+  url: string,
+  part: Buffer,
+  headers: Record<string, string | number>,
+): Promise<void> {
+  const sent = request(url, { method: "PATCH", agent: false, headers });
   sent.on("error", () => {});
-  sent.setHeader("Content-Length", promised);
   await new Promise<void>((resolve) => sent.write(part, () => resolve()));
   sent.destroy();
   await new Promise((resolve) => sent.once("close", resolve));
-}
-
-/** The server needs a moment to learn that the sender is gone: an empty chunk is taken after it. */
-async function untilQuiet(registry: RegistryPlace, location: string) {
-  for (;;) {
-    const empty = await registry.ask("PATCH", location, { headers: octets });
-    if (empty.status === 202) return empty;
-    assert.equal(empty.status, 416);
-  }
 }
 
 test("two who send to one upload at once cannot mix their bytes", async () => {

@@ -31,10 +31,12 @@ function limited(bytes: Readable, left: number, blobBytesMax: number): Readable 
       else done(null, chunk);
     },
   });
+  limit.on("error", () => {}); // it may break before anybody reads it
   bytes.on("error", (error) => limit.destroy(error));
   bytes.on("close", () => {
     if (!bytes.readableEnded) limit.destroy(new Error("The body ended early"));
   });
+  if (bytes.destroyed && !bytes.readableEnded) limit.destroy(new Error("The body ended early"));
   return bytes.pipe(limit);
 }
 
