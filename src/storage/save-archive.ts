@@ -1,11 +1,12 @@
 // `docker save`: one tar that is a docker-archive (manifest.json, repositories) and an OCI layout
 // (index.json, oci-layout, blobs/sha256/…) at once, as docker 25 and later write it. Layers are
-// uncompressed and byte-exact. Everything is in a fixed order with fixed times, so that saving
+// uncompressed and byte-exact, or as they came where those bytes are kept. Everything is in a fixed order with fixed times, so that saving
 // twice gives the same bytes.
 
 import { Readable } from "node:stream";
 import { digestOf, familiarReference, hexOf, parseReference } from "../spec/index.ts";
 import type { Descriptor, Storage, StoredImage } from "./contract.ts";
+import { parseObject } from "./image-config.ts";
 import { tarEnd, tarHeader, tarPadding } from "./tar-header.ts";
 
 const OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json";
@@ -19,13 +20,17 @@ export interface SaveRequest {
   references: readonly string[];
 }
 
-type Packed = { request: SaveRequest; manifest: Uint8Array; descriptor: Descriptor };
+type Packed = {
+  request: SaveRequest;
+  manifest: Uint8Array;
+  descriptor: Descriptor;
+  /** The form in which each layer is written. */
+  layers: readonly (Descriptor & { diffId: string })[];
+};
+type SaveStorage = Pick<Storage, "layers" | "content">;
 
 /** The archive of these images. Layers are read while the stream is; the caller holds a lease. */
-export function saveArchive(
-  storage: Pick<Storage, "layers">,
-  requests: readonly SaveRequest[],
-): Readable {
+export function saveArchive(storage: SaveStorage, requests: readonly SaveRequest[]): Readable {
   return Readable.from(archive(storage, mergeRequests(requests)), {
     objectMode: false,
     highWaterMark: 256 * 1024,
@@ -43,40 +48,70 @@ function mergeRequests(requests: readonly SaveRequest[]): SaveRequest[] {
 }
 
 async function* archive(
-  storage: Pick<Storage, "layers">,
+  storage: SaveStorage,
   requests: readonly SaveRequest[],
 ): AsyncGenerator<Uint8Array> {
-  const packed = requests.map((request): Packed => {
-    const manifest = json(ociManifest(request.image));
-    const descriptor = {
-      mediaType: OCI_MANIFEST,
-      digest: digestOf(manifest),
-      size: manifest.length,
-    };
-    return { request, manifest, descriptor };
-  });
+  const packed: Packed[] = [];
+  for (const request of requests) packed.push(await pack(storage, request));
   yield tarHeader("blobs/", { mode: 0o755, type: "5" });
   yield tarHeader("blobs/sha256/", { mode: 0o755, type: "5" });
   const done = new Set<string>();
-  for (const { request, manifest, descriptor } of packed) {
+  for (const { request, manifest, descriptor, layers } of packed) {
     const { image } = request;
-    for (const layer of image.layers) {
-      if (done.has(layer.diffId)) continue;
-      done.add(layer.diffId);
-      yield tarHeader(blobPath(layer.diffId), { size: layer.tarSize });
-      yield* (await storage.layers.tar(layer.diffId)) as AsyncIterable<Uint8Array>;
-      yield tarPadding(layer.tarSize);
+    for (const { digest, diffId, size } of layers) {
+      if (done.has(digest)) continue;
+      done.add(digest);
+      yield tarHeader(blobPath(digest), { size });
+      const isTar = digest === diffId;
+      const bytes = isTar ? await storage.layers.tar(diffId) : await storage.content.open(digest);
+      yield* bytes as AsyncIterable<Uint8Array>;
+      yield tarPadding(size);
     }
     if (!done.has(image.id)) yield* file(blobPath(image.id), image.rawConfig);
     if (!done.has(descriptor.digest)) yield* file(blobPath(descriptor.digest), manifest);
     done.add(image.id).add(descriptor.digest);
   }
   yield* file("index.json", json(ociIndex(packed)));
-  yield* file("manifest.json", json(requests.map(dockerManifest)));
+  yield* file("manifest.json", json(packed.map(dockerManifest)));
   yield* file("oci-layout", json({ imageLayoutVersion: "1.0.0" }));
   const repositories = dockerRepositories(requests);
   if (Object.keys(repositories).length > 0) yield* file("repositories", json(repositories));
   yield tarEnd;
+}
+
+/** With its own manifest where every blob of that is here, so that digests come back; otherwise
+ * with one over the plain layers. */
+async function pack(storage: SaveStorage, request: SaveRequest): Promise<Packed> {
+  const { image } = request;
+  const own = image.manifest && (await ownLayers(storage, image, image.manifest));
+  if (own !== undefined && image.manifest !== undefined) {
+    const manifest = await storage.content.read(image.manifest.digest);
+    return { request, manifest, descriptor: image.manifest, layers: own };
+  }
+  const layers = image.layers.map((layer) => ({ ...layerDescriptor(layer), diffId: layer.diffId }));
+  const manifest = json(ociManifest(image));
+  const digest = digestOf(manifest);
+  const descriptor = { mediaType: OCI_MANIFEST, digest, size: manifest.length };
+  return { request, manifest, descriptor, layers };
+}
+
+async function ownLayers(
+  { content, layers }: SaveStorage,
+  image: StoredImage,
+  { digest }: Descriptor,
+): Promise<Packed["layers"] | undefined> {
+  const raw = await content.read(digest).catch(() => undefined);
+  if (raw === undefined) return undefined;
+  const listed = (parseObject(raw, "image manifest")["layers"] ?? []) as Descriptor[];
+  if (listed.length !== image.layers.length) return undefined;
+  const found: (Descriptor & { diffId: string })[] = [];
+  for (const [at, { diffId }] of image.layers.entries()) {
+    const { mediaType, digest, size } = listed[at]!;
+    const kept = digest === diffId || layers.keptBlobs(diffId).some((b) => b.digest === digest);
+    if (!kept || !digest.startsWith("sha256:")) return undefined;
+    found.push({ mediaType, digest, size, diffId });
+  }
+  return found;
 }
 
 function* file(name: string, data: Uint8Array): Generator<Uint8Array> {
@@ -120,13 +155,13 @@ function ociIndex(packed: readonly Packed[]): object {
   return { schemaVersion: 2, mediaType: OCI_INDEX, manifests };
 }
 
-function dockerManifest({ image, references }: SaveRequest): object {
+function dockerManifest({ request: { image, references }, layers }: Packed): object {
   return {
     Config: blobPath(image.id),
     RepoTags: references.length === 0 ? null : references.map(familiar),
-    Layers: image.layers.map((layer) => blobPath(layer.diffId)),
+    Layers: layers.map(({ digest }) => blobPath(digest)),
     LayerSources: Object.fromEntries(
-      image.layers.map((layer) => [layer.diffId, layerDescriptor(layer)]),
+      layers.map(({ diffId, mediaType, digest, size }) => [diffId, { mediaType, digest, size }]),
     ),
   };
 }

@@ -99,6 +99,11 @@ export class TestDaemon {
     this.env = { DOCKER_HOST: `unix://${this.socket}`, DOCKER_CONFIG: config, HOME: folder };
   }
 
+  /** A process in the namespaces of this daemon. */
+  get namespacesPid(): number {
+    return this.#host!.pid;
+  }
+
   async hold(): Promise<void> {
     this.#host = await holdNamespaces(this.payload);
   }

@@ -42,7 +42,8 @@ export async function withInstalled<T>(
   ];
   const config = { Image: imageId, Cmd: ["/bin/sh", "-c", installScript(installation)], Env };
   const hostConfig = { NetworkMode: "none", Binds: [`${archives}:/mnt:ro`] };
-  const { id } = await createContainer(engine, { config, hostConfig }, signal ? { signal } : {});
+  const how = { volatile: true, ...(signal && { signal }) };
+  const { id } = await createContainer(engine, { config, hostConfig }, how);
   try {
     await startContainer(engine, id);
     const { done } = await waitContainer(engine, id, "not-running", signal ? { signal } : {});

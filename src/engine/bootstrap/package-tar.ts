@@ -1,6 +1,6 @@
 // Takes the tar of a package's files (dpkg-deb --fsys-tarfile) apart, so that those of many can be
 // joined to one stream: the end of the archive goes, and names beneath /bin, /sbin and /lib* move
-// to /usr, where the links of a merged file system lead. Pure; packages are small enough for memory.
+// to /usr, where the links of a merged file system lead. Pure; a package fits into memory.
 
 import { GantryError } from "../../base/index.ts";
 

@@ -25,10 +25,11 @@ import { validateResources } from "./validate.ts";
 
 const ID_BYTES = 32;
 
+/** `volatile`: what it writes need not survive a crash of the machine; nothing is synced. */
 export async function createContainer(
   engine: EngineContext,
   request: CreateRequest,
-  { signal }: Signal = {},
+  { signal, volatile = false }: Signal & { volatile?: boolean } = {},
 ): Promise<{ id: string; warnings: string[] }> {
   checkConflicts(request.config, request.hostConfig);
   await ensureHelloWorld(engine.storage, request.config.Image ?? "");
@@ -63,7 +64,7 @@ export async function createContainer(
   await mkdir(dir, { mode: 0o710 });
   undo.defer("folder", () => rm(dir, { recursive: true, force: true }));
   await engine.storage.snapshots.prepare(id, record.diffIds, {
-    volatile: hostConfig.AutoRemove === true,
+    volatile: volatile || hostConfig.AutoRemove === true,
   });
   undo.defer("snapshot", () => engine.storage.snapshots.remove(id));
   undo.defer("volumes", () => releaseVolumes(engine, record, { removeAnonymous: true }));

@@ -31,7 +31,7 @@ export async function listImages(
     .filter((image) => o.all || image.references.length > 0 || !parents.has(image.id))
     .filter(matches)
     .map((image) => {
-      const rendered = renderImage(image);
+      const rendered = renderImage(withNames(image, filters.get("reference")));
       rendered.containers = containers.get(image.id) ?? 0;
       if (o.sharedSize) {
         rendered.sharedSize = image.layers
@@ -81,15 +81,26 @@ export function danglingWanted(values: readonly string[] | undefined): boolean |
   throw new GantryError("invalid", `invalid filter 'dangling=[${value}]'`);
 }
 
-/** Shell patterns over the familiar name, with or without the tag; `*` stops at slashes. */
 function matchesReference(image: StoredImage, pattern: string): boolean {
+  return image.references.some((reference) => matchesName(reference, pattern));
+}
+
+/** Shell patterns over the familiar name, with or without the tag; `*` stops at slashes. */
+function matchesName(reference: string, pattern: string): boolean {
   const expression = shellPattern(pattern);
-  return image.references.some((reference) => {
-    const parsed = parseReference(reference, { defaultTag: false });
-    return [familiar(reference), familiarName(parsed), reference].some((name) =>
-      expression.test(name),
-    );
-  });
+  const parsed = parseReference(reference, { defaultTag: false });
+  return [familiar(reference), familiarName(parsed), reference].some((name) =>
+    expression.test(name),
+  );
+}
+
+/** Names that do not match are not shown, as in docker. */
+function withNames(image: StoredImage, patterns: readonly string[] | undefined): StoredImage {
+  if (patterns === undefined || patterns.length === 0) return image;
+  const matching = (names: readonly string[]) =>
+    names.filter((name) => patterns.some((pattern) => matchesName(name, pattern)));
+  const { references, digests } = image;
+  return { ...image, references: matching(references), digests: matching(digests) };
 }
 
 export function shellPattern(pattern: string): RegExp {

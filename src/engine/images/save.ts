@@ -7,16 +7,17 @@ import { formatReference, parseReference, type Reference } from "../../spec/inde
 import { type SaveRequest, type StoredImage, saveArchive } from "../../storage/index.ts";
 import type { EngineContext } from "../context.ts";
 import type { Signal } from "../contract.ts";
-import { findImage } from "./find.ts";
+import { checkImagePlatform, findImage } from "./find.ts";
 import { announceImage } from "./tag.ts";
 
 export async function saveImages(
   engine: EngineContext,
   refs: string[],
-  { signal }: Signal & { platform?: string[] } = {},
+  { signal, platform = [] }: Signal & { platform?: string[] } = {},
 ): Promise<Readable> {
   if (refs.length === 0) throw new GantryError("invalid", "no images to save");
   const requests = refs.flatMap((ref) => requestsFor(engine, ref));
+  for (const { image } of requests) checkPlatforms(image, platform, refs[0]!);
   const digests = requests.flatMap(({ image }) => image.layers.map((layer) => layer.diffId));
   const lease = engine.storage.lease(digests);
   const stream = saveArchive(engine.storage, requests);
@@ -24,6 +25,20 @@ export async function saveImages(
   signal?.addEventListener("abort", () => stream.destroy(), { once: true });
   for (const { image } of requests) announceImage(engine, "save", image.id, image.id);
   return stream;
+}
+
+/** An image here is of one platform: any of those that are asked for will do. */
+function checkPlatforms(image: StoredImage, platforms: readonly string[], ref: string): void {
+  const failures: unknown[] = [];
+  for (const platform of platforms) {
+    try {
+      checkImagePlatform(image, platform, ref);
+      return;
+    } catch (error) {
+      failures.push(error);
+    }
+  }
+  if (failures.length > 0) throw failures[0];
 }
 
 /** A repository without a tag means all its tags; an id means an image without names. */
