@@ -475,14 +475,15 @@ static int v_resolve(int argc, char **argv) {
   return code;
 }
 
-// connect tcp|udp ADDRESS PORT: prints what the other side says.
+// connect tcp|udp ADDRESS PORT [PATIENCE-MS]: prints what the other side says.
 static int v_connect(int argc, char **argv) {
   if (argc < 4) return 2;
   int tcp = !strcmp(argv[1], "tcp");
   struct sockaddr_storage address;
   socklen_t length;
   int s = make_socket(argv[2], atoi(argv[3]), tcp ? SOCK_STREAM : SOCK_DGRAM, &address, &length);
-  struct timeval deadline = {5, 0};
+  long patience = argc > 4 ? atol(argv[4]) : 5000;
+  struct timeval deadline = {patience / 1000, patience % 1000 * 1000};
   if (s < 0) return fail("socket");
   setsockopt(s, SOL_SOCKET, SO_RCVTIMEO, &deadline, sizeof deadline);
   setsockopt(s, SOL_SOCKET, SO_SNDTIMEO, &deadline, sizeof deadline);
