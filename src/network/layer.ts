@@ -141,7 +141,7 @@ export class Networks implements NetworkLayer {
       this.#log.error(`Failed to release ${what}`, { error: messageOf(error) }),
     );
     const endpointId = newId();
-    const leases = this.#lease(network, endpointId, request);
+    const leases = await this.#leaseOnceFree(network, endpointId, request);
     undo.defer("the addresses", () => this.#release(network.id, endpointId, leases));
     const addresses = { ipv4: leases.ipv4?.address, ipv6: leases.ipv6?.address };
     const record: AttachmentRecord = {
@@ -390,6 +390,23 @@ export class Networks implements NetworkLayer {
     if (!found) throw new GantryError("not-found", `network ${name} not found`);
     driverOf(found);
     return found;
+  }
+
+  /** An address may be held by an interface that is just going: a container with an address of its
+   * own that restarts is its own predecessor. */
+  async #leaseOnceFree(
+    network: NetworkRecord,
+    endpointId: string,
+    request: AttachRequest,
+  ): Promise<LeasedAddresses> {
+    try {
+      return this.#lease(network, endpointId, request);
+    } catch (error) {
+      const mayPass = error instanceof GantryError && /conflict|exhausted/.test(error.kind);
+      if (!mayPass || this.#leaving.size === 0) throw error;
+      await Promise.all(this.#leaving);
+      return this.#lease(network, endpointId, request);
+    }
   }
 
   #lease(network: NetworkRecord, endpointId: string, { settings }: AttachRequest): LeasedAddresses {
