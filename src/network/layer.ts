@@ -17,8 +17,6 @@ import type {
   CreateNetworkRequest,
   EndpointDns,
   NetworkLayer,
-  PublishedPort,
-  PublishRequest,
 } from "./contract.ts";
 import { newNetwork } from "./create-network.ts";
 import { planCloseSandbox } from "./dns-sandbox.ts";
@@ -29,9 +27,9 @@ import { type HostState, readHostState, routedSubnets } from "./host-state.ts";
 import { blocksOf, type Collection, Ipam, type Lease } from "./ipam.ts";
 import { describeNetwork, type NetworkRecord, newId } from "./network-record.ts";
 import type { NetworkOptions, NetworkSurroundings } from "./options.ts";
-import { heldPort, PortClaims } from "./port-claims.ts";
-import { PortSession } from "./port-session.ts";
+import type { ClaimRules } from "./port-claims.ts";
 import { predefinedNetworks } from "./predefined.ts";
+import { Publishing } from "./publishing.ts";
 import { NETLINK_ROUTE, RouteWriter } from "./rtnetlink.ts";
 
 const ENODEV = 19;
@@ -51,17 +49,16 @@ export class Networks implements NetworkLayer {
   readonly #alias: string;
   readonly #records: Collection<NetworkRecord>;
   readonly #ipam: Ipam;
-  readonly #ports: PortSession;
   readonly #dns: DnsSession;
   readonly #live = new Map<string, AttachmentRecord>();
   readonly #making = new KeyedMutex();
   readonly #leaving = new Set<Promise<void>>();
   #host: HostState;
-  #claims: PortClaims;
   #networks: NetworkRecord[];
   /** Bridges that are known to be up, by network id. */
   readonly #made = new Set<string>();
   readonly #firewall: HostFirewall;
+  readonly #publishing: Publishing;
 
   constructor(
     surroundings: NetworkSurroundings & {
@@ -78,14 +75,6 @@ export class Networks implements NetworkLayer {
     this.#alias = `gantry ${execRoot}`;
     this.#records = records.collection<NetworkRecord>("networks");
     this.#ipam = new Ipam(records.collection<Lease>("network-leases"));
-    this.#claims = this.#newClaims();
-    this.#ports = new PortSession({
-      path: join(execRoot, SOCKET_NAME),
-      command: surroundings.command,
-      idleMs: surroundings.portHolderIdleMs,
-      log,
-      wanted: () => [...this.#live.values()].flatMap(heldPortsOf),
-    });
     this.#dns = new DnsSession({
       path: join(execRoot, RESOLVER_SOCKET_NAME),
       native,
@@ -105,6 +94,15 @@ export class Networks implements NetworkLayer {
     const token = createHash("sha256").update(execRoot).digest("hex").slice(0, 8);
     const name = `gantry_${bridge ?? token}`;
     this.#firewall = new HostFirewall({ native, log, name, iptables, ip6tables });
+    this.#publishing = new Publishing({
+      path: join(execRoot, SOCKET_NAME),
+      command: surroundings.command,
+      idleMs: surroundings.portHolderIdleMs,
+      log,
+      firewall: this.#firewall,
+      live: this.#live,
+      rules: this.#claimRules(),
+    });
   }
 
   describe(): ReturnType<NetworkLayer["describe"]> {
@@ -113,13 +111,11 @@ export class Networks implements NetworkLayer {
 
   async start(live: readonly AttachmentRecord[]): Promise<void> {
     this.#host = await readHostState(this.#native);
-    this.#claims = this.#newClaims();
     this.#firewall.reset();
     this.#made.clear();
     this.#live.clear();
     for (const record of live) {
       this.#live.set(record.endpointId, record);
-      this.#claims.adopt(record);
       for (const ip of [record.ipv4, record.ipv6]) {
         const { networkId, endpointId } = record;
         if (ip) this.#ipam.adopt({ networkId, endpointId, address: ip.address });
@@ -129,7 +125,7 @@ export class Networks implements NetworkLayer {
     if (dead.length > 0)
       this.#log.info("Released addresses of dead endpoints", { dead: dead.length });
     for (const network of this.#networks) await this.#takeUp(network);
-    await Promise.all([this.#ports.reconcile(), this.#dns.start(live)]);
+    await Promise.all([this.#publishing.start(live, this.#claimRules()), this.#dns.start(live)]);
   }
 
   async attach(request: AttachRequest): Promise<Attachment> {
@@ -157,13 +153,9 @@ export class Networks implements NetworkLayer {
     };
     if (request.publish.length > 0 && driverOf(network).publishes) {
       const container = request.containerName ?? request.containerId.slice(0, 12);
-      record.ports = await this.#claims.claim(
-        await this.#ports.holder(),
-        { endpointId, container, ...addresses },
-        request.publish,
-      );
+      await this.#publishing.claim(record, container, request.publish);
     }
-    undo.defer("the ports", () => this.#unpublish(record));
+    undo.defer("the ports", () => this.#publishing.release(record));
     await this.#dns.join(record);
     this.#live.set(endpointId, record);
     undo.commit();
@@ -173,56 +165,18 @@ export class Networks implements NetworkLayer {
   async detach(record: AttachmentRecord): Promise<void> {
     this.#live.delete(record.endpointId);
     await this.#attempt("take names back", () => this.#dns.leave(record));
-    await this.#unpublish(record);
+    await this.#publishing.release(record);
     // Nobody waits for the interface to go (the kernel takes milliseconds), but the address stays
     // leased until it has: until then the dying namespace would answer for it.
     const leaving = this.#leave(record).finally(() => this.#leaving.delete(leaving));
     this.#leaving.add(leaving);
   }
 
-  async #unpublish(record: AttachmentRecord): Promise<void> {
-    if (record.ports.length === 0) return;
-    await this.#attempt("end the forwarding of ports", () => this.#firewall.unforward(record));
-    await this.#ports.unbind(record.endpointId);
-    this.#claims.release(record.endpointId);
-  }
-
   async republish(
     record: AttachmentRecord,
-    { add, remove, containerName }: Parameters<NetworkLayer["republish"]>[1],
+    change: Parameters<NetworkLayer["republish"]>[1],
   ): Promise<void> {
-    const { endpointId } = record;
-    const before = { ...record };
-    const same = (a: PublishedPort, b: PublishedPort): boolean =>
-      a.protocol === b.protocol && a.hostIp === b.hostIp && a.hostPort === b.hostPort;
-    const kept = record.ports.filter((port) => !remove.some((gone) => same(port, gone)));
-    checkNew(kept, add, containerName);
-    const holder = await this.#ports.holder();
-    for (const port of remove) this.#claims.forget(endpointId, port);
-    let claimed: PublishedPort[] = [];
-    try {
-      const claimant = {
-        endpointId,
-        container: containerName,
-        ipv4: record.ipv4?.address,
-        ipv6: record.ipv6?.address,
-      };
-      claimed = await this.#claims.claim(holder, claimant, add);
-      await this.#firewall.change(before, { ...record, ports: [...kept, ...claimed] });
-    } catch (error) {
-      const fresh = claimed.filter((port) => !before.ports.some((old) => same(old, port)));
-      await this.#claims.giveBack(holder, endpointId, fresh);
-      this.#claims.adopt(before);
-      await Promise.all(heldPortsOf(before).map((port) => holder.bind(port)));
-      throw error;
-    }
-    record.ports = [...kept, ...claimed];
-    const gone = remove.filter((port) => !claimed.some((one) => same(one, port)));
-    await Promise.all(
-      gone.map(({ protocol, hostIp, hostPort }) =>
-        holder.unbind(endpointId, { protocol, ip: hostIp, port: hostPort }),
-      ),
-    );
+    await this.#publishing.change(record, change);
   }
 
   async rename(
@@ -345,7 +299,7 @@ export class Networks implements NetworkLayer {
 
   async stop(): Promise<void> {
     await Promise.all(this.#leaving);
-    await Promise.all([this.#ports.close(), this.#dns.close()]);
+    await Promise.all([this.#publishing.close(), this.#dns.close()]);
     if (this.#live.size > 0) return;
     // Nobody is left on the bridges: leave the host as it was found.
     for (const network of this.#networks) {
@@ -487,14 +441,14 @@ export class Networks implements NetworkLayer {
     return { ipv6: ipv6Stack, filtersFrames: this.#firewall.usable && bridgeNetfilter };
   }
 
-  #newClaims(): PortClaims {
+  #claimRules(): ClaimRules {
     const ip = this.#options.defaultHostIp;
-    return new PortClaims({
+    return {
       // The documented default "0.0.0.0" means every address of both families.
       defaultHostIp: ip === "0.0.0.0" ? "" : ip,
       ipv6: this.#host.ipv6,
       range: this.#host.portRange,
-    });
+    };
   }
 
   #tryRun(what: string, host: readonly Operation[]): Promise<boolean> {
@@ -512,33 +466,4 @@ export class Networks implements NetworkLayer {
   }
 }
 
-/** The holder takes a port that the endpoint has for a change of its target: say it before. */
-function checkNew(
-  kept: readonly PublishedPort[],
-  add: readonly PublishRequest[],
-  containerName: string,
-): void {
-  for (const { protocol, hostPort, hostPortEnd } of add) {
-    const twice = kept.find((port) => port.protocol === protocol && port.hostPort === hostPort);
-    if (hostPort === 0 || hostPort !== hostPortEnd || !twice) continue;
-    throw new GantryError(
-      "conflict",
-      `Bind for ${twice.hostIp}:${hostPort} failed: port is already allocated ` +
-        `(published by container ${containerName} itself)`,
-    );
-  }
-}
-
 type LeasedAddresses = Pick<AttachmentRecord, "ipv4" | "ipv6">;
-
-const heldPortsOf = (record: AttachmentRecord) =>
-  record.ports.map((port) =>
-    heldPort(
-      {
-        endpointId: record.endpointId,
-        ipv4: record.ipv4?.address,
-        ipv6: record.ipv6?.address,
-      },
-      port,
-    ),
-  );
