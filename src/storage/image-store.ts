@@ -342,13 +342,11 @@ export class ImageRecords implements ImageStore {
 
   /** Deletes those of `diffIds` that no image, snapshot or lease uses. */
   async collect(diffIds: Iterable<string>): Promise<string[]> {
-    const removed: string[] = [];
-    for (const diffId of new Set(diffIds)) {
-      // Looked up anew each time: others store images while a layer is being deleted.
-      if (this.#layers.get(diffId) === undefined || this.#usedLayers().has(diffId)) continue;
-      removed.push(diffId);
-      await this.#layers.remove(diffId);
-    }
+    // Looked up and forgotten in one go: others store images meanwhile.
+    const used = this.#usedLayers();
+    const unused = new Set(diffIds).difference(used);
+    const removed = [...unused].filter((diffId) => this.#layers.get(diffId) !== undefined);
+    await this.#layers.remove(...removed);
     return removed;
   }
 

@@ -6,7 +6,7 @@
 // reconcile() removes it. A row says until when its files are only in memory: after a power cut
 // (another boot id) such a layer is forgotten; a sync follows each unpacking in the background.
 
-import { mkdir, readdir, rename, statfs } from "node:fs/promises";
+import { mkdir, readdir, statfs } from "node:fs/promises";
 import type { Readable } from "node:stream";
 import { errnoOf, GantryError, KeyedMutex, type Logger } from "../base/index.ts";
 import type { Native, Operation } from "../native/index.ts";
@@ -20,6 +20,7 @@ import { LayerBlobs } from "./layer-blobs.ts";
 import { LayerSync } from "./layer-sync.ts";
 import { archiveError, readOutput, runWithInput } from "./native-streams.ts";
 import type { StoragePaths } from "./storage-paths.ts";
+import type { Trash } from "./trash.ts";
 
 export interface ArchiveLimits {
   entriesMax: number;
@@ -35,6 +36,9 @@ export const DEFAULT_ARCHIVE_LIMITS: ArchiveLimits = {
 
 /** How long the layers of an interrupted pull wait for the next try. */
 const heldMsMax = 24 * 3600 * 1000;
+
+/** With more than this free, nobody waits for what is being deleted. */
+const roomyBytes = 16 * 2 ** 30;
 
 type ApplyOptions = { diffId?: string; lease?: Lease; signal?: AbortSignal };
 type LayerRow = {
@@ -58,6 +62,7 @@ export class UnpackedLayers implements LayerStore {
   #mutex = new KeyedMutex();
   #bootId: string;
   #sync: LayerSync;
+  #trash: Trash;
 
   constructor(
     native: Native,
@@ -68,7 +73,8 @@ export class UnpackedLayers implements LayerStore {
       limits,
       log,
       bootId,
-    }: { content: BlobStore; limits: ArchiveLimits; log: Logger; bootId: string },
+      trash,
+    }: { content: BlobStore; limits: ArchiveLimits; log: Logger; bootId: string; trash: Trash },
   ) {
     this.#blobs = new LayerBlobs(database, content);
     this.#native = native;
@@ -77,6 +83,7 @@ export class UnpackedLayers implements LayerStore {
     this.#limits = limits;
     this.#log = log;
     this.#bootId = bootId;
+    this.#trash = trash;
     this.#sync = new LayerSync(native, paths, database, log);
     this.#sync.forgetLost(bootId);
     const rows = database.sql.prepare("SELECT * FROM layers").all() as unknown as LayerRow[];
@@ -140,6 +147,7 @@ export class UnpackedLayers implements LayerStore {
       await this.#discard(shortId).catch((failure) =>
         this.#log.warn("cannot remove a half-made layer", { shortId, error: failure }),
       );
+      await this.#trash.settled(); // the disk may have been full
       throw error;
     } finally {
       this.#busy.delete(shortId);
@@ -199,7 +207,11 @@ export class UnpackedLayers implements LayerStore {
 
   /** A bomb must not fill the disk: what is free now, less a reserve, is the most. */
   async #limitsNow(): Promise<{ bytesMax: number; entriesMax: number }> {
-    const disk = await statfs(this.#paths.layers);
+    let disk = await statfs(this.#paths.layers);
+    if (disk.bavail * disk.bsize < roomyBytes) {
+      await this.#trash.settled(); // what has just been removed makes room
+      disk = await statfs(this.#paths.layers);
+    }
     const reserve = Math.min(this.#limits.diskReserveBytes, (disk.blocks * disk.bsize) / 50);
     const free = Math.max(1, Math.floor(disk.bavail * disk.bsize - reserve));
     return {
@@ -297,29 +309,30 @@ export class UnpackedLayers implements LayerStore {
     return [...this.#layers.values()];
   }
 
-  /** Forgets and deletes a layer; the caller knows that nothing uses it. */
-  async remove(diffId: string): Promise<void> {
-    const layer = this.#layers.get(diffId);
-    if (layer === undefined) return;
-    const { sql } = this.#database;
-    const kept = this.#blobs.kept(diffId);
+  /** Forgets and deletes layers; the caller knows that nothing uses them. They are gone for
+   * everybody when this returns to the event loop; what their files took is free a little later. */
+  async remove(...diffIds: readonly string[]): Promise<void> {
+    const doomed = diffIds.flatMap((diffId) => this.#layers.get(diffId) ?? []);
+    if (doomed.length === 0) return;
+    const kept = doomed.flatMap(({ diffId }) => this.#blobs.kept(diffId));
+    const row = this.#database.sql.prepare("DELETE FROM layers WHERE diff_id = ?");
     const forget = () => {
-      sql.prepare("DELETE FROM layers WHERE diff_id = ?").run(diffId);
-      this.#blobs.forgetLayer(diffId);
+      for (const { diffId } of doomed) {
+        row.run(diffId);
+        this.#blobs.forgetLayer(diffId);
+      }
     };
     this.#database.free(() => this.#database.transaction(forget));
-    this.#layers.delete(diffId);
-    this.#opaqueRoots.delete(diffId);
+    for (const { diffId } of doomed) {
+      this.#layers.delete(diffId);
+      this.#opaqueRoots.delete(diffId);
+    }
+    await Promise.all(doomed.map(({ shortId }) => this.#discard(shortId)));
     for (const { digest } of kept) await this.#blobs.dropBytes(digest);
-    await this.#discard(layer.shortId);
   }
 
-  async #discard(shortId: string): Promise<void> {
-    const doomed = this.#paths.trashEntry();
-    await rename(this.#paths.layer(shortId), doomed).catch((error) => {
-      if (errnoOf(error) !== "ENOENT") throw error; // somebody else has deleted it
-    });
-    await this.#native.run({ host: [{ op: "removeTree", path: doomed, missingOk: true }] });
+  #discard(shortId: string): Promise<void> {
+    return this.#trash.take(this.#paths.layer(shortId));
   }
 
   /** Removes folders that no row speaks of: layers half made or half deleted by a crash. */

@@ -15,6 +15,7 @@ import { type ArchiveLimits, DEFAULT_ARCHIVE_LIMITS, UnpackedLayers } from "./la
 import { Leases } from "./leases.ts";
 import { OverlaySnapshots } from "./snapshot-store.ts";
 import { StoragePaths } from "./storage-paths.ts";
+import { Trash } from "./trash.ts";
 
 export interface StorageOptions {
   /** Absolute path; made if missing, mode 0700. */
@@ -31,23 +32,22 @@ export interface OpenStorage extends Storage {
   layers: UnpackedLayers;
   images: ImageRecords;
   snapshots: OverlaySnapshots;
+  trash: Trash;
 }
 
 export async function openStorage(options: StorageOptions): Promise<OpenStorage> {
   const { native, log = silentLogger } = options;
   checkRoot(options.root);
   const paths = new StoragePaths(options.root);
-  await mkdir(options.root, { recursive: true, mode: 0o711 });
-  for (const folder of paths.folders()) await mkdir(folder, { recursive: true, mode: 0o700 });
-  await spreadFolders(native, paths).catch((error) =>
-    log.warn("cannot spread the layers over the disk: unpacking may be slow", { error }),
-  );
+  await makeFolders(native, paths, log);
   const database = new Database(paths.database);
   const content = new BlobStore(paths);
   const partials = new PartialFolders(paths, { ...PARTIAL_LIMITS, ...options.partialLimits });
   const limits = { ...DEFAULT_ARCHIVE_LIMITS, ...options.limits };
   const bootId = (await readFile("/proc/sys/kernel/random/boot_id", "utf8")).trim();
-  const layers = new UnpackedLayers(native, paths, database, { content, limits, log, bootId });
+  const trash = new Trash(native, paths, log);
+  const together = { content, limits, log, bootId, trash };
+  const layers = new UnpackedLayers(native, paths, database, together);
   const snapshots = new OverlaySnapshots(native, paths, database, layers);
   const leases = new Leases(collectLeased);
   const inUse = () => new Set([...snapshots.layersInUse(), ...leases.digests(), ...layers.held()]);
@@ -94,6 +94,7 @@ export async function openStorage(options: StorageOptions): Promise<OpenStorage>
     layers,
     images,
     snapshots,
+    trash,
     records: database,
     lease: (digests = []) => leases.take(digests),
     collectLayers: (diffIds) => images.collect(diffIds),
@@ -104,12 +105,13 @@ export async function openStorage(options: StorageOptions): Promise<OpenStorage>
       await layers.reconcile();
       await snapshots.reconcile(snapshotIds, topChains());
       await collect();
-      await emptyTrash(native, paths);
+      await trash.empty();
     },
     async close() {
       partials.close();
       await leases.close();
       await layers.settled();
+      await trash.close();
       database.close();
     },
   };
@@ -121,20 +123,16 @@ function checkRoot(root: string): void {
   throw new GantryError("invalid", message);
 }
 
+async function makeFolders(native: Native, paths: StoragePaths, log: Logger): Promise<void> {
+  await mkdir(paths.root, { recursive: true, mode: 0o711 });
+  for (const folder of paths.folders()) await mkdir(folder, { recursive: true, mode: 0o700 });
+  await spreadFolders(native, paths).catch((error) =>
+    log.warn("cannot spread the layers over the disk: unpacking may be slow", { error }),
+  );
+}
+
 /** Files of a layer lie together, and not where others have just been deleted (ext4). */
 async function spreadFolders(native: Native, paths: StoragePaths): Promise<void> {
   const folders = [paths.layers, paths.containers, paths.inits];
   await native.run({ host: folders.map((path) => ({ op: "spreadFolders", path })) });
-}
-
-async function emptyTrash(native: Native, paths: StoragePaths): Promise<void> {
-  const doomed = await readdir(paths.trash);
-  if (doomed.length === 0) return;
-  await native.run({
-    host: doomed.map((name) => ({
-      op: "removeTree",
-      path: join(paths.trash, name),
-      missingOk: true,
-    })),
-  });
 }

@@ -544,6 +544,7 @@ test("whichever plan fails, nothing half made is left", async () => {
     const storage = await openStorage({ root, native: fixture.native });
     await storage.reconcile({ snapshotIds: new Set() });
     for (const { id } of storage.images.list()) await storage.images.remove(id);
+    await storage.trash.settled();
     for (const folder of ["layers", "blobs/sha256", "trash", "ingest", "containers", "inits"]) {
       assert.deepEqual(await fixture.names(`other/${folder}`), [], `${failing}: ${folder}`);
     }

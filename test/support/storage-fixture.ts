@@ -52,7 +52,10 @@ export async function storageFixture(limits: Partial<ArchiveLimits> = {}): Promi
       fixture.storage = await open();
       return fixture.storage;
     },
-    names: (name) => readdir(join(root, name)),
+    async names(name) {
+      await fixture.storage.trash.settled();
+      return readdir(join(root, name));
+    },
     async close() {
       await fixture.storage.close();
       await fixture.native.close();
