@@ -16,6 +16,7 @@ let turn: () => Promise<void>;
 /** Deletes what a plan says when `turn` lets it. */
 const native = {
   async run({ host }: { host: readonly Operation[] }, { signal }: { signal: AbortSignal }) {
+    signal.throwIfAborted();
     plans.push(host);
     const aborted = Promise.withResolvers<never>();
     signal.addEventListener("abort", () => aborted.reject(signal.reason));
@@ -73,6 +74,7 @@ test("closing does not wait for the disk", async () => {
   turn = () => new Promise(() => {});
   const trash = new Trash(native, paths, silentLogger);
   await trash.take(join(root, "a"));
+  await new Promise(setImmediate);
   await trash.close();
   assert.equal(readdirSync(paths.trash).length, 1);
 });
