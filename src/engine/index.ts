@@ -25,6 +25,7 @@ import { systemDf } from "./system/df.ts";
 import { systemInfo } from "./system/info.ts";
 import { systemVersion } from "./system/version.ts";
 import { type VolumeRecord, VolumeRegistry } from "./volumes/registry.ts";
+import { VolumeMounts } from "./volumes/volume-mounts.ts";
 import { volumeVerbs } from "./volumes/verbs.ts";
 
 export type { EngineContext, EngineOptions } from "./context.ts";
@@ -91,7 +92,13 @@ async function makeContext(options: EngineOptions, parts: EngineParts): Promise<
     connectMonitor: parts.connectMonitor,
     containers: new ContainerRegistry(records.collection<ContainerRecord>("containers")),
     live: new LiveContainers(),
-    volumes: new VolumeRegistry(records.collection<VolumeRecord>("volumes"), paths, transitions),
+    volumes: new VolumeRegistry({
+      records: records.collection<VolumeRecord>("volumes"),
+      paths,
+      lock: transitions,
+      native: parts.native,
+      mounts: new VolumeMounts(parts.native, paths, parts.log),
+    }),
     registries: new Registries({
       ...options.distribution,
       userAgent: `docker/${options.version} gantry/${options.version} os/linux`,

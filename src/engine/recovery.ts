@@ -9,6 +9,7 @@ import { type ExitStatus, type Monitor, readExitRecord } from "../native/index.t
 import { endStray } from "./containers/ended-monitor.ts";
 import { clearCgroups, clearRun, handleExit, lostStatus, watchExit } from "./containers/exit.ts";
 import { resumeHealthChecks } from "./containers/health.ts";
+import { imageLayers } from "./containers/image-mounts.ts";
 import { releaseVolumes } from "./containers/mounts.ts";
 import type { ContainerRecord } from "./containers/record.ts";
 import { removeLocked } from "./containers/remove.ts";
@@ -38,7 +39,7 @@ export async function recover(engine: EngineContext): Promise<void> {
     await handleExit(engine, c, status);
   }
   await finishIntents(engine);
-  const snapshotIds = new Set(engine.containers.all().map((c) => c.id));
+  const snapshotIds = new Set(engine.containers.all().flatMap((c) => [c.id, ...imageLayers(c)]));
   await engine.storage.reconcile({ snapshotIds });
   // Only now, when networks and stores are ready for what an exit does to them.
   for (const { c, monitor } of running) {
@@ -76,6 +77,8 @@ function referVolumes(engine: EngineContext, c: ContainerRecord): void {
   for (const mount of c.mounts) {
     if (mount.Type === "volume" && mount.Name) engine.volumes.refer(mount.Name, c.id);
   }
+  // Runs that turn out to have ended let go of them as always, in handleExit.
+  for (const name of c.run?.volumes ?? []) engine.volumes.mounts.adopt(name, c.id);
 }
 
 /** The monitor when it answers; the exit status when there was a run that has ended. */
@@ -140,7 +143,8 @@ async function removeStrays(engine: EngineContext, live: ReadonlySet<string>): P
     await rm(join(engine.options.execRoot, name), { force: true });
   }
   for (const id of await list(engine.paths.containers)) {
-    if (engine.containers.get(id)) continue;
+    // "<id>.image-0": the writable layer of an image mount.
+    if (engine.containers.get(id.split(".")[0]!)) continue;
     await rm(engine.paths.container(id).dir, { recursive: true, force: true });
   }
   for (const [id, paths] of await engine.runtime.findCgroups(engine.options.cgroupParent)) {

@@ -132,8 +132,10 @@ const mount = object<MountRequest>("mount.Mount", {
     CreateMountpoint: flag,
     ReadOnlyNonRecursive: flag,
     ReadOnlyForceRecursive: flag,
+    IdMap: text,
   }),
   VolumeOptions: object("mount.VolumeOptions", {
+    IdMap: text,
     NoCopy: flag,
     Labels: map(text),
     DriverConfig: object("mount.Driver", { Name: text, Options: map(text) }),

@@ -27,6 +27,9 @@ const NETWORK_FIRST = 40;
 const NETWORK_LAST = 59;
 const SLOTS = 64;
 
+/** For a moment, in the host half before the network's share: its slots are free until then. */
+export const SCRATCH = [NETWORK_LAST - 2, NETWORK_LAST - 1, NETWORK_LAST] as const;
+
 /** Barrier points between the two halves. */
 export const POINT = { attached: 1, networked: 2 } as const;
 

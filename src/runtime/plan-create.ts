@@ -116,7 +116,7 @@ function planHost(draft: Draft): void {
     draft.devices = planDeviceSources(builder, allDevices(spec.linux?.devices));
   }
   for (const mount of spec.mounts ?? []) {
-    if (isBind(mount)) draft.binds.set(mount, planBindSource(builder, mount, draft.late));
+    if (isBind(mount)) draft.binds.set(mount, planBindSource(builder, mount, draft));
   }
   const joined = planJoins(draft);
   planTime(draft);

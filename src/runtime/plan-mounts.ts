@@ -8,9 +8,10 @@ import type { Operation } from "../native/index.ts";
 import type { OciIdMapping, OciMount } from "../spec/index.ts";
 import { type CgroupPlace, cleanPath } from "./cgroup/places.ts";
 import type { KernelFeatures } from "./contract.ts";
-import { CLONE, directoryFlag, MOUNT_ATTR, MS, nofollowFlag, O } from "./kernel-numbers.ts";
+import { directoryFlag, MOUNT_ATTR, MS, nofollowFlag, O } from "./kernel-numbers.ts";
 import { type MountOptions, parseMountOptions } from "./mount-options.ts";
-import { type PlanBuilder, SLOT } from "./plan-builder.ts";
+import { openBindSource } from "./plan-bind-source.ts";
+import { type PlanBuilder, SCRATCH, SLOT } from "./plan-builder.ts";
 
 export interface MountContext {
   builder: PlanBuilder;
@@ -29,11 +30,10 @@ export type PreparedSource = { slot: number } | "receive";
 export function planBindSource(
   builder: PlanBuilder,
   mount: OciMount,
-  late: Operation[],
+  { late, kernel }: { late: Operation[]; kernel: KernelFeatures },
 ): PreparedSource {
-  const options = parseMountOptions(mount.options);
   const slot = builder.tryAllocate();
-  const operations = sourceOperations(builder, mount, options, slot ?? SLOT.temporary);
+  const operations = sourceOperations(builder, mount, { kernel, slot: slot ?? SLOT.temporary });
   if (slot !== undefined) {
     builder.host.push(...operations);
     return { slot };
@@ -49,15 +49,16 @@ export function planBindSource(
 function sourceOperations(
   builder: PlanBuilder,
   mount: OciMount,
-  options: MountOptions,
-  slot: number,
+  { kernel, slot }: { kernel: KernelFeatures; slot: number },
 ): Operation[] {
-  if (!mount.source?.startsWith("/")) {
+  const options = parseMountOptions(mount.options);
+  if (!mount.layers && !mount.source?.startsWith("/")) {
     throw new GantryError("invalid", `invalid mount source ${JSON.stringify(mount.source ?? "")}`);
   }
-  const operations = openOperations(builder, mount.source, options.recursiveBind, slot);
+  const recursive = options.recursiveBind;
+  const operations = openBindSource(builder, mount, { recursive, to: slot, kernel });
   if (mount.uidMappings?.length || mount.gidMappings?.length) {
-    const userns = builder.allocate("the id map of a mount");
+    const [userns] = SCRATCH;
     operations.push(
       {
         op: "makeUserns",
@@ -68,7 +69,6 @@ function sourceOperations(
       { op: "mountAttr", slot, userns, recursive: options.idmap?.recursive === true },
       { op: "close", slot: userns },
     );
-    builder.free(userns);
   } else if (options.idmap) {
     throw new GantryError(
       "invalid",
@@ -86,33 +86,6 @@ function sourceOperations(
     recursive: propagation.recursive,
   });
   return operations;
-}
-
-/** A mount of another mount namespace ("/proc/<pid>/root/…": the shared memory of a joined
- * container) can be cloned only from within: go there, clone, come back. */
-function openOperations(
-  builder: PlanBuilder,
-  path: string,
-  recursive: boolean,
-  to: number,
-): Operation[] {
-  const [, pid, inner] = /^\/proc\/(\d+)\/root(\/.*)$/.exec(path) ?? [];
-  if (pid === undefined || inner === undefined) {
-    return [{ op: "openTree", path, recursive, to }];
-  }
-  const own = builder.allocate("the own mount namespace");
-  const theirs = builder.allocate("another mount namespace");
-  builder.free(theirs);
-  builder.free(own);
-  return [
-    { op: "open", path: "/proc/self/ns/mnt", flags: O.RDONLY, to: own },
-    { op: "open", path: `/proc/${pid}/ns/mnt`, flags: O.RDONLY, to: theirs },
-    { op: "setns", slot: theirs, flags: CLONE.NEWNS },
-    { op: "openTree", path: inner, recursive, to },
-    { op: "setns", slot: own, flags: CLONE.NEWNS },
-    { op: "close", slot: theirs },
-    { op: "close", slot: own },
-  ];
 }
 
 function attributeOperations(options: MountOptions, slot: number): Operation[] {

@@ -31,31 +31,43 @@ export function planRootfs(
     );
     return [attach];
   }
-  if (kernel.overlayLowerdirAppend) {
-    planLayersOneByOne(builder, rootfs, kernel);
-    return [attach];
-  }
-  const lower = `lowerdir=${rootfs.lowerDirs.join(":")}`;
-  const all = [lower, `upperdir=${rootfs.upperDir}`, `workdir=${rootfs.workDir}`];
-  if (rootfs.volatile) all.push("volatile");
-  const fits = (option: string) => {
-    const value = option.slice(option.indexOf("=") + 1);
-    return Buffer.byteLength(value) <= FSCONFIG_VALUE_MAX && !/[\\,]/.test(value);
-  };
-  const colons = rootfs.lowerDirs.some((path) => path.includes(":"));
-  if (all.every(fits) && !colons) {
-    builder.host.push({ op: "fsmount", fstype: "overlay", options: all, to: SLOT.rootfs });
+  if (kernel.overlayLowerdirAppend || fitsStrings(rootfs)) {
+    builder.host.push(...overlayOperations(builder, rootfs, { kernel, to: SLOT.rootfs }));
     return [attach];
   }
   return longOverlay(rootfs);
 }
 
-function planLayersOneByOne(
+/** An overlay as a detached mount. Throws not-implemented where the kernel is too old for it. */
+export function overlayOperations(
+  builder: PlanBuilder,
+  rootfs: Overlay,
+  { kernel, to }: { kernel: KernelFeatures; to: number },
+): Operation[] {
+  if (kernel.overlayLowerdirAppend) return layersOneByOne(builder, rootfs, { kernel, to });
+  if (!fitsStrings(rootfs)) throw tooManyLayers(rootfs);
+  return [{ op: "fsmount", fstype: "overlay", options: overlayStrings(rootfs), to }];
+}
+
+function overlayStrings({ lowerDirs, upperDir, workDir, volatile }: Overlay): string[] {
+  const all = [`lowerdir=${lowerDirs.join(":")}`, `upperdir=${upperDir}`, `workdir=${workDir}`];
+  return volatile ? [...all, "volatile"] : all;
+}
+
+function fitsStrings(rootfs: Overlay): boolean {
+  const fits = (option: string) => {
+    const value = option.slice(option.indexOf("=") + 1);
+    return Buffer.byteLength(value) <= FSCONFIG_VALUE_MAX && !/[\\,]/.test(value);
+  };
+  return !rootfs.lowerDirs.some((path) => path.includes(":")) && overlayStrings(rootfs).every(fits);
+}
+
+function layersOneByOne(
   builder: PlanBuilder,
   { lowerDirs, upperDir, workDir, volatile }: Overlay,
-  { arch }: KernelFeatures,
-): void {
-  const { host } = builder;
+  { kernel, to }: { kernel: KernelFeatures; to: number },
+): Operation[] {
+  const operations: Operation[] = [];
   const options: string[] = [];
   const held: number[] = [];
   // A path that fsconfig does not take as a string goes as a descriptor of the folder.
@@ -66,23 +78,26 @@ function planLayersOneByOne(
     }
     const slot = builder.allocate(`the layer ${path}`);
     held.push(slot);
-    host.push({ op: "open", path, flags: O.PATH | directoryFlag(arch), to: slot });
+    const flags = O.PATH | directoryFlag(kernel.arch);
+    operations.push({ op: "open", path, flags, to: slot });
     options.push(`${key}=@${slot}`);
   };
   for (const path of lowerDirs) add("lowerdir+", path);
   add("upperdir", upperDir);
   add("workdir", workDir);
   if (volatile) options.push("volatile");
-  host.push({ op: "fsmount", fstype: "overlay", options, to: SLOT.rootfs });
+  operations.push({ op: "fsmount", fstype: "overlay", options, to });
   for (const slot of held) {
-    host.push({ op: "close", slot });
+    operations.push({ op: "close", slot });
     builder.free(slot);
   }
+  return operations;
 }
 
 /** Mounted over the upper folder, which nobody else sees: the mount namespace is the container's
  * own. What matters is the descriptor of the new root. */
-function longOverlay({ lowerDirs, upperDir, workDir, volatile }: Overlay): Operation[] {
+function longOverlay(rootfs: Overlay): Operation[] {
+  const { lowerDirs, upperDir, workDir, volatile } = rootfs;
   const parent = commonFolder(lowerDirs);
   const escaped = (path: string) => path.replace(/[\\,:]/g, "\\$&");
   const lower = lowerDirs.map((path) => escaped(path.slice(parent.length + 1))).join(":");
@@ -90,12 +105,7 @@ function longOverlay({ lowerDirs, upperDir, workDir, volatile }: Overlay): Opera
   words.push(`workdir=${escaped(workDir)}`);
   if (volatile) words.push("volatile");
   const data = words.join(",");
-  if (Buffer.byteLength(data) > MOUNT_DATA_MAX) {
-    throw new GantryError(
-      "not-implemented",
-      `an image of ${lowerDirs.length} layers needs overlay's lowerdir+ (Linux 6.5 or newer)`,
-    );
-  }
+  if (Buffer.byteLength(data) > MOUNT_DATA_MAX) throw tooManyLayers(rootfs);
   return [
     { op: "chdir", path: parent || "/" },
     { op: "mount", source: "overlay", path: upperDir, fstype: "overlay", data },
@@ -103,6 +113,12 @@ function longOverlay({ lowerDirs, upperDir, workDir, volatile }: Overlay): Opera
     { op: "open", path: upperDir, flags: O.PATH, to: SLOT.rootfs },
   ];
 }
+
+const tooManyLayers = ({ lowerDirs }: Overlay): GantryError =>
+  new GantryError(
+    "not-implemented",
+    `an image of ${lowerDirs.length} layers needs overlay's lowerdir+ (Linux 6.5 or newer)`,
+  );
 
 /** The deepest folder that holds all paths, "" for the root. */
 function commonFolder(paths: readonly string[]): string {

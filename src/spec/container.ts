@@ -109,8 +109,11 @@ export interface MountRequest {
     CreateMountpoint?: boolean;
     ReadOnlyNonRecursive?: boolean;
     ReadOnlyForceRecursive?: boolean;
+    /** Gantry's own: "UID[:GID]" or "user", see docs/guide/volumes.md. */
+    IdMap?: string;
   };
   VolumeOptions?: {
+    IdMap?: string;
     NoCopy?: boolean;
     Labels?: Record<string, string> | null;
     DriverConfig?: { Name?: string; Options?: Record<string, string> | null };

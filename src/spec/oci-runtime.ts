@@ -1,6 +1,8 @@
 // The OCI runtime configuration for Linux (runtime-spec 1.3 config.md, config-linux.md): what the
 // planners in runtime/ turn into kernel operations.
 
+import type { RootfsMount } from "./mount.ts";
+
 export interface OciIdMapping {
   containerID: number;
   hostID: number;
@@ -13,6 +15,10 @@ export interface OciMount {
   options?: string[];
   uidMappings?: OciIdMapping[];
   gidMappings?: OciIdMapping[];
+  /** Gantry's own, of binds: a path beneath the source, resolved inside it with all links. */
+  subpath?: string;
+  /** Gantry's own, of binds: these layers are the source. */
+  layers?: RootfsMount;
 }
 export interface OciProcess {
   terminal?: boolean;

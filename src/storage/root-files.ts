@@ -148,12 +148,13 @@ export class RootFiles {
   }
 
   /** Copies the folder `from` of a root into the host folder `to`, all metadata kept. With
-   * `ifEmpty`, only into an empty folder. Returns how much was copied. */
+   * `ifEmpty`, only into an empty folder; `into`: a folder beneath `to`, resolved inside it.
+   * Returns how much was copied. */
   async copyOut(
     source: RootSource,
     from: string,
     to: string,
-    { ifEmpty = false, signal }: Call & { ifEmpty?: boolean } = {},
+    { ifEmpty = false, into = "/", signal }: Call & { ifEmpty?: boolean; into?: string } = {},
   ): Promise<{ entries: number; bytes: number }> {
     const host: Operation[] = [
       { op: "open", path: to, flags: O.directory, to: 1 },
@@ -163,7 +164,7 @@ export class RootFiles {
         fromRoot: ROOT,
         from,
         toRoot: 1,
-        to: "/",
+        to: into,
         flags: ifEmpty ? ARCHIVE.ifEmpty : 0,
       },
     ];

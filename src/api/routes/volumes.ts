@@ -2,6 +2,7 @@
 
 import { GantryError } from "../../base/index.ts";
 import type { EngineDoors } from "../../engine/index.ts";
+import { NOT_A_SWARM_MANAGER } from "../../protocol/index.ts";
 import type { SomeHandlers } from "../call.ts";
 import { empty, json } from "../reply.ts";
 
@@ -15,10 +16,7 @@ export const volumeHandlers = ({ volumes }: EngineDoors) =>
     volumeCreate: async ({ body = {} }) => {
       const { ClusterVolumeSpec: cluster, ...request } = body;
       if (cluster !== undefined) {
-        throw new GantryError(
-          "unavailable",
-          "cluster volumes need a swarm, which is not supported",
-        );
+        throw new GantryError("unavailable", NOT_A_SWARM_MANAGER);
       }
       return json(await volumes.create(request), 201);
     },

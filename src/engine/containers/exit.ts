@@ -108,6 +108,7 @@ export async function handleExit(
     engine.log.error("Failed to release the networks of a container", { id: c.id, error });
   });
   for (const name of run.volumes) {
+    await engine.volumes.mounts.release(name, c.id);
     announceVolume(engine, "unmount", name, { container: c.id });
   }
   live.announceExit({ exitCode: status.code });

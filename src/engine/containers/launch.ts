@@ -10,6 +10,7 @@ import { writeContainerFiles } from "./container-files.ts";
 import { containerOf } from "./host-config.ts";
 import type { ExecInstance } from "./live.ts";
 import { monitorLog, tagNames } from "./log-config.ts";
+import { prepareMounts } from "./mount-sources.ts";
 import type { AttachedNetworks } from "./networking.ts";
 import { execSeccomp, toExecProcess, toOciSpec } from "./oci-spec.ts";
 import type { ContainerRecord } from "./record.ts";
@@ -30,7 +31,7 @@ export async function prepareLaunch(
     config: c.config,
     hostConfig: { ...c.hostConfig, Init: c.hostConfig.Init ?? engine.options.defaults.init },
     args: [c.path, ...c.args],
-    mounts: c.mounts,
+    mounts: await prepareMounts(engine, c, accounts),
     files,
     accounts,
     joined,

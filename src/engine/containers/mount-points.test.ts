@@ -44,6 +44,11 @@ test("two mounts at one place are refused", () => {
 
 test("volumes-from takes a mode", () => {
   assert.deepEqual(parseVolumesFrom("web:ro"), { ref: "web", rw: false });
-  assert.deepEqual(parseVolumesFrom("web"), { ref: "web", rw: undefined });
-  assert.throws(() => parseVolumesFrom("web:foo"), { kind: "invalid" });
+  assert.deepEqual(parseVolumesFrom("web"), { ref: "web", rw: true });
+  assert.deepEqual(parseVolumesFrom("web:z,ro"), { ref: "web", rw: false });
+  for (const mode of ["foo", "nocopy", "shared", "ro,rw", "idmap"]) {
+    const message = `invalid mode: ${mode}`;
+    assert.throws(() => parseVolumesFrom(`web:${mode}`), { kind: "invalid", message });
+  }
+  assert.throws(() => parseVolumesFrom(":"), { message: 'invalid name or ID supplied: ""' });
 });

@@ -4,17 +4,18 @@
 import { posix } from "node:path";
 import { GantryError } from "../../base/index.ts";
 import type { HostConfig, MountRequest } from "../../spec/index.ts";
+import { checkVolumeName } from "../volumes/volume-name.ts";
 import type { MountRecord } from "./record.ts";
 
 const PROPAGATIONS = ["private", "rprivate", "shared", "rshared", "slave", "rslave"];
-const VOLUME_NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]+$/;
+const CONSISTENCIES = ["consistent", "cached", "delegated"];
+/** "idmap" or "idmap=UID[:GID]": whose the files are in the container. */
+const IDMAP = /^idmap(?:=(\d{1,10}(?::\d{1,10})?))?$/;
 
 /** "src:dst[:options]" or "dst" of -v. */
 export function parseBind(spec: string): MountRecord {
-  const parts = spec.split(":");
-  if (parts.length > 3 || parts.some((part) => part === "")) {
-    throw new GantryError("invalid", `invalid volume specification: '${spec}'`);
-  }
+  const parts = splitBind(spec);
+  if (parts.length > 3 || parts.some((part) => part === "")) throw badSpec(spec);
   if (parts.length === 1) {
     return {
       ...volume("", checkDestination(parts[0]!, spec), true),
@@ -23,127 +24,185 @@ export function parseBind(spec: string): MountRecord {
     };
   }
   const [source, target, mode = ""] = parts as [string, string, string?];
-  const options = parseMode(mode, spec);
+  const options = parseMode(mode);
   const type = posix.isAbsolute(source) ? "bind" : "volume";
   const destination = checkDestination(target, spec, type);
+  const idmap = options.idmap !== undefined && { idmap: options.idmap };
   if (type === "bind") {
-    if (options.noCopy) {
-      throw new GantryError(
-        "invalid",
-        `invalid volume specification: '${spec}': invalid mount config for type "bind": ` +
-          "field VolumeOptions must not be specified",
-      );
-    }
+    if (options.noCopy) throw badSpec(spec, extraField("bind", "VolumeOptions"));
     return {
       Type: "bind",
-      Source: posix.normalize(source).replace(/(.)\/$/, "$1"),
+      Source: clean(source),
       Destination: destination,
       Mode: mode,
       RW: options.rw,
       Propagation: options.propagation || "rprivate",
       createSource: true,
+      ...(options.propagation !== "" && { propagationAsked: true }),
+      ...idmap,
     };
   }
-  if (!VOLUME_NAME.test(source)) {
-    throw new GantryError(
-      "invalid",
-      `create ${source}: ${JSON.stringify(source)} includes invalid characters for a local volume name, only ` +
-        '"[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed. If you intended to pass a host directory, use absolute path',
-    );
-  }
-  if (options.propagation) {
-    throw new GantryError("invalid", `invalid volume specification: '${spec}'`);
-  }
+  checkVolumeName(source);
+  if (options.propagation) throw badSpec(spec, extraField("volume", "BindOptions"));
   const record = volume(source, destination, options.rw);
-  return { ...record, Mode: mode || "z", copyUp: !options.noCopy };
+  return { ...record, Mode: mode || "z", copyUp: !options.noCopy, ...idmap };
+}
+
+/** The colon of "idmap=1000:1000" parts nothing. */
+function splitBind(spec: string): string[] {
+  const parts = spec.split(":");
+  const last = parts.length === 4 && /(^|,)idmap=\d+$/.test(parts[2]!) && /^\d/.test(parts[3]!);
+  return last ? [parts[0]!, parts[1]!, `${parts[2]}:${parts[3]}`] : parts;
 }
 
 interface ModeOptions {
   rw: boolean;
   propagation: string;
   noCopy: boolean;
+  idmap: string | undefined;
 }
 
-function parseMode(mode: string, spec: string): ModeOptions {
-  const result: ModeOptions = { rw: true, propagation: "", noCopy: false };
+function parseMode(mode: string): ModeOptions {
+  const result: ModeOptions = { rw: true, propagation: "", noCopy: false, idmap: undefined };
   const seen = new Set<string>();
   for (const word of mode === "" ? [] : mode.split(",")) {
-    const group = PROPAGATIONS.includes(word)
-      ? "propagation"
-      : { ro: "rw", rw: "rw", z: "label", Z: "label", nocopy: "copy" }[word] ||
-        (["consistent", "cached", "delegated"].includes(word) ? "consistency" : undefined);
+    const group = groupOf(word);
     if (group === undefined || seen.has(group)) {
-      throw new GantryError("invalid", `invalid mode: ${mode}`, { detail: { spec } });
+      throw new GantryError("invalid", `invalid mode: ${mode}`);
     }
     seen.add(group);
     if (word === "ro") result.rw = false;
     if (word === "nocopy") result.noCopy = true;
     if (group === "propagation") result.propagation = word;
+    if (group === "idmap") result.idmap = IDMAP.exec(word)?.[1] ?? "";
   }
   return result;
+}
+
+/** Words of one group exclude one another. */
+function groupOf(word: string): string | undefined {
+  if (word === "ro" || word === "rw") return "rw";
+  if (word === "z" || word === "Z") return "label";
+  if (word === "nocopy") return "copy";
+  if (PROPAGATIONS.includes(word)) return "propagation";
+  if (CONSISTENCIES.includes(word)) return "consistency";
+  return IDMAP.test(word) ? "idmap" : undefined;
 }
 
 /** An entry of HostConfig.Mounts. `bindExists` is false where a bind's source is missing. */
 export function fromMountRequest(mount: MountRequest, bindExists: boolean): MountRecord {
   const destination = checkTarget(mount);
-  const rw = mount.ReadOnly !== true;
   switch (mount.Type) {
-    case "bind": {
-      const source = mount.Source ?? "";
-      if (source === "") throw badMount("bind", "field Source must not be empty");
-      if (!posix.isAbsolute(source)) {
-        throw badMount("bind", `invalid mount path: '${source}' mount path must be absolute`);
-      }
-      const create = mount.BindOptions?.CreateMountpoint === true;
-      if (!bindExists && !create) {
-        throw badMount("bind", `bind source path does not exist: ${source}`);
-      }
-      const propagation = mount.BindOptions?.Propagation || "rprivate";
-      if (!PROPAGATIONS.includes(propagation)) {
-        throw badMount("bind", `invalid propagation mode: ${propagation}`);
-      }
-      const record = { Type: "bind", Source: posix.normalize(source), Destination: destination };
-      return {
-        ...record,
-        Mode: "",
-        RW: rw,
-        Propagation: propagation,
-        createSource: create,
-        request: mount,
-      };
+    case "bind":
+      return { ...bindOf(mount, bindExists), Destination: destination };
+    case "volume":
+      return { ...volumeOf(mount), Destination: destination };
+    case "tmpfs": {
+      refuseFields(mount, "BindOptions", "VolumeOptions", "ImageOptions", "Source");
+      checkTmpfsMount(mount);
+      const record = { Type: "tmpfs", Source: "", Destination: destination, Mode: "" };
+      return { ...record, RW: mount.ReadOnly !== true, Propagation: "", request: mount };
     }
-    case "volume": {
-      const name = mount.Source ?? "";
-      if (name !== "" && !VOLUME_NAME.test(name)) {
-        throw badMount("volume", `invalid volume name: ${name}`);
-      }
-      if (mount.VolumeOptions?.Subpath) {
-        // What is in a volume may be hostile: a subpath must be resolved beneath it, by the kernel.
-        throw new GantryError("not-implemented", "volume-subpath is not supported yet");
-      }
-      return {
-        ...volume(name, destination, rw),
-        Mode: "z",
-        copyUp: mount.VolumeOptions?.NoCopy !== true,
-        anonymous: name === "",
-        request: mount,
-      };
+    case "image": {
+      refuseFields(mount, "BindOptions", "VolumeOptions", "TmpfsOptions");
+      if (!mount.Source) throw badMount("image", "field Source must not be empty");
+      checkSubpath("image", mount.ImageOptions?.Subpath);
+      const record = { Type: "image", Source: mount.Source, Destination: destination, Mode: "" };
+      return { ...record, RW: mount.ReadOnly !== true, Propagation: "rprivate", request: mount };
     }
-    case "tmpfs":
-      if (mount.Source) throw badMount("tmpfs", "field Source must not be specified");
-      return {
-        Type: "tmpfs",
-        Source: "",
-        Destination: destination,
-        Mode: "",
-        RW: rw,
-        Propagation: "",
-        request: mount,
-      };
     default:
       throw badMount(mount.Type, "mount type unknown");
   }
 }
+
+function bindOf(mount: MountRequest, exists: boolean): MountRecord {
+  const { Source: source = "", BindOptions: options = {} } = mount;
+  if (source === "") throw badMount("bind", "field Source must not be empty");
+  const propagation = options.Propagation || "rprivate";
+  if (!PROPAGATIONS.includes(propagation)) {
+    throw badMount("bind", `invalid propagation mode: ${propagation}`);
+  }
+  refuseFields(mount, "VolumeOptions", "ImageOptions", "TmpfsOptions");
+  if (!posix.isAbsolute(source)) {
+    throw badMount("bind", `invalid mount path: '${source}' mount path must be absolute`);
+  }
+  const create = options.CreateMountpoint === true;
+  if (!exists && !create) throw badMount("bind", `bind source path does not exist: ${source}`);
+  return {
+    Type: "bind",
+    Source: clean(source),
+    Destination: "",
+    Mode: "",
+    RW: mount.ReadOnly !== true,
+    Propagation: propagation,
+    createSource: create,
+    request: mount,
+    ...(options.Propagation && { propagationAsked: true }),
+    ...idmapOf("bind", options.IdMap),
+  };
+}
+
+function volumeOf(mount: MountRequest): MountRecord {
+  const { Source: name = "", VolumeOptions: options = {} } = mount;
+  refuseFields(mount, "BindOptions", "ImageOptions", "TmpfsOptions");
+  if (name === "" && mount.ReadOnly) {
+    throw badMount("volume", "must not set ReadOnly mode when using anonymous volumes");
+  }
+  if (name === "" && options.Subpath) {
+    throw badMount("volume", "must not set Subpath when using anonymous volumes");
+  }
+  if (name !== "") checkVolumeName(name);
+  checkSubpath("volume", options.Subpath);
+  return {
+    ...volume(name, "", mount.ReadOnly !== true),
+    Mode: "z",
+    copyUp: options.NoCopy !== true,
+    anonymous: name === "",
+    request: mount,
+    ...idmapOf("volume", options.IdMap),
+  };
+}
+
+function idmapOf(type: string, text: string | undefined): { idmap?: string } {
+  if (!text) return {};
+  const parsed = text === "user" ? "" : IDMAP.exec(`idmap=${text}`)?.[1];
+  if (parsed === undefined) {
+    throw badMount(type, `invalid idmap ${JSON.stringify(text)}: must be UID[:GID] or "user"`);
+  }
+  return { idmap: parsed };
+}
+
+/** Of a volume or an image: relative, and not out of it. */
+function checkSubpath(type: string, subpath: string | undefined): void {
+  if (!subpath) return;
+  const path = posix.normalize(subpath);
+  if (!posix.isAbsolute(subpath) && path !== ".." && !path.startsWith("../")) return;
+  throw badMount(type, "subpath must be a relative path within the volume");
+}
+
+const TMPFS_WORDS = ["exec", "noexec"];
+
+function checkTmpfsMount({ TmpfsOptions: options }: MountRequest): void {
+  if ((options?.SizeBytes ?? 0) < 0) {
+    throw badMount("tmpfs", "invalid option: size must not be negative");
+  }
+  for (const option of options?.Options ?? []) {
+    if (option.length < 1 || option.length > 2) {
+      throw badMount("tmpfs", "invalid option array length");
+    }
+    if (TMPFS_WORDS.includes(option[0]!) && option.length === 1) continue;
+    throw badMount("tmpfs", `invalid option: ${option[0]}`);
+  }
+}
+
+type Field = "Source" | "BindOptions" | "VolumeOptions" | "TmpfsOptions" | "ImageOptions";
+
+function refuseFields(mount: MountRequest, ...fields: Field[]): void {
+  for (const field of fields) if (mount[field]) throw extraField(mount.Type, field);
+}
+
+const extraField = (type: string, field: string): GantryError =>
+  badMount(type, `field ${field} must not be specified`);
 
 /** An anonymous volume for a VOLUME of the image or a bare `-v /path`. */
 export function fromVolumePath(path: string): MountRecord {
@@ -151,18 +210,21 @@ export function fromVolumePath(path: string): MountRecord {
   return { ...record, anonymous: true, copyUp: true };
 }
 
-/** "container[:ro|rw]" of --volumes-from. */
-export function parseVolumesFrom(spec: string): { ref: string; rw: boolean | undefined } {
-  const [ref, mode, ...rest] = spec.split(":");
-  if (!ref || rest.length > 0) {
-    throw new GantryError("invalid", `malformed volumes-from specification: ${spec}`);
+/** "container[:mode]" of --volumes-from. `rw` is false where the mode takes writing away. */
+export function parseVolumesFrom(spec: string): { ref: string; rw: boolean } {
+  if (spec === "") {
+    throw new GantryError("invalid", "volumes-from specification cannot be an empty string");
   }
-  if (mode === undefined) return { ref, rw: undefined };
-  const words = mode.split(",");
-  if (!words.every((word) => ["ro", "rw", "z", "Z"].includes(word))) {
+  const colon = spec.indexOf(":");
+  const ref = colon < 0 ? spec : spec.slice(0, colon);
+  const mode = colon < 0 ? "rw" : spec.slice(colon + 1) || "rw";
+  const { rw, propagation, noCopy, idmap } = parseMode(mode);
+  // They stay what they are in the other container.
+  if (propagation !== "" || noCopy || idmap !== undefined) {
     throw new GantryError("invalid", `invalid mode: ${mode}`);
   }
-  return { ref, rw: words.includes("ro") ? false : words.includes("rw") ? true : undefined };
+  if (ref === "") throw new GantryError("invalid", 'invalid name or ID supplied: ""');
+  return { ref, rw };
 }
 
 /** Adds a record; two mounts at one place are an error unless `replace`. */
@@ -191,20 +253,12 @@ function volume(name: string, destination: string, rw: boolean): MountRecord {
 
 function checkDestination(path: string, spec: string, type = "volume"): string {
   if (!posix.isAbsolute(path)) {
-    throw new GantryError(
-      "invalid",
-      `invalid volume specification: '${spec}': invalid mount config for type "${type}": ` +
-        `invalid mount path: '${path}' mount path must be absolute`,
-    );
+    const why = `invalid mount path: '${path}' mount path must be absolute`;
+    throw badSpec(spec, badMount(type, why));
   }
-  const clean = posix.normalize(path).replace(/(.)\/$/, "$1");
-  if (clean === "/") {
-    throw new GantryError(
-      "invalid",
-      `invalid volume specification: '${spec}': invalid specification: destination can't be '/'`,
-    );
-  }
-  return clean;
+  const destination = clean(path);
+  if (destination !== "/") return destination;
+  throw badSpec(spec, badMount(type, "invalid specification: destination can't be '/'"));
 }
 
 function checkTarget(mount: MountRequest): string {
@@ -213,12 +267,17 @@ function checkTarget(mount: MountRequest): string {
   if (!posix.isAbsolute(target)) {
     throw badMount(mount.Type, `invalid mount path: '${target}' mount path must be absolute`);
   }
-  const clean = posix.normalize(target).replace(/(.)\/$/, "$1");
-  if (clean === "/") {
-    throw badMount(mount.Type, "invalid specification: destination can't be '/'");
-  }
-  return clean;
+  const destination = clean(target);
+  if (destination !== "/") return destination;
+  throw badMount(mount.Type, "invalid specification: destination can't be '/'");
 }
+
+const clean = (path: string): string => posix.normalize(path).replace(/(.)\/$/, "$1");
 
 const badMount = (type: string, why: string): GantryError =>
   new GantryError("invalid", `invalid mount config for type "${type}": ${why}`);
+
+function badSpec(spec: string, why?: GantryError): GantryError {
+  const message = `invalid volume specification: '${spec}'`;
+  return new GantryError("invalid", why ? `${message}: ${why.message}` : message);
+}

@@ -5,9 +5,12 @@ import { mkdir, stat } from "node:fs/promises";
 import { errnoOf, GantryError, messageOf } from "../../base/index.ts";
 import type { ContainerConfig, HostConfig } from "../../spec/index.ts";
 import type { EngineContext } from "../context.ts";
-import { ANONYMOUS_LABEL, randomVolumeName } from "../volumes/registry.ts";
+import { randomVolumeName } from "../volumes/registry.ts";
+import { checkDriver } from "../volumes/verbs.ts";
 import { announceVolume } from "./announce.ts";
+import { propagateFromRoot } from "./daemon-root.ts";
 import { findNamed } from "./host-config.ts";
+import { checkImage, makeImageLayers, removeImageLayers } from "./image-mounts.ts";
 import {
   addMount,
   fromMountRequest,
@@ -16,6 +19,8 @@ import {
   parseVolumesFrom,
 } from "./mount-points.ts";
 import type { ContainerRecord, MountRecord } from "./record.ts";
+
+const O_PATH = 0o10000000;
 
 /** Everything that is to be mounted, nothing made yet. Later sources replace volumes-from. */
 export async function resolveMounts(
@@ -27,15 +32,20 @@ export async function resolveMounts(
   for (const spec of host.VolumesFrom ?? []) {
     const { ref, rw } = parseVolumesFrom(spec);
     for (const mount of findNamed(engine, ref).mounts) {
-      const { request: _, ...rest } = mount;
-      inherited.set(mount.Destination, { ...rest, RW: rw ?? mount.RW, copyUp: false });
+      const RW = mount.RW && rw;
+      inherited.set(mount.Destination, { ...mount, Mode: "", RW, copyUp: false });
     }
   }
   const own = new Map<string, MountRecord>();
-  for (const spec of host.Binds ?? []) addMount(own, parseBind(spec), host);
+  const { dataRoot } = engine.options;
+  for (const spec of host.Binds ?? []) {
+    addMount(own, propagateFromRoot(parseBind(spec), dataRoot), host);
+  }
   for (const mount of host.Mounts ?? []) {
     const exists = mount.Type !== "bind" || (await pathExists(mount.Source ?? ""));
-    addMount(own, fromMountRequest(mount, exists), host);
+    const record = propagateFromRoot(fromMountRequest(mount, exists), dataRoot);
+    if (record.Type === "image") checkImage(engine, record);
+    addMount(own, record, host);
   }
   const all = new Map([...inherited, ...own]);
   for (const path of Object.keys(config.Volumes ?? {})) {
@@ -53,10 +63,11 @@ export async function makeVolumes(
   record: ContainerRecord,
   mounts: readonly MountRecord[],
 ): Promise<void> {
-  for (const mount of mounts) checkDriver(record.hostConfig, mount);
   record.mounts = mounts.map((mount) => {
     if (mount.Type !== "volume") return mount;
     const name = mount.Name || randomVolumeName();
+    const driver = mount.request ? driverOf(mount) : record.hostConfig.VolumeDriver;
+    checkDriver(name, driver);
     return { ...mount, Name: name, Source: engine.paths.volumeData(name) };
   });
   engine.containers.put(record);
@@ -64,7 +75,11 @@ export async function makeVolumes(
     if (mount.Type === "bind" && mount.createSource) await makeSource(mount.Source);
     if (mount.Type === "volume") await makeVolume(engine, record, mount);
   }
+  await makeImageLayers(engine, record);
 }
+
+const driverOf = (mount: MountRecord): string | undefined =>
+  mount.request?.VolumeOptions?.DriverConfig?.Name;
 
 async function makeSource(path: string): Promise<void> {
   try {
@@ -88,57 +103,102 @@ async function makeVolume(
   const { volume, created } = await engine.volumes.create({
     name: mount.Name!,
     anonymous: mount.anonymous === true,
+    referrer: record.id,
     ...(labels && { labels }),
     ...(driver?.Options && { options: driver.Options }),
   });
-  engine.volumes.refer(volume.name, record.id);
   if (created) announceVolume(engine, "create", volume.name);
-  if (mount.copyUp) await copyUp(engine, record, mount.Source, mount.Destination);
+  // Also where nothing is copied: what cannot be mounted is to be told now, not at the start.
+  await engine.volumes.mounts.use(volume, () => copyUp(engine, record, mount));
 }
 
-function checkDriver(host: HostConfig, mount: MountRecord): void {
-  if (mount.Type !== "volume") return;
-  const driver = mount.request?.VolumeOptions?.DriverConfig?.Name || host.VolumeDriver || "local";
-  if (driver === "local") return;
-  const quoted = JSON.stringify(driver);
-  throw new GantryError(
-    "not-found",
-    `error looking up volume plugin ${driver}: plugin ${quoted} not found`,
-  );
+/** Has every volume of a container that starts mounted. What a mount forgets when nobody uses it
+ * (tmpfs) is filled from the image again. The caller undoes it with unmountVolumes(). */
+export async function mountVolumes(engine: EngineContext, c: ContainerRecord): Promise<void> {
+  for (const mount of c.mounts) {
+    if (mount.Type === "bind" && mount.createSource) await makeSource(mount.Source);
+    if (mount.Type !== "volume" || !mount.Name) continue;
+    const volume = engine.volumes.get(mount.Name);
+    if (!volume?.options?.["device"]) continue;
+    if (await engine.volumes.mounts.acquire(volume, c.id)) await copyUp(engine, c, mount);
+  }
 }
 
-/** Copies what the image holds at `destination` into the volume, if that is empty. */
+export async function unmountVolumes(engine: EngineContext, c: ContainerRecord): Promise<void> {
+  for (const name of volumeNames(c)) await engine.volumes.mounts.release(name, c.id);
+}
+
+/** Each volume once, however often it is mounted. */
+export const volumeNames = (c: ContainerRecord): string[] => [
+  ...new Set(c.mounts.flatMap((mount) => (mount.Type === "volume" && mount.Name) || [])),
+];
+
+/** Copies what the image holds at the destination into the volume, or the part of it that is to be
+ * mounted, if that is empty. */
 async function copyUp(
   engine: EngineContext,
   record: ContainerRecord,
-  volumeDir: string,
-  destination: string,
+  mount: MountRecord,
 ): Promise<void> {
-  const rootfs = engine.storage.snapshots.get(record.id);
+  const subpath = mount.request?.VolumeOptions?.Subpath;
+  if (subpath) await checkSubpath(engine, mount.Source, subpath);
+  const rootfs = mount.copyUp ? engine.storage.snapshots.get(record.id) : undefined;
   if (!rootfs) return;
   try {
-    const source = { kind: "mount", rootfs } as const;
-    await engine.files.copyOut(source, destination, volumeDir, { ifEmpty: true });
+    await engine.files.copyOut({ kind: "mount", rootfs }, mount.Destination, mount.Source, {
+      ifEmpty: true,
+      ...(subpath && { into: subpath }),
+    });
   } catch (error) {
-    // The image has nothing there: the usual case of a VOLUME that the program fills itself.
+    // The image has nothing there: the usual case of a VOLUME that the program fills itself. A
+    // volume that cannot be written has been filled by others.
     const errno = errnoOf(error);
-    if (errno === "ENOENT" || errno === "ENOTDIR") return;
+    if (errno === "ENOENT" || errno === "ENOTDIR" || errno === "EROFS") return;
     throw error;
   }
 }
 
-/** Forgets the references; deletes anonymous volumes that nobody else uses, when asked. */
+/** Throws not-found or invalid with docker's words. The kernel resolves the path inside the volume,
+ * now and again when it is mounted: a link in it leads nowhere else. */
+export async function checkSubpath(
+  engine: EngineContext,
+  folder: string,
+  subpath: string,
+): Promise<void> {
+  try {
+    await engine.native.run({
+      host: [
+        { op: "open", path: folder, flags: O_PATH, to: 0 },
+        { op: "open", root: 0, path: subpath, flags: O_PATH, to: 1 },
+      ],
+    });
+  } catch (cause) {
+    const errno = errnoOf(cause);
+    const why: Record<string, string> = {
+      ENOENT: "no such file or directory",
+      ENOTDIR: "not a directory",
+      ELOOP: "too many levels of symbolic links",
+    };
+    if (errno === undefined || why[errno] === undefined) throw cause;
+    const path = JSON.stringify(`${folder}/${subpath}`);
+    throw new GantryError("invalid", `cannot access path ${path}: ${why[errno]}`, { cause });
+  }
+}
+
+/** Forgets the references; deletes the anonymous volumes that were made for this container and
+ * that nobody else uses, when asked. */
 export async function releaseVolumes(
   engine: EngineContext,
   record: ContainerRecord,
   { removeAnonymous }: { removeAnonymous: boolean },
 ): Promise<void> {
+  await removeImageLayers(engine, record);
   for (const mount of record.mounts) {
     if (mount.Type !== "volume" || !mount.Name) continue;
     engine.volumes.unrefer(mount.Name, record.id);
-    const volume = engine.volumes.get(mount.Name);
-    const anonymous = volume?.anonymous || volume?.labels?.[ANONYMOUS_LABEL] !== undefined;
-    if (!removeAnonymous || !anonymous || engine.volumes.users(mount.Name).length > 0) continue;
+    // Named by its hash in a -v, an anonymous volume is as good as any other.
+    if (!removeAnonymous || !mount.anonymous || !engine.volumes.get(mount.Name)) continue;
+    if (engine.volumes.users(mount.Name).length > 0) continue;
     await engine.volumes.remove(mount.Name);
     announceVolume(engine, "destroy", mount.Name);
   }

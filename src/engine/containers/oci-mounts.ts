@@ -3,11 +3,12 @@
 
 import { GantryError } from "../../base/index.ts";
 import type { HostConfig, MountRequest, OciMount } from "../../spec/index.ts";
+import type { PreparedMount } from "./mount-sources.ts";
 import type { MountRecord } from "./record.ts";
 
 export interface MountInput {
   host: HostConfig;
-  mounts: readonly MountRecord[];
+  mounts: readonly PreparedMount[];
   files: { hostname: string; hosts: string; resolvConf: string };
   /** Where the shared memory of a joined IPC namespace is found, from the host. */
   joinedIpc?: number;
@@ -111,11 +112,20 @@ function networkFiles({ files, host }: MountInput, taken: ReadonlySet<string>): 
 function userMounts({ mounts }: MountInput): OciMount[] {
   return mounts.map((mount) => {
     if (mount.Type === "tmpfs") return tmpfsOf(mount);
-    const bind = mount.request?.BindOptions;
+    const { BindOptions: bind, VolumeOptions, ImageOptions } = mount.request ?? {};
     const recursive = bind?.NonRecursive !== true;
     const options = [recursive ? "rbind" : "bind", mount.Propagation || "rprivate"];
     if (!mount.RW) options.push(readonlyOption(mount, recursive));
-    return { destination: mount.Destination, type: "bind", source: mount.Source, options };
+    const subpath = VolumeOptions?.Subpath || ImageOptions?.Subpath;
+    return {
+      destination: mount.Destination,
+      type: "bind",
+      source: mount.Source,
+      options,
+      ...(subpath && { subpath }),
+      ...(mount.layers && { layers: mount.layers }),
+      ...(mount.idMaps && { uidMappings: mount.idMaps.uid, gidMappings: mount.idMaps.gid }),
+    };
   });
 }
 

@@ -20,10 +20,10 @@ import type {
 } from "../../spec/index.ts";
 import { containerEnv } from "./container-env.ts";
 import { allHostDevices, mappedDevices } from "./host-devices.ts";
+import type { PreparedMount } from "./mount-sources.ts";
 import { capabilitiesFor, processCapabilities } from "./oci-capabilities.ts";
 import { toOciMounts } from "./oci-mounts.ts";
 import { parseDeviceRule, resourcesOf } from "./oci-resources.ts";
-import type { MountRecord } from "./record.ts";
 import { resolveGroups, resolveUser } from "./resolve-user.ts";
 import { parseSecurityOptions, type SecurityOptions } from "./security-options.ts";
 
@@ -35,7 +35,7 @@ export interface SpecInput {
   hostConfig: HostConfig;
   /** Entrypoint and command. */
   args: string[];
-  mounts: readonly MountRecord[];
+  mounts: readonly PreparedMount[];
   files: { hostname: string; hosts: string; resolvConf: string };
   /** /etc/passwd and /etc/group of the container. */
   accounts: { passwd: string; group: string };

@@ -20,6 +20,10 @@ export interface MountRecord extends MountPoint {
   anonymous?: boolean;
   /** Make a missing source folder (-v does, --mount does not). */
   createSource?: boolean;
+  /** The user named the propagation; otherwise it may be what fits. */
+  propagationAsked?: boolean;
+  /** Files belong to this user in the container: "uid:gid", or "" for the container's own user. */
+  idmap?: string;
   /** The API's Mount that asked for this, with all its options. */
   request?: MountRequest;
 }

@@ -14,6 +14,7 @@ import { remember, watchExit } from "./exit.ts";
 import { startHealthChecks } from "./health.ts";
 import { prepareLaunch } from "./launch.ts";
 import type { LiveContainer } from "./live.ts";
+import { mountVolumes, unmountVolumes, volumeNames } from "./mounts.ts";
 import { attachNetworks, detachNetworks } from "./networking.ts";
 import {
   type ContainerRecord,
@@ -87,6 +88,8 @@ async function launch(engine: EngineContext, c: ContainerRecord, live: LiveConta
   );
   const attachments = await attachNetworks(engine, c);
   undo.defer("network", () => detachNetworks(engine, c, attachments.records));
+  undo.defer("volumes", () => unmountVolumes(engine, c));
+  await mountVolumes(engine, c);
   const planned = await prepareLaunch(engine, c, attachments, {
     holdMs: live.pendingAttaches.size > 0 ? CONNECT_DEADLINE_MS : 0,
   });
@@ -136,7 +139,7 @@ function runFacts(
     paused: false,
     cgroupPaths,
     attachments,
-    volumes: c.mounts.flatMap((mount) => (mount.Type === "volume" && mount.Name) || []),
+    volumes: volumeNames(c),
   };
 }
 

@@ -1,14 +1,19 @@
 // Volumes of the local driver: a record in SQLite, a folder <volumes>/<name>/_data, and a count of
-// the containers that refer to each (kept in memory, computed from the containers' records).
+// the containers that refer to each (kept in memory, computed from the containers' records). What
+// is mounted on the folder is volume-mounts.ts's part.
 
 import { randomBytes } from "node:crypto";
-import { mkdir, rm } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { dirname } from "node:path";
 import { GantryError, type KeyedMutex } from "../../base/index.ts";
+import type { Native } from "../../native/index.ts";
 import type { Collection } from "../../storage/index.ts";
 import type { Volume } from "../contract.ts";
 import type { EnginePaths } from "../paths.ts";
 import { timestamp } from "../timestamps.ts";
+import { checkDriverOptions } from "./driver-options.ts";
+import type { VolumeMounts } from "./volume-mounts.ts";
+import { checkVolumeName } from "./volume-name.ts";
 
 export interface VolumeRecord {
   name: string;
@@ -18,24 +23,39 @@ export interface VolumeRecord {
   anonymous: boolean;
   /** Written before the folder is made, cleared after. */
   creating?: boolean;
+  /** Written before the folder is deleted: a boot goes on with it. */
+  removing?: boolean;
 }
 
-const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]+$/;
 export const ANONYMOUS_LABEL = "com.docker.volume.anonymous";
+
+const REMOVE_DEADLINE_MS = 3_600_000;
 
 export const randomVolumeName = (): string => randomBytes(32).toString("hex");
 
+export interface VolumeRegistryParts {
+  records: Collection<VolumeRecord>;
+  paths: EnginePaths;
+  lock: KeyedMutex;
+  native: Native;
+  mounts: VolumeMounts;
+}
+
 export class VolumeRegistry {
+  readonly mounts: VolumeMounts;
   #records: Collection<VolumeRecord>;
   #paths: EnginePaths;
   #lock: KeyedMutex;
+  #native: Native;
   #byName = new Map<string, VolumeRecord>();
   #users = new Map<string, Set<string>>();
 
-  constructor(records: Collection<VolumeRecord>, paths: EnginePaths, lock: KeyedMutex) {
+  constructor({ records, paths, lock, native, mounts }: VolumeRegistryParts) {
+    this.mounts = mounts;
     this.#records = records;
     this.#paths = paths;
     this.#lock = lock;
+    this.#native = native;
     for (const [name, record] of records.all()) this.#byName.set(name, record);
   }
 
@@ -53,32 +73,24 @@ export class VolumeRegistry {
     return record;
   }
 
-  /** Returns the volume, made unless it was there; `created` says which. */
+  /** Returns the volume, made unless it was there; `created` says which. Options and labels of one
+   * that was there are left alone, as docker leaves them. */
   async create(o: {
     name?: string;
     /** Made for one container only; a volume without a name is. */
     anonymous?: boolean;
     labels?: Record<string, string> | null;
     options?: Record<string, string> | null;
+    /** The container that refers to it from the start, so that nobody removes it in between. */
+    referrer?: string;
   }): Promise<{ volume: VolumeRecord; created: boolean }> {
     const anonymous = o.anonymous === true || !o.name;
     const name = o.name || randomVolumeName();
-    if (!NAME.test(name)) {
-      throw new GantryError(
-        "invalid",
-        `create ${name}: ${JSON.stringify(name)} includes invalid characters for a local volume ` +
-          'name, only "[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed. If you intended to pass a host ' +
-          "directory, use absolute path",
-      );
-    }
-    if (o.options && Object.keys(o.options).length > 0) {
-      throw new GantryError(
-        "not-implemented",
-        `create ${name}: options of the local driver are not supported yet`,
-      );
-    }
+    checkVolumeName(name);
     return await this.#lock.run(`volume ${name}`, async () => {
       const present = this.#byName.get(name);
+      if (!present) checkOptions(name, o.options ?? {});
+      if (o.referrer !== undefined) this.refer(name, o.referrer);
       if (present) return { volume: present, created: false };
       const labels = anonymous ? { [ANONYMOUS_LABEL]: "", ...o.labels } : (o.labels ?? null);
       const record: VolumeRecord = {
@@ -88,18 +100,24 @@ export class VolumeRegistry {
         options: o.options ?? null,
         anonymous,
       };
-      this.#records.put(name, { ...record, creating: true });
-      await mkdir(this.#paths.volumeData(name), { recursive: true, mode: 0o755 });
-      this.#records.put(name, record);
+      try {
+        this.#records.put(name, { ...record, creating: true });
+        await mkdir(this.#paths.volumeData(name), { recursive: true, mode: 0o755 });
+        this.#records.put(name, record);
+      } catch (error) {
+        if (o.referrer !== undefined) this.unrefer(name, o.referrer);
+        throw error;
+      }
       this.#byName.set(name, record);
       return { volume: record, created: true };
     });
   }
 
-  /** Deletes the volume and its content; throws conflict while a container refers to it. */
+  /** Deletes the volume and its content; throws conflict while a container refers to it. Commit
+   * point: the intent is recorded. */
   async remove(name: string): Promise<void> {
     await this.#lock.run(`volume ${name}`, async () => {
-      this.find(name);
+      const record = this.find(name);
       const users = this.users(name);
       if (users.length > 0) {
         throw new GantryError(
@@ -107,10 +125,19 @@ export class VolumeRegistry {
           `remove ${name}: volume is in use - [${users.join(", ")}]`,
         );
       }
-      await rm(dirname(this.#paths.volumeData(name)), { recursive: true, force: true });
-      this.#records.delete(name);
-      this.#byName.delete(name);
+      await this.mounts.ensureUnmounted(name);
+      this.#records.put(name, { ...record, removing: true });
+      await this.#delete(name);
     });
+  }
+
+  /** Never follows a link nor crosses a mount: what a container left there leads nowhere else. */
+  async #delete(name: string): Promise<void> {
+    const path = dirname(this.#paths.volumeData(name));
+    const deadlineMs = REMOVE_DEADLINE_MS;
+    await this.#native.run({ host: [{ op: "removeTree", path, missingOk: true }], deadlineMs });
+    this.#records.delete(name);
+    this.#byName.delete(name);
   }
 
   refer(name: string, containerId: string): void {
@@ -129,13 +156,15 @@ export class VolumeRegistry {
     return [...(this.#users.get(name) ?? [])];
   }
 
-  /** Deletes volumes whose making was cut short. */
+  /** At boot, when it is known which containers run: mounts are matched with their users, and
+   * volumes that were half made or half removed go. */
   async reconcile(): Promise<void> {
+    const isMount = ({ options }: VolumeRecord): boolean => Boolean(options?.["device"]);
+    await this.mounts.reconcile(new Map(this.all().map((r) => [r.name, isMount(r)])));
     for (const record of this.all()) {
-      if (!record.creating) continue;
-      await rm(dirname(this.#paths.volumeData(record.name)), { recursive: true, force: true });
-      this.#records.delete(record.name);
-      this.#byName.delete(record.name);
+      if (!record.creating && !record.removing) continue;
+      await this.mounts.ensureUnmounted(record.name);
+      await this.#delete(record.name);
     }
   }
 
@@ -149,5 +178,17 @@ export class VolumeRegistry {
       Options: record.options,
       Scope: "local",
     };
+  }
+}
+
+function checkOptions(name: string, options: Record<string, string>): void {
+  try {
+    checkDriverOptions(options);
+  } catch (error) {
+    if (!(error instanceof GantryError)) throw error;
+    throw new GantryError(error.kind, `create ${name}: ${error.message}`, { cause: error });
+  }
+  if (options["size"] !== undefined) {
+    throw new GantryError("not-implemented", `create ${name}: size limits are not supported yet`);
   }
 }

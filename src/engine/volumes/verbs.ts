@@ -6,7 +6,8 @@ import { matchesLabel } from "../containers/filter.ts";
 import type { EngineContext } from "../context.ts";
 import type { Filters, Volumes } from "../contract.ts";
 import { parsePruneFilters, passesPrune } from "../prune-filters.ts";
-import { ANONYMOUS_LABEL } from "./registry.ts";
+import { isRemote } from "./driver-options.ts";
+import { ANONYMOUS_LABEL, randomVolumeName } from "./registry.ts";
 
 const FILTERS = ["dangling", "driver", "label", "name"];
 
@@ -14,15 +15,11 @@ export function volumeVerbs(engine: EngineContext): Volumes {
   const { volumes } = engine;
   return {
     async create(o) {
-      const driver = o.Driver || "local";
-      if (driver !== "local") {
-        throw new GantryError(
-          "not-found",
-          `error looking up volume plugin ${driver}: plugin ${JSON.stringify(driver)} not found`,
-        );
-      }
+      const name = o.Name || randomVolumeName();
+      checkDriver(name, o.Driver);
       const { volume, created } = await volumes.create({
-        ...(o.Name && { name: o.Name }),
+        name,
+        anonymous: !o.Name,
         labels: o.Labels ?? null,
         options: o.DriverOpts ?? null,
       });
@@ -35,6 +32,7 @@ export function volumeVerbs(engine: EngineContext): Volumes {
     },
 
     async list(filters = new Map()) {
+      checkFilters(filters);
       const wanted = volumes.all().filter((volume) => matches(engine, volume, filters));
       return { volumes: wanted.map((volume) => volumes.render(volume)), warnings: [] };
     },
@@ -57,7 +55,7 @@ async function pruneVolumes(
 ): Promise<{ deleted: string[]; spaceReclaimed: number }> {
   const { volumes } = engine;
   const wanted = parsePruneFilters(filters, ["all"]);
-  const all = (filters.get("all") ?? []).some((value) => value === "true" || value === "1");
+  const all = truth(filters, "all");
   const deleted: string[] = [];
   let spaceReclaimed = 0;
   for (const volume of volumes.all()) {
@@ -65,8 +63,14 @@ async function pruneVolumes(
     const labels = volume.labels ?? {};
     if (!all && !volume.anonymous && labels[ANONYMOUS_LABEL] === undefined) continue;
     if (!passesPrune(wanted, { created: volume.createdAt, labels })) continue;
-    const size = await volumeSize(engine, volume.name);
-    await volumes.remove(volume.name);
+    const size = Math.max(0, await volumeSize(engine, volume.name).catch(() => 0));
+    try {
+      await volumes.remove(volume.name);
+    } catch (error) {
+      // Taken into use, or removed, since we looked; or it cannot be removed, which spares it only.
+      engine.log.warn("Failed to prune a volume", { name: volume.name, error });
+      continue;
+    }
     announceVolume(engine, "destroy", volume.name);
     deleted.push(volume.name);
     spaceReclaimed += size;
@@ -75,9 +79,37 @@ async function pruneVolumes(
   return { deleted, spaceReclaimed };
 }
 
-/** Bytes of file content in a volume. */
+/** Bytes of file content in a volume, -1 where that is not for us to count: on other machines. */
 export async function volumeSize(engine: EngineContext, name: string): Promise<number> {
+  if (isRemote(engine.volumes.find(name).options)) return -1;
   return (await engine.files.size(engine.paths.volumeData(name))).bytes;
+}
+
+/** Throws not-found for every driver that is not here, in docker's words. */
+export function checkDriver(volume: string, driver: string | undefined): void {
+  if (!driver || driver === "local") return;
+  throw new GantryError(
+    "not-found",
+    `create ${volume}: error looking up volume plugin ${driver}: ` +
+      `plugin ${JSON.stringify(driver)} not found`,
+  );
+}
+
+function checkFilters(filters: Filters): void {
+  for (const key of filters.keys()) {
+    if (!FILTERS.includes(key)) throw new GantryError("invalid", `invalid filter '${key}'`);
+  }
+  truth(filters, "dangling");
+}
+
+/** A filter that is true or false. */
+function truth(filters: Filters, key: string): boolean {
+  const values = filters.get(key) ?? [];
+  if (values.length === 0) return false;
+  const yes = values.some((value) => value === "true" || value === "1");
+  const no = values.some((value) => value === "false" || value === "0");
+  if (yes !== no) return yes;
+  throw new GantryError("invalid", `invalid filter '${key}=[${values.join(" ")}]'`);
 }
 
 function matches(
@@ -86,20 +118,30 @@ function matches(
   filters: Filters,
 ): boolean {
   for (const [key, values] of filters) {
-    if (!FILTERS.includes(key)) throw new GantryError("invalid", `invalid filter '${key}'`);
-    const test = (value: string): boolean => {
+    if (values.length === 0) continue;
+    const fits = (() => {
       switch (key) {
         case "dangling":
-          return ["true", "1"].includes(value) === (engine.volumes.users(volume.name).length === 0);
+          return truth(filters, key) === (engine.volumes.users(volume.name).length === 0);
         case "driver":
-          return value === "local";
+          return values.includes("local");
         case "label":
-          return matchesLabel(volume.labels ?? {}, value);
+          return values.every((value) => matchesLabel(volume.labels ?? {}, value));
         default:
-          return volume.name.includes(value);
+          return values.some((value) => matchesName(volume.name, value));
       }
-    };
-    if (values.length > 0 && !values.some(test)) return false;
+    })();
+    if (!fits) return false;
   }
   return true;
+}
+
+/** Docker takes names for regular expressions. */
+function matchesName(name: string, pattern: string): boolean {
+  if (name.includes(pattern)) return true;
+  try {
+    return new RegExp(pattern).test(name);
+  } catch {
+    return false;
+  }
 }
