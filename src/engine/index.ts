@@ -25,8 +25,8 @@ import { systemDf } from "./system/df.ts";
 import { systemInfo } from "./system/info.ts";
 import { systemVersion } from "./system/version.ts";
 import { type VolumeRecord, VolumeRegistry } from "./volumes/registry.ts";
-import { VolumeMounts } from "./volumes/volume-mounts.ts";
 import { volumeVerbs } from "./volumes/verbs.ts";
+import { VolumeMounts } from "./volumes/volume-mounts.ts";
 
 export type { EngineContext, EngineOptions } from "./context.ts";
 export type * from "./contract.ts";

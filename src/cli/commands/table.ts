@@ -110,6 +110,7 @@ const volume: Record<string, CommandEntry> = {
   ls: entry("List volumes", () => import("./volume/ls.ts")),
   prune: entry("Remove unused volumes", () => import("./volume/prune.ts")),
   rm: entry("Remove volumes", () => import("./volume/rm.ts")),
+  update: entry("Update a volume (cluster volumes only)", () => import("./volume/update.ts")),
 };
 
 const network: Record<string, CommandEntry> = {

@@ -96,8 +96,9 @@ const SETTERS: Record<string, Setter> = {
   "bind-propagation": (fields, value) => {
     bind(fields).Propagation = value.toLowerCase();
   },
-  "bind-nonrecursive": () => {
-    throw invalid("bind-nonrecursive is deprecated, use bind-recursive=disabled instead");
+  /** Deprecated; bind-recursive=disabled says the same. */
+  "bind-nonrecursive": (fields, value, key) => {
+    bind(fields).NonRecursive = flag(value, key);
   },
   "bind-recursive": (fields, value) => {
     const options = bind(fields);
@@ -107,12 +108,18 @@ const SETTERS: Record<string, Setter> = {
     else if (value === "readonly") options.ReadOnlyForceRecursive = true;
     else {
       throw invalid(
-        `invalid value for bind-recursive: invalid recursive mode: ${value} (must be "enabled", "disabled", "writable", or "readonly")`,
+        `invalid value for bind-recursive: ${value} (must be "enabled", "disabled", "writable", or "readonly")`,
       );
     }
   },
   "bind-create-src": (fields, value, key) => {
     bind(fields).CreateMountpoint = flag(value, key);
+  },
+  "bind-idmap": (fields, value) => {
+    bind(fields).IdMap = value;
+  },
+  "volume-idmap": (fields, value) => {
+    volume(fields).IdMap = value;
   },
   "volume-subpath": (fields, value) => {
     volume(fields).Subpath = value;
@@ -147,8 +154,9 @@ const SETTERS: Record<string, Setter> = {
     }
   },
   "tmpfs-mode": (fields, value, key) => {
-    if (!/^[0-7]+$/.test(value)) throw invalid(`invalid value for ${key}: ${value}`);
-    tmpfs(fields).Mode = Number.parseInt(value, 8);
+    const mode = /^[0-7]+$/.test(value) ? Number.parseInt(value, 8) : Number.NaN;
+    if (!(mode < 2 ** 32)) throw invalid(`invalid value for ${key}: ${value}`);
+    tmpfs(fields).Mode = mode;
   },
 };
 
@@ -156,9 +164,8 @@ const SETTERS: Record<string, Setter> = {
 const ALONE = new Set(["readonly", "ro", "volume-nocopy", "bind-nonrecursive"]);
 
 /** One --mount value. */
-export function parseMount(text: string): MountRequest {
-  const value = text.trim();
-  if (value === "") throw invalid("value is empty");
+export function parseMount(value: string): MountRequest {
+  if (value === "") throw invalid("EOF");
   const mount: MountRequest = { Type: "volume", Target: "" };
   const fields: Fields = {
     mount,
@@ -166,7 +173,7 @@ export function parseMount(text: string): MountRequest {
   };
   for (const field of splitCsv(value)) {
     const equals = field.indexOf("=");
-    const key = (equals < 0 ? field : field.slice(0, equals)).trim().toLowerCase();
+    const key = (equals < 0 ? field : field.slice(0, equals)).toLowerCase();
     if (equals < 0 && !ALONE.has(key)) {
       throw invalid(`invalid field '${field}' must be a key=value pair`);
     }
@@ -176,6 +183,15 @@ export function parseMount(text: string): MountRequest {
   }
   checkMount(fields);
   return mount;
+}
+
+/** The daemon does not know the caller's folder. */
+export function resolveMounts(mounts: readonly MountRequest[], cwd: string): MountRequest[] {
+  return mounts.map((mount) =>
+    mount.Type !== "image" && mount.Source?.startsWith(".")
+      ? { ...mount, Source: resolve(cwd, mount.Source) }
+      : mount,
+  );
 }
 
 function checkMount({ mount, used }: Fields): void {

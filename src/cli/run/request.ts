@@ -11,7 +11,7 @@ import type {
 import { type Environment, pairsToRecord, readEnvironment, readLabels } from "./environment.ts";
 import type { CREATE_FLAGS } from "./flags.ts";
 import { device, invalid, isCdiDevice } from "./list-flags.ts";
-import { parseTmpfs, parseVolumes } from "./mounts.ts";
+import { parseTmpfs, parseVolumes, resolveMounts } from "./mounts.ts";
 import { attachNetworks, checkMac } from "./networks.ts";
 import {
   effectiveCapabilities,
@@ -71,7 +71,7 @@ export function containerRequest(flags: CreateFlags, caller: CallerContext): Con
   const hostConfig: HostConfig = {
     ...resources(flags),
     ...namespaces(values, networks.mode),
-    ...storage(values, volumes.binds),
+    ...storage(values, volumes.binds, caller.cwd),
     ...security(values, caller),
     ContainerIDFile: values.cidfile,
     LogConfig: logConfig(values),
@@ -199,7 +199,8 @@ function namespaces(values: Values, networkMode: string): Partial<HostConfig> {
   };
 }
 
-function storage(values: Values, binds: string[]): Partial<HostConfig> {
+function storage(values: Values, binds: string[], cwd: string): Partial<HostConfig> {
+  const mounts = resolveMounts(values.mount, cwd);
   const tmpfs = parseTmpfs(values.tmpfs);
   const options = values["storage-opt"].map((text) => {
     if (!text.includes("=")) throw invalid(`invalid storage option`);
@@ -211,7 +212,7 @@ function storage(values: Values, binds: string[]): Partial<HostConfig> {
     VolumesFrom: orNull(values["volumes-from"]),
     ReadonlyRootfs: values["read-only"],
     ShmSize: values["shm-size"],
-    ...(values.mount.length > 0 ? { Mounts: values.mount } : {}),
+    ...(mounts.length > 0 ? { Mounts: mounts } : {}),
     ...(tmpfs ? { Tmpfs: tmpfs } : {}),
     ...(options.length > 0 ? { StorageOpt: pairsToRecord(options) } : {}),
   };

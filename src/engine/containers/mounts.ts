@@ -67,7 +67,7 @@ export async function makeVolumes(
     if (mount.Type !== "volume") return mount;
     const name = mount.Name || randomVolumeName();
     const driver = mount.request ? driverOf(mount) : record.hostConfig.VolumeDriver;
-    checkDriver(name, driver);
+    rejectDriver(name, driver);
     return { ...mount, Name: name, Source: engine.paths.volumeData(name) };
   });
   engine.containers.put(record);
@@ -76,6 +76,15 @@ export async function makeVolumes(
     if (mount.Type === "volume") await makeVolume(engine, record, mount);
   }
   await makeImageLayers(engine, record);
+}
+
+/** "Not found" would make docker's client pull the image once more. */
+function rejectDriver(name: string, driver: string | undefined): void {
+  try {
+    checkDriver(name, driver);
+  } catch (cause) {
+    throw new GantryError("invalid", messageOf(cause), { cause });
+  }
 }
 
 const driverOf = (mount: MountRecord): string | undefined =>

@@ -38,7 +38,26 @@ export interface Explained {
 }
 
 export function explainStartFailure(c: ContainerRecord, error: unknown): Explained {
+  const failure = failureOf(error);
+  if (failure?.operation?.op === "mountAttr" && failure.operation.userns !== undefined) {
+    return { error: idmapError(c, failure, error), exitCode: EXIT_UNKNOWN };
+  }
   return explain(error, PREFIX, c.path);
+}
+
+/** The kernel says no more than EINVAL where a file system cannot map ids (overlay, vfat, nfs …). */
+function idmapError(c: ContainerRecord, { errno }: PlanFailure, cause: unknown): GantryError {
+  const sources = c.mounts.filter((mount) => mount.idmap !== undefined).map((m) => m.Source);
+  const why =
+    errno === "EINVAL"
+      ? "its file system does not support id-mapped mounts"
+      : (words[errno] ?? errno);
+  return new GantryError(
+    "invalid",
+    `cannot map the owner of the files of ${sources.join(" or ")}: ${why}; ` +
+      "leave idmap out, or change their owner",
+    { cause },
+  );
 }
 
 /** As explainStartFailure, for a command run in a running container. */

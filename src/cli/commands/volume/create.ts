@@ -2,18 +2,21 @@ import { GantryError } from "../../../base/index.ts";
 import { type Command, defineCommand } from "../../command.ts";
 import { pairsToRecord } from "../../run/environment.ts";
 import { checkedList, label } from "../../run/list-flags.ts";
+import { clusterFlags, refuseClusterFlags } from "./cluster-flags.ts";
 
 const command: Command = defineCommand({
   usage: "[OPTIONS] [VOLUME]",
   short: "Create a volume",
   args: { min: 0, max: 1 },
   flags: {
+    ...clusterFlags,
     driver: { type: "string", shorthand: "d", default: "local", usage: "Volume driver" },
     label: checkedList(label, "Set labels"),
     name: { type: "string", hidden: true },
     opt: { type: "map", shorthand: "o", usage: "Set options of the driver" },
   },
-  async run(session, { values, args }) {
+  async run(session, { values, args, changed }) {
+    refuseClusterFlags(changed);
     if (values.name !== "" && args.length > 0) {
       throw new GantryError(
         "invalid",
