@@ -5,8 +5,8 @@ import type { Program } from "../tools/bundle-program.ts";
 /** V8 lets its young generation grow to 3 × 16 MiB and keeps it; the daemon's garbage is small. */
 const YOUNG = "--max-semi-space-size=2";
 const PROGRAMS: Readonly<Record<string, { program: Program; flags: string[] }>> = {
-  daemon: { program: "daemon", flags: [YOUNG] },
-  dockerd: { program: "daemon", flags: [YOUNG] },
+  daemon: { program: "daemon", flags: [YOUNG, "--expose-gc"] },
+  dockerd: { program: "daemon", flags: [YOUNG, "--expose-gc"] },
   registry: { program: "registry", flags: [] },
 };
 

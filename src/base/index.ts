@@ -10,6 +10,7 @@ export {
   type ParsedValues,
   parseFlags,
 } from "./flags.ts";
+export { noteGarbage } from "./garbage.ts";
 export { KeyedMutex } from "./keyed-mutex.ts";
 export { createLogger, type Logger, type LogLevel, silentLogger } from "./logger.ts";
 export { GZIP_START, type GzipPoint, parallelGzip } from "./parallel-gzip.ts";

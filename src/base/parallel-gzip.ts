@@ -5,6 +5,7 @@
 
 import { availableParallelism } from "node:os";
 import { constants, crc32, deflateRaw } from "node:zlib";
+import { noteGarbage } from "./garbage.ts";
 
 /** Large enough that starting afresh costs about a thousandth of the size. */
 export const GZIP_BLOCK_BYTES = 1 << 20;
@@ -24,7 +25,7 @@ const HEADER = Buffer.from([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 4, 255]);
 const LAST_BLOCK = Buffer.from([3, 0]);
 /** libuv's pool has four threads, which files and names need too. */
 const threadsMax = Math.max(1, Math.min(availableParallelism(), 3));
-/** Read ahead of the one that is being waited for. */
+/** Read ahead of those that are being waited for, all streams together. */
 const blocksAhead = threadsMax + 1;
 
 /** A place between two blocks from which the rest can be made. */
@@ -43,6 +44,18 @@ export const GZIP_START: GzipPoint = { input: 0, output: 0, crc: 0 };
 export async function* parallelGzip(
   input: AsyncIterable<Uint8Array>,
   { from = GZIP_START, onPoint }: { from?: GzipPoint; onPoint?: (point: GzipPoint) => void } = {},
+): AsyncGenerator<Buffer> {
+  streams++;
+  try {
+    yield* gzip(input, { from, onPoint });
+  } finally {
+    streams--;
+  }
+}
+
+async function* gzip(
+  input: AsyncIterable<Uint8Array>,
+  { from, onPoint }: { from: GzipPoint; onPoint: ((point: GzipPoint) => void) | undefined },
 ): AsyncGenerator<Buffer> {
   let point = from;
   const pending: Promise<Deflated>[] = [];
@@ -63,7 +76,7 @@ export async function* parallelGzip(
     const deflated = deflate(block, crc);
     deflated.catch(() => {}); // seen when its turn comes, which may be never
     pending.push(deflated);
-    if (pending.length >= blocksAhead) yield await take();
+    while (pending.length >= Math.ceil(blocksAhead / streams)) yield await take();
   }
   while (pending.length > 0) yield await take();
   const trailer = Buffer.alloc(8);
@@ -102,6 +115,7 @@ function compact(bytes: Buffer<ArrayBuffer>): Buffer {
   return exact;
 }
 
+let streams = 0;
 let running = 0;
 const waiting: (() => void)[] = [];
 
@@ -113,6 +127,7 @@ async function deflate(block: Buffer, crc: number): Promise<Deflated> {
     const bytes = await new Promise<Buffer<ArrayBuffer>>((resolve, reject) =>
       deflateRaw(block, OPTIONS, (error, result) => (error ? reject(error) : resolve(result))),
     );
+    noteGarbage(block.length);
     return { bytes: compact(bytes), length: block.length, crc };
   } finally {
     const next = waiting.shift();

@@ -8,7 +8,7 @@
 import { createHash } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import { setTimeout as delay } from "node:timers/promises";
-import { errnoOf, GantryError } from "../base/index.ts";
+import { errnoOf, GantryError, noteGarbage } from "../base/index.ts";
 import type { DownloadLimits } from "./contract.ts";
 
 /** What the store keeps of a blob that is on its way. */
@@ -253,6 +253,7 @@ export class Download {
       waiting = [];
       bytes = 0;
       await this.#partial.append(piece.start, chunks);
+      noteGarbage(length);
       piece.at += length;
       this.#here += length;
       this.#announce();
@@ -309,6 +310,7 @@ export class Download {
       if (read === 0) throw new GantryError("internal", `Partial blob ${digest} has shrunk`);
       const chunk = read === buffer.length ? buffer : buffer.subarray(0, read);
       hash.update(chunk);
+      noteGarbage(read);
       at += read;
       this.#events.onRead?.(at);
       if (at === size) this.#verify(hash.digest("hex") === hex);

@@ -3,6 +3,7 @@
 
 import { createHash, type Hash } from "node:crypto";
 import { Transform } from "node:stream";
+import { noteGarbage } from "../base/index.ts";
 
 /** Passes bytes on, counting and hashing them. */
 export class HashMeter extends Transform {
@@ -21,6 +22,7 @@ export class HashMeter extends Transform {
   override _transform(chunk: Buffer, _: string, done: (error: null, chunk: Buffer) => void): void {
     this.bytes += chunk.length;
     this.#hash.update(chunk);
+    noteGarbage(chunk.length);
     done(null, chunk);
   }
   override _flush(done: (error?: Error | null) => void): void {
