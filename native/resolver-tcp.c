@@ -10,6 +10,8 @@
 #include "resolver.h"
 
 #define CONNECTIONS_MAX 64  // of a sandbox
+#define CONNECTIONS_ALL_MAX 4096
+#define OUTPUT_BYTES_MAX 65536  // unread answers, after which no more questions are taken
 #define IDLE_MS 10000
 #define TRY_MS 4000
 
@@ -46,6 +48,14 @@ struct tcp_query {
 
 static struct tcp_client *connections;
 static struct tcp_query *queries;
+static int connection_count;
+static int64_t due_ms = INT64_MAX;  // before it, no deadline has passed
+
+static int64_t deadline_in(int ms) {
+  int64_t at = now_ms() + ms;
+  if (at < due_ms) due_ms = at;
+  return at;
+}
 
 static bool reserve(struct buffer *b, size_t size) {
   if (size <= b->size) return true;
@@ -105,6 +115,7 @@ static void client_end(struct tcp_client *c) {
   close(c->fd);
   c->fd = -1;
   c->sandbox->connections--;
+  connection_count--;
   free(c->in.data);
   free(c->out.data);
   c->in.data = c->out.data = NULL;
@@ -124,10 +135,14 @@ static void client_flush(struct tcp_client *c) {
   c->out.used = c->sent = 0;
 }
 
+static bool client_full(const struct tcp_client *c) {
+  return c->out.used - c->sent > OUTPUT_BYTES_MAX;
+}
+
 // Takes whole questions out of the buffer, one at a time.
 static void client_turn(struct tcp_client *c) {
   c->turning = true;
-  while (c->fd >= 0 && !c->waiting) {
+  while (c->fd >= 0 && !c->waiting && !client_full(c)) {
     size_t size = message_bytes(&c->in);
     if (size == 0 || c->in.used < size) break;
     static uint8_t message[MESSAGE_BYTES_MAX];
@@ -144,21 +159,22 @@ static void client_turn(struct tcp_client *c) {
 static void client_run(struct handler *self, uint32_t events) {
   struct tcp_client *c = (struct tcp_client *)self;
   (void)events;
+  if (c->fd >= 0) client_flush(c);
+  if (c->fd >= 0) client_turn(c);
   while (c->fd >= 0) {
+    // Read on when it is answered, or when the answers are read.
+    if (client_full(c)) return;
     // A question at most, and what little follows it.
     if (!reserve(&c->in, c->in.used < 2 ? 1024 : message_bytes(&c->in) + 512)) break;
     if (c->in.used == c->in.size) {
-      if (c->waiting) return;  // read on when it is answered
+      if (c->waiting) return;
       break;
     }
     ssize_t n = recv(c->fd, c->in.data + c->in.used, c->in.size - c->in.used, MSG_DONTWAIT);
-    if (n < 0 && errno == EAGAIN) {
-      client_flush(c);
-      return;
-    }
+    if (n < 0 && errno == EAGAIN) return;
     if (n <= 0) break;
     c->in.used += (size_t)n;
-    c->deadline_ms = now_ms() + IDLE_MS;
+    c->deadline_ms = deadline_in(IDLE_MS);
     client_turn(c);
   }
   client_end(c);
@@ -167,7 +183,7 @@ static void client_run(struct handler *self, uint32_t events) {
 void tcp_reply(struct tcp_client *c, const uint8_t *message, size_t length) {
   if (c->fd < 0) return;
   c->waiting = false;
-  c->deadline_ms = now_ms() + IDLE_MS;
+  c->deadline_ms = deadline_in(IDLE_MS);
   if (!put_message(&c->out, message, length)) {
     client_end(c);
     return;
@@ -175,8 +191,7 @@ void tcp_reply(struct tcp_client *c, const uint8_t *message, size_t length) {
   client_flush(c);
   if (c->turning || c->fd < 0) return;
   // It was answered late: more questions may be in the buffer, or wait to be read.
-  client_turn(c);
-  if (c->fd >= 0 && !c->waiting) client_run(&c->handler, 0);
+  client_run(&c->handler, 0);
 }
 
 void tcp_accept_run(struct handler *self, uint32_t events) {
@@ -185,7 +200,8 @@ void tcp_accept_run(struct handler *self, uint32_t events) {
   if (s->closed) return;
   int fd = accept_one(s->tcp_fd);
   if (fd < 0) return;
-  struct tcp_client *c = s->connections < CONNECTIONS_MAX ? calloc(1, sizeof *c) : NULL;
+  bool full = s->connections == CONNECTIONS_MAX || connection_count == CONNECTIONS_ALL_MAX;
+  struct tcp_client *c = full ? NULL : calloc(1, sizeof *c);
   if (!c || watch(fd, &c->handler, EPOLLIN | EPOLLOUT | EPOLLET) < 0) {
     close(fd);
     free(c);
@@ -194,10 +210,11 @@ void tcp_accept_run(struct handler *self, uint32_t events) {
   c->handler.run = client_run;
   c->fd = fd;
   c->sandbox = s;
-  c->deadline_ms = now_ms() + IDLE_MS;
+  c->deadline_ms = deadline_in(IDLE_MS);
   c->next = connections;
   connections = c;
   s->connections++;
+  connection_count++;
 }
 
 static void query_fail(struct tcp_query *q) {
@@ -226,6 +243,10 @@ static void query_done(struct tcp_query *q) {
   bool good = length >= 12 && message[4] & 0x80 && memcmp(message + 2, q->out.data + 2, 2) == 0 &&
               same_question(message + 2, length, q->out.data + 2, q->out.used - 2);
   if (!good) {
+    query_fail(q);
+    return;
+  }
+  if (rcode_passes(message[5] & 0xf) && q->server + 1 < asker.sandbox->server_count) {
     query_fail(q);
     return;
   }
@@ -268,7 +289,13 @@ static void query_run(struct handler *self, uint32_t events) {
 }
 
 static int take_socket(struct sandbox *s, bool host, int *place) {
-  if (host) return socket(AF_INET6, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  const int kind = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
+  if (host) {
+    int off = 0, fd = socket(AF_INET6, kind, 0);
+    if (fd < 0) return socket(AF_INET, kind, 0);
+    setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
+    return fd;
+  }
   for (int i = 0; i < s->tcp_upstream_count; i++) {
     int fd = s->tcp_upstreams[i];
     if (fd < 0) continue;
@@ -280,18 +307,9 @@ static int take_socket(struct sandbox *s, bool host, int *place) {
 }
 
 static bool query_start(struct tcp_query *q, const struct server *server) {
-  union address to = server->address;
-  int family = AF_INET;
-  socklen_t size = sizeof family;
-  getsockopt(q->fd, SOL_SOCKET, SO_DOMAIN, &family, &size);
-  if (family == AF_INET6 && to.any.sa_family == AF_INET) {
-    memset(&to, 0, sizeof to);
-    to.v6.sin6_family = AF_INET6;
-    to.v6.sin6_port = server->address.v4.sin_port;
-    memset(&to.v6.sin6_addr.s6_addr[10], 0xff, 2);
-    memcpy(&to.v6.sin6_addr.s6_addr[12], &server->address.v4.sin_addr, 4);
-  }
-  if (connect(q->fd, &to.any, address_length(&to)) < 0 && errno != EINPROGRESS) return false;
+  union address to;
+  socklen_t size = address_for(socket_family(q->fd), &server->address, &to);
+  if (connect(q->fd, &to.any, size) < 0 && errno != EINPROGRESS) return false;
   return watch(q->fd, &q->handler, EPOLLIN | EPOLLOUT | EPOLLET) == 0;
 }
 
@@ -302,10 +320,17 @@ void tcp_forward(const struct asker *asker, const uint8_t *message, size_t lengt
   for (int at = first; at < s->server_count; at++) {
     int place = 0;
     int fd = take_socket(s, s->servers[at].host, &place);
-    struct tcp_query *q = fd < 0 ? NULL : calloc(1, sizeof *q);
+    if (fd < 0) {
+      // All are busy with others' questions.
+      forward(asker, &question, message, length);
+      return;
+    }
+    struct tcp_query *q = calloc(1, sizeof *q);
     if (!q) {
-      if (fd >= 0 && s->servers[at].host) close(fd);
-      else if (fd >= 0) s->tcp_upstreams[place] = fd;
+      if (s->servers[at].host)
+        close(fd);
+      else
+        s->tcp_upstreams[place] = fd;
       break;
     }
     *q = (struct tcp_query){.handler.run = query_run,
@@ -315,7 +340,7 @@ void tcp_forward(const struct asker *asker, const uint8_t *message, size_t lengt
                             .place = place,
                             .server = at,
                             .host = s->servers[at].host,
-                            .deadline_ms = now_ms() + TRY_MS,
+                            .deadline_ms = deadline_in(TRY_MS),
                             .next = queries};
     queries = q;
     if (put_message(&q->out, message, length) && query_start(q, &s->servers[at])) return;
@@ -334,23 +359,26 @@ void tcp_forget(const struct sandbox *sandbox) {
 }
 
 int tcp_expire(void) {
-  int64_t now = now_ms(), due = INT64_MAX;
+  int64_t now = now_ms();
+  if (now < due_ms) return due_ms == INT64_MAX ? -1 : (int)(due_ms - now);
+  due_ms = INT64_MAX;
   for (struct tcp_query *q = queries, *next; q; q = next) {
     next = q->next;
     if (q->deadline_ms <= now) {
       query_fail(q);
-      next = queries;
-    } else if (q->deadline_ms < due) {
-      due = q->deadline_ms;
+      next = queries;  // others may have ended with it
+    } else if (q->deadline_ms < due_ms) {
+      due_ms = q->deadline_ms;
     }
   }
   for (struct tcp_client *c = connections, *next; c; c = next) {
     next = c->next;
     // A connection that waits for an answer is kept by the query's own deadline.
-    if (c->deadline_ms <= now && !c->waiting)
+    if (c->waiting) continue;
+    if (c->deadline_ms <= now)
       client_end(c);
-    else if (c->deadline_ms > now && c->deadline_ms < due)
-      due = c->deadline_ms;
+    else if (c->deadline_ms < due_ms)
+      due_ms = c->deadline_ms;
   }
-  return due == INT64_MAX ? -1 : (int)(due - now);
+  return due_ms == INT64_MAX ? -1 : (int)(due_ms - now);
 }

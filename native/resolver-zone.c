@@ -29,12 +29,39 @@ static uint32_t hash_of(const struct zone *zone, bool reverse, const void *key, 
   return (uint32_t)hash_bytes((uint64_t)(uintptr_t)zone ^ reverse, key, length);
 }
 
-struct zone *zone_find(const char *id) {
+static struct zone *zone_find(const char *id) {
   struct zone *z = zones;
   while (z && strcmp(z->id, id) != 0) z = z->next_zone;
   return z;
 }
-bool zone_any(void) { return zones != NULL; }
+
+static struct zone *zone_of(const char *id) {
+  struct zone *zone = zone_find(id);
+  if (zone || strlen(id) >= KEY_BYTES_MAX || !(zone = calloc(1, sizeof *zone))) return zone;
+  strcpy(zone->id, id);
+  zone->next_zone = zones;
+  zones = zone;
+  return zone;
+}
+
+static void zone_settle(struct zone *zone) {
+  if (zone->records || zone->users > 0) return;
+  struct zone **at = &zones;
+  while (*at != zone) at = &(*at)->next_zone;
+  *at = zone->next_zone;
+  free(zone);
+}
+
+struct zone *zone_take(const char *id) {
+  struct zone *zone = zone_of(id);
+  if (zone) zone->users++;
+  return zone;
+}
+
+void zone_leave(struct zone *zone) {
+  zone->users--;
+  zone_settle(zone);
+}
 
 struct record *zone_lookup(const struct zone *zone, bool reverse, const void *key, size_t length) {
   if (bucket_count == 0) return NULL;
@@ -78,19 +105,23 @@ static void record_remove(struct record *r) {
   record_count--;
 }
 
+static void forget(const char *id, bool reverse, const void *key, size_t length) {
+  struct zone *zone = zone_find(id);
+  struct record *r = zone ? zone_lookup(zone, reverse, key, length) : NULL;
+  if (!r) return;
+  record_remove(r);
+  zone_settle(zone);
+}
+
 // Finds or makes; NULL when memory is short.
 static struct record *record_of(const char *id, bool reverse, const void *key, size_t length) {
-  struct zone *zone = zone_find(id);
-  if (!zone) {
-    zone = calloc(1, sizeof *zone);
-    if (!zone) return NULL;
-    strcpy(zone->id, id);
-    zone->next_zone = zones;
-    zones = zone;
+  struct zone *zone = zone_of(id);
+  struct record *r = zone ? zone_lookup(zone, reverse, key, length) : NULL;
+  if (r || !zone) return r;
+  if (grow() < 0 || !(r = calloc(1, sizeof *r))) {
+    zone_settle(zone);
+    return NULL;
   }
-  struct record *r = zone_lookup(zone, reverse, key, length);
-  if (r) return r;
-  if (grow() < 0 || !(r = calloc(1, sizeof *r))) return NULL;
   r->zone = zone;
   r->reverse = reverse;
   r->key_length = (uint8_t)length;
@@ -124,9 +155,7 @@ int zone_set(const char *id, const char *name, char *addresses) {
   int length = fold(name, key);
   if (length < 0 || strlen(id) >= KEY_BYTES_MAX) return -EINVAL;
   if (strcmp(addresses, "-") == 0) {
-    struct zone *zone = zone_find(id);
-    struct record *r = zone ? zone_lookup(zone, false, key, (size_t)length) : NULL;
-    if (r) record_remove(r);
+    forget(id, false, key, (size_t)length);
     return 0;
   }
   struct ip ips[ADDRESSES_MAX];
@@ -152,9 +181,7 @@ int zone_pointer(const char *id, const char *address, const char *name) {
   if (!parse_ip(address, &ip) || strlen(id) >= KEY_BYTES_MAX || strlen(name) > NAME_BYTES_MAX - 2)
     return -EINVAL;
   if (strcmp(name, "-") == 0) {
-    struct zone *zone = zone_find(id);
-    struct record *r = zone ? zone_lookup(zone, true, &ip, sizeof ip) : NULL;
-    if (r) record_remove(r);
+    forget(id, true, &ip, sizeof ip);
     return 0;
   }
   char *kept = strdup(name);
@@ -170,16 +197,12 @@ int zone_pointer(const char *id, const char *address, const char *name) {
 }
 
 int zone_drop(const char *id) {
-  for (struct zone **at = &zones; *at; at = &(*at)->next_zone) {
-    struct zone *zone = *at;
-    if (strcmp(zone->id, id) != 0) continue;
-    int gone = 0;
-    for (; zone->records; gone++) record_remove(zone->records);
-    *at = zone->next_zone;
-    free(zone);
-    return gone;
-  }
-  return 0;
+  struct zone *zone = zone_find(id);
+  int gone = 0;
+  if (!zone) return 0;
+  for (; zone->records; gone++) record_remove(zone->records);
+  zone_settle(zone);
+  return gone;
 }
 
 int zone_mark(void) {
@@ -197,7 +220,7 @@ int zone_sweep(void) {
       record_remove(r);
       gone++;
     }
-    if (!zone->records) zone_drop(zone->id);
+    zone_settle(zone);
   }
   return gone;
 }

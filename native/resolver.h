@@ -11,7 +11,7 @@
 #define UDP_PAYLOAD_BYTES 1232  // what we say that we take (DNS flag day 2020)
 #define UDP_BYTES_MIN 512       // RFC 1035: what a client without EDNS takes
 #define SERVERS_MAX 6
-#define ZONES_MAX 64
+#define ZONES_MAX 128
 #define UPSTREAMS_MAX 8
 
 enum { TYPE_A = 1, TYPE_SOA = 6, TYPE_PTR = 12, TYPE_AAAA = 28, TYPE_OPT = 41, CLASS_IN = 1 };
@@ -43,10 +43,13 @@ struct record {
 struct zone {
   struct zone *next_zone;
   struct record *records;
+  int users;  // sandboxes that search it; without users and records it goes
   char id[KEY_BYTES_MAX];
 };
 
-struct zone *zone_find(const char *id);
+// Finds or makes, for a sandbox; NULL when memory is short.
+struct zone *zone_take(const char *id);
+void zone_leave(struct zone *zone);
 // Verbs of the control socket.
 int zone_set(const char *zone, const char *name, char *addresses);
 int zone_pointer(const char *zone, const char *address, const char *name);
@@ -54,7 +57,6 @@ int zone_drop(const char *zone);
 int zone_mark(void);
 int zone_sweep(void);
 int zone_list(struct client *c, const char *id);
-bool zone_any(void);
 struct record *zone_lookup(const struct zone *zone, bool reverse, const void *key, size_t length);
 
 // --- messages (resolver-message.c)
@@ -88,24 +90,28 @@ void answer_age(uint8_t *message, size_t length, uint32_t seconds);
 
 struct server {
   union address address;
-  bool host;  // asked from the host's network namespace
+  bool host;          // asked from the host's network namespace
+  int64_t resting_ms; // was silent: until then the others are asked first
 };
 
 // One network namespace: its sockets, the networks whose names it knows, its upstream servers.
 struct sandbox {
   struct handler udp;  // first
   struct handler tcp;
+  struct handler ended;
   struct sandbox *next;
   char key[KEY_BYTES_MAX];
   int udp_fd, tcp_fd;
+  int process_fd;  // the container's init: it closes with it
   struct upstream *upstreams[UPSTREAMS_MAX];  // UDP
   int tcp_upstreams[UPSTREAMS_MAX];
-  int upstream_count, tcp_upstream_count, turn;
+  int upstream_count, tcp_upstream_count;
   struct server servers[SERVERS_MAX];
   int server_count;
-  char zones[ZONES_MAX][KEY_BYTES_MAX];
+  struct zone *zones[ZONES_MAX];
   int zone_count;
-  uint64_t scope;  // same servers and networks: answers may be shared
+  char *links;     // pairs of strings, alias and name; an empty alias ends them
+  uint64_t scope;  // of the cache: whose answers may be given to whom
   int pending, connections;
   bool closed;
 };
@@ -113,7 +119,8 @@ struct sandbox {
 // A UDP socket that servers are asked through.
 struct upstream {
   struct handler handler;  // first
-  int fd;
+  int fd, family;
+  int asked;  // questions that wait for an answer
 };
 
 // Who asked: a datagram's sender, or a connection.
@@ -129,7 +136,13 @@ void reply(const struct asker *asker, const struct question *q, uint8_t *message
 
 // --- servers (resolver-forward.c)
 
+// Takes the descriptor only when it succeeds.
 struct upstream *upstream_new(int fd);
+// How a socket of `family` is to be given the address: mapped, where it has both families.
+socklen_t address_for(int family, const union address *a, union address *out);
+int socket_family(int fd);
+// An rcode after which another server may know better.
+bool rcode_passes(int rcode);
 void upstream_end(struct upstream *u);
 void forward(const struct asker *asker, const struct question *q, const uint8_t *message,
              size_t length);

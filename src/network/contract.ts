@@ -44,8 +44,11 @@ export interface EndpointDns {
   sandbox: string;
   names: string[]; // as they are asked for, without a last dot
   pointer: string; // what its addresses are called
-  /** Whom it asks for other names: an IP, or "IP@host" for one of the host's own. */
+  /** Whom it asks for other names: an IP, or "IP@host" for one of the host's own. Empty on
+   * internal networks; a container that is on others too asks the servers of those. */
   servers: string[];
+  /** Names that it alone uses (--link): alias → name on this network. */
+  links?: Record<string, string>;
   /** The init, once it runs: where its network namespace can be found again. */
   pid?: number;
 }
@@ -117,8 +120,11 @@ export interface NetworkLayer {
       containerName: string;
     },
   ): Promise<void>;
-  /** Changes what an endpoint is called; the caller keeps the changed record. */
-  rename(record: AttachmentRecord, dns: Pick<EndpointDns, "names" | "pointer">): Promise<void>;
+  /** Changes what an endpoint is called, or whom it asks; the caller keeps the changed record. */
+  rename(
+    record: AttachmentRecord,
+    dns: Partial<Pick<EndpointDns, "names" | "pointer" | "servers">>,
+  ): Promise<void>;
   /** Docker's inspect of every network, without Containers. */
   describe(): { Id: string; Name: string; Driver: string; [field: string]: unknown }[];
   stop(): Promise<void>;

@@ -41,6 +41,8 @@ export function planSandbox(o: {
   path: string;
   netns: number;
   redirect: boolean;
+  /** The container's init where it runs already: the resolver lets go when it ends. */
+  pid?: number | undefined;
 }): Operation[] {
   const plan: Operation[] = [];
   if (o.redirect) {
@@ -54,7 +56,7 @@ export function planSandbox(o: {
     udp: UDP_SOCKETS,
     tcp: TCP_SOCKETS,
     path: o.path,
-    line: `0 open ${o.key}`,
+    line: o.pid === undefined ? `0 open ${o.key}` : `0 open ${o.key} ${o.pid}`,
   });
   return plan;
 }

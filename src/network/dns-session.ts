@@ -7,7 +7,7 @@ import { type Logger, messageOf } from "../base/index.ts";
 import type { Native, Operation } from "../native/index.ts";
 import type { AttachmentRecord } from "./contract.ts";
 import { planSandbox } from "./dns-sandbox.ts";
-import { DnsTables } from "./dns-tables.ts";
+import { DnsTables, foldName } from "./dns-tables.ts";
 import {
   connectResident,
   type ResidentClient,
@@ -15,14 +15,15 @@ import {
   startResident,
 } from "./resident-client.ts";
 
-const KIND: ResidentKind = { called: "resolver", greeting: "gantry-resolver 1" };
+const KIND: ResidentKind = { called: "resolver", greeting: "gantry-resolver 2", replaced: true };
 const SLOT_NETNS = 39;
+/** As many networks of one container as the resolver searches. */
+const ZONES_MAX = 128;
 
 /** The namespaces of one container's run: where the resolver listens and whom it asks. */
 interface Sandbox {
   /** Networks in the order in which they are searched; the same record may be there once only. */
   records: AttachmentRecord[];
-  servers: readonly string[];
 }
 
 export class DnsSession {
@@ -78,17 +79,24 @@ export class DnsSession {
     if (this.#current) await this.#tell(await this.#current, lines);
   }
 
-  /** Changes the names of an endpoint (a container is renamed). */
+  /** Changes the names of an endpoint (a container is renamed), or whom it asks. */
   async rename(record: AttachmentRecord, change: () => void): Promise<void> {
     const before = this.#tables.withdraw(record);
     change();
-    const lines = [...before, ...this.#tables.publish(record)];
+    const after = this.#tables.publish(record);
+    // What is said again is not taken back first: no name is missing for a moment.
+    const kept = new Set(after.map(subjectOf));
+    const lines = [...before.filter((line) => !kept.has(subjectOf(line))), ...after];
+    if (record.dns && this.#sandboxes.has(record.dns.sandbox)) {
+      lines.push(this.#sandboxLine(record.dns.sandbox));
+    }
     if (this.#current) await this.#tell(await this.#current, lines);
   }
 
-  /** Operations that open the container's namespace (slot) to the resolver. */
-  planOpen(key: string, netns: number): Operation[] {
-    return planSandbox({ key, path: this.path, netns, redirect: this.#redirects() });
+  /** Operations that open the container's namespace (slot) to the resolver; `pid`: its init where
+   * it runs already. */
+  planOpen(key: string, netns: number, pid?: number): Operation[] {
+    return planSandbox({ key, path: this.path, netns, redirect: this.#redirects(), pid });
   }
 
   /** At the daemon's start: what lives is what the resolver is to know, and nothing else. */
@@ -113,18 +121,22 @@ export class DnsSession {
 
   #add(record: AttachmentRecord): string[] {
     if (!record.dns) return [];
-    const { sandbox: key, servers } = record.dns;
-    const sandbox = this.#sandboxes.get(key) ?? { records: [], servers };
-    sandbox.servers = servers;
+    const { sandbox: key } = record.dns;
+    const sandbox = this.#sandboxes.get(key) ?? { records: [] };
     sandbox.records.push(record);
     this.#sandboxes.set(key, sandbox);
     return [...this.#tables.publish(record), this.#sandboxLine(key)];
   }
 
   #sandboxLine(key: string): string {
-    const { records, servers } = this.#sandboxes.get(key)!;
-    const zones = [...new Set(records.map(({ networkId }) => networkId))];
-    return `sandbox ${key} ${zones.join(",")} ${servers.length > 0 ? servers.join(",") : "-"}`;
+    const { records } = this.#sandboxes.get(key)!;
+    const zones = [...new Set(records.map(({ networkId }) => networkId))].slice(0, ZONES_MAX);
+    const servers = records.find(({ dns }) => dns?.servers.length)?.dns?.servers ?? [];
+    const links = records.flatMap(({ dns }) => Object.entries(dns?.links ?? {}));
+    const pairs = links.map(([alias, name]) => `${foldName(alias)}=${foldName(name)}`);
+    return ["sandbox", key, ...[zones, servers, pairs].map((list) => list.join(",") || "-")].join(
+      " ",
+    );
   }
 
   /** What was not said again goes in the end, so no name is missing for a moment. */
@@ -155,7 +167,7 @@ export class DnsSession {
       await this.#native.run({
         host: [
           { op: "open", path: `/proc/${pid}/ns/net`, flags: 0, to: SLOT_NETNS },
-          ...this.planOpen(key, SLOT_NETNS),
+          ...this.planOpen(key, SLOT_NETNS, pid),
         ],
       });
     } catch (error) {
@@ -202,3 +214,6 @@ export class DnsSession {
     return client;
   }
 }
+
+/** What a line of the tables is about: everything but its last word. */
+const subjectOf = (line: string): string => line.slice(0, line.lastIndexOf(" "));

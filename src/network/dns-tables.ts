@@ -3,6 +3,9 @@
 
 import type { AttachmentRecord } from "./contract.ts";
 
+/** As many as a client makes use of, and few enough for one line to the resolver. */
+const ADDRESSES_MAX = 256;
+
 /** Lines for the resolver's control socket (native/resolver.c). */
 export type ResolverLine = string;
 
@@ -72,13 +75,16 @@ export class DnsTables {
   #setLine(zoneId: string, name: string): ResolverLine {
     const owners = this.#zones.get(zoneId)?.names.get(name);
     const addresses = owners ? [...new Set([...owners.values()].flat())] : [];
-    return `set ${zoneId} ${name} ${addresses.length > 0 ? addresses.join(",") : "-"}`;
+    const said = addresses.slice(0, ADDRESSES_MAX).join(",");
+    return `set ${zoneId} ${name} ${said || "-"}`;
   }
 }
 
-/** DNS does not tell letters' cases apart. */
+/** As a question is compared: DNS does not tell letters' cases apart, nor the root's dot. */
+export const foldName = (name: string): string => name.toLowerCase().replace(/\.$/, "");
+
 const namesOf = ({ dns }: AttachmentRecord): string[] => [
-  ...new Set(dns?.names.map((name) => name.toLowerCase())),
+  ...new Set(dns?.names.map(foldName).filter((name) => name !== "")),
 ];
 
 const addressesOf = ({ ipv4, ipv6 }: AttachmentRecord): string[] =>

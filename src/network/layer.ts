@@ -181,7 +181,7 @@ export class Networks implements NetworkLayer {
 
   async rename(
     record: AttachmentRecord,
-    dns: Pick<EndpointDns, "names" | "pointer">,
+    dns: Partial<Pick<EndpointDns, "names" | "pointer" | "servers">>,
   ): Promise<void> {
     const own = record.dns;
     if (own) await this.#dns.rename(record, () => void Object.assign(own, dns));
@@ -330,7 +330,7 @@ export class Networks implements NetworkLayer {
       record,
       host: (slots) => [
         ...driver.planAttach(plan, slots),
-        ...(key ? this.#dns.planOpen(key, slots.netns) : []),
+        ...(key ? this.#dns.planOpen(key, slots.netns, record.dns?.pid) : []),
       ],
       teardown: () => [
         ...driver.planLeave(record),

@@ -16,6 +16,8 @@ export interface ResidentKind {
   /** For messages: "port holder". */
   called: string;
   greeting: string;
+  /** One of another version gives way to ours: it holds nothing that cannot be made again. */
+  replaced?: boolean;
 }
 export interface ResidentStart {
   path: string;
@@ -48,7 +50,15 @@ export async function connectResident(
       cause: error,
     });
   }
-  return ResidentClient.open(kind, socket);
+  const client = await ResidentClient.open(kind, socket);
+  if (client.speaks) return client;
+  if (kind.replaced) {
+    await client.stop();
+    return undefined;
+  }
+  client.close();
+  const message = `The ${kind.called} speaks another version: "${client.hello}"`;
+  throw new GantryError("unavailable", message);
 }
 
 /** Connects to the helper, starting it first where it does not run. */
@@ -95,6 +105,7 @@ type Waiting = {
 };
 
 export class ResidentClient {
+  readonly hello: string;
   readonly pid: number;
   /** Resolves when the connection has ended, whoever ended it. */
   readonly closed: Promise<void>;
@@ -114,16 +125,12 @@ export class ResidentClient {
         reject(new GantryError("unavailable", `The ${kind.called} refused the connection`)),
       );
     });
-    if (!hello.startsWith(`${kind.greeting} `)) {
-      socket.destroy();
-      const message = `The ${kind.called} speaks another version: "${hello}"`;
-      throw new GantryError("unavailable", message);
-    }
-    return new ResidentClient(kind, socket, lines, Number(hello.split(" ").at(-1)));
+    return new ResidentClient(kind, socket, lines, hello);
   }
 
-  private constructor(kind: ResidentKind, socket: Socket, lines: Lines, pid: number) {
-    this.pid = pid;
+  private constructor(kind: ResidentKind, socket: Socket, lines: Lines, hello: string) {
+    this.hello = hello;
+    this.pid = Number(hello.split(" ").at(-1));
     this.#kind = kind;
     this.#socket = socket;
     lines.onLine = (line) => this.#answer(line);
@@ -135,6 +142,11 @@ export class ResidentClient {
         resolve();
       });
     });
+  }
+
+  /** Whether it speaks our version; "stop" is understood in all of them. */
+  get speaks(): boolean {
+    return this.hello.startsWith(`${this.#kind.greeting} `);
   }
 
   /** Sends one request; refusals are answers, not errors. */

@@ -7,7 +7,7 @@ import { HOST, Lab, REMOTE } from "../support/network-lab.ts";
 
 const resolverPid = async (lab: Lab): Promise<number> => {
   const { connectResident } = await import("../../src/network/resident-client.ts");
-  const kind = { called: "resolver", greeting: "gantry-resolver 1" };
+  const kind = { called: "resolver", greeting: "gantry-resolver 2" };
   const client = (await connectResident(kind, `${lab.dir}/resolver.sock`))!;
   client.close();
   return client.pid;

@@ -7,6 +7,7 @@ import { upstreamsOf } from "./container-files.ts";
 import type { ContainerRecord } from "./record.ts";
 
 const SHORT_ID_HEX = 12;
+const FULL_ID = /^[0-9a-f]{64}$/;
 const PREDEFINED = ["bridge", "host", "none"];
 
 /** As inspect shows them; null where names mean nothing. */
@@ -41,16 +42,25 @@ export function endpointDns(
 ): { dns: EndpointDns; opensResolver: boolean } | undefined {
   if (PREDEFINED.includes(network.Name)) return undefined;
   const known = others.find(({ dns }) => dns)?.dns;
+  const links = linksOn(c, network.Name);
   const dns: EndpointDns = {
     sandbox: known?.sandbox ?? `${c.id.slice(0, SHORT_ID_HEX)}-${randomBytes(8).toString("hex")}`,
     ...answeredNames(c, network.Name),
     // A container that has internal networks only asks nobody outside.
-    servers: known?.servers.length
-      ? known.servers
-      : network["Internal"] === true
-        ? []
-        : upstreamsOf(engine, c),
-    ...(known?.pid !== undefined && { pid: known.pid }),
+    servers: network["Internal"] === true ? [] : upstreamsOf(engine, c),
+    ...(Object.keys(links).length > 0 && { links }),
+    ...(c.run && { pid: c.run.pid }),
   };
   return { dns, opensResolver: known === undefined };
+}
+
+/** What --link says of this network ("NAME:ALIAS"): alias → the name that it stands for. */
+function linksOn(c: ContainerRecord, network: string): Record<string, string> {
+  const links: Record<string, string> = {};
+  for (const text of c.endpoints[network]?.Links ?? []) {
+    const [name = "", alias = name] = text.split(":");
+    if (![name, alias].every((word) => /^[^\s=,]+$/.test(word))) continue;
+    links[alias] = FULL_ID.test(name) ? name.slice(0, SHORT_ID_HEX) : name;
+  }
+  return links;
 }
