@@ -4,18 +4,24 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
 #include "archive.h"
 
 #define XATTR_BYTES_MAX 65536
+#define RESOLVE_TRIES_MAX 10000
+#define MQUEUE_MAGIC 0x19800202
+#define CONFIGFS_MAGIC 0x62656570
+#define FUSECTL_MAGIC 0x65735543
 
 int clean_path(char *path) {
   char *out = path;
@@ -45,10 +51,28 @@ int open_beneath(int root, const char *path, int flags, bool symlinks) {
       .flags = (uint64_t)(unsigned)(flags | O_CLOEXEC),
       .resolve = RESOLVE_NO_MAGICLINKS |
                  (symlinks ? RESOLVE_IN_ROOT : RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS)};
-  long fd;
-  do fd = syscall(SYS_openat2, root, *path == '\0' ? "." : path, &how, sizeof how);
-  while (fd < 0 && (errno == EAGAIN || errno == EINTR));
+  // EAGAIN: something was renamed meanwhile, and a ".." can no longer be told to stay inside.
+  long fd = -1;
+  for (int i = 0; i < RESOLVE_TRIES_MAX; i++) {
+    fd = syscall(SYS_openat2, root, *path == '\0' ? "." : path, &how, sizeof how);
+    if (fd >= 0 || (errno != EAGAIN && errno != EINTR)) break;
+  }
   return fd < 0 ? -errno : (int)fd;
+}
+
+bool is_kernel_fs(int fd) {
+  static const uint32_t kinds[] = {
+      PROC_SUPER_MAGIC,   SYSFS_MAGIC,   CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC,
+      DEVPTS_SUPER_MAGIC, DEBUGFS_MAGIC, TRACEFS_MAGIC,      SECURITYFS_MAGIC,
+      BPF_FS_MAGIC,       PSTOREFS_MAGIC, EFIVARFS_MAGIC,    BINFMTFS_MAGIC,
+      SELINUX_MAGIC,      MQUEUE_MAGIC,  CONFIGFS_MAGIC,     FUSECTL_MAGIC,
+  };
+  struct statfs fs;
+  if (fstatfs(fd, &fs) < 0) return false;
+  for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+    if ((uint32_t)fs.f_type == kinds[i]) return true;
+  }
+  return false;
 }
 
 static int remove_content(int fd, struct split *split) {

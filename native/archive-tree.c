@@ -2,6 +2,7 @@
 // against what lies beneath, and the stat of one path.
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/fs.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -365,8 +366,13 @@ int op_stat_path(struct run *r, const struct op *o) {
   int64_t numbers[9] = {(int64_t)st.st_dev, (int64_t)st.st_ino, st.st_mode, st.st_uid, st.st_gid,
                         st.st_size, st.st_mtim.tv_sec, st.st_mtim.tv_nsec, (int64_t)st.st_rdev};
   int error = run_result(r, numbers, sizeof numbers);
-  if (error < 0 || !S_ISLNK(st.st_mode)) return error;
-  char target[4097];
-  ssize_t n = readlinkat(fd, "", target, sizeof target);
-  return n < 0 ? -errno : run_result(r, target, (size_t)n);
+  char target[PATH_MAX];
+  ssize_t n = S_ISLNK(st.st_mode) ? readlinkat(fd, "", target, sizeof target - 1) : 0;
+  if (error < 0 || n < 0) return n < 0 ? -errno : error;
+  target[n] = '\0';
+  error = run_result(r, target, (size_t)n + 1);
+  // A loop of links means nothing.
+  if (error == 0) error = resolve_links(run_fd(r, &o->fields[0]), path, target);
+  if (error == -ELOOP) return 0;
+  return error < 0 ? error : run_result(r, target, strlen(target));
 }

@@ -3,6 +3,8 @@
 // Two uses: image layers (whiteouts become overlay's) and docker cp into a container.
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/sysmacros.h>
@@ -20,6 +22,8 @@ struct dir_time {
 struct unpack {
   struct run *run;
   int root;
+  int top;             // the root that absolute links start from: the container's
+  const char *prefix;  // the path of `root` in it
   int64_t flags, uid, gid;
   uint64_t max_bytes, max_entries, entries, bytes;
   bool opaque_root;
@@ -56,11 +60,22 @@ static void set_parent(struct unpack *u, int fd, char *path, bool linked) {
   u->parent_linked = linked;
 }
 
+// Opens what `path` means where it leads through links: those start from the container's root.
+static int open_linked(const struct unpack *u, const char *path, int flags) {
+  char whole[PATH_MAX];
+  int n = snprintf(whole, sizeof whole, "%s/%s", u->prefix, path);
+  return n >= (int)sizeof whole ? -ENAMETOOLONG : open_beneath(u->top, whole, flags, true);
+}
+
 // Opens a folder inside the root. *linked: whether symlinks had to be followed.
 static int open_folder(struct unpack *u, const char *path, bool *linked) {
   int fd = open_beneath(u->root, path, O_PATH | O_DIRECTORY, false);
   *linked = fd == -ELOOP;
-  return fd == -ELOOP ? open_beneath(u->root, path, O_PATH | O_DIRECTORY, true) : fd;
+  if (fd == -ELOOP) fd = open_linked(u, path, O_PATH | O_DIRECTORY);
+  if (fd < 0 || !is_kernel_fs(fd)) return fd;
+  // Where a link of a hostile container may lead to: nothing is written to the kernel.
+  close(fd);
+  return run_fail(u->run, -EPERM, "folder of the kernel: %.180s", path);
 }
 
 // Makes the missing folders of `path`, as docker does for archives that leave them out.
@@ -122,10 +137,11 @@ static int clear_way(struct unpack *u, const struct place *p, const struct entry
   bool folder = S_ISDIR(st.st_mode);
   if (folder && e->type == '5') return 1;
   if (u->flags & ARCHIVE_KEEP_KIND && folder != (e->type == '5')) {
-    return folder ? run_fail(u->run, -EISDIR, "cannot overwrite directory \"%.100s\" with "
-                             "non-directory \"%.100s\"", e->name, e->name)
-                  : run_fail(u->run, -ENOTDIR, "cannot overwrite non-directory \"%.100s\" with "
-                             "directory \"%.100s\"", e->name, e->name);
+    const char *gap = u->prefix[0] != '\0' && u->prefix[strlen(u->prefix) - 1] == '/' ? "" : "/";
+    return folder ? run_fail(u->run, -EISDIR, "cannot overwrite directory \"%.70s%s%.60s\" with "
+                             "non-directory \"%.70s\"", u->prefix, gap, e->name, u->prefix)
+                  : run_fail(u->run, -ENOTDIR, "cannot overwrite non-directory \"%.70s%s%.60s\" "
+                             "with directory \"%.70s\"", u->prefix, gap, e->name, u->prefix);
   }
   if (opaque != NULL && u->flags & ARCHIVE_LAYER && is_whiteout(&st)) *opaque = true;
   return remove_beneath(p->parent, p->name, split_of(u));
@@ -252,6 +268,10 @@ static int put_folder(struct unpack *u, const struct entry *e, const struct plac
   }
   int fd = openat(p->parent, p->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
   if (fd < 0) return -errno;
+  if (is_kernel_fs(fd)) {
+    close(fd);
+    return 0;
+  }
   int error = set_metadata(u, e, fd);
   if (error == 0 && opaque && fsetxattr(fd, "trusted.overlay.opaque", "y", 1, 0) < 0) {
     error = -errno;
@@ -345,6 +365,7 @@ static int note_dir(struct unpack *u, const struct entry *e) {
 
 static int put_root(struct unpack *u, const struct entry *e) {
   if (e->type != '5') return run_fail(u->run, -EISDIR, "archive entry without a name");
+  if (u->flags & ARCHIVE_KEEP_ROOT) return 0;
   AUTO_CLOSE int fd = open_beneath(u->root, "", O_RDONLY | O_DIRECTORY, false);
   int error = fd < 0 ? fd : set_metadata(u, e, fd);
   return error < 0 ? fail(u, error, "unpack", e) : note_dir(u, e);
@@ -354,7 +375,7 @@ static int put_dir(struct unpack *u, const struct entry *e, const struct place *
   int fd = -1;
   bool linked = p->linked;
   int error = put_folder(u, e, p, &fd);
-  if (error < 0) return error;
+  if (error < 0 || fd < 0) return error;
   char *path = strdup(e->name);
   if (path == NULL) {
     close(fd);
@@ -433,8 +454,7 @@ static int drain(struct unpack *u) {
 // Folders get their times last: every entry in them changes them.
 static int set_dir_times(struct unpack *u) {
   for (size_t i = 0; i < u->dir_count; i++) {
-    AUTO_CLOSE int fd =
-        open_beneath(u->root, u->dirs[i].path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, true);
+    AUTO_CLOSE int fd = open_linked(u, u->dirs[i].path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
     if (fd == -ENOENT || fd == -ENOTDIR || fd == -ELOOP) continue;  // replaced by a later entry
     if (fd < 0) return fd;
     struct timespec times[2] = {u->dirs[i].mtime, u->dirs[i].mtime};
@@ -467,6 +487,8 @@ int op_untar(struct run *r, const struct op *o) {
   if (root < 0) return run_fail(r, root, "open %.200s", f[1].len == 0 ? "/" : f[1].ptr);
   if (from < 0 || (f[3].num != NO_SLOT && split < 0)) return -EBADF;
   u.root = root;
+  u.top = run_fd(r, &f[0]);
+  u.prefix = f[1].ptr;
   mode_t mask = umask(0);
   int error = source_open(&u.in, from);
   if (error == 0 && split >= 0) {

@@ -344,6 +344,7 @@ static int write_folder(struct writer *w, struct item *i) {
   if (error == 0 && opaque) error = write_marker(w, i, "%.*s%s/.wh..wh..opq");
   if (error < 0) return error;
   if (w->flags & ARCHIVE_ONE_MOUNT && mount_of(fd, "") != w->mount_id) return 0;
+  if (!w->upper && is_kernel_fs(fd)) return 0;  // as docker, for which /proc is an empty folder
   return write_children(w, fd, i->name);
 }
 
@@ -403,6 +404,7 @@ static int write_path(struct writer *w, const struct op *o, const char *path) {
   if (fstatat(parent, file, &st, AT_SYMLINK_NOFOLLOW) < 0) {
     return run_fail(w->run, -errno, "open %.200s", path);
   }
+  if (!root && is_kernel_fs(parent)) return run_fail(w->run, -ENOENT, "open %.200s", path);
   w->mount_id = mount_of(parent, file);
   if (!(w->flags & ARCHIVE_CONTENTS)) {
     return write_item(w, parent, file, *name != '\0' ? name : root ? "/" : file);

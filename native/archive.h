@@ -20,6 +20,7 @@ enum {
   ARCHIVE_CONTENTS = 16,    // tar: what the folder holds, without the folder itself
   ARCHIVE_ONE_MOUNT = 32,   // tar: a mount point is written as an empty folder or file
   ARCHIVE_IF_EMPTY = 64,    // copyTree: do nothing unless the target folder is empty
+  ARCHIVE_KEEP_ROOT = 128,  // untar: the folder that is unpacked into stays as it is
 };
 
 #define BLOCK 512
@@ -117,12 +118,22 @@ int split_file(struct split *s, const char *path, ino_t ino, const struct entry 
 int split_save(struct split *s, int parent, const char *name);
 int split_end(struct split *s);
 
+// ---- what people wrote (archive-resolve.c)
+
+// The absolute path beneath root that `path` means after all symlinks, in PATH_MAX bytes of `out`.
+// Parts that do not exist are taken as they are.
+int resolve_links(int root, const char *path, char *out);
+// Whether a name matches n bytes of pattern (*, ?, [a-z], [!a], \\x), as a shell's.
+bool matches_pattern(const char *pattern, size_t n, const char *name);
+
 // ---- paths (archive-path.c)
 
 // Removes empty, "." and ".." parts in place. -EXDEV when it leads above the root.
 int clean_path(char *path);
 // openat2 beneath root. `symlinks`: whether links may be followed, as if root were "/".
 int open_beneath(int root, const char *path, int flags, bool symlinks);
+// Whether a file is of the kernel's own making (procfs, sysfs, cgroups …): nothing to copy.
+bool is_kernel_fs(int fd);
 // Deletes name in the folder parent, whatever it is. `split` (optional) keeps needed content.
 int remove_beneath(int parent, const char *name, struct split *split);
 bool is_whiteout(const struct stat *st);

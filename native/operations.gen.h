@@ -3,7 +3,7 @@
 #define GANTRY_OPERATIONS_GEN_H
 #include "ops.h"
 
-#define OP_CODE_MAX 128
+#define OP_CODE_MAX 130
 #define OP_FIELDS_MAX 9
 
 enum op_code {
@@ -96,6 +96,8 @@ enum op_code {
   OP_CHANGES = 126,
   OP_STAT_PATH = 127,
   OP_SPREAD_FOLDERS = 128,
+  OP_GLOB_PATH = 129,
+  OP_ENTER_PROCESS = 130,
 };
 
 // The position of each field: o->fields[A_MKDIR_PATH].
@@ -355,6 +357,12 @@ enum op_argument {
   A_STAT_PATH_PATH = 1,
   A_STAT_PATH_FOLLOW = 2,
   A_SPREAD_FOLDERS_PATH = 0,
+  A_GLOB_PATH_ROOT = 0,
+  A_GLOB_PATH_PATTERN = 1,
+  A_GLOB_PATH_MAX = 2,
+  A_ENTER_PROCESS_PID = 0,
+  A_ENTER_PROCESS_START_TICKS = 1,
+  A_ENTER_PROCESS_TO = 2,
 };
 
 // An operation that no file defines resolves to a null pointer and fails with ENOSYS.
@@ -447,6 +455,8 @@ op_function op_tree_size __attribute__((weak));
 op_function op_changes __attribute__((weak));
 op_function op_stat_path __attribute__((weak));
 op_function op_spread_folders __attribute__((weak));
+op_function op_glob_path __attribute__((weak));
+op_function op_enter_process __attribute__((weak));
 
 struct op_info {
   const char *name;
@@ -546,6 +556,8 @@ static const struct op_info op_table[OP_CODE_MAX + 1] = {
     [126] = {"changes", op_changes, 2, {F_SLOT, F_SLOT}},
     [127] = {"statPath", op_stat_path, 3, {F_SLOT, F_STR, F_FLAG}},
     [128] = {"spreadFolders", op_spread_folders, 1, {F_STR}},
+    [129] = {"globPath", op_glob_path, 3, {F_SLOT, F_STR, F_INT}},
+    [130] = {"enterProcess", op_enter_process, 3, {F_INT, F_INT, F_SLOT}},
 };
 #endif
 #endif

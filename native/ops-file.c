@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <linux/magic.h>
 #include <linux/openat2.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -431,6 +432,37 @@ int op_assert_device(struct run *r, const struct op *o) {
                             (unsigned)f[A_ASSERT_DEVICE_MINOR].num))
     return 0;
   return run_fail(r, -ENODEV, "not the expected device");
+}
+
+// Field 22 of /proc/<pid>/stat, counted behind the name, which may hold anything.
+static int read_start(int proc, unsigned long long *ticks) {
+  AUTO_CLOSE int fd = openat(proc, "stat", O_RDONLY | O_CLOEXEC);
+  char text[1024];
+  ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+  if (n < 0) return -errno;
+  text[n] = 0;
+  const char *at = strrchr(text, ')');
+  for (int field = 2; at && field < 22; field++) at = strchr(at + 1, ' ');
+  return at && sscanf(at, "%llu", ticks) == 1 ? 0 : -EIO;
+}
+
+// The folder in /proc belongs to one process, whoever has its pid afterwards.
+int op_enter_process(struct run *r, const struct op *o) {
+  const struct field *f = o->fields;
+  char path[32];
+  snprintf(path, sizeof path, "/proc/%d", (int)f[A_ENTER_PROCESS_PID].num);
+  AUTO_CLOSE int proc = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (proc < 0) return run_fail(r, errno == ENOENT ? -ESRCH : -errno, "the process has ended");
+  AUTO_CLOSE int space = openat(proc, "ns/mnt", O_RDONLY | O_CLOEXEC);
+  int root = space < 0 ? -1 : openat(proc, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  int error = root < 0 ? (errno == ENOENT ? -ESRCH : -errno)
+                       : run_store(r, &f[A_ENTER_PROCESS_TO], root);
+  unsigned long long ticks;
+  if (error == 0) error = read_start(proc, &ticks);
+  if (error == -ENOENT) error = -ESRCH;
+  if (error == 0 && ticks != (unsigned long long)f[A_ENTER_PROCESS_START_TICKS].num) error = -ESRCH;
+  if (error) return run_fail(r, error, "the process has ended");
+  return setns(space, CLONE_NEWNS) ? run_fail(r, -errno, "mount namespace") : 0;
 }
 
 int op_stat(struct run *r, const struct op *o) {

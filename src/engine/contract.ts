@@ -136,6 +136,8 @@ export interface Containers {
   export(ref: string, o?: Signal): Promise<Readable>;
   commit(ref: string, o: Signal & CommitOptions): Promise<{ id: string }>;
   statPath(ref: string, path: string, o?: Signal): Promise<PathStat>;
+  /** The paths inside the container that a shell's pattern (*, ?, [a-z]) matches. */
+  glob(ref: string, pattern: string, o?: Signal): Promise<string[]>;
   archiveOut(ref: string, path: string, o?: Signal): Promise<{ stat: PathStat; tar: Readable }>;
   archiveIn(
     ref: string,
@@ -390,12 +392,13 @@ export type Network = Record<string, unknown> & { Id: string; Name: string; Driv
 export interface Networks {
   list(filters?: Filters): Promise<Network[]>;
   inspect(ref: string): Promise<Network>;
-  create(request: CreateNetworkRequest): Promise<{ id: string }>;
+  create(request: CreateNetworkRequest): Promise<{ id: string; warnings: string[] }>;
   /** By name, id or prefix. Throws forbidden for predefined networks and while containers run. */
   remove(ref: string): Promise<void>;
   /** A stopped container gets its endpoint at the next start, a running one at once. */
   connect(ref: string, container: string, settings?: EndpointSettings): Promise<void>;
-  disconnect(ref: string, container: string): Promise<void>;
+  /** `force`: also where the network itself is gone. */
+  disconnect(ref: string, container: string, o?: { force?: boolean }): Promise<void>;
   prune(filters?: Filters): Promise<{ deleted: string[] }>;
 }
 

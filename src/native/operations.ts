@@ -314,11 +314,18 @@ export const operations = {
   treeSize: { code: 125, fields: { root: "slot", path: "str?" } },
   /** Result: "A|C|D /path\0" for each change of an overlay upper folder against the lower root. */
   changes: { code: 126, fields: { upper: "slot", lower: "slot" } },
-  /** Result: int64[] as stat, then the link target: lstat of a path beneath root. */
+  /** Result: int64[] as stat, then the link target, a NUL, and the path after all links ("" for a
+   * loop): lstat of a path beneath root. */
   statPath: { code: 127, fields: { root: "slot", path: "str", follow: "flag?" } },
   /** Asks ext4 to place each folder that is made in this one in a part of the disk of its own.
    * Result: int64 1, or 0 where the file system knows nothing of it. */
   spreadFolders: { code: 128, fields: { path: "str" } },
+  /** Result: "/path\0" of each file beneath root that a shell's pattern matches; more than `max`
+   * is E2BIG. */
+  globPath: { code: 129, fields: { root: "slot", pattern: "str", max: "int" } },
+  /** Enters the mount namespace of a process and puts its root into a slot. ESRCH unless it is
+   * still the one that started then: a pid may be another's by now. */
+  enterProcess: { code: 130, fields: { pid: "int", startTicks: "int", to: "slot" } },
 } as const satisfies Record<string, { code: number; fields: Record<string, Field> }>;
 
 export type OperationName = keyof typeof operations;

@@ -148,6 +148,13 @@ export const routes = defineRoutes({
     body: "stream",
     answer: "empty",
   },
+  /** Gantry's own: the paths that a shell's pattern matches inside the container. */
+  containerGlobArchive: {
+    method: "GET",
+    path: "/containers/{id}/archive/glob",
+    query: { pattern: "string" },
+    answer: "json",
+  },
   containerResize: {
     method: "POST",
     path: "/containers/{id}/resize",

@@ -8,6 +8,7 @@ export const ARCHIVE = {
   contents: 16,
   oneMount: 32,
   ifEmpty: 64,
+  keepRoot: 128,
 } as const;
 
 export const O = {

@@ -20,7 +20,13 @@ export { type ArchiveLimits, DEFAULT_ARCHIVE_LIMITS } from "./layer-store.ts";
 export { type LoadedImage, type LoadOptions, loadArchive } from "./load-archive.ts";
 export { encodeImageConfig, type NewImage } from "./new-image.ts";
 export { mountOverlay, type OverlayView } from "./overlay-mount.ts";
-export { type FileChange, type FileStat, RootFiles, type RootSource } from "./root-files.ts";
+export {
+  type FileChange,
+  type FileStat,
+  RootFiles,
+  type RootSource,
+  type VolumeSource,
+} from "./root-files.ts";
 export { type SaveRequest, saveArchive } from "./save-archive.ts";
 export { type OpenStorage, openStorage, type StorageOptions } from "./storage.ts";
 export { StoragePaths } from "./storage-paths.ts";

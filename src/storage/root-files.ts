@@ -14,12 +14,25 @@ import { mountOverlay } from "./overlay-mount.ts";
 
 /** Where the root is. `volumes` of a stopped container are mounted for the call. */
 export type RootSource =
-  | { kind: "process"; pid: number }
+  | {
+      kind: "process";
+      pid: number;
+      /** Which process is meant: a pid may be another's by now. */
+      startTicks: bigint;
+    }
   | {
       kind: "mount";
       rootfs: RootfsMount;
-      volumes?: readonly { source: string; target: string; readOnly?: boolean }[];
+      readOnly?: boolean;
+      volumes?: readonly VolumeSource[];
     };
+export interface VolumeSource {
+  source: string;
+  target: string;
+  readOnly?: boolean;
+  /** A folder beneath `source`, resolved inside it. */
+  subpath?: string;
+}
 
 export interface FileStat {
   mode: number; // st_mode
@@ -29,6 +42,8 @@ export interface FileStat {
   mtimeNs: bigint;
   rdev: bigint;
   linkTarget: string; // "" unless a symlink
+  /** The path after all symlinks, also where it ends in nothing; "" for a loop of links. */
+  resolved: string;
 }
 export type FileChange = { kind: "A" | "C" | "D"; path: string };
 type Call = { signal?: AbortSignal };
@@ -36,6 +51,9 @@ type Call = { signal?: AbortSignal };
 const CLONE_NEWNS = 0x20000;
 const MS_REC_PRIVATE = 0x4000 | 0x40000;
 const MOUNT_ATTR_RDONLY = 1;
+const GLOB_MATCHES_MAX = 10_000;
+const GLOB_DEADLINE_MS = 60_000;
+const TREE_DEADLINE_MS = 3_600_000;
 const ROOT = 0; // slot of the root in every plan here
 
 export class RootFiles {
@@ -59,6 +77,7 @@ export class RootFiles {
     const bytes = results.bytes(host.length - 1);
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
     const number = (at: number) => view.getBigInt64(at * 8, true);
+    const [linkTarget = "", resolved = ""] = Buffer.from(bytes.subarray(72)).toString().split("\0");
     return {
       mode: Number(number(2)),
       uid: Number(number(3)),
@@ -66,8 +85,26 @@ export class RootFiles {
       size: Number(number(5)),
       mtimeNs: number(6) * 1_000_000_000n + number(7),
       rdev: number(8),
-      linkTarget: Buffer.from(bytes.subarray(72)).toString(),
+      linkTarget,
+      resolved,
     };
+  }
+
+  /** The files inside the root that a shell's pattern (*, ?, [a-z]) matches, sorted. */
+  async glob(source: RootSource, pattern: string, { signal }: Call = {}): Promise<string[]> {
+    const host: Operation[] = [
+      ...enter(source, false),
+      { op: "globPath", root: ROOT, pattern, max: GLOB_MATCHES_MAX },
+    ];
+    const results = await this.#run(host, signal, GLOB_DEADLINE_MS);
+    if (!results.has(host.length - 1)) return [];
+    const text = Buffer.from(results.bytes(host.length - 1)).toString();
+    return text.split("\0").filter((path) => path !== "");
+  }
+
+  /** Makes the folders and files that a stopped container's volumes are mounted on. */
+  async makeMountPoints(source: RootSource, { signal }: Call = {}): Promise<void> {
+    await this.#run(enter(source, true), signal);
   }
 
   /** `path` as a tar whose first component is `name` (default: the last part of `path`).
@@ -110,7 +147,8 @@ export class RootFiles {
   ): Promise<void> {
     const { owner, keepKind = false, signal } = options;
     const { stream: plain } = await decompress(tar);
-    const flags = (owner ? ARCHIVE.chown : 0) | (keepKind ? ARCHIVE.keepKind : 0);
+    const flags =
+      ARCHIVE.keepRoot | (owner ? ARCHIVE.chown : 0) | (keepKind ? ARCHIVE.keepKind : 0);
     await runWithInput(
       this.#native,
       plain,
@@ -182,9 +220,9 @@ export class RootFiles {
     return { bytes: Number(bytes), inodes: Number(inodes) };
   }
 
-  async #run(host: Operation[], signal?: AbortSignal) {
+  async #run(host: Operation[], signal?: AbortSignal, deadlineMs = TREE_DEADLINE_MS) {
     try {
-      return await this.#native.run({ host, deadlineMs: 3_600_000 }, signal ? { signal } : {});
+      return await this.#native.run({ host, deadlineMs }, signal ? { signal } : {});
     } catch (error) {
       throw archiveError(error);
     }
@@ -196,14 +234,10 @@ export class RootFiles {
 function enter(source: RootSource, writable: boolean): Operation[] {
   if (source.kind === "process") {
     // Inside its mount namespace, so that what is mounted there cannot be unlinked from outside.
-    const proc = `/proc/${source.pid}`;
-    return [
-      { op: "open", path: `${proc}/root`, flags: O.path | O.directory, to: ROOT },
-      { op: "open", path: `${proc}/ns/mnt`, flags: O.rdonly, to: 2 },
-      { op: "setns", slot: 2, flags: CLONE_NEWNS },
-    ];
+    const { pid, startTicks } = source;
+    return [{ op: "enterProcess", pid, startTicks, to: ROOT }];
   }
-  const { rootfs, volumes = [] } = source;
+  const { rootfs, volumes = [], readOnly = false } = source;
   if (rootfs.kind === "bind") {
     return [{ op: "open", path: rootfs.path, flags: O.path | O.directory, to: ROOT }];
   }
@@ -211,28 +245,38 @@ function enter(source: RootSource, writable: boolean): Operation[] {
   const mount = writable
     ? mountOverlay(rootfs, ROOT)
     : mountOverlay({ lowerDirs: [upperDir, ...lowerDirs] }, ROOT);
-  if (volumes.length === 0) return mount;
-  return [...mount, ...attachVolumes(upperDir, volumes)];
+  if (volumes.length > 0) mount.push(...attachVolumes(upperDir, volumes, writable));
+  if (readOnly && writable) mount.push({ op: "mountAttr", slot: ROOT, set: MOUNT_ATTR_RDONLY });
+  return mount;
 }
 
 /** Volumes need a tree to be attached to: a private mount namespace, the root over its own upper
  * folder, which nobody else sees. */
 function attachVolumes(
   place: string,
-  volumes: readonly { source: string; target: string; readOnly?: boolean }[],
+  volumes: readonly VolumeSource[],
+  writable: boolean,
 ): Operation[] {
   return [
     { op: "unshare", flags: CLONE_NEWNS },
     { op: "propagation", path: "/", flags: MS_REC_PRIVATE },
     { op: "moveMount", slot: ROOT, path: place },
     { op: "open", path: place, flags: O.path | O.directory, to: ROOT },
-    ...volumes.flatMap(({ source, target, readOnly }): Operation[] => [
-      { op: "openTree", path: source, recursive: true, to: 2 },
+    ...volumes.flatMap(({ source, target, readOnly, subpath }): Operation[] => [
+      ...openSource(source, subpath),
       ...(readOnly
         ? [{ op: "mountAttr", slot: 2, set: MOUNT_ATTR_RDONLY } satisfies Operation]
         : []),
-      { op: "moveMount", slot: 2, root: ROOT, path: target },
+      { op: "moveMount", slot: 2, root: ROOT, path: target, ...(writable && { make: "same" }) },
     ]),
+  ];
+}
+
+function openSource(path: string, subpath: string | undefined): Operation[] {
+  if (!subpath) return [{ op: "openTree", path, recursive: true, to: 2 }];
+  return [
+    { op: "open", path, flags: O.path | O.directory, to: 3 },
+    { op: "openTree", root: 3, path: subpath, recursive: true, to: 2 },
   ];
 }
 

@@ -4,7 +4,7 @@ import { createGzip } from "node:zlib";
 import { GantryError } from "../../base/index.ts";
 import type { EngineDoors, PathStat } from "../../engine/index.ts";
 import type { SomeHandlers } from "../call.ts";
-import { empty } from "../reply.ts";
+import { empty, json } from "../reply.ts";
 
 export const archiveHandlers = ({ containers }: EngineDoors) =>
   ({
@@ -23,6 +23,12 @@ export const archiveHandlers = ({ containers }: EngineDoors) =>
       packed.on("close", () => tar.destroy());
       tar.pipe(packed);
       return { kind: "bytes", stream: packed, headers: { ...type, "Content-Encoding": "gzip" } };
+    },
+
+    containerGlobArchive: async ({ params, query, signal }) => {
+      const { pattern } = query;
+      if (!pattern) throw new GantryError("invalid", "bad parameter: pattern cannot be empty");
+      return json({ Matches: await containers.glob(params.id!, pattern, { signal }) });
     },
 
     containerPutArchive: async ({ params, query, body, signal }) => {

@@ -1,195 +1,182 @@
-// `cp`: docker's rules for where a copy lands. A source folder goes into an existing folder or
-// becomes a new one; "/." at its end means its content; a file replaces a file.
+// `cp` in every direction: from containers, into them, and from one into another. Docker knows one
+// source and no pattern; here there may be many of both. A pattern is matched by the daemon inside
+// the container's root, and a file whose name really is that wins over what it would match.
 
-import { statSync } from "node:fs";
-import { basename, dirname, isAbsolute, posix } from "node:path";
-import { GantryError, humanSize } from "../../base/index.ts";
-import type { Client } from "../../client/index.ts";
-import { segment } from "../commands/each.ts";
+import { basename } from "node:path";
+import { GantryError, humanSize, messageOf } from "../../base/index.ts";
 import { callerPath, writeAll } from "../io.ts";
 import type { Session } from "../session.ts";
 import { extractTar } from "./extract.ts";
+import {
+  assertsFolder,
+  checkOutputPath,
+  copiesContent,
+  isPattern,
+  type Kind,
+  localKind,
+  placeOf,
+  requireLocal,
+} from "./location.ts";
 import { packPath } from "./pack.ts";
+import { kindOf, RemoteFiles } from "./remote.ts";
+import { renameTar } from "./rename-tar.ts";
 
 export interface CopyOptions {
   archive: boolean;
   followLink: boolean;
   quiet: boolean;
 }
-interface PathStat {
-  name: string;
-  size: number;
-  mode: number;
-  linkTarget: string;
+export interface Location {
+  container?: string;
+  path: string;
 }
 
-const GO_MODE_DIR = 2 ** 31;
-const GO_MODE_SYMLINK = 2 ** 27;
-const isDirMode = (mode: number) => mode >= GO_MODE_DIR;
-const isLinkMode = (mode: number) => Math.floor(mode / GO_MODE_SYMLINK) % 2 === 1;
-
-/** "name:/path" names a container, a path with a leading slash or dot does not. */
-export function splitLocation(text: string): { container?: string; path: string } {
-  if (text === "-" || isAbsolute(text)) return { path: text };
-  const colon = text.indexOf(":");
-  if (colon < 0 || text.startsWith(".")) return { path: text };
-  return { container: text.slice(0, colon), path: text.slice(colon + 1) };
+/** Where copies go to, looked at once. */
+interface Target extends Kind {
+  files?: RemoteFiles;
+  /** As the copy uses it: absolute here, links followed in a container. */
+  path: string;
+  shown: string;
+}
+interface Source {
+  files?: RemoteFiles;
+  path: string;
 }
 
-const assertsFolder = (path: string) => /(^|\/)\.?$/.test(path);
-const copiesContent = (path: string) => /(^|\/)\.$/.test(path);
-
-async function statIn(
-  client: Client,
-  container: string,
-  path: string,
-): Promise<PathStat | undefined> {
-  try {
-    const { headers, body } = await client.call(
-      "HEAD",
-      `/containers/${segment(container)}/archive`,
-      {
-        query: { path },
-      },
+/** Copies each source; returns the exit code. With several, one that fails does not stop the
+ * others. */
+export async function copyAll(
+  session: Session,
+  from: readonly Location[],
+  to: Location,
+  options: CopyOptions,
+): Promise<number> {
+  const remote = await remotes(session);
+  if (to.container === undefined && to.path !== "-") {
+    checkOutputPath(to.path, callerPath(session.io, to.path));
+  }
+  const sources: Source[] = [];
+  for (const location of from) sources.push(...(await findSources(remote, location)));
+  const target = await findTarget(session, remote, to);
+  if (sources.length === 1) {
+    await copyOne(session, sources[0]!, target, options);
+    return 0;
+  }
+  if (!target.isDir) {
+    throw new GantryError(
+      "invalid",
+      `destination ${JSON.stringify(target.shown)} must be a directory`,
     );
-    for await (const _ of body);
-    return decodeStat(headers["x-docker-container-path-stat"]);
-  } catch (error) {
-    if (error instanceof GantryError && error.detail["status"] === 404) return undefined;
-    throw error;
   }
-}
-
-function decodeStat(header: string | undefined): PathStat {
-  if (header === undefined) throw new GantryError("invalid", "The daemon sent no path statistics");
-  return JSON.parse(Buffer.from(header, "base64").toString()) as PathStat;
-}
-
-/** A link's target as an absolute path of the container. */
-function linkTarget(path: string, stat: PathStat): string {
-  return isAbsolute(stat.linkTarget)
-    ? stat.linkTarget
-    : posix.join(posix.dirname(path), stat.linkTarget);
-}
-
-export async function copyFromContainer(
-  session: Session,
-  container: string,
-  source: string,
-  target: string,
-  { followLink, quiet }: CopyOptions,
-): Promise<void> {
-  const { io } = session;
-  const client = await session.client();
-  let path = source;
-  let rename: string | undefined;
-  if (followLink) {
-    const stat = await statIn(client, container, source);
-    if (stat && isLinkMode(stat.mode)) {
-      path = linkTarget(source, stat);
-      rename = basename(source);
-    }
-  }
-  const { headers, body } = await client.call("GET", `/containers/${segment(container)}/archive`, {
-    query: { path },
-    signal: io.signal,
-  });
-  if (target === "-") {
-    for await (const chunk of body) await writeAll(io.stdout, chunk);
-    return;
-  }
-  const stat = decodeStat(headers["x-docker-container-path-stat"]);
-  const local = callerPath(io, target) + (assertsFolder(target) ? "/" : "");
-  const place = placeOf(
-    { path: rename ?? path, isDir: isDirMode(stat.mode) },
-    { path: local, ...localKind(local) },
-  );
-  const from = basename(path) || stat.name;
-  const name = place.name ?? (rename !== undefined && rename !== from ? rename : undefined);
-  const size = await extractTar(
-    body,
-    place.folder,
-    name === undefined ? undefined : { from, to: name },
-  );
-  report(session, quiet, size, target);
-}
-
-export async function copyToContainer(
-  session: Session,
-  source: string,
-  container: string,
-  target: string,
-  { archive, followLink, quiet }: CopyOptions,
-): Promise<void> {
-  const { io } = session;
-  const client = await session.client();
-  const query = { noOverwriteDirNonDir: true, copyUIDGID: archive || undefined };
-  let path = target;
-  let stat = await statIn(client, container, path);
-  if (stat && isLinkMode(stat.mode)) {
-    path = linkTarget(path, stat);
-    stat = await statIn(client, container, path);
-  }
-  const put = (folder: string, content: AsyncIterable<Uint8Array>) =>
-    client.empty("PUT", `/containers/${segment(container)}/archive`, {
-      query: { ...query, path: folder },
-      body: content,
-      contentType: "application/x-tar",
-      signal: io.signal,
+  let failed = 0;
+  for (const source of sources) {
+    await copyOne(session, source, target, options).catch((error: unknown) => {
+      if (session.io.signal.aborted) throw error;
+      session.warn(messageOf(error));
+      failed++;
     });
+  }
+  return failed === 0 ? 0 : 1;
+}
+
+type Remotes = (container: string) => RemoteFiles;
+
+async function remotes(session: Session): Promise<Remotes> {
+  const client = await session.client();
+  return (container) => new RemoteFiles(client, container, session.io.signal);
+}
+
+async function findSources(remote: Remotes, { container, path }: Location): Promise<Source[]> {
+  if (container === undefined) return [{ path }];
+  const files = remote(container);
+  if (!isPattern(path) || (await files.stat(path))) return [{ files, path }];
+  return (await files.glob(path)).map((match) => ({ files, path: match }));
+}
+
+async function findTarget(session: Session, remote: Remotes, to: Location): Promise<Target> {
+  if (to.container !== undefined) {
+    const files = remote(to.container);
+    const { path, stat } = await files.follow(to.path);
+    return { files, path, shown: `${to.container}:${to.path}`, ...kindOf(stat) };
+  }
+  if (to.path === "-") return { path: "-", shown: "-", exists: false, isDir: false };
+  const path = callerPath(session.io, to.path) + (assertsFolder(to.path) ? "/" : "");
+  return { path, shown: to.path, ...localKind(path) };
+}
+
+async function copyOne(
+  session: Session,
+  source: Source,
+  target: Target,
+  options: CopyOptions,
+): Promise<void> {
+  const bytes = source.files
+    ? await copyOut(session, source.files, source.path, target, options)
+    : await copyIn(session, source.path, target, options);
+  if (bytes === undefined || options.quiet || !session.io.stdout.isTerminal) return;
+  session.warn(`Successfully copied ${humanSize(bytes)} to ${target.shown}`);
+}
+
+/** Out of a container: to a folder here, to the standard output, or into another container. */
+async function copyOut(
+  session: Session,
+  files: RemoteFiles,
+  source: string,
+  target: Target,
+  { followLink, archive }: CopyOptions,
+): Promise<number | undefined> {
+  const path = followLink ? (await files.follow(source)).path : source;
+  const { isDir, name: sent, tar } = await files.get(path);
+  if (target.path === "-" && !target.files) {
+    for await (const chunk of tar) await writeAll(session.io.stdout, chunk);
+    return undefined;
+  }
+  const from = basename(path) || sent;
+  const { folder, name = followLink && path !== source ? basename(source) : undefined } = placeOf(
+    { isDir },
+    target,
+  );
+  const rename = name === undefined || name === from ? undefined : { from, to: name };
+  if (!target.files) return await extractTar(tar, folder, rename);
+  const counted = { bytes: 0 };
+  const stream = rename ? renameTar(tar, rename.from, rename.to) : tar;
+  await target.files.put(folder, count(stream, counted), archive);
+  return counted.bytes;
+}
+
+async function* count(
+  stream: AsyncIterable<Uint8Array>,
+  counted: { bytes: number },
+): AsyncGenerator<Uint8Array> {
+  for await (const chunk of stream) {
+    counted.bytes += chunk.length;
+    yield chunk;
+  }
+}
+
+async function copyIn(
+  session: Session,
+  source: string,
+  target: Target,
+  { archive, followLink }: CopyOptions,
+): Promise<number | undefined> {
+  const { io } = session;
+  const { files } = target;
+  if (!files) throw new GantryError("invalid", "must specify at least one container source");
   if (source === "-") {
-    if (!stat || !isDirMode(stat.mode)) {
-      throw new GantryError("invalid", `destination "${container}:${target}" must be a directory`);
+    if (!target.isDir) {
+      throw new GantryError("invalid", `destination "${target.shown}" must be a directory`);
     }
-    await put(path, io.stdin.open() as AsyncIterable<Buffer>);
-    return;
+    await files.put(target.path, io.stdin.open() as AsyncIterable<Buffer>, archive);
+    return undefined;
   }
   const local = callerPath(io, source);
-  const { exists, isDir } = localKind(local);
-  if (!exists) {
-    throw new GantryError("not-found", `lstat ${local}: no such file or directory`);
-  }
+  requireLocal(local);
   const content = copiesContent(source);
-  const place = placeOf(
-    { path: content ? `${local}/.` : local, isDir },
-    { path, exists: stat !== undefined, isDir: stat !== undefined && isDirMode(stat.mode) },
-  );
+  const { folder, name } = placeOf({ isDir: localKind(local).isDir }, target);
   const counted = { bytes: 0 };
-  await put(
-    place.folder,
-    packPath(local, content && !place.name ? "." : (place.name ?? basename(local)), {
-      followLink: followLink || assertsFolder(source),
-      counted,
-    }),
-  );
-  report(session, quiet, counted.bytes, `${container}:${target}`);
-}
-
-function localKind(path: string): { exists: boolean; isDir: boolean } {
-  try {
-    return { exists: true, isDir: statSync(path).isDirectory() };
-  } catch {
-    return { exists: false, isDir: false };
-  }
-}
-
-/** The folder to unpack in, and the name that the archive's first component must get. */
-function placeOf(
-  source: { path: string; isDir: boolean },
-  target: { path: string; exists: boolean; isDir: boolean },
-): { folder: string; name?: string } {
-  const wantsFolder = assertsFolder(target.path);
-  if (target.exists && target.isDir) return { folder: target.path };
-  if (target.exists && wantsFolder) throw new GantryError("invalid", "not a directory");
-  if (target.exists && source.isDir) throw new GantryError("invalid", "cannot copy directory");
-  if (!target.exists && wantsFolder && !source.isDir) {
-    throw new GantryError("invalid", "no such directory");
-  }
-  const clean = target.path.replace(/(\/\.?)+$/, "");
-  return { folder: dirname(clean), name: basename(clean) };
-}
-
-function report(session: Session, quiet: boolean, bytes: number, target: string): void {
-  if (quiet || !session.io.stdout.isTerminal) return;
-  session.warn(`Successfully copied ${humanSize(bytes)} to ${target}`);
+  const top = content && name === undefined ? "." : (name ?? basename(local));
+  const options = { followLink: followLink || assertsFolder(source), counted };
+  await files.put(folder, packPath(local, top, options), archive);
+  return counted.bytes;
 }

@@ -34,6 +34,10 @@ export async function extractTar(
     const header = entry.header as Header;
     bytes += header.size ?? 0;
     const path = inside(folder, renamed(header.name, rename));
+    if (path === folder) {
+      entry.resume(); // the folder that is copied into stays as it is
+      continue;
+    }
     await checkParents(folder, path);
     if (header.type === "directory") {
       await makeFolder(path);

@@ -10,38 +10,77 @@ import { userOf } from "./accounts.ts";
 import { announce } from "./announce.ts";
 import { goFileMode, isDirectory } from "./file-mode.ts";
 import type { ContainerRecord } from "./record.ts";
-import { rootSource } from "./root-source.ts";
+import { openRoot } from "./root-source.ts";
+
+/** What a verb works on: the container, as the caller named it, and its root. */
+interface Place {
+  engine: EngineContext;
+  c: ContainerRecord;
+  ref: string;
+  source: RootSource;
+}
 
 export async function statContainerPath(
   engine: EngineContext,
   ref: string,
   path: string,
 ): Promise<PathStat> {
+  return await withRoot(engine, ref, async (place) => {
+    const { stat } = await statIn(place, path, endsInFolder(path));
+    return stat;
+  });
+}
+
+/** The paths that a shell's pattern matches in the container. */
+export async function globContainer(
+  engine: EngineContext,
+  ref: string,
+  pattern: string,
+  { signal }: Signal = {},
+): Promise<string[]> {
+  return await withRoot(engine, ref, async ({ source }) => {
+    return await engine.files.glob(source, `/${pattern}`, signal ? { signal } : {});
+  });
+}
+
+async function withRoot<T>(
+  engine: EngineContext,
+  ref: string,
+  work: (place: Place) => Promise<T>,
+): Promise<T> {
   const c = engine.containers.find(ref);
-  const source = await rootSource(engine, c);
-  return await statIn(engine, c, { source, path, follow: endsInFolder(path) });
+  const { source, release } = await openRoot(engine, c);
+  try {
+    return await work({ engine, c, ref, source });
+  } finally {
+    await release();
+  }
 }
 
 async function statIn(
-  engine: EngineContext,
-  c: ContainerRecord,
-  { source, path, follow }: { source: RootSource; path: string; follow: boolean },
-): Promise<PathStat> {
+  place: Place,
+  path: string,
+  follow: boolean,
+): Promise<{ stat: PathStat; resolved: string }> {
   try {
-    return render(await engine.files.stat(source, absolute(path), { follow }), path);
+    const found = await place.engine.files.stat(place.source, absolute(path), { follow });
+    if (!isDirectory(goFileMode(found.mode)) && endsInFolder(path)) {
+      throw new GantryError("invalid", `lstat ${absolute(path)}/: not a directory`);
+    }
+    return { stat: render(found, path), resolved: found.resolved };
   } catch (error) {
-    throw pathError(error, c, path);
+    throw pathError(error, place, path);
   }
 }
 
 function render(stat: FileStat, path: string): PathStat {
   const mtime = Temporal.Instant.fromEpochNanoseconds(stat.mtimeNs);
   return {
-    name: posix.basename(absolute(path)) || "/",
+    name: nameInArchive(path),
     size: stat.size,
     mode: goFileMode(stat.mode),
     mtime: mtime.toString(),
-    linkTarget: stat.linkTarget,
+    linkTarget: stat.linkTarget === "" ? "" : stat.resolved || stat.linkTarget,
   };
 }
 
@@ -52,14 +91,20 @@ export async function archiveOut(
   { signal }: Signal = {},
 ): Promise<{ stat: PathStat; tar: Readable }> {
   const c = engine.containers.find(ref);
-  const source = await rootSource(engine, c);
-  const stat = await statIn(engine, c, { source, path, follow: endsInFolder(path) });
-  const tar = engine.files.tar(source, absolute(path), {
-    name: nameInArchive(path),
-    ...(signal && { signal }),
-  });
-  announce(engine, c, "archive-path");
-  return { stat, tar };
+  const { source, release } = await openRoot(engine, c);
+  try {
+    const { stat } = await statIn({ engine, c, ref, source }, path, endsInFolder(path));
+    const tar = engine.files.tar(source, absolute(path), {
+      name: nameInArchive(path),
+      ...(signal && { signal }),
+    });
+    tar.once("close", () => void release());
+    announce(engine, c, "archive-path");
+    return { stat, tar };
+  } catch (error) {
+    await release();
+    throw error;
+  }
 }
 
 /** Commit point: the first entry is written. */
@@ -70,15 +115,31 @@ export async function archiveIn(
   tar: Readable,
   o: Signal & { noOverwriteDirNonDir?: boolean; copyUidGid?: boolean } = {},
 ): Promise<void> {
-  const c = engine.containers.find(ref);
-  const source = await rootSource(engine, c);
-  const stat = await statIn(engine, c, { source, path, follow: true });
+  const { id } = engine.containers.find(ref);
+  const copy = () =>
+    withRoot(engine, ref, async (place) => {
+      await extract(place, path, tar, o);
+      announce(engine, place.c, "extract-to-dir");
+    });
+  // A root that is not mounted yet must not be mounted twice for writing: it waits for the start
+  // of its container, and that for the copy, as with docker.
+  if (engine.containers.find(ref).run) await copy();
+  else await engine.transitions.run(id, copy);
+}
+
+async function extract(
+  place: Place,
+  path: string,
+  tar: Readable,
+  o: Signal & { noOverwriteDirNonDir?: boolean; copyUidGid?: boolean },
+): Promise<void> {
+  const { engine, c, source } = place;
+  const { stat, resolved } = await statIn(place, path, true);
   if (!isDirectory(stat.mode)) {
     throw new GantryError("invalid", "extraction point is not a directory");
   }
-  if (!isWritable(c, absolute(path))) {
-    throw new GantryError("forbidden", "container rootfs is marked read-only");
-  }
+  const refusal = readOnlyAt(c, resolved || absolute(path));
+  if (refusal) throw refusal;
   const owner = o.copyUidGid && c.config.User ? await userOf(engine, c, c.config.User) : undefined;
   try {
     await engine.files.untar(source, absolute(path), tar, {
@@ -87,18 +148,29 @@ export async function archiveIn(
       ...(o.signal && { signal: o.signal }),
     });
   } catch (error) {
-    throw pathError(error, c, path);
+    throw pathError(error, place, path, resolved);
   }
-  announce(engine, c, "extract-to-dir");
 }
 
-/** Under a read-only root only what lies on a writable volume can be written. */
-function isWritable(c: ContainerRecord, path: string): boolean {
-  const mount = c.mounts
-    .filter((m) => path === m.Destination || path.startsWith(`${m.Destination}/`))
-    .sort((a, b) => b.Destination.length - a.Destination.length)[0];
-  return mount ? mount.RW : c.hostConfig.ReadonlyRootfs !== true;
+/** The refusal of a path that is certainly read-only; the kernel says the rest. */
+function readOnlyAt(c: ContainerRecord, path: string): GantryError | undefined {
+  const mount = mountAt(c, path);
+  if (mount) return mount.RW ? undefined : VOLUME_READ_ONLY();
+  const tmpfs = Object.keys(c.hostConfig.Tmpfs ?? {}).some((at) => isBeneath(path, at));
+  if (c.hostConfig.ReadonlyRootfs !== true || (tmpfs && c.run)) return undefined;
+  return ROOT_READ_ONLY();
 }
+
+const mountAt = (c: ContainerRecord, path: string) =>
+  c.mounts
+    .filter((mount) => isBeneath(path, mount.Destination))
+    .sort((a, b) => b.Destination.length - a.Destination.length)[0];
+
+const isBeneath = (path: string, folder: string): boolean =>
+  folder === "/" || path === folder || path.startsWith(`${folder}/`);
+
+const ROOT_READ_ONLY = () => new GantryError("forbidden", "container rootfs is marked read-only");
+const VOLUME_READ_ONLY = () => new GantryError("forbidden", "mounted volume is marked read-only");
 
 const absolute = (path: string): string => posix.normalize(`/${path}`).replace(/(.)\/$/, "$1");
 
@@ -111,14 +183,20 @@ function nameInArchive(path: string): string {
   return posix.basename(absolute(path)) || "/";
 }
 
-function pathError(error: unknown, c: ContainerRecord, path: string): unknown {
+function pathError(error: unknown, { c, ref }: Place, path: string, resolved?: string): unknown {
   const errno = errnoOf(error);
-  if (errno === "ENOENT" || errno === "ENOTDIR") {
-    const message = `Could not find the file ${path} in container ${c.id}`;
+  if (errno === "ENOENT") {
+    const message = `Could not find the file ${path} in container ${ref}`;
     return new GantryError("not-found", message, { cause: error });
   }
-  if (errno === "EROFS") {
-    return new GantryError("forbidden", "container rootfs is marked read-only", { cause: error });
+  if (errno === "ENOTDIR" && resolved === undefined) {
+    const message = `lstat ${path}: not a directory`;
+    return new GantryError("invalid", message, { cause: error });
   }
+  if (errno === "ESRCH") {
+    const message = `Container ${c.id} has stopped meanwhile: try again`;
+    return new GantryError("conflict", message, { cause: error });
+  }
+  if (errno === "EROFS") return readOnlyAt(c, resolved ?? path) ?? ROOT_READ_ONLY();
   return error;
 }

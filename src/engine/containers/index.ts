@@ -2,7 +2,7 @@
 
 import type { EngineContext } from "../context.ts";
 import type { Containers } from "../contract.ts";
-import { archiveIn, archiveOut, statContainerPath } from "./archive.ts";
+import { archiveIn, archiveOut, globContainer, statContainerPath } from "./archive.ts";
 import { attachContainer } from "./attach.ts";
 import { containerChanges } from "./changes.ts";
 import { commitContainer } from "./commit.ts";
@@ -49,6 +49,7 @@ export function containerVerbs(engine: EngineContext): Containers {
     export: (ref, o) => exportContainer(engine, ref, o),
     commit: (ref, o) => commitContainer(engine, ref, o),
     statPath: (ref, path) => statContainerPath(engine, ref, path),
+    glob: (ref, pattern, o) => globContainer(engine, ref, pattern, o),
     archiveOut: (ref, path, o) => archiveOut(engine, ref, path, o),
     archiveIn: (ref, path, tar, o) => archiveIn(engine, ref, path, tar, o),
     stats: (ref, o) => containerStats(engine, ref, o),
