@@ -52,3 +52,64 @@ test("volumes-from takes a mode", () => {
   }
   assert.throws(() => parseVolumesFrom(":"), { message: 'invalid name or ID supplied: ""' });
 });
+
+test("idmap says whose the files are, of binds and of volumes", () => {
+  assert.equal(parseBind("/srv:/d:idmap").idmap, "");
+  assert.equal(parseBind("/srv:/d:ro,idmap=33:34").idmap, "33:34");
+  assert.equal(parseBind("/srv:/d:idmap=33.34,ro").idmap, "33:34");
+  assert.equal(parseBind("cache:/d:idmap=33").idmap, "33");
+  assert.equal(parseBind("/srv:/d").idmap, undefined);
+  for (const spec of ["/a:/b:idmap=x", "/a:/b:idmap=1:2:3", "/a:/b:idmap=4294967295"]) {
+    assert.throws(() => parseBind(spec), { kind: "invalid" }, spec);
+  }
+  const request = { Type: "bind", Source: "/srv", Target: "/d" } as const;
+  assert.equal(fromMountRequest({ ...request, BindOptions: { IdMap: "user" } }, true).idmap, "");
+  assert.throws(() => fromMountRequest({ ...request, BindOptions: { IdMap: "me" } }, true), {
+    message:
+      'invalid mount config for type "bind": invalid idmap "me": must be UID[:GID] or "user"',
+  });
+});
+
+test("what belongs to another type of mount is refused", () => {
+  const cases = [
+    [{ Type: "volume", Target: "/d", ReadOnly: true }, "must not set ReadOnly mode when using"],
+    [
+      { Type: "volume", Target: "/d", VolumeOptions: { Subpath: "a" } },
+      "must not set Subpath when",
+    ],
+    [{ Type: "volume", Source: "vv", Target: "/d", BindOptions: {} }, "field BindOptions must not"],
+    [{ Type: "tmpfs", Source: "x", Target: "/d" }, "field Source must not be specified"],
+    [
+      { Type: "tmpfs", Target: "/d", TmpfsOptions: { Options: [["suid"]] } },
+      "invalid option: suid",
+    ],
+    [
+      { Type: "tmpfs", Target: "/d", TmpfsOptions: { Options: [[]] } },
+      "invalid option array length",
+    ],
+    [{ Type: "image", Target: "/d" }, "field Source must not be empty"],
+    [
+      { Type: "image", Source: "a", Target: "/d", VolumeOptions: {} },
+      "field VolumeOptions must not",
+    ],
+    [{ Type: "npipe", Source: "a", Target: "/d" }, "mount type unknown"],
+    [{ Type: "cluster", Source: "a", Target: "/d" }, "mount type unknown"],
+  ] as const;
+  for (const [mount, why] of cases) {
+    assert.throws(
+      () => fromMountRequest(mount as never, true),
+      (error: Error) => error.message.includes(why),
+      JSON.stringify(mount),
+    );
+  }
+});
+
+for (const path of ["/etc", "..", "../x", "a/../../x"]) {
+  test(`the subpath ${path} is refused: it is not within the volume`, () => {
+    const mount = { Type: "volume", Source: "vv", Target: "/d", VolumeOptions: { Subpath: path } };
+    assert.throws(() => fromMountRequest(mount as never, true), {
+      message:
+        'invalid mount config for type "volume": subpath must be a relative path within the volume',
+    });
+  });
+}

@@ -9,8 +9,10 @@ import type { MountRecord } from "./record.ts";
 
 const PROPAGATIONS = ["private", "rprivate", "shared", "rshared", "slave", "rslave"];
 const CONSISTENCIES = ["consistent", "cached", "delegated"];
-/** "idmap" or "idmap=UID[:GID]": whose the files are in the container. */
-const IDMAP = /^idmap(?:=(\d{1,10}(?::\d{1,10})?))?$/;
+/** "idmap" or "idmap=UID[:GID]": whose the files are in the container. Docker's own client counts
+ * colons, so a dot will do too, as in chown(1). */
+const IDMAP = /^idmap(?:=(\d{1,10}(?:[:.]\d{1,10})?))?$/;
+const ID_MAX = 2 ** 32 - 2;
 
 /** "src:dst[:options]" or "dst" of -v. */
 export function parseBind(spec: string): MountRecord {
@@ -74,7 +76,7 @@ function parseMode(mode: string): ModeOptions {
     if (word === "ro") result.rw = false;
     if (word === "nocopy") result.noCopy = true;
     if (group === "propagation") result.propagation = word;
-    if (group === "idmap") result.idmap = IDMAP.exec(word)?.[1] ?? "";
+    if (group === "idmap") result.idmap = parseIdmap(word) ?? "";
   }
   return result;
 }
@@ -86,7 +88,14 @@ function groupOf(word: string): string | undefined {
   if (word === "nocopy") return "copy";
   if (PROPAGATIONS.includes(word)) return "propagation";
   if (CONSISTENCIES.includes(word)) return "consistency";
-  return IDMAP.test(word) ? "idmap" : undefined;
+  if (word === "idmap" || parseIdmap(word) !== undefined) return "idmap";
+  return undefined;
+}
+
+/** "UID:GID" of "idmap=…", where both are ids. */
+function parseIdmap(word: string): string | undefined {
+  const ids = IDMAP.exec(word)?.[1]?.split(/[:.]/);
+  return ids?.every((id) => Number(id) <= ID_MAX) ? ids.join(":") : undefined;
 }
 
 /** An entry of HostConfig.Mounts. `bindExists` is false where a bind's source is missing. */
@@ -165,7 +174,7 @@ function volumeOf(mount: MountRequest): MountRecord {
 
 function idmapOf(type: string, text: string | undefined): { idmap?: string } {
   if (!text) return {};
-  const parsed = text === "user" ? "" : IDMAP.exec(`idmap=${text}`)?.[1];
+  const parsed = text === "user" ? "" : parseIdmap(`idmap=${text}`);
   if (parsed === undefined) {
     throw badMount(type, `invalid idmap ${JSON.stringify(text)}: must be UID[:GID] or "user"`);
   }

@@ -39,8 +39,14 @@ export interface Explained {
 
 export function explainStartFailure(c: ContainerRecord, error: unknown): Explained {
   const failure = failureOf(error);
-  if (failure?.operation?.op === "mountAttr" && failure.operation.userns !== undefined) {
+  const operation = failure?.operation;
+  if (failure && operation?.op === "mountAttr" && operation.userns !== undefined) {
     return { error: idmapError(c, failure, error), exitCode: EXIT_UNKNOWN };
+  }
+  if (failure && operation?.op === "openTree" && operation.root !== undefined) {
+    const why = words[failure.errno] ?? failure.errno;
+    const message = `cannot access path ${JSON.stringify(operation.path)}: ${why}`;
+    return { error: new GantryError("invalid", message, { cause: error }), exitCode: EXIT_UNKNOWN };
   }
   return explain(error, PREFIX, c.path);
 }
