@@ -146,11 +146,11 @@ bool tcp_turns(void) {
   return queue != NULL;
 }
 
-static int connection_start(int client, const struct listener *listener) {
+static int connection_start(int client, const union address *target) {
   int on = 1;
   struct connection *c = calloc(1, sizeof *c);
   int kind = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
-  int server = socket(listener->target.any.sa_family, kind, 0);
+  int server = socket(target->any.sa_family, kind, 0);
   if (!c || server < 0) {
     free(c);
     if (server >= 0) close(server);
@@ -166,7 +166,7 @@ static int connection_start(int client, const struct listener *listener) {
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
   }
-  int connecting = connect(server, &listener->target.any, address_length(&listener->target));
+  int connecting = connect(server, &target->any, address_length(target));
   if ((connecting < 0 && errno != EINPROGRESS) || pipe2(c->up.pipe, O_CLOEXEC | O_NONBLOCK) < 0 ||
       pipe2(c->down.pipe, O_CLOEXEC | O_NONBLOCK) < 0 ||
       watch(client, &c->client, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET) < 0 ||
@@ -184,9 +184,14 @@ void tcp_accept(struct handler *self, uint32_t events) {
   for (int turn = 0; turn < ACCEPTS_PER_TURN && listener->fd >= 0; turn++) {
     int client = accept_one(listener->fd);
     if (client < 0) return;
-    if (listener->protocol != IPPROTO_TCP || listener->target.any.sa_family == AF_UNSPEC)
-      close(client);
+    union address peer = {0};
+    socklen_t length = sizeof peer;
+    const union address *target = NULL;
+    if (listener->protocol == IPPROTO_TCP && getpeername(client, &peer.any, &length) == 0)
+      target = target_of(listener, &peer);
+    if (target)
+      connection_start(client, target);
     else
-      connection_start(client, listener);
+      close(client);
   }
 }

@@ -122,7 +122,8 @@ static void session_run(struct handler *self, uint32_t events) {
   link_newest(s);
 }
 
-static struct session *session_find(struct listener *listener, const union address *client,
+static struct session *session_find(struct listener *listener, const union address *target,
+                                    const union address *client,
                                     const struct in6_addr *local, unsigned interface) {
   unsigned bucket = bucket_of(listener, client);
   for (struct session *s = buckets[bucket]; s; s = s->next)
@@ -133,13 +134,13 @@ static struct session *session_find(struct listener *listener, const union addre
   struct session *s = calloc(1, sizeof *s);
   if (!s) return NULL;
   int kind = SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
-  s->fd = socket(listener->target.any.sa_family, kind, 0);
+  s->fd = socket(target->any.sa_family, kind, 0);
   if (s->fd < 0 && (errno == EMFILE || errno == ENFILE) && oldest) {
     session_end(oldest);
-    s->fd = socket(listener->target.any.sa_family, kind, 0);
+    s->fd = socket(target->any.sa_family, kind, 0);
   }
   s->handler.run = session_run;
-  if (s->fd < 0 || connect(s->fd, &listener->target.any, address_length(&listener->target)) < 0 ||
+  if (s->fd < 0 || connect(s->fd, &target->any, address_length(target)) < 0 ||
       watch(s->fd, &s->handler, EPOLLIN) < 0) {
     if (s->fd >= 0) close(s->fd);
     free(s);
@@ -188,11 +189,12 @@ void udp_receive(struct handler *self, uint32_t events) {
                              .msg_controllen = sizeof control};
     ssize_t length = recvmsg(listener->fd, &message, MSG_DONTWAIT);
     if (length < 0) return;
-    if (listener->target.any.sa_family == AF_UNSPEC) continue;
+    const union address *target = target_of(listener, &client);
+    if (!target) continue;
     struct in6_addr local;
     unsigned interface;
     read_local(&message, &local, &interface);
-    struct session *s = session_find(listener, &client, &local, interface);
+    struct session *s = session_find(listener, target, &client, &local, interface);
     if (!s) continue;
     send(s->fd, datagram, (size_t)length, MSG_DONTWAIT | MSG_NOSIGNAL);
     unlink_use(s);

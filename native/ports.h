@@ -10,9 +10,16 @@ struct listener {
   int protocol;  // IPPROTO_TCP, IPPROTO_UDP, IPPROTO_SCTP
   union address bound;
   union address target;
-  char key[72];  // whose it is: an endpoint id
-  struct listener *next;
+  union address target4;  // of `dual`: for its IPv4 clients
+  bool dual;              // one socket for 0.0.0.0 and ::
+  bool without4, without6;  // of `dual`: a half that was let go
+  char key[72];           // whose it is: an endpoint id
+  struct listener *next, *previous;
+  struct listener *next_same;  // of the bucket of its port
 };
+
+// Where a client's traffic goes; NULL where it is not wanted (any more).
+const union address *target_of(const struct listener *listener, const union address *client);
 
 // TCP: carries each accepted connection to the target until both directions have ended.
 void tcp_accept(struct handler *self, uint32_t events);

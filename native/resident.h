@@ -11,7 +11,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
-#define WORDS_MAX 9
+#define WORDS_MAX 10
 #define CLIENT_FDS_MAX 32
 
 struct handler {

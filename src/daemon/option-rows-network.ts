@@ -16,12 +16,7 @@ export const networkRows: Row[] = [
     "Default address pools for node specific local networks",
     { flag: "default-address-pool" },
   ],
-  [
-    "default-network-opts",
-    "object",
-    "Default network options",
-    { flag: "default-network-opt", ...refused("networks cannot be created yet") },
-  ],
+  ["default-network-opts", "object", "Default network options", { flag: "default-network-opt" }],
   [
     "ip",
     "string",
@@ -38,8 +33,7 @@ export const networkRows: Row[] = [
   [
     "ip-forward-no-drop",
     "bool",
-    "Do not set the filter-FORWARD policy to DROP",
-    nothing("Gantry never changes the FORWARD policy"),
+    "Where forwarding is switched on, forward the packets of others as well",
   ],
   ["ip-masq", "bool", "Enable IP masquerading for the default bridge network", { default: true }],
   ["iptables", "bool", "Enable addition of firewall rules", { default: true }],
@@ -50,6 +44,18 @@ export const networkRows: Row[] = [
     "userland-proxy",
     "bool",
     "Carry published ports in user space where the kernel cannot",
+    { default: true },
+  ],
+  [
+    "publish-filter",
+    "string",
+    'Rules of the host that apply to published ports: "none", or those for "input"',
+    { default: "none" },
+  ],
+  [
+    "accept-in-other-firewalls",
+    "bool",
+    "Add a rule to chains of other firewalls that drop what is forwarded",
     { default: true },
   ],
   [
@@ -68,13 +74,11 @@ export const networkRows: Row[] = [
     "allow-direct-routing",
     "bool",
     "Allow remote access to published ports on container IP addresses",
-    refused("the rules for direct access to container addresses are fixed", false),
   ],
   [
     "bridge-accept-fwmark",
     "string",
-    "Accept packets with this firewall mark",
-    refused("marked packets are not let through", ""),
+    "In bridge networks, accept packets with this firewall mark/mask",
   ],
   [
     "host-gateway-ips",

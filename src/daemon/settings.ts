@@ -5,6 +5,7 @@ import { createHash } from "node:crypto";
 import { isIP } from "node:net";
 import { GantryError, type LogLevel } from "../base/index.ts";
 import type { EngineOptions } from "../engine/index.ts";
+import { parseMark } from "../network/index.ts";
 import { API_VERSION_MAX, API_VERSION_MIN, compareVersions } from "../protocol/index.ts";
 import type { Config } from "./config.ts";
 import { type ListenAddress, parseHost } from "./hosts.ts";
@@ -35,6 +36,12 @@ export interface NetworkOptions {
   ipv6: boolean;
   mtu: number;
   userlandProxy: boolean;
+  allowDirectRouting: boolean;
+  bridgeAcceptFwmark: string;
+  ipForwardNoDrop: boolean;
+  publishFilter: "none" | "input";
+  acceptInOtherFirewalls: boolean;
+  defaultNetworkOpts: Record<string, Record<string, string>>;
 }
 /** The same without any configuration, for the engine as a library. */
 export const networkDefaults: NetworkOptions = {
@@ -55,6 +62,12 @@ export const networkDefaults: NetworkOptions = {
   ipv6: false,
   mtu: 1500,
   userlandProxy: true,
+  allowDirectRouting: false,
+  bridgeAcceptFwmark: "",
+  ipForwardNoDrop: false,
+  publishFilter: "none",
+  acceptInOtherFirewalls: true,
+  defaultNetworkOpts: {},
 };
 export interface TlsFiles {
   verify: boolean;
@@ -224,7 +237,24 @@ function networkOptions(read: Reader): NetworkOptions {
     ipv6: read.bool("ipv6"),
     mtu: read.number("mtu"),
     userlandProxy: read.bool("userland-proxy"),
+    allowDirectRouting: read.bool("allow-direct-routing"),
+    bridgeAcceptFwmark: markOf(read.text("bridge-accept-fwmark")),
+    ipForwardNoDrop: read.bool("ip-forward-no-drop"),
+    publishFilter: publishFilter(read.text("publish-filter")),
+    acceptInOtherFirewalls: read.bool("accept-in-other-firewalls"),
+    defaultNetworkOpts:
+      (read.any("default-network-opts") as Record<string, Record<string, string>>) ?? {},
   };
+}
+
+function markOf(text: string): string {
+  if (text === "" || parseMark(text)) return text;
+  throw invalid(`bad bridge-accept-fwmark ${JSON.stringify(text)}: want a mark, or mark/mask`);
+}
+
+function publishFilter(text: string): "none" | "input" {
+  if (text === "none" || text === "input") return text;
+  throw invalid(`bad publish-filter ${JSON.stringify(text)}: want "none" or "input"`);
 }
 
 function tlsFiles(config: Config, read: Reader, folder: string): TlsFiles | undefined {

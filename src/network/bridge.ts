@@ -3,19 +3,15 @@
 // forks, sleeps or polls. Slots 40 to 59 of a plan belong to the network.
 
 import type { Operation } from "../native/index.ts";
-import { addressBytes, parseAddress } from "./addresses.ts";
+import { addressBytes } from "./addresses.ts";
 import type { AttachmentRecord } from "./contract.ts";
 import type { AttachPlan, HostTraits } from "./driver.ts";
-import {
-  type FirewallNetwork,
-  type Forwarding,
-  planAddForwardings,
-  planRemoveForwardings,
-} from "./firewall.ts";
+import { rulesOf } from "./endpoint-rules.ts";
+import { planAddEndpoint, planRemoveEndpoint } from "./firewall-elements.ts";
 import type { NetlinkData } from "./netlink-message.ts";
 import type { NetworkRecord } from "./network-record.ts";
-import { flushConnections, NETLINK_NETFILTER } from "./nftables.ts";
-import { LOOPBACK_HOST_IPS } from "./options.ts";
+import { NETLINK_NETFILTER } from "./nftables.ts";
+import { flushConnections } from "./nftables-read.ts";
 import { NETLINK_ROUTE, RouteWriter } from "./rtnetlink.ts";
 
 // Several networks of one container use the same slots, one after the other.
@@ -56,7 +52,8 @@ export function planBridge(record: NetworkRecord, host: HostTraits, alias: strin
         .finish(),
       { ignore: EEXIST },
     ),
-    route(new RouteWriter().setAlias(bridge.name, alias).finish()),
+    // One that was there before stays its owner's.
+    ...(bridge.adopted ? [] : [route(new RouteWriter().setAlias(bridge.name, alias).finish())]),
     { op: "interfaceIndex", name: bridge.name, to: SLOT_BRIDGE },
   ];
   if (!bridge.icc && host.filtersFrames) {
@@ -80,16 +77,24 @@ export function planBridge(record: NetworkRecord, host: HostTraits, alias: strin
 /** What the host needs to route for the network; forwarding comes after the firewall. */
 export function sysctlsOf(
   record: NetworkRecord,
-  host: { ipForward: boolean; ipv6Stack: boolean },
+  host: { ipForward: boolean; ipv6Forward: boolean; ipv6Stack: boolean },
   ipForward: boolean,
 ): [path: string, value: string][] {
   const wanted: [path: string, value: string][] = [];
   // A bridge of ours takes no advice on routes from its containers.
   if (host.ipv6Stack) wanted.push([`net/ipv6/conf/${record.bridge!.name}/accept_ra`, "0"]);
   if (ipForward && !host.ipForward) wanted.push(["net/ipv4/ip_forward", "1"]);
-  if (ipForward && record.ipv6) wanted.push(["net/ipv6/conf/all/forwarding", "1"]);
+  if (ipForward && record.ipv6 && !host.ipv6Forward) {
+    wanted.push(["net/ipv6/conf/all/forwarding", "1"]);
+  }
   return wanted;
 }
+
+/** Families whose forwarding they switch on. */
+export const enabledBy = (sysctls: readonly [path: string, value: string][]): (4 | 6)[] =>
+  sysctls.flatMap(([path]) =>
+    path === "net/ipv4/ip_forward" ? [4] : path === "net/ipv6/conf/all/forwarding" ? [6] : [],
+  );
 
 /** 0 leaves the kernel's default. */
 const mtuOf = (mtu: number): number => (mtu >= MTU_MIN ? mtu : 0);
@@ -118,8 +123,10 @@ export function planAttach(o: AttachPlan, slots: { netns: number }): Operation[]
       missingOk: true,
     },
   ];
-  const forwardings = o.table ? forwardingsOf(endpoint) : [];
-  if (o.table && forwardings.length > 0) plan.push(nft(planAddForwardings(o.table, forwardings)));
+  const rules = rulesOf(endpoint);
+  if (o.table && rules.forwardings.length + rules.openings.length > 0) {
+    plan.push(nft(planAddEndpoint(o.table, rules)));
+  }
   return plan;
 }
 
@@ -150,11 +157,15 @@ function innerEnd(o: AttachPlan, link: { slot: number }): NetlinkData {
   const { ipv4, ipv6 } = o.endpoint;
   const writer = new RouteWriter();
   if (o.host.ipv6 && !ipv6) writer.setLink(link, { noLinkLocal: true });
-  for (const ip of [ipv4, ipv6]) if (ip) writer.addAddress(link, ip.address, ip.prefix);
+  const { linkLocal = [] } = o.endpoint;
+  for (const ip of [ipv4, ipv6, ...linkLocal]) {
+    if (ip) writer.addAddress(link, ip.address, ip.prefix);
+  }
   writer.setLink(link, { up: true });
-  if (o.defaultRoute === false || o.network.internal) return writer.finish();
-  if (ipv4?.gateway) writer.addRoute({ link, family: 4, gateway: ipv4.gateway });
-  if (ipv6?.gateway) writer.addRoute({ link, family: 6, gateway: ipv6.gateway });
+  if (o.network.internal) return writer.finish();
+  const leads = (family: 4 | 6): boolean => o.gatewayOf.includes(family);
+  if (ipv4?.gateway && leads(4)) writer.addRoute({ link, family: 4, gateway: ipv4.gateway });
+  if (ipv6?.gateway && leads(6)) writer.addRoute({ link, family: 6, gateway: ipv6.gateway });
   return writer.finish();
 }
 
@@ -175,40 +186,7 @@ export function planForget(endpoint: AttachmentRecord): Operation[] {
 /** Ends the forwarding of its ports. Only the daemon does, in order with the next owner of the
  * same host port: a late monitor would take that one's away. */
 export function planUnforward(endpoint: AttachmentRecord, table: string): Operation[] {
-  const forwardings = forwardingsOf(endpoint);
-  if (forwardings.length === 0) return [];
-  return [nft(planRemoveForwardings(table, forwardings), { ignore: ENOENT })];
-}
-
-/** The published ports that the kernel forwards: those whose family the container has. Loopback
- * and the other family are the port holder's. */
-export function forwardingsOf(endpoint: AttachmentRecord): Forwarding[] {
-  return endpoint.ports.flatMap((port) => {
-    if (LOOPBACK_HOST_IPS.test(port.hostIp)) return [];
-    const family = parseAddress(port.hostIp)?.family ?? 4;
-    const inner = family === 4 ? endpoint.ipv4 : endpoint.ipv6;
-    if (!inner) return [];
-    return [
-      {
-        protocol: port.protocol,
-        hostIp: port.hostIp,
-        hostPort: port.hostPort,
-        address: inner.address,
-        port: port.containerPort,
-      },
-    ];
-  });
-}
-
-export function firewallNetwork(record: NetworkRecord, ip6tables: boolean): FirewallNetwork {
-  const bridge = record.bridge!;
-  return {
-    bridge: bridge.name,
-    subnets: record.pools
-      .map((pool) => pool.subnet)
-      .filter((subnet) => ip6tables || !subnet.includes(":")),
-    masquerade: bridge.masquerade,
-    icc: bridge.icc,
-    internal: record.internal,
-  };
+  const rules = rulesOf(endpoint);
+  if (rules.forwardings.length + rules.openings.length === 0) return [];
+  return [nft(planRemoveEndpoint(table, rules), { ignore: ENOENT })];
 }

@@ -14,7 +14,10 @@ export interface PublishedPort {
   containerPort: number;
   protocol: "tcp" | "udp" | "sctp";
   hostIp: string; // "0.0.0.0" and "::" are two entries, as docker shows them
+  /** 0: none (gateway mode routed); the port is open at the container's address. */
   hostPort: number;
+  /** So many in a row, on both sides; absent: one. eachPort() tells them apart. */
+  count?: number;
 }
 
 /** What attaching a container to a network made; `record` is kept by the engine as JSON and is
@@ -33,7 +36,14 @@ export interface AttachmentRecord {
   macAddress: string;
   ipv4?: { address: string; prefix: number; gateway: string };
   ipv6?: { address: string; prefix: number; gateway: string };
+  /** Link-local addresses that were asked for. */
+  linkLocal?: { address: string; prefix: number }[];
   ports: PublishedPort[];
+  /** Families whose published ports the port holder carries, so that the host's rules for input
+   * apply to them. */
+  carried?: (4 | 6)[];
+  /** Families in which published ports may be reached at the container's own address. */
+  opens?: (4 | 6)[];
   /** On networks that users made: who it is to the resolver. */
   dns?: EndpointDns;
 }
@@ -57,6 +67,11 @@ export interface EndpointDns {
 export interface CreateNetworkRequest {
   Name: string;
   Driver?: string;
+  Scope?: string;
+  Ingress?: boolean;
+  /** Only a configuration, which other networks are made from by ConfigFrom. */
+  ConfigOnly?: boolean;
+  ConfigFrom?: { Network?: string } | null;
   Internal?: boolean;
   Attachable?: boolean;
   EnableIPv4?: boolean;
@@ -94,6 +109,10 @@ export interface NetworkLayer {
      * default route. */
     interfaceName?: string;
     position?: number;
+    /** Families whose default route goes over this network; by default both at position 0. */
+    gatewayOf?: readonly (4 | 6)[];
+    /** Addresses of the container's run before, taken again where they are free. */
+    prefer?: readonly string[];
     dns?: EndpointDns;
     /** The first of a run's networks with names opens the namespace to the resolver. */
     opensResolver?: boolean;
@@ -101,9 +120,11 @@ export interface NetworkLayer {
   detach(record: AttachmentRecord): Promise<void>;
   /** Makes a user-defined bridge network at once. Throws in docker's words: conflict (name),
    * forbidden (predefined, overlap), invalid, exhausted (no subnet left). */
-  createNetwork(request: CreateNetworkRequest): Promise<{ id: string }>;
+  createNetwork(request: CreateNetworkRequest): Promise<{ id: string; warnings: string[] }>;
   /** By name or id. Throws not-found, or forbidden while endpoints are attached. */
   removeNetwork(ref: string): Promise<void>;
+  /** Throws what attach() would say of an endpoint's settings, but for addresses that are in use. */
+  checkEndpoint(networkRef: string, settings: EndpointSettings): void;
   /** Connects a running container whose init is `pid`: attach() and its operations at once.
    * `interfaceName` and `position` must be free in the container. */
   connect(o: Parameters<NetworkLayer["attach"]>[0] & { pid: number }): Promise<AttachmentRecord>;
@@ -125,6 +146,14 @@ export interface NetworkLayer {
     record: AttachmentRecord,
     dns: Partial<Pick<EndpointDns, "names" | "pointer" | "servers">>,
   ): Promise<void>;
+  /** Leads the default routes of a running container (init `pid`) over these networks of its; a
+   * family without one loses its route. */
+  setGateways(
+    gateways: { ipv4?: AttachmentRecord | undefined; ipv6?: AttachmentRecord | undefined },
+    pid: number,
+  ): Promise<void>;
+  /** How full the subnets of a network are. */
+  usage(networkId: string): { subnet: string; used: bigint; available: bigint }[];
   /** Docker's inspect of every network, without Containers. */
   describe(): { Id: string; Name: string; Driver: string; [field: string]: unknown }[];
   stop(): Promise<void>;

@@ -1,20 +1,28 @@
-// What our one nftables table says. Its rules never change; networks and published ports are
-// elements of its sets and maps, so each costs the same whether it is the first or the five
-// hundredth, and every change is one transaction. Foreign tables are never touched.
+// The rules of our one nftables table. They never change; networks and published ports are
+// elements of its sets and maps (firewall-elements.ts), so each costs the same whether it is the
+// first or the five hundredth, and every change is one transaction.
 //
 // No rule needs route_localnet: what arrives at a loopback address is carried by the port holder.
 // 127/8 from a wire is dropped all the same, for hosts where someone else has set it
 // (CVE-2020-13401). A container port that was not published is unreachable from outside its
 // bridge even for a neighbour that adds a route to it: `inward` ends in a drop.
 
-import { addressBytes, lastOf, parseSubnet, sizeOf, valueBytes } from "./addresses.ts";
+import { addressBytes } from "./addresses.ts";
+import {
+  addEndpointElements,
+  addNetworkElements,
+  type EndpointRules,
+  type Families,
+  type FirewallNetwork,
+  SETS,
+} from "./firewall-elements.ts";
 import type { NetlinkData } from "./netlink-message.ts";
 import {
   anyBit,
-  type BaseChain,
+  bitwise,
   compare,
-  concat,
   dnat,
+  hostU32,
   interfaceBytes,
   loadAddressType,
   loadConntrack,
@@ -23,128 +31,112 @@ import {
   lookup,
   masquerade,
   NftBatch,
-  portBytes,
-  type SetElement,
-  type SetShape,
+  storeMark,
   verdict,
 } from "./nftables.ts";
 
-/** One bridge as the firewall sees it. */
-export interface FirewallNetwork {
-  bridge: string;
-  subnets: readonly string[]; // CIDR, both families
-  masquerade: boolean;
-  /** Containers of the bridge may talk to one another. */
-  icc: boolean;
-  /** No way in or out but the bridge itself. */
-  internal: boolean;
+export interface FirewallShape {
+  /** Families that are ours to filter; packets of others pass. */
+  families: Families;
+  /** What arrives for a published port is translated here; otherwise the port holder gets it, as
+   * where the host does not forward or another firewall drops what is forwarded. */
+  forwards: boolean;
+  /** Families whose forwarding was switched on for our sake: nobody else's packets use it. */
+  guards: Families;
+  /** Packets with this mark are let in (--bridge-accept-fwmark). */
+  acceptMark?: { value: number; mask: number };
 }
 
-/** One published port that the kernel shall forward. */
-export interface Forwarding {
-  protocol: "tcp" | "udp" | "sctp";
-  /** "0.0.0.0" and "::" mean every local address of that family. */
-  hostIp: string;
-  hostPort: number;
-  address: string; // of the container, same family
-  port: number;
-}
-
-const PROTOCOL = { tcp: 6, udp: 17, sctp: 132 } as const;
-const NFPROTO_IPV4 = Uint8Array.of(2);
-const NFPROTO_IPV6 = Uint8Array.of(10);
+const NFPROTO = { 4: Uint8Array.of(2), 6: Uint8Array.of(10) } as const;
+const ICMP = { 4: Uint8Array.of(1), 6: Uint8Array.of(58) } as const;
 const RTN_LOCAL = Uint8Array.of(2, 0, 0, 0);
 const CT_ESTABLISHED_OR_RELATED = 0x6;
 const IPS_DST_NAT = 0x20;
 const IPV6_LOOPBACK = addressBytes("::1");
-const PRIORITY = { raw: -300, dstnat: -100, filter: 0, srcnat: 100 } as const;
+const PRIORITY = { raw: -300, dstnat: -100, filter: 0, srcnat: 100, last: 1000 } as const;
+/** Bridges of other engines: what goes to their containers is theirs to allow. */
+const OTHERS_BRIDGES = ["docker", "br-", "podman", "cni", "virbr", "lxdbr", "lxcbr"];
 
-const SETS: readonly SetShape[] = [
-  { name: "any4", key: ["protocol", "port"], value: ["ipv4", "port"] },
-  { name: "any6", key: ["protocol", "port"], value: ["ipv6", "port"] },
-  { name: "addr4", key: ["protocol", "ipv4", "port"], value: ["ipv4", "port"] },
-  { name: "addr6", key: ["protocol", "ipv6", "port"], value: ["ipv6", "port"] },
-  { name: "own4", key: ["ipv4", "interface"], interval: true },
-  { name: "own6", key: ["ipv6", "interface"], interval: true },
-  { name: "masq4", key: ["ipv4"], interval: true },
-  { name: "masq6", key: ["ipv6"], interval: true },
-  { name: "bridges", key: ["interface"] },
-  { name: "internal", key: ["interface"] },
-  { name: "icc", key: ["interface", "interface"] },
-];
+/** The bit of a packet's mark by which chains of others know what our table lets through. It is
+ * set and cleared within the forward hook. */
+export const VOUCHED_MARK = 0x0800_0000;
 
 /** Replaces the whole table in one transaction: connections live on, strays are gone. */
 export function planFirewall(
   table: string,
+  shape: FirewallShape,
   networks: readonly FirewallNetwork[],
-  forwardings: readonly Forwarding[],
+  endpoints: readonly EndpointRules[],
 ): NetlinkData {
   const batch = new NftBatch(table).addTable().deleteTable().addTable();
   for (const set of SETS) batch.addSet(set);
   batch
     .addChain("publish")
+    .addChain("opened")
     .addChain("inward")
     .addChain("early", { type: "filter", hook: "prerouting", priority: PRIORITY.raw })
     .addChain("prerouting", { type: "nat", hook: "prerouting", priority: PRIORITY.dstnat })
     .addChain("output", { type: "nat", hook: "output", priority: PRIORITY.dstnat })
     .addChain("postrouting", { type: "nat", hook: "postrouting", priority: PRIORITY.srcnat })
     .addChain("forward", { type: "filter", hook: "forward", priority: PRIORITY.filter });
-  addDestinationRules(batch);
+  addDestinationRules(batch, shape);
   addSourceRules(batch);
-  addFilterRules(batch);
+  addFilterRules(batch, shape);
   for (const network of networks) addNetworkElements(batch, network, "addElements");
-  addForwardingElements(batch, forwardings, "addElements");
+  for (const endpoint of endpoints) addEndpointElements(batch, endpoint, "addElements");
   return batch.finish();
 }
 
-const isFamily = (family: 4 | 6) => [
-  loadMeta("nfproto"),
-  compare("eq", family === 4 ? NFPROTO_IPV4 : NFPROTO_IPV6),
-];
+const isFamily = (family: 4 | 6) => [loadMeta("nfproto"), compare("eq", NFPROTO[family])];
 const loadSource = (family: 4 | 6, to = 0) =>
   family === 4 ? loadPayload("network", 12, 4, to) : loadPayload("network", 8, 16, to);
 const loadDestination = (family: 4 | 6, to = 0) =>
   family === 4 ? loadPayload("network", 16, 4, to) : loadPayload("network", 24, 16, to);
+const loadPort = (to: number) => loadPayload("transport", 2, 2, to);
 const words = (family: 4 | 6): number => (family === 4 ? 1 : 4);
 
-function addDestinationRules(batch: NftBatch): void {
-  for (const family of [4, 6] as const) {
+const toLocal = [loadAddressType(), compare("eq", RTN_LOCAL), verdict({ jump: "publish" })];
+
+function addDestinationRules(batch: NftBatch, { families, forwards }: FirewallShape): void {
+  for (const family of families) {
     const map = { to: 0 };
-    batch.addRule(
-      "publish",
-      ...isFamily(family),
-      loadMeta("l4proto"),
-      loadDestination(family, 1),
-      loadPayload("transport", 2, 2, 1 + words(family)),
-      lookup(`addr${family}`, map),
-      dnat(family),
-    );
-    batch.addRule(
-      "publish",
-      ...isFamily(family),
-      loadMeta("l4proto"),
-      loadPayload("transport", 2, 2, 1),
-      lookup(`any${family}`, map),
-      dnat(family),
-    );
+    const port = 1 + words(family);
+    const toAddress = [loadMeta("l4proto"), loadDestination(family, 1), loadPort(port)];
+    const toPort = [loadMeta("l4proto"), loadPort(1)];
+    const found = (set: string) => [lookup(`${set}${family}`, map), dnat(family)];
+    const inRange = (set: string) => [
+      lookup(`${set}range${family}`, map),
+      dnat(family, "same port"),
+    ];
+    batch
+      .addRule("publish", ...isFamily(family), ...toAddress, ...found("addr"))
+      .addRule("publish", ...isFamily(family), ...toAddress, ...inRange("addr"))
+      .addRule("publish", ...isFamily(family), ...toPort, ...found("any"))
+      .addRule("publish", ...isFamily(family), ...toPort, ...inRange("any"));
   }
-  const local = [loadAddressType(), compare("eq", RTN_LOCAL), verdict({ jump: "publish" })];
-  batch.addRule("prerouting", ...local);
+  if (forwards) batch.addRule("prerouting", ...toLocal);
   // Loopback is the port holder's: a connection from 127.0.0.1 cannot leave for a bridge.
   batch.addRule(
     "output",
     ...isFamily(4),
     loadPayload("network", 16, 1),
     compare("neq", Uint8Array.of(127)),
-    ...local,
+    ...toLocal,
   );
   batch.addRule(
     "output",
     ...isFamily(6),
     loadDestination(6),
     compare("neq", IPV6_LOOPBACK),
-    ...local,
+    ...toLocal,
   );
+}
+
+/** Changes `forwards` of a table that is there. */
+export function planSwitchForwards(table: string, forwards: boolean): NetlinkData {
+  const batch = new NftBatch(table).flushChain("prerouting");
+  if (forwards) batch.addRule("prerouting", ...toLocal);
+  return batch.finish();
 }
 
 function addSourceRules(batch: NftBatch): void {
@@ -168,7 +160,10 @@ function addSourceRules(batch: NftBatch): void {
   }
 }
 
-function addFilterRules(batch: NftBatch): void {
+/** From one port of a bridge to another: such frames come by where bridge-nf-call-iptables is. */
+const withinBridge = [loadMeta("iifname"), loadMeta("oifname", 4), lookup("icc")];
+
+function addFilterRules(batch: NftBatch, { families, guards, acceptMark }: FirewallShape): void {
   batch.addRule(
     "early",
     ...isFamily(4),
@@ -178,117 +173,91 @@ function addFilterRules(batch: NftBatch): void {
     compare("neq", interfaceBytes("lo")),
     verdict("drop"),
   );
+  for (const family of [4, 6] as const) {
+    if (!families.includes(family))
+      batch.addRule("forward", ...isFamily(family), verdict("accept"));
+  }
+  for (const way of ["iifname", "oifname"] as const) {
+    const internal = [loadMeta(way), lookup("internal")];
+    batch.addRule("forward", ...internal, ...withinBridge, verdict("accept"));
+    batch.addRule("forward", ...internal, verdict("drop"));
+  }
   batch
     .addRule("forward", loadMeta("oifname"), lookup("bridges"), verdict({ jump: "inward" }))
-    .addRule("forward", loadMeta("iifname"), lookup("internal"), verdict("drop"));
+    .addRule("forward", loadMeta("iifname"), lookup("bridges"), verdict("accept"));
+  for (const family of guards) {
+    // Bridges of other engines and of virtual machines have owners who see to them.
+    for (const kind of ["iifkind", "oifkind"] as const) {
+      const isBridge = compare("eq", interfaceBytes("bridge"));
+      batch.addRule("forward", ...isFamily(family), loadMeta(kind), isBridge, verdict("accept"));
+    }
+    batch.addRule("forward", ...isFamily(family), verdict("drop"));
+  }
   batch
     .addRule("inward", loadConntrack("state"), anyBit(CT_ESTABLISHED_OR_RELATED), verdict("accept"))
-    // Frames between ports of one bridge come by here where bridge-nf-call-iptables is set.
-    .addRule(
-      "inward",
-      loadMeta("iifname"),
-      loadMeta("oifname", 4),
-      lookup("icc"),
-      verdict("accept"),
-    )
-    .addRule("inward", loadConntrack("status"), anyBit(IPS_DST_NAT), verdict("accept"))
-    .addRule("inward", verdict("drop"));
-}
-
-type Change = "addElements" | "deleteElements";
-
-function addNetworkElements(batch: NftBatch, network: FirewallNetwork, change: Change): void {
-  const name = interfaceBytes(network.bridge);
-  batch[change]("bridges", [{ key: name }]);
-  if (network.internal) batch[change]("internal", [{ key: name }]);
-  if (network.icc) batch[change]("icc", [{ key: concat(name, name) }]);
-  for (const text of network.subnets) {
-    const subnet = parseSubnet(text);
-    const first = valueBytes(subnet.family, subnet.base);
-    const last = valueBytes(subnet.family, lastOf(subnet));
-    batch[change](`own${subnet.family}`, [
-      { key: concat(first, name), keyEnd: concat(last, name) },
-    ]);
-    if (!network.masquerade || network.internal) continue;
-    const end = valueBytes(subnet.family, subnet.base + sizeOf(subnet));
-    batch[change](`masq${subnet.family}`, [{ key: first }, { key: end, intervalEnd: true }]);
+    .addRule("inward", ...withinBridge, verdict("accept"))
+    .addRule("inward", loadConntrack("status"), anyBit(IPS_DST_NAT), verdict("accept"));
+  if (acceptMark) {
+    const { value, mask } = acceptMark;
+    const marked = [loadMeta("mark"), bitwise(mask, 0), compare("eq", hostU32(value & mask))];
+    batch.addRule("inward", ...marked, verdict("accept"));
   }
+  addDirectRules(batch);
+  batch.addRule("inward", verdict("drop"));
 }
 
-function addForwardingElements(
-  batch: NftBatch,
-  forwardings: readonly Forwarding[],
-  change: Change,
-): void {
-  const elements = new Map<string, SetElement[]>();
-  for (const forwarding of forwardings) {
-    const { set, element } = forwardingElement(forwarding, change === "addElements");
-    const list = elements.get(set);
-    if (list) list.push(element);
-    else elements.set(set, [element]);
+/** What may come to a container's own address without translation. */
+function addDirectRules(batch: NftBatch): void {
+  const opened = verdict({ jump: "opened" });
+  for (const family of [4, 6] as const) {
+    const into = (set: string) => [
+      ...isFamily(family),
+      loadMeta("oifname"),
+      lookup(`${set}${family}`),
+    ];
+    const isIcmp = [loadMeta("l4proto"), compare("eq", ICMP[family])];
+    batch
+      .addRule("inward", ...into("unprotected"), verdict("accept"))
+      .addRule("inward", ...into("routed"), ...isIcmp, verdict("accept"))
+      .addRule("inward", ...into("direct"), opened)
+      .addRule(
+        "opened",
+        ...isFamily(family),
+        loadMeta("l4proto"),
+        loadDestination(family, 1),
+        loadPort(1 + words(family)),
+        lookup(`open${family}`),
+        verdict("accept"),
+      );
   }
-  for (const [set, list] of elements) batch[change](set, list);
+  const fromTrusted = [loadMeta("iifname"), loadMeta("oifname", 4), lookup("trusted")];
+  batch.addRule("inward", ...fromTrusted, opened);
 }
 
-function forwardingElement(
-  f: Forwarding,
-  withValue: boolean,
-): { set: string; element: SetElement } {
-  const host = addressBytes(f.hostIp);
-  const family = host.length === 4 ? 4 : 6;
-  const any = host.every((byte) => byte === 0);
-  const protocol = Uint8Array.of(PROTOCOL[f.protocol]);
-  const port = portBytes(f.hostPort);
-  const element: SetElement = { key: any ? concat(protocol, port) : concat(protocol, host, port) };
-  if (withValue) element.value = concat(addressBytes(f.address), portBytes(f.port));
-  return { set: `${any ? "any" : "addr"}${family}`, element };
-}
-
-export function planAddNetwork(table: string, network: FirewallNetwork): NetlinkData {
-  const batch = new NftBatch(table);
-  addNetworkElements(batch, network, "addElements");
-  return batch.finish();
-}
-export function planRemoveNetwork(table: string, network: FirewallNetwork): NetlinkData {
-  const batch = new NftBatch(table);
-  addNetworkElements(batch, network, "deleteElements");
-  return batch.finish();
-}
-export function planAddForwardings(table: string, list: readonly Forwarding[]): NetlinkData {
-  const batch = new NftBatch(table);
-  addForwardingElements(batch, list, "addElements");
-  return batch.finish();
-}
-/** All of them are there or none is: they were added in one transaction (ENOENT: none). */
-export function planRemoveForwardings(table: string, list: readonly Forwarding[]): NetlinkData {
-  const batch = new NftBatch(table);
-  addForwardingElements(batch, list, "deleteElements");
-  return batch.finish();
-}
-/** One transaction, so that a port that only changes its target is never without one. */
-export function planChangeForwardings(
-  table: string,
-  o: { remove: readonly Forwarding[]; add: readonly Forwarding[] },
-): NetlinkData {
-  const batch = new NftBatch(table);
-  addForwardingElements(batch, o.remove, "deleteElements");
-  addForwardingElements(batch, o.add, "addElements");
-  return batch.finish();
-}
 export function planRemoveFirewall(table: string): NetlinkData {
   return new NftBatch(table).addTable().deleteTable().finish();
 }
 
-/** Base chains of others in the forward hook whose policy drops: our accept does not win over
- * them, since every table of the hook must accept. */
-export function foreignDrops(chains: readonly BaseChain[], ownTable: string): BaseChain[] {
-  const FORWARD = 2;
-  const families = new Set([1, 2, 10]);
-  return chains.filter(
-    (chain) =>
-      chain.hook === FORWARD &&
-      chain.drops &&
-      families.has(chain.family) &&
-      chain.table !== ownTable,
-  );
+/** Two chains that mark, while others look, what our table lets through. What it drops may be
+ * marked too: every table of a hook must accept. */
+export function addVouchingChains(batch: NftBatch): void {
+  batch
+    .addChain("vouch", { type: "filter", hook: "forward", priority: PRIORITY.filter - 1 })
+    .addChain("unvouch", { type: "filter", hook: "forward", priority: PRIORITY.last });
+  const mark = [loadMeta("mark"), bitwise(0xffff_ffff, VOUCHED_MARK), storeMark];
+  const clear = [loadMeta("mark"), bitwise(~VOUCHED_MARK >>> 0, 0), storeMark];
+  // Nobody else brings the mark along.
+  for (const chain of ["vouch", "unvouch"]) {
+    batch.flushChain(chain);
+    batch.addRule(chain, loadMeta("mark"), anyBit(VOUCHED_MARK), ...clear);
+  }
+  batch.addRule("vouch", loadMeta("oifname"), lookup("bridges"), ...mark, verdict("return"));
+  for (const prefix of OTHERS_BRIDGES) {
+    const text = new TextEncoder().encode(prefix);
+    batch.addRule("vouch", loadMeta("oifname"), compare("eq", text), verdict("return"));
+  }
+  batch.addRule("vouch", loadMeta("iifname"), lookup("bridges"), ...mark);
+}
+export function removeVouchingChains(batch: NftBatch): void {
+  for (const chain of ["vouch", "unvouch"]) batch.flushChain(chain).deleteChain(chain);
 }

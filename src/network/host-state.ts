@@ -3,7 +3,6 @@
 
 import type { Native } from "../native/index.ts";
 import { parseSubnet, type Subnet } from "./addresses.ts";
-import { type BaseChain, dumpChains, NETLINK_NETFILTER, readBaseChains } from "./nftables.ts";
 import {
   dumpAddresses,
   dumpLinks,
@@ -26,6 +25,7 @@ export interface HostState {
   /** And it is switched on. */
   ipv6: boolean;
   ipForward: boolean;
+  ipv6Forward: boolean;
   /** Frames between ports of a bridge can be shown to the firewall (br_netfilter). */
   bridgeNetfilter: boolean;
   portRange: { first: number; last: number };
@@ -51,6 +51,7 @@ export async function readHostState(native: Native): Promise<HostState> {
       file("/proc/sys/net/ipv4/ip_forward"),
       file("/proc/sys/net/ipv4/ip_local_port_range"),
       file("/proc/sys/net/bridge/bridge-nf-call-iptables"),
+      file("/proc/sys/net/ipv6/conf/all/forwarding"),
     ],
   });
   const bytes = (index: number) => (results.has(index) ? results.bytes(index) : new Uint8Array());
@@ -63,6 +64,7 @@ export async function readHostState(native: Native): Promise<HostState> {
     ipv6Stack: results.has(3) && text(3) !== "",
     ipv6: text(3) === "0",
     ipForward: text(4) === "1",
+    ipv6Forward: text(7) === "1",
     bridgeNetfilter: text(6) !== "",
     portRange: first && last ? { first, last } : DEFAULT_RANGE,
   };
@@ -73,20 +75,4 @@ export function routedSubnets(state: HostState, ownLink: number): Subnet[] {
   return state.routes
     .filter((route) => route.prefix > 0 && route.link !== ownLink)
     .map((route) => parseSubnet(`${route.address}/${route.prefix}`));
-}
-
-/** Base chains of every table; none where the kernel has no nftables. */
-export async function readChains(native: Native): Promise<BaseChain[]> {
-  const EOPNOTSUPP = 95;
-  const results = await native.run({
-    host: [
-      {
-        op: "netlink",
-        protocol: NETLINK_NETFILTER,
-        data: dumpChains(),
-        ignore: EOPNOTSUPP,
-      },
-    ],
-  });
-  return results.has(0) ? readBaseChains(results.bytes(0)) : [];
 }

@@ -17,6 +17,8 @@ export type {
 } from "./contract.ts";
 export { RESOLVER_ADDRESS } from "./dns-sandbox.ts";
 export type { NetworkOptions, NetworkSurroundings } from "./options.ts";
+export { parseMark } from "./options.ts";
+export { eachPort } from "./port-ranges.ts";
 
 /** Reads the host's network and opens the records; changes nothing on the host. */
 export async function openNetwork(surroundings: NetworkSurroundings): Promise<NetworkLayer> {

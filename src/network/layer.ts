@@ -7,10 +7,19 @@
 
 import { createHash, randomBytes } from "node:crypto";
 import { join } from "node:path";
-import { GantryError, KeyedMutex, type Logger, messageOf, Rollback } from "../base/index.ts";
-import type { Native, Operation } from "../native/index.ts";
-import { macBytes, macOfAddress } from "./addresses.ts";
-import { planForget, planLeave, sysctlsOf, writeSysctl } from "./bridge.ts";
+import {
+  errnoOf,
+  GantryError,
+  KeyedMutex,
+  type Logger,
+  messageOf,
+  Rollback,
+} from "../base/index.ts";
+import { type Native, nativeProgramPath, type Operation } from "../native/index.ts";
+import type { EndpointSettings } from "../spec/index.ts";
+import { formatMac, macBytes, macOfAddress } from "./addresses.ts";
+import { enabledBy, planForget, planLeave, sysctlsOf, writeSysctl } from "./bridge.ts";
+import { BRIDGE_NAME } from "./bridge-options.ts";
 import type {
   Attachment,
   AttachmentRecord,
@@ -22,11 +31,21 @@ import { newNetwork } from "./create-network.ts";
 import { planCloseSandbox } from "./dns-sandbox.ts";
 import { DnsSession } from "./dns-session.ts";
 import { driverOf, explainMissingLink, type HostTraits } from "./driver.ts";
+import {
+  checkAddresses,
+  type LeasedAddresses,
+  leaseAddresses,
+  releaseAddresses,
+} from "./endpoint-lease.ts";
+import { endpointOptions, planSysctls } from "./endpoint-options.ts";
+import { exposureOf } from "./endpoint-rules.ts";
+import { type Gateways, NO_ROUTE, planGateways } from "./gateway.ts";
 import { HostFirewall } from "./host-firewall.ts";
-import { type HostState, readHostState, routedSubnets } from "./host-state.ts";
+import { type HostState, readHostState } from "./host-state.ts";
 import { blocksOf, type Collection, Ipam, type Lease } from "./ipam.ts";
-import { describeNetwork, type NetworkRecord, newId } from "./network-record.ts";
-import type { NetworkOptions, NetworkSurroundings } from "./options.ts";
+import { describeNetwork, type NetworkRecord, newBridgeMac, newId } from "./network-record.ts";
+import { linksWithAddresses, occupiedByHost } from "./occupied.ts";
+import { type NetworkOptions, type NetworkSurroundings, parseMark } from "./options.ts";
 import type { ClaimRules } from "./port-claims.ts";
 import { predefinedNetworks } from "./predefined.ts";
 import { Publishing } from "./publishing.ts";
@@ -88,12 +107,25 @@ export class Networks implements NetworkLayer {
       if (!PREDEFINED.has(record.name)) this.#networks.push(record);
     }
     for (const network of this.#networks) this.#ipam.open(network.id, network.pools);
-    const { iptables, ip6tables } = options;
+    const { iptables, acceptInOtherFirewalls: acceptInOthers } = options;
     const bridge = this.#networks.find(({ name }) => name === "bridge")?.bridge?.name;
     // Several daemons on one host have a table each.
     const token = createHash("sha256").update(execRoot).digest("hex").slice(0, 8);
     const name = `gantry_${bridge ?? token}`;
-    this.#firewall = new HostFirewall({ native, log, name, iptables, ip6tables });
+    const { enter = [] } = surroundings;
+    this.#firewall = new HostFirewall({
+      native,
+      log,
+      name,
+      iptables,
+      acceptInOthers,
+      enter,
+      exposure: options,
+      acceptMark: parseMark(options.bridgeAcceptFwmark),
+      guardFile: join(execRoot, "forward-guard"),
+      watch: [...enter, nativeProgramPath, "firewall-watch", name],
+      world: () => ({ networks: this.#networks, live: this.#live.values() }),
+    });
     this.#publishing = new Publishing({
       path: join(execRoot, SOCKET_NAME),
       command: surroundings.command,
@@ -122,6 +154,7 @@ export class Networks implements NetworkLayer {
       }
     }
     const dead = this.#ipam.reconcile(new Set(this.#live.keys()));
+    this.#ipam.avoid(this.#host.addresses.map(({ address }) => address));
     if (dead.length > 0)
       this.#log.info("Released addresses of dead endpoints", { dead: dead.length });
     for (const network of this.#networks) await this.#takeUp(network);
@@ -132,28 +165,31 @@ export class Networks implements NetworkLayer {
     const network = this.#networkOf(request.networkName);
     const mac = request.macAddress || request.settings.MacAddress;
     if (mac) macBytes(mac);
+    const own = endpointOptions(request.settings);
     await this.#ensure(network);
     await using undo = new Rollback((what, error) =>
       this.#log.error(`Failed to release ${what}`, { error: messageOf(error) }),
     );
     const endpointId = newId();
-    const leases = await this.#leaseOnceFree(network, endpointId, request);
-    undo.defer("the addresses", () => this.#release(network.id, endpointId, leases));
-    const addresses = { ipv4: leases.ipv4?.address, ipv6: leases.ipv6?.address };
+    const link = network.bridge ? `veth${randomBytes(4).toString("hex").slice(1)}` : "";
+    const leases = await this.#leaseOnceFree(network, { id: endpointId, link }, request);
+    undo.defer("the addresses", () => releaseAddresses(this.#ipam, network.id, endpointId, leases));
     const record: AttachmentRecord = {
       networkId: network.id,
       endpointId,
       interfaceName: request.interfaceName ?? "eth0",
-      hostInterface: network.bridge ? `veth${randomBytes(4).toString("hex").slice(1)}` : "",
-      macAddress: (mac || macOfAddress(addresses.ipv4 ?? "0.0.0.0")).toLowerCase(),
+      hostInterface: link,
+      macAddress: mac ? formatMac(macBytes(mac)) : newMac(leases),
       ...(leases.ipv4 && { ipv4: leases.ipv4 }),
       ...(leases.ipv6 && { ipv6: leases.ipv6 }),
+      ...(own.linkLocal.length > 0 && { linkLocal: own.linkLocal }),
       ports: [],
+      ...exposureOf(network, this.#options),
       ...(request.dns && { dns: request.dns }),
     };
     if (request.publish.length > 0 && driverOf(network).publishes) {
       const container = request.containerName ?? request.containerId.slice(0, 12);
-      await this.#publishing.claim(record, container, request.publish);
+      await this.#publishing.claim(record, network, container, request.publish);
     }
     undo.defer("the ports", () => this.#publishing.release(record));
     await this.#dns.join(record);
@@ -176,7 +212,8 @@ export class Networks implements NetworkLayer {
     record: AttachmentRecord,
     change: Parameters<NetworkLayer["republish"]>[1],
   ): Promise<void> {
-    await this.#publishing.change(record, change);
+    const network = this.#networkOf(record.networkId);
+    await this.#publishing.change(record, network, change);
   }
 
   async rename(
@@ -197,20 +234,24 @@ export class Networks implements NetworkLayer {
     if (!(await this.#tryRun("remove an interface", this.#planLeave(record)))) return;
     if (record.ports.length > 0)
       await this.#native.run({ host: planForget(record) }).catch(() => {});
-    this.#release(record.networkId, record.endpointId, record);
+    releaseAddresses(this.#ipam, record.networkId, record.endpointId, record);
   }
 
-  async createNetwork(request: CreateNetworkRequest): Promise<{ id: string }> {
+  async createNetwork(request: CreateNetworkRequest): Promise<{ id: string; warnings: string[] }> {
     return this.#making.run("networks", async () => {
       this.#host = await readHostState(this.#native);
-      const { addressPools, mtu, defaultHostIp } = this.#options;
-      const record = newNetwork(request, {
-        existing: this.#networks,
-        links: this.#host.links.map(({ name }) => name),
-        routed: routedSubnets(this.#host, 0),
-        blocks: blocksOf(addressPools),
-        defaults: { mtu, hostBindingIp: defaultHostIp },
-      });
+      const { addressPools, mtu, defaultHostIp, defaultNetworkOpts } = this.#options;
+      const Options = { ...defaultNetworkOpts[request.Driver || "bridge"], ...request.Options };
+      const { record, warnings } = newNetwork(
+        { ...request, Options },
+        {
+          existing: this.#networks,
+          links: linksWithAddresses(this.#host),
+          routed: occupiedByHost(this.#host, this.#networks, request.Options?.[BRIDGE_NAME]),
+          blocks: blocksOf(addressPools),
+          defaults: { mtu, hostBindingIp: defaultHostIp },
+        },
+      );
       await using undo = new Rollback((what, error) =>
         this.#log.error(`Failed to remove ${what}`, { error: messageOf(error) }),
       );
@@ -218,9 +259,10 @@ export class Networks implements NetworkLayer {
       this.#networks.push(record);
       undo.defer("the network", () => this.#drop(record));
       this.#ipam.open(record.id, record.pools);
-      await this.#ensure(record);
+      this.#ipam.avoid(this.#host.addresses.map(({ address }) => address));
+      if (!record.configures) await this.#ensure(record);
       undo.commit();
-      return { id: record.id };
+      return { id: record.id, warnings };
     });
   }
 
@@ -233,6 +275,11 @@ export class Networks implements NetworkLayer {
           "forbidden",
           `${record.name} is a pre-defined network and cannot be removed`,
         );
+      }
+      if (
+        this.#networks.some(({ configFrom }) => record.configures && configFrom === record.name)
+      ) {
+        throw new GantryError("forbidden", `configuration network "${record.name}" is in use`);
       }
       const active = [...this.#live.values()].filter(({ networkId }) => networkId === record.id);
       if (active.length > 0) {
@@ -297,9 +344,31 @@ export class Networks implements NetworkLayer {
     await Promise.all(this.#leaving);
   }
 
+  checkEndpoint(networkRef: string, settings: EndpointSettings): void {
+    const network = this.#networks.find(({ id, name }) => id === networkRef || name === networkRef);
+    endpointOptions(settings);
+    if (network) checkAddresses(network, settings);
+  }
+
+  usage(networkId: string): ReturnType<NetworkLayer["usage"]> {
+    return this.#ipam.usage(networkId);
+  }
+
+  async setGateways(gateways: Gateways, pid: number): Promise<void> {
+    const networkOf = ({ networkId }: AttachmentRecord) =>
+      this.#networks.find(({ id }) => id === networkId);
+    const open = { op: "open", path: `/proc/${pid}/ns/net`, flags: 0, to: SLOT_JOINED } as const;
+    for (const plan of planGateways(gateways, networkOf, SLOT_JOINED)) {
+      await this.#native.run({ host: [open, ...plan] }).catch((error) => {
+        if (!NO_ROUTE.has(errnoOf(error) ?? "")) throw error;
+      });
+    }
+  }
+
   async stop(): Promise<void> {
     await Promise.all(this.#leaving);
     await Promise.all([this.#publishing.close(), this.#dns.close()]);
+    this.#firewall.close();
     if (this.#live.size > 0) return;
     // Nobody is left on the bridges: leave the host as it was found.
     for (const network of this.#networks) {
@@ -314,22 +383,24 @@ export class Networks implements NetworkLayer {
   #attachment(
     network: NetworkRecord,
     record: AttachmentRecord,
-    { position = 0, opensResolver = false }: AttachRequest,
+    { position = 0, gatewayOf, settings, opensResolver = false }: AttachRequest,
   ): Attachment {
     const key = opensResolver ? record.dns?.sandbox : undefined;
     const { path } = this.#dns;
     const driver = driverOf(network);
+    const { sysctls } = endpointOptions(settings);
     const plan = {
       network,
       endpoint: record,
       host: this.#traits(),
-      defaultRoute: position === 0,
+      gatewayOf: gatewayOf ?? (position === 0 ? [4, 6] : []),
       ...(this.#firewall.table && { table: this.#firewall.table }),
     };
     return {
       record,
       host: (slots) => [
         ...driver.planAttach(plan, slots),
+        ...planSysctls(record, sysctls, slots.netns),
         ...(key ? this.#dns.planOpen(key, slots.netns, record.dns?.pid) : []),
       ],
       teardown: () => [
@@ -350,44 +421,19 @@ export class Networks implements NetworkLayer {
    * own that restarts is its own predecessor. */
   async #leaseOnceFree(
     network: NetworkRecord,
-    endpointId: string,
+    endpoint: { id: string; link: string },
     request: AttachRequest,
   ): Promise<LeasedAddresses> {
+    // It is likely to be its own predecessor whose address it wants again.
+    if (request.prefer?.length && this.#leaving.size > 0) await Promise.all(this.#leaving);
     try {
-      return this.#lease(network, endpointId, request);
+      return leaseAddresses(this.#ipam, network, endpoint, request);
     } catch (error) {
       const mayPass = error instanceof GantryError && /conflict|exhausted/.test(error.kind);
       if (!mayPass || this.#leaving.size === 0) throw error;
       await Promise.all(this.#leaving);
-      return this.#lease(network, endpointId, request);
+      return leaseAddresses(this.#ipam, network, endpoint, request);
     }
-  }
-
-  #lease(network: NetworkRecord, endpointId: string, { settings }: AttachRequest): LeasedAddresses {
-    const wanted = settings.IPAMConfig ?? {};
-    if (network.name === "bridge" && (wanted.IPv4Address || wanted.IPv6Address)) {
-      throw new GantryError(
-        "invalid",
-        "user specified IP address is supported on user defined networks only",
-      );
-    }
-    const leases: LeasedAddresses = {};
-    try {
-      for (const family of [4, 6] as const) {
-        const pool = network.pools.find(({ subnet }) => subnet.includes(":") === (family === 6));
-        const ip = (family === 4 ? wanted.IPv4Address : wanted.IPv6Address) || undefined;
-        const lease = this.#ipam.lease(network.id, family, endpointId, ip);
-        if (lease) leases[`ipv${family}`] = { ...lease, gateway: pool?.gateway ?? "" };
-      }
-    } catch (error) {
-      this.#release(network.id, endpointId, leases);
-      throw error;
-    }
-    return leases;
-  }
-
-  #release(networkId: string, endpointId: string, { ipv4, ipv6 }: LeasedAddresses): void {
-    for (const ip of [ipv4, ipv6]) if (ip) this.#ipam.release(networkId, ip.address, endpointId);
   }
 
   /** At start: what a live or crashed daemon has left of a network is made whole again. */
@@ -427,11 +473,15 @@ export class Networks implements NetworkLayer {
         this.#made.add(network.id);
         return;
       }
-      await this.#firewall.cover(network, this.#networks, [...this.#live.values()]);
+      const sysctls = sysctlsOf(network, this.#host, this.#options.ipForward);
+      await this.#firewall.cover(network, this.#options.ipForwardNoDrop ? [] : enabledBy(sysctls));
       // Where /proc/sys is read-only, whoever set it up has to have done this.
-      for (const [path, value] of sysctlsOf(network, this.#host, this.#options.ipForward)) {
-        await this.#tryRun(`set ${path} to ${value}`, [writeSysctl(path, value)]);
+      let forwards = this.#host.ipForward || this.#options.ipForward;
+      for (const [path, value] of sysctls) {
+        const done = await this.#tryRun(`set ${path} to ${value}`, [writeSysctl(path, value)]);
+        if (!done && path === "net/ipv4/ip_forward") forwards = false;
       }
+      await this.#firewall.hostForwards(forwards);
       this.#made.add(network.id);
     });
   }
@@ -447,6 +497,7 @@ export class Networks implements NetworkLayer {
       // The documented default "0.0.0.0" means every address of both families.
       defaultHostIp: ip === "0.0.0.0" ? "" : ip,
       ipv6: this.#host.ipv6,
+      crosses: this.#options.userlandProxy,
       range: this.#host.portRange,
     };
   }
@@ -466,4 +517,6 @@ export class Networks implements NetworkLayer {
   }
 }
 
-type LeasedAddresses = Pick<AttachmentRecord, "ipv4" | "ipv6">;
+/** By address, so that whoever gets one again gets its MAC again too; else locally administered. */
+const newMac = ({ ipv4 }: LeasedAddresses): string =>
+  ipv4 ? macOfAddress(ipv4.address) : newBridgeMac();

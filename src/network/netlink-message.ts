@@ -162,6 +162,20 @@ export function readAttributes(data: Uint8Array, from = 0): Map<number, Uint8Arr
   return attributes;
 }
 
+/** The values of a list: attributes that are all of one type, in order. */
+export function readList(data: Uint8Array | undefined): Uint8Array[] {
+  const found: Uint8Array[] = [];
+  if (!data) return found;
+  const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
+  for (let offset = 0; offset + 4 <= data.length; ) {
+    const length = view.getUint16(offset, true);
+    if (length < 4 || offset + length > data.length) break;
+    found.push(data.subarray(offset + 4, offset + length));
+    offset += (length + 3) & ~3;
+  }
+  return found;
+}
+
 export function readString(value: Uint8Array | undefined): string {
   if (!value) return "";
   const end = value.indexOf(0);

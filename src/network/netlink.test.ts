@@ -3,7 +3,8 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { foreignDrops, planAddForwardings, planAddNetwork, planFirewall } from "./firewall.ts";
+import { planFirewall } from "./firewall.ts";
+import { planAddEndpoint, planAddNetwork } from "./firewall-elements.ts";
 import {
   dumpMessages,
   NetlinkWriter,
@@ -50,10 +51,11 @@ test("flags of a bridge port go to the port's master", () => {
 });
 
 test("published ports are elements of a map, all families in one transaction", () => {
-  const data = planAddForwardings("t", [
+  const forwardings = [
     { protocol: "tcp", hostIp: "0.0.0.0", hostPort: 8080, address: "172.17.0.2", port: 80 },
     { protocol: "udp", hostIp: "::", hostPort: 53, address: "fd00::2", port: 53 },
-  ]);
+  ] as const;
+  const data = planAddEndpoint("t", { forwardings, openings: [] });
   assert.deepEqual(dumpMessages(data).split("\n"), [
     "14000000 10000100 01000000 00000000 0000000a",
     "50000000 0c0a0504 02000000 00000000 01000000 06000100 74000000 09000200 616e7934 " +
@@ -96,6 +98,7 @@ test("the number of rules does not grow with networks and ports", () => {
   const rules = (networks: number, ports: number): number => {
     const data = planFirewall(
       "t",
+      { families: [4, 6], forwards: true, guards: [] },
       Array.from({ length: networks }, (_, n) => ({
         bridge: `b${n}`,
         subnets: [`10.${n}.0.0/16`],
@@ -104,11 +107,16 @@ test("the number of rules does not grow with networks and ports", () => {
         internal: false,
       })),
       Array.from({ length: ports }, (_, n) => ({
-        protocol: "tcp" as const,
-        hostIp: "0.0.0.0",
-        hostPort: 1000 + n,
-        address: "10.0.0.2",
-        port: 1000 + n,
+        forwardings: [
+          {
+            protocol: "tcp" as const,
+            hostIp: "0.0.0.0",
+            hostPort: 1000 + n,
+            address: "10.0.0.2",
+            port: 1000 + n,
+          },
+        ],
+        openings: [],
       })),
     );
     return readMessages(data.data).filter(({ type }) => type === NEWRULE).length;
@@ -131,16 +139,4 @@ test("what is written is read back, and a truncated answer ends the reading", ()
   const attributes = readAttributes(writer.finish().data);
   assert.equal(readString(attributes.get(3)), "eth0");
   assert.equal(readAttributes(attributes.get(18)!).get(1)?.[0], 7);
-});
-
-test("only chains of others that drop forwarded packets are reported", () => {
-  const chain = { family: 2, table: "filter", name: "FORWARD", hook: 2, priority: 0, drops: true };
-  const chains = [
-    chain,
-    { ...chain, drops: false },
-    { ...chain, hook: 1 },
-    { ...chain, table: "gantry_gantry0" },
-    { ...chain, family: 7 },
-  ];
-  assert.deepEqual(foreignDrops(chains, "gantry_gantry0"), [chain]);
 });

@@ -2,6 +2,8 @@
 // their own in the kernel; their ids are made once and kept.
 
 import { randomBytes } from "node:crypto";
+import type { CreateNetworkRequest } from "./contract.ts";
+import type { GatewayMode } from "./endpoint-rules.ts";
 import type { PoolConfig } from "./ipam.ts";
 
 export interface NetworkRecord {
@@ -11,10 +13,22 @@ export interface NetworkRecord {
   created: string; // RFC 3339
   internal: boolean;
   attachable: boolean;
+  ipv4?: boolean; // absent: true
   ipv6: boolean;
   labels: Record<string, string>;
   options: Record<string, string>;
+  /** Absent: default, without options. Null hands out no addresses. */
+  ipam?: { driver: "default" | "null"; options: Record<string, string> };
   pools: PoolConfig[];
+  /** Interfaces in containers are called so, with a number; absent: eth. */
+  interfacePrefix?: string;
+  /** The name of the configuration network that it was made from. */
+  configFrom?: string;
+  /** Only a configuration for other networks: what those are made from. Its driver is null. */
+  configures?: Pick<
+    CreateNetworkRequest,
+    "IPAM" | "Options" | "Labels" | "EnableIPv4" | "EnableIPv6"
+  >;
   /** Driver bridge only. */
   bridge?: BridgeConfig;
   /** Drivers macvlan and ipvlan only. */
@@ -30,6 +44,16 @@ export interface BridgeConfig {
   masquerade: boolean;
   /** Where ports are published that name no host address. */
   hostBindingIp: string;
+  /** Absent: nat. */
+  gatewayModes?: { 4?: GatewayMode; 6?: GatewayMode };
+  /** Interfaces of the host from where published ports are reached at containers' addresses. */
+  trusted?: string[];
+  /** Absent: as the daemon's option says. */
+  publishFilter?: "none" | "input";
+  /** The bridge was there before the network, and stays after it. */
+  adopted?: boolean;
+  /** Families of which the bridge has no address. */
+  addressless?: (4 | 6)[];
 }
 
 /** A network that is the host's own LAN: containers sit on a parent interface of the host. */
@@ -43,6 +67,8 @@ export interface LanConfig {
   /** Made with the network and removed with it: a dummy, or an 802.1q sub-interface. */
   makes?: { kind: "dummy" } | { kind: "vlan"; link: string; id: number };
 }
+
+const PREDEFINED = new Set(["bridge", "host", "none"]);
 
 export const newId = (): string => randomBytes(32).toString("hex");
 
@@ -63,25 +89,34 @@ export function describeNetwork(record: NetworkRecord): {
     Created: record.created,
     Scope: "local",
     Driver: record.driver,
-    EnableIPv4: true,
+    EnableIPv4: record.ipv4 ?? true,
     EnableIPv6: record.ipv6,
-    IPAM: {
-      Driver: "default",
-      Options: null,
-      Config: record.pools.map((pool) => ({
-        Subnet: pool.subnet,
-        ...(pool.range && { IPRange: pool.range }),
-        Gateway: pool.gateway,
-        ...(pool.auxiliary && { AuxiliaryAddresses: pool.auxiliary }),
-      })),
-    },
+    IPAM: describeIpam(record),
     Internal: record.internal,
     Attachable: record.attachable,
     Ingress: false,
-    ConfigFrom: { Network: "" },
-    ConfigOnly: false,
+    ConfigFrom: { Network: record.configFrom ?? "" },
+    ConfigOnly: record.configures !== undefined,
     Containers: {},
     Options: record.options,
     Labels: record.labels,
   };
+}
+
+function describeIpam({ ipam, pools, configures, name }: NetworkRecord): Record<string, unknown> {
+  if (configures) {
+    const { Driver, Options, Config } = configures.IPAM ?? {};
+    return { Driver: Driver || "default", Options: Options ?? {}, Config: Config ?? [] };
+  }
+  const Driver = ipam?.driver ?? "default";
+  // Docker shows no options of the predefined networks, and an object for the others.
+  const Options = PREDEFINED.has(name) ? null : (ipam?.options ?? {});
+  if (Driver === "null") return { Driver, Options, Config: [{ Subnet: "0.0.0.0/0" }] };
+  const Config = pools.map((pool) => ({
+    Subnet: pool.subnet,
+    ...(pool.range && { IPRange: pool.range }),
+    Gateway: pool.gateway,
+    ...(pool.auxiliary && { AuxiliaryAddresses: pool.auxiliary }),
+  }));
+  return { Driver, Options, Config };
 }

@@ -9,11 +9,6 @@ import {
   NLM_F_ACK,
   NLM_F_APPEND,
   NLM_F_CREATE,
-  NLM_F_DUMP,
-  readAttributes,
-  readMessages,
-  readString,
-  readU32be,
 } from "./netlink-message.ts";
 
 export const NETLINK_NETFILTER = 12;
@@ -21,17 +16,21 @@ export const NETLINK_NETFILTER = 12;
 const SUBSYS = 10 << 8;
 const BATCH_BEGIN = 0x10;
 const BATCH_END = 0x11;
-const MSG = {
+export const MSG = {
   newTable: SUBSYS | 0,
   delTable: SUBSYS | 2,
   newChain: SUBSYS | 3,
   getChain: SUBSYS | 4,
+  delChain: SUBSYS | 5,
   newRule: SUBSYS | 6,
+  getRule: SUBSYS | 7,
+  delRule: SUBSYS | 8,
   newSet: SUBSYS | 9,
   newElement: SUBSYS | 12,
+  getElement: SUBSYS | 13,
   delElement: SUBSYS | 14,
 } as const;
-const NFPROTO_INET = 1;
+export const NFPROTO_INET = 1;
 
 /** Registers as 32-bit words: word 0 is where a 16-byte value may start. */
 export type Word = number;
@@ -46,7 +45,7 @@ const HOOKS: Record<Hook, number> = {
   output: 3,
   postrouting: 4,
 };
-const VERDICT = { drop: 0, accept: 1, jump: -3, return: -5 } as const;
+export const VERDICT = { drop: 0, accept: 1, jump: -3, return: -5 } as const;
 
 /** Data types as nft(8) numbers them, with their size in a concatenation; only for listings. */
 export type FieldType = "ipv4" | "ipv6" | "protocol" | "port" | "interface";
@@ -87,7 +86,7 @@ export interface SetElement {
 
 export type Expression = (w: NetlinkWriter) => void;
 
-const NFTA_LIST_ELEM = 1;
+export const NFTA_LIST_ELEM = 1;
 const NFTA_DATA_VALUE = 1;
 
 export class NftBatch {
@@ -108,10 +107,10 @@ export class NftBatch {
   #header(family: number, resource = 0): void {
     this.#w.u8(family).u8(0).u16be(resource);
   }
-  #message(type: number, flags: number, body: () => void): this {
+  #message(type: number, flags: number, body: () => void, chain?: ChainName): this {
     this.#w.message(type, flags | NLM_F_ACK, () => {
-      this.#header(NFPROTO_INET);
-      this.#w.attrString(1, this.#table); // NFTA_*_TABLE is 1 everywhere
+      this.#header(chain?.family ?? NFPROTO_INET);
+      this.#w.attrString(1, chain?.table ?? this.#table); // NFTA_*_TABLE is 1 everywhere
       body();
     });
     return this;
@@ -203,6 +202,38 @@ export class NftBatch {
       });
     });
   }
+  /** All rules of the chain go. */
+  flushChain(chain: string): this {
+    return this.#message(MSG.delRule, 0, () => this.#w.attrString(2, chain));
+  }
+  deleteChain(chain: string): this {
+    return this.#message(MSG.delChain, 0, () => this.#w.attrString(3, chain));
+  }
+
+  /** A first rule in a chain of somebody else's, which says in its comment whose it is. */
+  insertForeign(chain: ChainName, comment: string, ...expressions: Expression[]): this {
+    const w = this.#w;
+    const text = new TextEncoder().encode(comment);
+    const body = (): void => {
+      w.attrString(2, chain.name);
+      w.nest(4, () => {
+        for (const expression of expressions) expression(w);
+      });
+      w.attrBytes(7, Uint8Array.of(0, text.length + 1, ...text, 0));
+    };
+    return this.#message(MSG.newRule, NLM_F_CREATE, body, chain);
+  }
+  deleteForeign(chain: ChainName, handle: Uint8Array): this {
+    const body = () => this.#w.attrString(2, chain.name).attrBytes(3, handle);
+    return this.#message(MSG.delRule, 0, body, chain);
+  }
+}
+
+/** A chain of any table. */
+export interface ChainName {
+  family: number;
+  table: string;
+  name: string;
 }
 
 const ELEMENTS_PER_MESSAGE_MAX = 400;
@@ -215,9 +246,31 @@ function expression(name: string, body: (w: NetlinkWriter) => void): Expression 
     });
 }
 
-const META = { iifname: 6, oifname: 7, nfproto: 15, l4proto: 16 } as const;
+const META = {
+  mark: 3,
+  iifname: 6,
+  oifname: 7,
+  nfproto: 15,
+  l4proto: 16,
+  iifkind: 26,
+  oifkind: 27,
+} as const;
+const META_DREG = 1;
+const META_SREG = 3;
 export const loadMeta = (key: keyof typeof META, to: Word = 0): Expression =>
-  expression("meta", (w) => w.attrU32be(2, META[key]).attrU32be(1, REG32_00 + to));
+  expression("meta", (w) => w.attrU32be(2, META[key]).attrU32be(META_DREG, REG32_00 + to));
+/** The packet's mark is what word 0 holds. */
+export const storeMark: Expression = expression("meta", (w) =>
+  w.attrU32be(2, META.mark).attrU32be(META_SREG, REG32_00),
+);
+/** Word 0 becomes (word 0 & mask) ^ xor. */
+export const bitwise = (mask: number, xor: number): Expression =>
+  expression("bitwise", (w) => {
+    w.attrU32be(1, REG32_00).attrU32be(2, REG32_00).attrU32be(3, 4);
+    w.nest(4, () => w.attrBytes(NFTA_DATA_VALUE, hostU32(mask)));
+    w.nest(5, () => w.attrBytes(NFTA_DATA_VALUE, hostU32(xor)));
+  });
+export const counter: Expression = expression("counter", () => {});
 
 const BASE = { network: 1, transport: 2 } as const;
 export const loadPayload = (
@@ -257,11 +310,7 @@ export const compare = (operator: "eq" | "neq", value: Uint8Array, from: Word = 
 
 /** Passes when any bit of `mask` is set in a 32-bit register. */
 export const anyBit = (mask: number): Expression => {
-  const masked = expression("bitwise", (w) => {
-    w.attrU32be(1, REG32_00).attrU32be(2, REG32_00).attrU32be(3, 4);
-    w.nest(4, () => w.attrBytes(NFTA_DATA_VALUE, hostU32(mask)));
-    w.nest(5, () => w.attrBytes(NFTA_DATA_VALUE, hostU32(0)));
-  });
+  const masked = bitwise(mask, 0);
   const some = compare("neq", hostU32(0));
   return (w) => {
     masked(w);
@@ -306,19 +355,18 @@ export const storeTransport = (offset: number, length: number, checksum: number)
       .attrU32be(8, 0),
   );
 
-/** Destination NAT to the address in word 0 and the port after it. */
-export const dnat = (family: 4 | 6): Expression =>
-  expression("nat", (w) =>
-    w
-      .attrU32be(1, 1) // NFT_NAT_DNAT
+/** Destination NAT to the address in word 0, and to the port after it or the one that it has. */
+export const dnat = (family: 4 | 6, port: "port" | "same port" = "port"): Expression =>
+  expression("nat", (w) => {
+    w.attrU32be(1, 1) // NFT_NAT_DNAT
       .attrU32be(2, family === 4 ? 2 : 10)
-      .attrU32be(3, NFT_REG_1)
-      .attrU32be(5, REG32_00 + (family === 4 ? 1 : 4)),
-  );
+      .attrU32be(3, NFT_REG_1);
+    if (port === "port") w.attrU32be(5, REG32_00 + (family === 4 ? 1 : 4));
+  });
 
 export const masquerade: Expression = expression("masq", () => {});
 
-function hostU32(value: number): Uint8Array {
+export function hostU32(value: number): Uint8Array {
   const bytes = new Uint8Array(4);
   new DataView(bytes.buffer).setUint32(0, value, true);
   return bytes;
@@ -339,60 +387,4 @@ export function interfaceBytes(name: string): Uint8Array {
   const bytes = new Uint8Array(16);
   bytes.set(new TextEncoder().encode(name).subarray(0, 15));
   return bytes;
-}
-
-export function dumpChains(): Uint8Array {
-  const w = new NetlinkWriter();
-  w.message(MSG.getChain, NLM_F_DUMP, () => w.u8(0).u8(0).u16be(0));
-  return w.finish().data;
-}
-
-export interface BaseChain {
-  family: number; // NFPROTO_*: 1 inet, 2 ipv4, 10 ipv6
-  table: string;
-  name: string;
-  hook: number;
-  priority: number;
-  drops: boolean;
-}
-
-export function readBaseChains(answer: Uint8Array): BaseChain[] {
-  return readMessages(answer)
-    .filter(({ type }) => type === MSG.newChain)
-    .flatMap(({ payload }) => {
-      const attributes = readAttributes(payload, 4);
-      const hook = attributes.get(4);
-      if (!hook) return [];
-      const hooks = readAttributes(hook);
-      return [
-        {
-          family: payload[0]!,
-          table: readString(attributes.get(1)),
-          name: readString(attributes.get(3)),
-          hook: readU32be(hooks.get(1)),
-          priority: readU32be(hooks.get(2)) | 0,
-          drops: attributes.has(5) && readU32be(attributes.get(5)) === VERDICT.drop,
-        },
-      ];
-    });
-}
-
-const CT_DELETE = (1 << 8) | 2; // NFNL_SUBSYS_CTNETLINK, IPCTNL_MSG_CT_DELETE
-const CTA_TUPLE_REPLY = 2;
-const CTA_FILTER = 25;
-const CTA_FILTER_F_IP_SRC = 1;
-
-/** Forgets the connections that are answered by `address` (4 or 16 bytes): a client that keeps
- * its port would otherwise go on being sent to a container that is gone. */
-export function flushConnections(address: Uint8Array): NetlinkData {
-  const w = new NetlinkWriter();
-  const v4 = address.length === 4;
-  w.message(CT_DELETE, NLM_F_ACK, () => {
-    w.u8(v4 ? 2 : 10)
-      .u8(0)
-      .u16be(0);
-    w.nest(CTA_TUPLE_REPLY, () => w.nest(1, () => w.attrBytes(v4 ? 1 : 3, address)));
-    w.nest(CTA_FILTER, () => w.attrU32(1, 0).attrU32(2, CTA_FILTER_F_IP_SRC));
-  });
-  return w.finish();
 }

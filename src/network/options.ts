@@ -21,8 +21,20 @@ export interface NetworkOptions {
   ip6tables: boolean;
   ipv6: boolean;
   mtu: number;
-  /** Accepted for docker's sake: the holder binds every published port, so it carries it too. */
+  /** False: IPv6 is not carried to containers that have IPv4 only. Loopback is all the same. */
   userlandProxy: boolean;
+  /** Published ports may be reached at the containers' own addresses, too. */
+  allowDirectRouting: boolean;
+  /** Packets with this mark are let in: "0x1" or "0x1/0xff"; "": none. */
+  bridgeAcceptFwmark: string;
+  /** Where forwarding is switched on, it is so for everyone. */
+  ipForwardNoDrop: boolean;
+  /** "input": the host's rules for input apply to published ports, which the holder carries. */
+  publishFilter: "none" | "input";
+  /** A rule may be put into chains of other firewalls that drop what is forwarded. */
+  acceptInOtherFirewalls: boolean;
+  /** Driver → its options for networks that say nothing else. */
+  defaultNetworkOpts: Readonly<Record<string, Readonly<Record<string, string>>>>;
 }
 
 export interface NetworkSurroundings {
@@ -35,9 +47,21 @@ export interface NetworkSurroundings {
   /** The command that starts the port holder; by default the native program's. */
   portHolder?: readonly string[];
   portHolderIdleMs?: number;
+  /** Makes a program run where the network is (tests have it elsewhere); by default here. */
+  enter?: readonly string[];
   /** The command that starts the resolver; by default the native program's. */
   resolver?: readonly string[];
 }
 
 export const BRIDGE_NAME_PREFIX = "gantry";
 export const LOOPBACK_HOST_IPS = /^(127\.|::1$)/;
+
+/** "0x1/0xff" or "1"; undefined where it is neither. */
+export function parseMark(text: string): { value: number; mask: number } | undefined {
+  const number = "(0x[0-9a-fA-F]{1,8}|[0-9]{1,10})";
+  const [, value = "", mask = "0xffffffff"] =
+    new RegExp(`^${number}(?:/${number})?$`).exec(text) ?? [];
+  const parsed = { value: Number(value), mask: Number(mask) };
+  const fits = (n: number): boolean => n <= 0xffff_ffff;
+  return value !== "" && fits(parsed.value) && fits(parsed.mask) ? parsed : undefined;
+}

@@ -14,7 +14,12 @@ const request = (more: Partial<PublishRequest> = {}): PublishRequest => ({
   ...more,
 });
 const claimant = { endpointId: "e1", container: "web", ipv4: "172.17.0.2" };
-const rules = { defaultHostIp: "", ipv6: true, range: { first: 40000, last: 40003 } };
+const rules = {
+  defaultHostIp: "",
+  ipv6: true,
+  crosses: true,
+  range: { first: 40000, last: 40003 },
+};
 
 /** Binds like a kernel on which some addresses are taken. */
 function fakeHolder(refuse: (port: HeldPort) => string | undefined) {

@@ -19,6 +19,10 @@ export interface HeldPort {
   ip: string;
   port: number;
   target: { ip: string; port: number };
+  /** So many in a row, bound all or none; absent: one. */
+  count?: number;
+  /** With ip "::": its sockets take IPv4 as well, for this target. */
+  target4?: string;
 }
 
 const KIND: ResidentKind = { called: "port holder", greeting: "gantry-ports 1" };
@@ -52,15 +56,20 @@ export class PortHolder {
   /** Binds and listens. Returns undefined, or the name of the errno that the kernel gave. The
    * same key and address again changes the target only. */
   async bind(port: HeldPort): Promise<string | undefined> {
-    const { target } = port;
+    const { target, target4, count = 1 } = port;
+    const more = target4 ? ` ${count} ${target4}` : count > 1 ? ` ${count}` : "";
     const { errno } = await this.#client.ask(
-      `bind ${port.key} ${port.protocol} ${port.ip} ${port.port} ${target.ip} ${target.port}`,
+      `bind ${port.key} ${port.protocol} ${port.ip} ${port.port} ${target.ip} ${target.port}${more}`,
     );
     return errno;
   }
   /** Lets go all ports of a key, or one of them; returns how many. */
-  async unbind(key: string, one?: Pick<HeldPort, "protocol" | "ip" | "port">): Promise<number> {
-    const tail = one ? ` ${one.protocol} ${one.ip} ${one.port}` : "";
+  async unbind(
+    key: string,
+    one?: Pick<HeldPort, "protocol" | "ip" | "port" | "count">,
+  ): Promise<number> {
+    const row = one?.count ? ` ${one.count}` : "";
+    const tail = one ? ` ${one.protocol} ${one.ip} ${one.port}${row}` : "";
     return (await this.#client.ask(`unbind ${key}${tail}`)).count;
   }
   async list(): Promise<HeldPort[]> {

@@ -4,8 +4,11 @@
 
 import { GantryError, type Logger, messageOf } from "../base/index.ts";
 import type { AttachmentRecord, NetworkLayer, PublishedPort, PublishRequest } from "./contract.ts";
+import { gatewayModeOf } from "./endpoint-rules.ts";
 import type { HostFirewall } from "./host-firewall.ts";
-import { type Claimant, type ClaimRules, heldPort, PortClaims } from "./port-claims.ts";
+import type { NetworkRecord } from "./network-record.ts";
+import { type Claimant, type ClaimRules, heldPorts, PortClaims } from "./port-claims.ts";
+import { subtractPorts } from "./port-ranges.ts";
 import { PortSession } from "./port-session.ts";
 
 export class Publishing {
@@ -46,11 +49,14 @@ export class Publishing {
   /** Binds what is asked for and notes it in the record; who forwards is the attachment's plan. */
   async claim(
     record: AttachmentRecord,
+    network: NetworkRecord,
     container: string,
     requests: readonly PublishRequest[],
   ): Promise<void> {
+    checkCarried(record, requests);
     const holder = await this.#ports.holder();
-    record.ports = await this.#claims.claim(holder, claimantOf(record, container), requests);
+    const claimant = claimantOf(record, container, network);
+    record.ports = await this.#claims.claim(holder, claimant, requests);
   }
 
   /** Ends the forwarding of an endpoint's ports and lets them go. */
@@ -66,32 +72,30 @@ export class Publishing {
   /** See NetworkLayer.republish(). */
   async change(
     record: AttachmentRecord,
+    network: NetworkRecord,
     { add, remove, containerName }: Parameters<NetworkLayer["republish"]>[1],
   ): Promise<void> {
     const { endpointId } = record;
     const before = { ...record };
-    const kept = record.ports.filter((port) => !remove.some((gone) => same(port, gone)));
+    const kept = subtractPorts(record.ports, remove);
     checkNew(kept, add, containerName);
+    checkCarried(record, add);
     const holder = await this.#ports.holder();
-    for (const port of remove) this.#claims.forget(endpointId, port);
+    this.#claims.release(endpointId);
+    this.#claims.adopt({ ...record, ports: kept });
     let claimed: PublishedPort[] = [];
     try {
-      claimed = await this.#claims.claim(holder, claimantOf(record, containerName), add);
+      claimed = await this.#claims.claim(holder, claimantOf(record, containerName, network), add);
       await this.#firewall.change(before, { ...record, ports: [...kept, ...claimed] });
     } catch (error) {
-      const fresh = claimed.filter((port) => !before.ports.some((old) => same(old, port)));
+      const fresh = subtractPorts(claimed, before.ports);
       await this.#claims.giveBack(holder, endpointId, fresh);
       this.#claims.adopt(before);
       await Promise.all(heldPortsOf(before).map((port) => holder.bind(port)));
       throw error;
     }
     record.ports = [...kept, ...claimed];
-    const gone = remove.filter((port) => !claimed.some((one) => same(one, port)));
-    await Promise.all(
-      gone.map(({ protocol, hostIp, hostPort }) =>
-        holder.unbind(endpointId, { protocol, ip: hostIp, port: hostPort }),
-      ),
-    );
+    await this.#claims.unbind(holder, endpointId, subtractPorts(remove, claimed));
   }
 
   close(): Promise<void> {
@@ -99,15 +103,31 @@ export class Publishing {
   }
 }
 
-const same = (a: PublishedPort, b: PublishedPort): boolean =>
-  a.protocol === b.protocol && a.hostIp === b.hostIp && a.hostPort === b.hostPort;
-
-const claimantOf = (record: AttachmentRecord, container: string): Claimant => ({
+const claimantOf = (
+  record: AttachmentRecord,
+  container: string,
+  network?: NetworkRecord,
+): Claimant => ({
   endpointId: record.endpointId,
   container,
   ipv4: record.ipv4?.address,
   ipv6: record.ipv6?.address,
+  // The documented default "0.0.0.0" means every address of both families.
+  defaultHostIp: network?.bridge?.hostBindingIp.replace(/^0\.0\.0\.0$/, ""),
+  ...(network && { routed: ([4, 6] as const).filter(isRouted(network)) }),
 });
+const isRouted = (network: NetworkRecord) => (family: 4 | 6) =>
+  gatewayModeOf(network, family) === "routed";
+
+/** The port holder carries TCP and UDP only. */
+function checkCarried({ carried }: AttachmentRecord, requests: readonly PublishRequest[]): void {
+  if (!carried?.includes(4) || !requests.some(({ protocol }) => protocol === "sctp")) return;
+  throw new GantryError(
+    "invalid",
+    "SCTP ports cannot be published where the host's input rules apply to published ports " +
+      "(publish-filter: input)",
+  );
+}
 
 /** The holder takes a port that the endpoint has for a change of its target: say it before. */
 function checkNew(
@@ -126,5 +146,4 @@ function checkNew(
   }
 }
 
-const heldPortsOf = (record: AttachmentRecord) =>
-  record.ports.map((port) => heldPort(claimantOf(record, ""), port));
+const heldPortsOf = (record: AttachmentRecord) => heldPorts(claimantOf(record, ""), record.ports);

@@ -117,6 +117,12 @@ const OPTIONS: NetworkOptions = {
   ipv6: false,
   mtu: 1500,
   userlandProxy: true,
+  allowDirectRouting: false,
+  bridgeAcceptFwmark: "",
+  ipForwardNoDrop: false,
+  publishFilter: "none",
+  acceptInOtherFirewalls: true,
+  defaultNetworkOpts: {},
 };
 
 export class Lab implements AsyncDisposable {
@@ -157,6 +163,7 @@ export class Lab implements AsyncDisposable {
       log,
       execRoot: this.dir,
       portHolder: [...enter(this.host).split(" "), nativeProgramPath, "ports"],
+      enter: enter(this.host).split(" "),
       resolver: [...enter(this.host).split(" "), nativeProgramPath, "resolver"],
       portHolderIdleMs: 200,
     });

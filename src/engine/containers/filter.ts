@@ -2,10 +2,11 @@
 // conjoined), keys are conjoined.
 
 import { GantryError } from "../../base/index.ts";
+import { eachPort } from "../../network/index.ts";
 import type { EngineContext } from "../context.ts";
 import type { Filters } from "../contract.ts";
 import { findImage } from "../images/find.ts";
-import { findNetwork } from "./networking.ts";
+import { networkNamed } from "../networks/find.ts";
 import { type ContainerRecord, statusOf } from "./record.ts";
 
 const KEYS = [
@@ -128,11 +129,11 @@ function matches(engine: EngineContext, c: ContainerRecord, key: string, value: 
       return c.mounts.some((mount) => mount.Name === value || mount.Destination === value);
     case "network":
       return Object.keys(c.endpoints).some(
-        (name) => name === value || findNetwork(engine, name)?.Id.startsWith(value),
+        (name) => name === value || networkNamed(engine, name)?.Id.startsWith(value),
       );
     case "publish":
       return (c.run?.attachments ?? [])
-        .flatMap((attachment) => attachment.ports)
+        .flatMap((attachment) => eachPort(attachment.ports))
         .some((port) => inRange(port.containerPort, port.protocol, value));
     case "expose":
       return Object.keys(c.config.ExposedPorts ?? {}).some((port) => {

@@ -2,10 +2,11 @@
 // itself, go on. No other engine does; gantry update --publish-add and --publish-rm.
 
 import { GantryError } from "../../base/index.ts";
-import type { PublishedPort, PublishRequest } from "../../network/index.ts";
+import { eachPort, type PublishedPort, type PublishRequest } from "../../network/index.ts";
 import type { HostConfig, PortBinding } from "../../spec/index.ts";
 import type { EngineContext } from "../context.ts";
-import { parsePort, publishRequests } from "./networking.ts";
+import { publishingRecord } from "./gateway.ts";
+import { parsePort, publishRequests } from "./publish-requests.ts";
 import type { ContainerRecord } from "./record.ts";
 
 export type PortBindings = NonNullable<HostConfig["PortBindings"]>;
@@ -42,8 +43,7 @@ async function republish(
   { add, remove }: Required<PublishChange>,
 ): Promise<void> {
   if (!c.run) return;
-  // Ports are published on the network with the default route, which is the first that has any.
-  const record = c.run.attachments.find(({ ports }) => ports.length > 0) ?? c.run.attachments[0];
+  const record = publishingRecord(engine, c);
   const driver = engine.network.describe().find(({ Id }) => Id === record?.networkId)?.Driver;
   if (!record || driver !== "bridge") {
     throw new GantryError(
@@ -52,7 +52,7 @@ async function republish(
         "reached as they are",
     );
   }
-  const gone = record.ports.filter((port) => isNamed(port, remove));
+  const gone = eachPort(record.ports).filter((port) => isNamed(port, remove));
   const requests: PublishRequest[] = publishRequests(
     {},
     {
@@ -85,7 +85,7 @@ function without(c: ContainerRecord, remove: PortBindings): PortBindings {
   for (const [port, list] of Object.entries(remove)) {
     const { number, protocol } = parsePort(port);
     const live = c.run?.attachments.some(({ ports }) =>
-      ports.some((one) => isNamed(one, { [port]: list ?? [] })),
+      eachPort(ports).some((one) => isNamed(one, { [port]: list ?? [] })),
     );
     const before = bindings[port] ?? [];
     const after = list?.length

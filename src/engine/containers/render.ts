@@ -1,13 +1,14 @@
 // A container record as the doors show it.
 
 import { join } from "node:path";
-import type { AttachmentRecord, PublishedPort } from "../../network/index.ts";
+import { type AttachmentRecord, eachPort, type PublishedPort } from "../../network/index.ts";
 import type { EndpointSettings } from "../../spec/index.ts";
 import type { EngineContext } from "../context.ts";
 import type { Container, MountPoint } from "../contract.ts";
+import { networkNamed } from "../networks/find.ts";
 import { dnsNames } from "./endpoint-names.ts";
-import { findNetwork, renderEndpoint } from "./networking.ts";
 import { type ContainerRecord, hasNeverRun, type MountRecord, stateOf } from "./record.ts";
+import { renderEndpoint } from "./render-endpoint.ts";
 
 const NETNS_NAME_HEX = 12;
 
@@ -76,7 +77,7 @@ function renderNetworks(
 ): Record<string, EndpointSettings> {
   const networks: Record<string, EndpointSettings> = {};
   for (const [name, settings] of Object.entries(c.endpoints)) {
-    const id = findNetwork(engine, name)?.Id ?? "";
+    const id = networkNamed(engine, name)?.Id ?? "";
     const record = attachments.find((attachment) => attachment.networkId === id);
     const shown = record ? { ...settings, DNSNames: dnsNames(c, name) } : settings;
     networks[name] = renderEndpoint(shown, c.run ? id : "", record);
@@ -93,8 +94,9 @@ function renderPorts(
   // Only an endpoint of a network has ports: nothing is exposed on none, host and container:ID.
   if (!c.run || attachments.length === 0) return ports;
   for (const port of Object.keys(c.config.ExposedPorts ?? {})) ports[port] = null;
-  for (const port of attachments.flatMap((attachment) => attachment.ports)) {
-    (ports[keyOf(port)] ??= []).push({ HostIp: port.hostIp, HostPort: String(port.hostPort) });
+  for (const port of attachments.flatMap((attachment) => eachPort(attachment.ports))) {
+    const HostPort = port.hostPort === 0 ? "" : String(port.hostPort);
+    (ports[keyOf(port)] ??= []).push({ HostIp: port.hostIp, HostPort });
   }
   return ports;
 }
