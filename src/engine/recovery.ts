@@ -8,6 +8,7 @@ import { kindOf } from "../base/index.ts";
 import { type ExitStatus, type Monitor, readExitRecord } from "../native/index.ts";
 import { endStray } from "./containers/ended-monitor.ts";
 import { clearCgroups, clearRun, handleExit, lostStatus, watchExit } from "./containers/exit.ts";
+import { settleGateway } from "./containers/gateway.ts";
 import { resumeHealthChecks } from "./containers/health.ts";
 import { imageLayers } from "./containers/image-mounts.ts";
 import { releaseVolumes } from "./containers/mounts.ts";
@@ -34,6 +35,7 @@ export async function recover(engine: EngineContext): Promise<void> {
   await removeStrays(engine, new Set(running.map(({ c }) => c.id)));
   const attachments = running.flatMap(({ c }) => c.run?.attachments ?? []);
   await engine.network.start(attachments);
+  await settleGateways(engine, running);
   for (const [c, status] of ended) {
     engine.live.of(c.id).stopping = true; // Restart policies are applied below, by boot's rules.
     await handleExit(engine, c, status);
@@ -47,6 +49,20 @@ export async function recover(engine: EngineContext): Promise<void> {
     monitor.release();
     watchExit(engine, c, monitor);
     resumeHealthChecks(engine, c);
+  }
+}
+
+/** A daemon that died while networks came or went left their default routes and ports behind. */
+async function settleGateways(engine: EngineContext, running: readonly Running[]): Promise<void> {
+  for (const { c } of running) {
+    if (!c.run?.movesGateway) continue;
+    try {
+      await settleGateway(engine, c);
+    } catch (error) {
+      engine.log.warn("Default route and ports of a container may be stale", { id: c.id, error });
+    }
+    delete c.run.movesGateway;
+    engine.containers.put(c);
   }
 }
 

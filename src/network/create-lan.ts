@@ -1,11 +1,11 @@
 // The options of macvlan and ipvlan networks, as docker names them. Pure; wording is dockerd's.
 
 import { GantryError } from "../base/index.ts";
+import { MTU, mtuOf } from "./bridge-options.ts";
 import type { CreateNetworkRequest } from "./contract.ts";
 import type { LanConfig, NetworkRecord } from "./network-record.ts";
 import { IPVLAN_FLAGS, IPVLAN_MODES, MACVLAN_MODES } from "./rtnetlink.ts";
 
-const MTU = "com.docker.network.driver.mtu";
 const INTERFACE_NAME_BYTES_MAX = 15;
 const VLAN_ID_MAX = 4094;
 
@@ -55,13 +55,6 @@ function choice(
     `requested ${key} '${wanted}' is not valid, '${otherwise}' mode is the ${key} default ` +
       `(one of ${Object.keys(known).join(", ")})`,
   );
-}
-
-function mtuOf(text: string | undefined, otherwise: number): number {
-  if (text === undefined) return otherwise;
-  const mtu = Number(text);
-  if (Number.isInteger(mtu) && mtu >= 0) return mtu;
-  throw new GantryError("invalid", `invalid value for option ${MTU}: ${text}`);
 }
 
 /** "eth0"; "eth0.50", whose 802.1q sub-interface is made where it is missing; none: a dummy. */

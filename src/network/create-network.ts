@@ -1,87 +1,239 @@
 // From the request of POST /networks/create to a network's record. Pure but for the random id.
 // Wording is dockerd's where clients grep it.
 
-import { createHash } from "node:crypto";
 import { GantryError } from "../base/index.ts";
+import { formatSubnet, parseSubnet } from "./addresses.ts";
 import {
-  contains,
-  type Family,
-  formatSubnet,
-  overlaps,
-  parseAddress,
-  parseSubnet,
-  type Subnet,
-} from "./addresses.ts";
+  BRIDGE_NAME,
+  bridgeConfig,
+  INTERFACE_PREFIX,
+  interfacePrefixOf,
+} from "./bridge-options.ts";
 import type { CreateNetworkRequest } from "./contract.ts";
 import { lanConfig } from "./create-lan.ts";
-import { type AddressBlock, chooseSubnet, firstHost, type PoolConfig } from "./ipam.ts";
-import { type BridgeConfig, type NetworkRecord, newBridgeMac, newId } from "./network-record.ts";
+import { type Families, newPools, type PoolRequest } from "./create-pools.ts";
+import type { AddressBlock, PoolConfig } from "./ipam.ts";
+import { type NetworkRecord, newId } from "./network-record.ts";
+import { type Occupied, occupiedByNetworks } from "./occupied.ts";
 
 const PREDEFINED = new Set(["bridge", "host", "none", "default"]);
 const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
-const INTERFACE_NAME_BYTES_MAX = 15;
-const BRIDGE = "com.docker.network.bridge.";
-const MTU = "com.docker.network.driver.mtu";
+const NOT_A_MANAGER =
+  'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect ' +
+  "this node to swarm and try again.";
 
 export interface CreateSurroundings {
   existing: readonly NetworkRecord[];
-  /** Names of the host's interfaces. */
-  links: readonly string[];
+  /** The host's interfaces. */
+  links: readonly { name: string; kind: string; addresses: readonly string[] }[];
   /** Subnets that the host routes elsewhere. */
-  routed: readonly Subnet[];
+  routed: readonly Occupied[];
   blocks: readonly AddressBlock[];
   defaults: { mtu: number; hostBindingIp: string };
 }
 
-export function newNetwork(o: CreateNetworkRequest, around: CreateSurroundings): NetworkRecord {
-  checkName(o.Name, around.existing);
+export interface NewNetwork {
+  record: NetworkRecord;
+  warnings: string[];
+}
+
+export function newNetwork(request: CreateNetworkRequest, around: CreateSurroundings): NewNetwork {
+  checkName(request.Name, around.existing);
+  checkScope(request);
+  if (request.ConfigOnly) return { record: configuration(request), warnings: [] };
+  const o = configured(request, around.existing);
   const driver = driverName(o.Driver || "bridge");
+  if (o.Ingress) {
+    throw new GantryError("forbidden", "Ingress network can only be global scope network");
+  }
   const id = newId();
   const options = o.Options ?? {};
-  return {
-    id,
-    name: o.Name,
+  const families: Families = { ipv4: o.EnableIPv4 !== false, ipv6: o.EnableIPv6 === true };
+  if (!families.ipv4 && !families.ipv6) {
+    throw new GantryError("invalid", "IPv4 or IPv6 must be enabled");
+  }
+  const ipam = ipamOf(o, driver);
+  const { pools, warnings } =
+    ipam.driver === "null"
+      ? { pools: [] as PoolConfig[], warnings: [] as string[] }
+      : newPools(configsOf(o, around), id, families, {
+          ours: occupiedByNetworks(around.existing),
+          host: around.routed,
+          blocks: around.blocks,
+        });
+  const interfacePrefix = interfacePrefixOf(options);
+  const record: NetworkRecord = {
+    ...blankRecord(o, id),
     driver,
-    created: new Date().toISOString(),
-    internal: o.Internal ?? false,
-    attachable: o.Attachable ?? false,
-    ipv6: o.EnableIPv6 ?? false,
-    labels: o.Labels ?? {},
+    ...families,
     options,
-    pools: pools(o, id, around),
-    ...(driver === "bridge"
-      ? { bridge: bridgeConfig(options, id, around) }
-      : { lan: lanConfig(driver, o, id, { ...around, mtu: 0 }) }),
+    ipam,
+    pools,
+    ...(interfacePrefix && { interfacePrefix }),
+    ...(request.ConfigFrom?.Network && { configFrom: request.ConfigFrom.Network }),
   };
+  if (driver === "bridge") {
+    const made = bridgeConfig(o, id, around);
+    record.bridge = made.bridge;
+    warnings.push(...made.warnings);
+    // No address of the bridge's own: the gateway is another machine, or nobody.
+    for (const pool of pools) {
+      const family = pool.subnet.includes(":") ? 6 : 4;
+      if (made.bridge.addressless?.includes(family)) pool.bridgeAddress = "";
+    }
+  } else {
+    const links = around.links.map(({ name }) => name);
+    record.lan = lanConfig(driver, o, id, { existing: around.existing, links, mtu: 0 });
+    warnings.push(
+      ...Object.keys(options)
+        .filter((key) => !LAN_OPTIONS.has(key))
+        .map((key) => `driver option ${key} is not known and has no effect`),
+    );
+  }
+  return { record, warnings };
+}
+
+/** A bridge that is there already has its own subnet, unless another one is asked for. */
+function configsOf(o: CreateNetworkRequest, { links }: CreateSurroundings): PoolRequest[] {
+  const configs = [...(o.IPAM?.Config ?? [])];
+  const link = links.find(({ name }) => name === o.Options?.[BRIDGE_NAME]);
+  const own = link?.addresses.find((address) => !address.includes(":"));
+  if (!own || configs.some(({ Subnet }) => !Subnet?.includes(":"))) return configs;
+  const [Gateway = ""] = own.split("/");
+  return [...configs, { Subnet: formatSubnet(parseSubnet(own)), Gateway }];
+}
+
+const LAN_OPTIONS = new Set([
+  ...["parent", "macvlan_mode", "ipvlan_mode", "ipvlan_flag"],
+  "com.docker.network.driver.mtu",
+  INTERFACE_PREFIX,
+]);
+
+const blankRecord = (o: CreateNetworkRequest, id: string) => ({
+  id,
+  name: o.Name,
+  created: new Date().toISOString(),
+  internal: o.Internal ?? false,
+  attachable: o.Attachable ?? false,
+  labels: o.Labels ?? {},
+});
+
+/** Only a configuration that others are made from: it has no share of the kernel. */
+function configuration(o: CreateNetworkRequest): NetworkRecord {
+  if (o.Internal || o.Attachable || o.Ingress || o.Scope) {
+    throw new GantryError(
+      "forbidden",
+      "configuration network can only contain network specific fields. Network operator fields " +
+        "like [ ingress | internal | attachable | scope ] are not supported.",
+    );
+  }
+  if (o.ConfigFrom?.Network) {
+    throw new GantryError(
+      "forbidden",
+      "a configuration network cannot depend on another configuration network",
+    );
+  }
+  const { IPAM = null, Options = {}, Labels = {}, EnableIPv4 = true, EnableIPv6 = false } = o;
+  return {
+    ...blankRecord(o, newId()),
+    driver: "null",
+    ipv4: EnableIPv4,
+    ipv6: EnableIPv6,
+    options: Options ?? {},
+    pools: [],
+    configures: { IPAM, Options, Labels, EnableIPv4, EnableIPv6 },
+  };
+}
+
+/** The request, completed by the configuration network that it names. */
+function configured(
+  o: CreateNetworkRequest,
+  existing: readonly NetworkRecord[],
+): CreateNetworkRequest {
+  const from = o.ConfigFrom?.Network;
+  if (!from) return o;
+  const source = existing.find(({ name, id }) => name === from || id === from);
+  if (!source?.configures) {
+    throw new GantryError(
+      "not-found",
+      `configuration network ${JSON.stringify(from)} does not exist`,
+    );
+  }
+  const ipam = o.IPAM;
+  const given =
+    o.EnableIPv6 === true ||
+    o.EnableIPv4 === false ||
+    hasKeys(o.Labels) ||
+    hasKeys(ipam?.Options) ||
+    (ipam?.Config ?? []).length > 0 ||
+    !["", "default"].includes(ipam?.Driver ?? "");
+  if (given) {
+    throw new GantryError(
+      "forbidden",
+      "user specified configurations are not supported if the network depends on a " +
+        "configuration network",
+    );
+  }
+  if (hasKeys(o.Options)) {
+    throw new GantryError(
+      "forbidden",
+      "network driver options are not supported if the network depends on a configuration network",
+    );
+  }
+  return { ...o, ...structuredClone(source.configures) };
+}
+
+const hasKeys = (record: Record<string, string> | null | undefined): boolean =>
+  Object.keys(record ?? {}).length > 0;
+
+function checkScope({ Scope = "", Driver }: CreateNetworkRequest): void {
+  if (Scope === "swarm") {
+    throw new GantryError(
+      "forbidden",
+      "cannot create a swarm scoped network when swarm is not active",
+    );
+  }
+  if ((Scope !== "" && Scope !== "local") || Driver === "overlay") {
+    throw new GantryError("forbidden", NOT_A_MANAGER);
+  }
 }
 
 function driverName(driver: string): "bridge" | "macvlan" | "ipvlan" {
   if (driver === "bridge" || driver === "macvlan" || driver === "ipvlan") return driver;
+  if (driver === "host" || driver === "null") {
+    throw new GantryError("forbidden", `only one instance of "${driver}" network is allowed`);
+  }
   throw new GantryError(
-    "invalid",
-    driver === "host" || driver === "null"
-      ? `only one instance of "${driver}" network is allowed`
-      : `could not find plugin ${driver} in v1 plugin registry: plugin not found`,
+    "not-found",
+    `could not find plugin ${driver} in v1 plugin registry: plugin not found`,
   );
 }
 
-function bridgeConfig(
-  options: Record<string, string>,
-  id: string,
-  around: CreateSurroundings,
-): BridgeConfig {
-  const bridge: BridgeConfig = {
-    name: bridgeName(options[`${BRIDGE}name`], id, around.existing),
-    mac: newBridgeMac(),
-    mtu: options[MTU] === undefined ? around.defaults.mtu : Number(options[MTU]),
-    icc: flag(options, `${BRIDGE}enable_icc`, true),
-    masquerade: flag(options, `${BRIDGE}enable_ip_masquerade`, true),
-    hostBindingIp: options[`${BRIDGE}host_binding_ipv4`] ?? around.defaults.hostBindingIp,
-  };
-  if (!Number.isInteger(bridge.mtu) || bridge.mtu < 0) {
-    throw new GantryError("invalid", `invalid value for option ${MTU}: ${options[MTU]}`);
+/** Null hands out no addresses: something on the wire does (DHCP), on the host's own LAN. */
+function ipamOf(
+  { IPAM }: CreateNetworkRequest,
+  driver: string,
+): { driver: "default" | "null"; options: Record<string, string> } {
+  const name = IPAM?.Driver || "default";
+  if (name !== "default" && name !== "null") {
+    throw new GantryError(
+      "not-found",
+      `could not find plugin ${name} in v1 plugin registry: plugin not found`,
+    );
   }
-  return bridge;
+  if (name === "null" && (IPAM?.Config ?? []).some(({ Subnet, IPRange }) => Subnet || IPRange)) {
+    throw new GantryError(
+      "invalid",
+      "null ipam driver does not handle specific address pool requests",
+    );
+  }
+  if (name === "null" && driver === "bridge") {
+    throw new GantryError(
+      "invalid",
+      "ipv4 pool is empty: a bridge needs a subnet; the null ipam driver is for macvlan and ipvlan",
+    );
+  }
+  return { driver: name, options: IPAM?.Options ?? {} };
 }
 
 function checkName(name: string, existing: readonly NetworkRecord[]): void {
@@ -97,98 +249,4 @@ function checkName(name: string, existing: readonly NetworkRecord[]): void {
   if (existing.some((network) => network.name === name)) {
     throw new GantryError("conflict", `network with name ${name} already exists`);
   }
-}
-
-function bridgeName(
-  wanted: string | undefined,
-  id: string,
-  existing: readonly NetworkRecord[],
-): string {
-  if (!wanted) return `br-${id.slice(0, 12)}`;
-  if (!NAME.test(wanted) || wanted.length > INTERFACE_NAME_BYTES_MAX) {
-    throw new GantryError("invalid", `invalid bridge name "${wanted}": at most 15 characters`);
-  }
-  const other = existing.find(({ bridge }) => bridge?.name === wanted);
-  if (other) {
-    throw new GantryError(
-      "conflict",
-      `cannot create network ${id} (${wanted}): conflicts with network ${other.id} ` +
-        `(${wanted}): networks have same bridge name`,
-    );
-  }
-  return wanted;
-}
-
-function flag(options: Record<string, string>, key: string, otherwise: boolean): boolean {
-  const text = options[key];
-  if (text === undefined || text === "") return otherwise;
-  if (/^(1|t|true)$/i.test(text)) return true;
-  if (/^(0|f|false)$/i.test(text)) return false;
-  throw new GantryError("invalid", `invalid value for option ${key}: ${text}`);
-}
-
-function pools(o: CreateNetworkRequest, id: string, around: CreateSurroundings): PoolConfig[] {
-  const ours = around.existing.flatMap((network) =>
-    network.pools.map((pool) => parseSubnet(pool.subnet)),
-  );
-  const found = (o.IPAM?.Config ?? []).map((config) => pool(config, ours));
-  const has = (family: Family) =>
-    found.some(({ subnet }) => subnet.includes(":") === (family === 6));
-  const choose = (family: Family, blocks: readonly AddressBlock[]): void => {
-    const subnet = chooseSubnet(family, blocks, [...ours, ...around.routed]);
-    found.push({ subnet: formatSubnet(subnet), gateway: firstHost(subnet) });
-  };
-  if (!has(4) && o.EnableIPv4 !== false) choose(4, around.blocks);
-  if (!has(6) && o.EnableIPv6) choose(6, [uniqueLocal(id)]);
-  if (found.length === 0) throw new GantryError("invalid", "IPv4 or IPv6 must be enabled");
-  return found;
-}
-
-/** Unique local addresses (RFC 4193): 40 random bits, from the network's own id. */
-function uniqueLocal(id: string): AddressBlock {
-  const hash = createHash("sha256").update(id).digest("hex");
-  const base = `fd${hash.slice(0, 2)}:${hash.slice(2, 6)}:${hash.slice(6, 10)}::/48`;
-  return { base, size: 64 };
-}
-
-type IpamConfig = NonNullable<NonNullable<CreateNetworkRequest["IPAM"]>["Config"]>[number];
-
-function pool(config: IpamConfig, ours: readonly Subnet[]): PoolConfig {
-  if (!config.Subnet) {
-    throw new GantryError("invalid", "invalid network config: a subnet is needed with a gateway");
-  }
-  const subnet = parseSubnet(config.Subnet);
-  const text = formatSubnet(subnet);
-  const given = config.Subnet.slice(0, config.Subnet.lastIndexOf("/"));
-  if (parseAddress(given)!.value !== subnet.base) {
-    throw new GantryError(
-      "invalid",
-      `invalid network config:\ninvalid subnet ${config.Subnet}: it should be ${text}`,
-    );
-  }
-  if (ours.some((other) => overlaps(subnet, other))) {
-    throw new GantryError(
-      "forbidden",
-      "invalid pool request: Pool overlaps with other one on this address space",
-    );
-  }
-  const inside = (what: string, address: string): void => {
-    const parsed = parseAddress(address.split("/")[0]!);
-    if (parsed && contains(subnet, parsed.family, parsed.value)) return;
-    throw new GantryError(
-      "invalid",
-      `invalid network config:\ninvalid ${what} ${address}: parent subnet ${text} ` +
-        "doesn't contain it",
-    );
-  };
-  if (config.Gateway) inside("gateway", config.Gateway);
-  if (config.IPRange) inside("ip-range", config.IPRange);
-  const auxiliary = config.AuxiliaryAddresses ?? {};
-  for (const address of Object.values(auxiliary)) inside("auxiliary address", address);
-  return {
-    subnet: text,
-    gateway: config.Gateway || firstHost(subnet),
-    ...(config.IPRange && { range: config.IPRange }),
-    ...(Object.keys(auxiliary).length > 0 && { auxiliary }),
-  };
 }

@@ -25,8 +25,8 @@ export interface AttachPlan {
   /** Absent: no firewall, the port holder carries the ports. */
   table?: string;
   host: HostTraits;
-  /** Of a container's networks the first gives the default route. */
-  defaultRoute: boolean;
+  /** Families whose default route goes over this network. */
+  gatewayOf: readonly (4 | 6)[];
 }
 
 export interface NetworkDriver {
@@ -48,7 +48,7 @@ export interface NetworkDriver {
 const drivers: Readonly<Record<string, NetworkDriver>> = {
   bridge: {
     planNetwork: planBridge,
-    planRemove: planRemoveBridge,
+    planRemove: (record) => (record.bridge?.adopted ? [] : planRemoveBridge(record)),
     planAttach,
     planLeave,
     publishes: true,

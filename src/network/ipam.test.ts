@@ -56,7 +56,7 @@ test("no address is ever leased twice, whatever is taken, given back and restart
       steps.forEach((one, index) => {
         if (one.do === "restart") ipam = open();
         else if (one.do === "lease" && held.size < 28) {
-          const { address } = ipam.lease("net", v6 ? 6 : 4, `e${index}`)!;
+          const { address } = ipam.lease("net", v6 ? 6 : 4, { id: `e${index}` })!;
           assert.ok(!held.has(address), address);
           held.set(address, `e${index}`);
         } else if (one.do === "release" && held.size > 0) {
@@ -74,15 +74,15 @@ test("no address is ever leased twice, whatever is taken, given back and restart
 test("a lease ends only for the endpoint that holds it, and when its endpoint is dead", () => {
   const ipam = new Ipam(memory());
   ipam.open("net", [{ subnet: "10.0.0.0/24", gateway: "10.0.0.1" }]);
-  const { address } = ipam.lease("net", 4, "one")!;
+  const { address } = ipam.lease("net", 4, { id: "one" })!;
   ipam.release("net", address, "other");
-  assert.notEqual(ipam.lease("net", 4, "two")!.address, address);
+  assert.notEqual(ipam.lease("net", 4, { id: "two" })!.address, address);
   assert.deepEqual(
     ipam.reconcile(new Set(["two"])).map(({ endpointId }) => endpointId),
     ["one"],
   );
-  assert.equal(ipam.lease("net", 4, "three")!.address, address);
-  assert.equal(ipam.lease("net", 6, "three"), undefined);
+  assert.equal(ipam.lease("net", 4, { id: "three" })!.address, address);
+  assert.equal(ipam.lease("net", 6, { id: "three" }), undefined);
 });
 
 test("a chosen subnet overlaps nothing that is taken", () => {

@@ -33,7 +33,9 @@ export interface PoolConfig {
   range?: string;
   /** Name → address that is never handed out. */
   auxiliary?: Record<string, string>;
-  /** The bridge's own address where it is not the gateway (--default-gateway). */
+  /** Chosen for the network: nobody may count on it. */
+  automatic?: true;
+  /** The bridge's own address where it is not the gateway (--default-gateway); "": it has none. */
   bridgeAddress?: string;
 }
 
@@ -72,6 +74,16 @@ export class AddressPool {
     for (const address of reserved) {
       if (address) this.#used.add(this.#valueOf(address));
     }
+  }
+
+  /** How many addresses cannot be had any more, and how many can be without being asked for. */
+  usage(): { used: bigint; available: bigint } {
+    let inRange = 0n;
+    for (const value of this.#used) {
+      if (value >= this.#first && value <= this.#last) inRange++;
+    }
+    const available = this.#last - this.#first + 1n - inRange;
+    return { used: BigInt(this.#used.size), available };
   }
 
   /** Takes `wanted`, or the lowest free address. Throws conflict, invalid or exhausted. */
@@ -132,6 +144,8 @@ export interface Lease {
   networkId: string;
   endpointId: string;
   address: string;
+  /** The host's end of the endpoint, where it has one: a crash may leave it behind. */
+  link?: string;
 }
 
 /** The pools of every network, with their leases on record. */
@@ -163,7 +177,7 @@ export class Ipam {
   lease(
     networkId: string,
     family: Family,
-    endpointId: string,
+    { id: endpointId, link }: { id: string; link?: string },
     wanted?: string,
   ): { address: string; prefix: number } | undefined {
     const pools = this.#poolsOf(networkId).filter(({ subnet }) => subnet.family === family);
@@ -173,7 +187,8 @@ export class Ipam {
       if (parsed && !contains(pool.subnet, parsed.family, parsed.value)) continue;
       try {
         const address = pool.take(wanted);
-        this.#leases.put(`${networkId}/${address}`, { networkId, endpointId, address });
+        const lease = { networkId, endpointId, address, ...(link && { link }) };
+        this.#leases.put(`${networkId}/${address}`, lease);
         return { address, prefix: pool.subnet.prefix };
       } catch (error) {
         if (!(error instanceof GantryError) || error.kind !== "exhausted") throw error;
@@ -186,6 +201,34 @@ export class Ipam {
       "invalid",
       `invalid address ${wanted}: It does not belong to any of this network's subnets`,
     );
+  }
+
+  /** The address of an earlier run where it is free, or as lease(). */
+  leaseAgain(
+    networkId: string,
+    family: Family,
+    endpoint: { id: string; link?: string },
+    before: string,
+  ): { address: string; prefix: number } | undefined {
+    try {
+      return this.lease(networkId, family, endpoint, before);
+    } catch {
+      // Someone else has it now, or the network has another subnet.
+      return this.lease(networkId, family, endpoint);
+    }
+  }
+
+  /** Never hands out addresses that the host or someone on it has; leases stay as they are. */
+  avoid(addresses: readonly string[]): void {
+    for (const pools of this.#pools.values()) {
+      for (const pool of pools) for (const address of addresses) pool.mark(address);
+    }
+  }
+
+  /** By subnet, for the inspect of newer clients. */
+  usage(networkId: string): { subnet: string; used: bigint; available: bigint }[] {
+    const pools = this.#pools.get(networkId) ?? [];
+    return pools.map((pool) => ({ subnet: formatSubnet(pool.subnet), ...pool.usage() }));
   }
 
   /** Ends a lease; one that does not exist is left alone. */
@@ -247,6 +290,7 @@ export function chooseSubnet(
   family: Family,
   blocks: readonly AddressBlock[],
   taken: readonly Subnet[],
+  explain: () => string = () => "all predefined address pools have been fully subnetted",
 ): Subnet {
   for (const block of blocks) {
     const whole = parseSubnet(block.base);
@@ -263,11 +307,7 @@ export function chooseSubnet(
       if (end >= base) base += ((end - base) / step + 1n) * step;
     }
   }
-  throw new GantryError(
-    "exhausted",
-    "all predefined address pools have been fully subnetted: remove unused networks, or add " +
-      "pools with --default-address-pool",
-  );
+  throw new GantryError("exhausted", explain());
 }
 
 /** The subnet's first host address. */

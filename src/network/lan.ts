@@ -87,16 +87,19 @@ function innerEnd(o: AttachPlan, lan: LanConfig): RouteWriter {
   const link = { slot: SLOT_INNER };
   const writer = new RouteWriter();
   if (o.host.ipv6 && !ipv6) writer.setLink(link, { noLinkLocal: true });
-  for (const ip of [ipv4, ipv6]) if (ip) writer.addAddress(link, ip.address, ip.prefix);
+  const { linkLocal = [] } = o.endpoint;
+  for (const ip of [ipv4, ipv6, ...linkLocal]) {
+    if (ip) writer.addAddress(link, ip.address, ip.prefix);
+  }
   writer.setLink(link, { up: true });
-  if (!o.defaultRoute || o.network.internal) return writer;
+  if (o.network.internal) return writer;
   // On layer 3 there is nobody to ask for a hardware address: the link itself is the way.
   const direct = lan.mode === "l3" || lan.mode === "l3s";
   for (const [family, ip] of [
     [4, ipv4],
     [6, ipv6],
   ] as const) {
-    if (!ip) continue;
+    if (!ip || !o.gatewayOf.includes(family)) continue;
     if (direct) writer.addRoute({ link, family });
     else if (ip.gateway) writer.addRoute({ link, family, gateway: ip.gateway });
   }

@@ -28,6 +28,7 @@ const RTM_NEWADDR = 20;
 const RTM_DELADDR = 21;
 const RTM_GETADDR = 22;
 const RTM_NEWROUTE = 24;
+const RTM_DELROUTE = 25;
 const RTM_GETROUTE = 26;
 const RTM_NEWNEIGH = 28;
 
@@ -68,6 +69,8 @@ const RTPROT_STATIC = 4;
 const RTN_UNICAST = 1;
 const RT_SCOPE_UNIVERSE = 0;
 const RT_SCOPE_LINK = 253;
+/** Of any scope, where a route is deleted. */
+const RT_SCOPE_NOWHERE = 255;
 const RTNH_F_ONLINK = 4;
 const NDA = { DST: 1, LLADDR: 2 } as const;
 const NUD_STALE = 0x04;
@@ -323,6 +326,19 @@ export class RouteWriter {
       w.attrU32(RTA.OIF, o.link);
       if (o.gateway) w.attrBytes(RTA.GATEWAY, addressBytes(o.gateway));
       if (o.metric) w.attrU32(RTA.PRIORITY, o.metric);
+    });
+    return this;
+  }
+
+  /** ESRCH where there is none. */
+  deleteDefaultRoute(family: 4 | 6): this {
+    const w = this.#w;
+    w.message(RTM_DELROUTE, NLM_F_ACK, () => {
+      w.u8(family === 4 ? AF_INET : AF_INET6)
+        .u8(0)
+        .u8(0)
+        .u8(0);
+      w.u8(RT_TABLE_MAIN).u8(0).u8(RT_SCOPE_NOWHERE).u8(RTN_UNICAST).u32(0);
     });
     return this;
   }

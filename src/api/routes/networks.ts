@@ -1,6 +1,5 @@
 // Handlers of /networks.
 
-import { GantryError } from "../../base/index.ts";
 import type { EngineDoors } from "../../engine/index.ts";
 import type { SomeHandlers } from "../call.ts";
 import { empty, json } from "../reply.ts";
@@ -10,30 +9,32 @@ export const networkHandlers = ({ networks }: EngineDoors) =>
     networkList: async ({ query, version }) => {
       const found = await networks.list(query.filters);
       // Until API 1.28 the list said which containers are attached; later ones ask inspect.
-      return json(version.below("1.28") ? found : found.map((row) => ({ ...row, Containers: {} })));
+      const rows = found.map(({ Status: _, ...row }) => row);
+      return json(version.below("1.28") ? rows : rows.map((row) => ({ ...row, Containers: {} })));
     },
 
-    networkInspect: async ({ params }) => json(await networks.inspect(params.id!)),
+    networkInspect: async ({ params, version }) => {
+      const { Status, ...network } = await networks.inspect(params.id!);
+      return json(version.atLeast("1.52") ? { ...network, Status } : network);
+    },
 
     networkCreate: async ({ body = {} }) => {
-      const { Ingress, ConfigOnly, ConfigFrom, Scope: _, CheckDuplicate: __, ...request } = body;
-      if (Ingress || ConfigOnly || ConfigFrom?.Network) {
-        throw new GantryError(
-          "not-implemented",
-          "ingress and config-only networks are not supported",
-        );
-      }
-      const { id } = await networks.create({ ...request, Name: request.Name ?? "" });
-      return json({ Id: id, Warning: "" }, 201);
+      const { CheckDuplicate: _, ...request } = body;
+      const { id, warnings } = await networks.create({ ...request, Name: request.Name ?? "" });
+      return json({ Id: id, Warning: warnings.join("\n") }, 201);
     },
 
-    networkConnect: async ({ params, body = {} }) => {
-      await networks.connect(params.id!, body.Container ?? "", body.EndpointConfig ?? {});
+    networkConnect: async ({ params, body = {}, version }) => {
+      const settings = { ...body.EndpointConfig };
+      if (version.below("1.44")) delete settings.MacAddress;
+      if (version.below("1.48")) delete settings.GwPriority;
+      await networks.connect(params.id!, body.Container ?? "", settings);
       return empty(200);
     },
 
     networkDisconnect: async ({ params, body = {} }) => {
-      await networks.disconnect(params.id!, body.Container ?? "");
+      const { Container = "", Force: force = false } = body;
+      await networks.disconnect(params.id!, Container, { force });
       return empty(200);
     },
 

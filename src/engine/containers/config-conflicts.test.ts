@@ -3,7 +3,7 @@ import { test } from "node:test";
 import type { ContainerConfig, HostConfig } from "../../spec/index.ts";
 import { checkConflicts } from "./config-conflicts.ts";
 import { monitorLog, tagNames } from "./log-config.ts";
-import { publishRequests } from "./networking.ts";
+import { publishRequests } from "./publish-requests.ts";
 import { checkTmpfs } from "./tmpfs-options.ts";
 
 const joined: HostConfig = { NetworkMode: "container:x" };

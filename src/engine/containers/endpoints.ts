@@ -2,12 +2,15 @@
 // was used. A network that does not exist is refused at start: "not found" at create would make
 // the docker CLI pull the image.
 
+import { isIPv4, isIPv6 } from "node:net";
 import { GantryError } from "../../base/index.ts";
 import type { EndpointSettings, NetworkingConfig } from "../../spec/index.ts";
 import type { EngineContext } from "../context.ts";
 import { findNetworkByRef } from "../networks/find.ts";
 import { containerOf } from "./host-config.ts";
-import { checkAddresses } from "./networking.ts";
+
+const PREDEFINED = ["bridge", "host", "none"];
+const MAC = /^[0-9a-fA-F]{2}([:-][0-9a-fA-F]{2}){5}$/;
 
 export function wantedEndpoints(
   engine: EngineContext,
@@ -19,12 +22,35 @@ export function wantedEndpoints(
   const endpoints: Record<string, EndpointSettings> = { [main]: {} };
   for (const [ref, settings] of Object.entries(wanted)) {
     const name = networkNameOf(engine, ref);
-    checkAddresses(name, settings);
+    checkSettings(name, settings ?? {});
     endpoints[name] = { ...settings };
   }
   const names = Object.keys(endpoints);
   if (names.length > 1) for (const name of names) checkCompany(name);
   return endpoints;
+}
+
+/** What of an endpoint's settings is wrong whatever its network is like. Throws invalid with all of
+ * it, in docker's words. */
+export function checkSettings(network: string, settings: EndpointSettings): void {
+  const { IPv4Address, IPv6Address } = settings.IPAMConfig ?? {};
+  const problems: string[] = [];
+  if (PREDEFINED.includes(network)) {
+    if (settings.Aliases?.length) {
+      problems.push(
+        "network-scoped alias is supported only for containers in user defined networks",
+      );
+    }
+    if (IPv4Address || IPv6Address) {
+      problems.push("user specified IP address is supported on user defined networks only");
+    }
+  }
+  if (IPv4Address && !isIPv4(IPv4Address)) problems.push(`invalid IPv4 address: ${IPv4Address}`);
+  if (IPv6Address && !isIPv6(IPv6Address)) problems.push(`invalid IPv6 address: ${IPv6Address}`);
+  const mac = settings.MacAddress;
+  if (mac && !MAC.test(mac)) problems.push(`invalid MAC address: ${mac}`);
+  if (problems.length === 0) return;
+  throw new GantryError("invalid", ["invalid endpoint settings:", ...problems].join("\n"));
 }
 
 /** Throws where a network cannot be one of several. */

@@ -8,6 +8,7 @@ import type { EngineContext } from "../context.ts";
 import { readAccounts } from "./accounts.ts";
 import { writeContainerFiles } from "./container-files.ts";
 import { containerOf } from "./host-config.ts";
+import { linkVariables } from "./link-variables.ts";
 import type { ExecInstance } from "./live.ts";
 import { monitorLog, tagNames } from "./log-config.ts";
 import { prepareMounts } from "./mount-sources.ts";
@@ -28,7 +29,7 @@ export async function prepareLaunch(
   const rootfs = await engine.storage.snapshots.renew(c.id);
   const spec = toOciSpec({
     id: c.id,
-    config: c.config,
+    config: withLinks(c, linkVariables(engine, c)),
     hostConfig: { ...c.hostConfig, Init: c.hostConfig.Init ?? engine.options.defaults.init },
     args: [c.path, ...c.args],
     mounts: await prepareMounts(engine, c, accounts),
@@ -60,6 +61,10 @@ export async function prepareLaunch(
     },
   });
 }
+
+/** Its own variables win over those that tell of the containers that it is linked to. */
+const withLinks = ({ config }: ContainerRecord, variables: readonly string[]) =>
+  variables.length > 0 ? { ...config, Env: [...variables, ...(config.Env ?? [])] } : config;
 
 function shareOf({ attachments }: AttachedNetworks): NetworkShare {
   return {
@@ -119,7 +124,7 @@ export async function prepareExec(
   const accounts = await readAccounts(engine, c);
   const process = toExecProcess({
     exec: exec.config,
-    config: c.config,
+    config: withLinks(c, linkVariables(engine, c)),
     hostConfig: c.hostConfig,
     accounts,
     kernel: engine.runtime.kernel,

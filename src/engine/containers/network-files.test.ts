@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { hostsFile, resolvConfFile } from "./network-files.ts";
-import { parsePort, publishRequests } from "./networking.ts";
+import { parsePort, publishRequests } from "./publish-requests.ts";
 
 test("hosts names the container by its address after extra hosts", () => {
   const text = hostsFile({

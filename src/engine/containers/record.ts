@@ -37,6 +37,8 @@ export interface RunFacts {
   /** Controller → absolute folder ("" is v2). */
   cgroupPaths: Record<string, string>;
   attachments: AttachmentRecord[];
+  /** Networks are coming or going: default route and ports may not have followed yet. */
+  movesGateway?: boolean;
   /** Volumes in use, for their unmount events. */
   volumes: string[];
 }
@@ -60,6 +62,8 @@ export interface ContainerRecord {
   config: ContainerConfig;
   hostConfig: HostConfig;
   endpoints: Record<string, EndpointSettings>;
+  /** Network id → addresses of the run before. */
+  lastAddresses?: Record<string, string[]>;
   mounts: MountRecord[];
   intent?: "creating" | "starting" | "removing";
   /** Said with the intent to remove: anonymous volumes go too. */

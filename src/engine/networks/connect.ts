@@ -1,20 +1,23 @@
-// Connect and disconnect. Commit point: the endpoint is in the container's record; a daemon that
-// dies before it finds an interface that no record knows, and removes it at its next start.
+// Connect and disconnect, also while the container runs: what it has open stays open. Commit point:
+// the endpoint is in the container's record; a daemon that dies before it finds an interface that
+// no record knows, and removes it at its next start.
 
 import { readFileSync, writeFileSync } from "node:fs";
-import { GantryError, Rollback } from "../../base/index.ts";
+import { GantryError, messageOf, Rollback } from "../../base/index.ts";
 import type { AttachmentRecord } from "../../network/index.ts";
 import type { EndpointSettings } from "../../spec/index.ts";
 import { announceNetwork } from "../containers/announce.ts";
 import { writeResolvConf } from "../containers/container-files.ts";
 import { endpointDns } from "../containers/endpoint-names.ts";
-import { checkCompany } from "../containers/endpoints.ts";
+import { checkCompany, checkSettings } from "../containers/endpoints.ts";
+import { settleGateway } from "../containers/gateway.ts";
 import { containerOf } from "../containers/host-config.ts";
 import { hostNames } from "../containers/network-files.ts";
-import { attachRequest, identity } from "../containers/networking.ts";
-import type { ContainerRecord } from "../containers/record.ts";
+import { attachRequest } from "../containers/networking.ts";
+import type { ContainerRecord, RunFacts } from "../containers/record.ts";
 import type { EngineContext } from "../context.ts";
-import { requireNetwork } from "./find.ts";
+import type { Network } from "../contract.ts";
+import { identity, networkNamed, requireNetwork } from "./find.ts";
 
 export async function connectContainer(
   engine: EngineContext,
@@ -26,37 +29,64 @@ export async function connectContainer(
   await engine.transitions.run(id, async () => {
     const c = engine.containers.find(id);
     const network = requireNetwork(engine, ref);
-    checkConnectable(c, network.Name);
-    c.endpoints[network.Name] = settings;
+    checkConnectable(c, network);
+    checkSettings(network.Name, settings);
+    engine.network.checkEndpoint(network.Id, settings);
     await using undo = new Rollback((what, error) =>
       engine.log.error(`Failed to undo ${what} of a connect`, { id, error }),
     );
+    c.endpoints[network.Name] = settings;
     undo.defer("the endpoint", () => void delete c.endpoints[network.Name]);
     const { run } = c;
-    if (run) {
-      const names = endpointDns(engine, c, network, run.attachments);
-      const record = await engine.network.connect({
-        ...attachRequest(c, network, false),
-        ...names,
-        position: run.attachments.length === 0 ? 0 : 1,
-        interfaceName: freeInterface(run.attachments),
-        pid: run.pid,
-      });
-      undo.defer("the attachment", () => engine.network.disconnect(record, run));
-      run.attachments.push(record);
-      undo.defer("its record", () => void run.attachments.pop());
-      if (record.dns) record.dns.pid = run.pid;
-      if (names?.opensResolver) writeResolvConf(engine, c, run.attachments);
+    if (!run) {
+      engine.containers.put(c);
+      undo.commit();
+      return;
     }
+    run.movesGateway = true;
+    engine.containers.put(c);
+    undo.defer("the gateway", async () => {
+      await settleGateway(engine, c);
+      delete run.movesGateway;
+      engine.containers.put(c);
+    });
+    const record = await join(engine, c, run, network, undo);
+    await settleGateway(engine, c);
+    delete run.movesGateway;
     engine.containers.put(c);
     undo.commit();
-    if (!run) return;
-    changeHosts(engine, c, { add: run.attachments.at(-1)! });
+    changeHosts(engine, c, { add: record });
     announceNetwork(engine, "connect", identity(network), id);
   });
 }
 
-function checkConnectable(c: ContainerRecord, network: string): void {
+/** Puts a running container on a network, beside those that it is on. */
+async function join(
+  engine: EngineContext,
+  c: ContainerRecord,
+  run: RunFacts,
+  network: Network,
+  undo: Rollback,
+): Promise<AttachmentRecord> {
+  const names = endpointDns(engine, c, network, run.attachments);
+  const record = await engine.network.connect({
+    ...attachRequest(c, network, run.attachments),
+    ...names,
+    publish: [],
+    gatewayOf: [],
+    pid: run.pid,
+  });
+  undo.defer("the attachment", async () => {
+    run.attachments = run.attachments.filter((other) => other !== record);
+    await engine.network.disconnect(record, run);
+  });
+  run.attachments.push(record);
+  if (record.dns) record.dns.pid = run.pid;
+  if (names?.opensResolver) writeResolvConf(engine, c, run.attachments);
+  return record;
+}
+
+function checkConnectable(c: ContainerRecord, network: Network): void {
   if (c.intent === "removing" || c.dead) {
     throw new GantryError(
       "conflict",
@@ -64,34 +94,47 @@ function checkConnectable(c: ContainerRecord, network: string): void {
         "to the network",
     );
   }
-  const mode = c.hostConfig.NetworkMode;
-  if (containerOf(mode) !== undefined || c.config.NetworkDisabled) {
+  if (network["ConfigOnly"] === true) {
+    throw new GantryError(
+      "forbidden",
+      `network ${network.Name} is only a configuration for other networks: no container can be ` +
+        "on it",
+    );
+  }
+  if (containerOf(c.hostConfig.NetworkMode) !== undefined || c.config.NetworkDisabled) {
     throw new GantryError(
       "invalid",
       "container sharing network namespace with another container or host cannot be connected " +
         "to any other network",
     );
   }
-  if (network in c.endpoints) {
+  if (network.Name in c.endpoints) {
     throw new GantryError(
       "forbidden",
-      `endpoint with name ${c.name} already exists in network ${network}`,
+      `endpoint with name ${c.name} already exists in network ${network.Name}`,
     );
   }
   const others = Object.keys(c.endpoints);
-  if (network === "host" || others.length > 0) {
-    for (const name of [network, ...others]) checkCompany(name);
+  if (network.Name === "host" || others.length > 0) {
+    for (const name of [network.Name, ...others]) checkCompany(name);
   }
 }
 
+/** `force`: also an endpoint whose network is gone from the records. */
 export async function disconnectContainer(
   engine: EngineContext,
   ref: string,
   container: string,
+  { force }: { force: boolean },
 ): Promise<void> {
   const { id } = engine.containers.find(container);
   await engine.transitions.run(id, async () => {
     const c = engine.containers.find(id);
+    if (force && ref in c.endpoints && !networkNamed(engine, ref)) {
+      delete c.endpoints[ref];
+      engine.containers.put(c);
+      return;
+    }
     const network = requireNetwork(engine, ref);
     if (network.Name === "host") checkCompany("host");
     if (!(network.Name in c.endpoints)) {
@@ -100,19 +143,42 @@ export async function disconnectContainer(
         `container ${c.id} is not connected to network ${network.Name}`,
       );
     }
-    const record = c.run?.attachments.find(({ networkId }) => networkId === network.Id);
-    if (record) await engine.network.disconnect(record, c.run);
-    delete c.endpoints[network.Name];
-    if (c.run) c.run.attachments = c.run.attachments.filter((other) => other !== record);
-    engine.containers.put(c);
-    if (record) changeHosts(engine, c, { remove: record });
-    if (c.run) announceNetwork(engine, "disconnect", identity(network), id);
+    const { run } = c;
+    const record = run?.attachments.find(({ networkId }) => networkId === network.Id);
+    if (run && record) await leave(engine, c, run, record, network.Name);
+    else {
+      delete c.endpoints[network.Name];
+      engine.containers.put(c);
+    }
+    if (run) announceNetwork(engine, "disconnect", identity(network), id);
   });
 }
 
-function freeInterface(attachments: readonly AttachmentRecord[]): string {
-  const taken = new Set(attachments.map(({ interfaceName }) => interfaceName));
-  for (let number = 0; ; number++) if (!taken.has(`eth${number}`)) return `eth${number}`;
+/** Once the interface is gone the container is off the network, whatever becomes of the rest. */
+async function leave(
+  engine: EngineContext,
+  c: ContainerRecord,
+  run: RunFacts,
+  record: AttachmentRecord,
+  network: string,
+): Promise<void> {
+  run.movesGateway = true;
+  engine.containers.put(c);
+  const { ports } = record;
+  await engine.network.disconnect(record, run);
+  delete c.endpoints[network];
+  run.attachments = run.attachments.filter((other) => other !== record);
+  try {
+    await settleGateway(engine, c, ports);
+  } catch (error) {
+    engine.log.warn("Default route and ports did not follow to another network", {
+      id: c.id,
+      error: messageOf(error),
+    });
+  }
+  delete run.movesGateway;
+  engine.containers.put(c);
+  changeHosts(engine, c, { remove: record });
 }
 
 /** The container's own lines in its /etc/hosts; what it has written there itself is kept. */

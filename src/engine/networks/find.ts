@@ -4,7 +4,8 @@ import { GantryError } from "../../base/index.ts";
 import type { EngineContext } from "../context.ts";
 import type { Network } from "../contract.ts";
 
-/** Throws invalid where a prefix fits several. */
+/** By the whole name, else by the whole id, else by a prefix of it. Throws invalid where a prefix
+ * fits several. */
 export function findNetworkByRef(engine: EngineContext, ref: string): Network | undefined {
   const all = engine.network.describe();
   const exact = all.find(({ Id }) => Id === ref) ?? all.find(({ Name }) => Name === ref);
@@ -13,7 +14,7 @@ export function findNetworkByRef(engine: EngineContext, ref: string): Network | 
   if (found.length > 1) {
     throw new GantryError(
       "invalid",
-      `network ${ref} is ambiguous (${found.length} matches found on ID prefix)`,
+      `network ${ref} is ambiguous (${found.length} matches found based on ID prefix)`,
     );
   }
   return found[0];
@@ -24,3 +25,11 @@ export function requireNetwork(engine: EngineContext, ref: string): Network {
   if (!found) throw new GantryError("not-found", `network ${ref} not found`);
   return found;
 }
+
+/** As a container's record names it: by its name, or by the id where it was named so. */
+export function networkNamed(engine: EngineContext, name: string): Network | undefined {
+  return engine.network.describe().find(({ Name, Id }) => Name === name || Id === name);
+}
+
+/** What events say of a network. */
+export const identity = ({ Id, Name, Driver }: Network) => ({ id: Id, name: Name, type: Driver });

@@ -3,14 +3,13 @@
 
 import { GantryError } from "../../base/index.ts";
 import { announceNetwork } from "../containers/announce.ts";
-import { identity } from "../containers/networking.ts";
 import { isRunning } from "../containers/record.ts";
 import type { EngineContext } from "../context.ts";
 import type { Filters, Network, Networks } from "../contract.ts";
 import { parsePruneFilters, passesPrune } from "../prune-filters.ts";
 import { connectContainer, disconnectContainer } from "./connect.ts";
 import { isPredefined, isUsed, matchesNetwork } from "./filter.ts";
-import { requireNetwork } from "./find.ts";
+import { identity, requireNetwork } from "./find.ts";
 
 export function networkVerbs(engine: EngineContext): Networks {
   return {
@@ -26,13 +25,9 @@ export function networkVerbs(engine: EngineContext): Networks {
     },
 
     async create(request) {
-      const ipamDriver = request.IPAM?.Driver || "default";
-      if (ipamDriver !== "default") {
-        throw new GantryError("invalid", `invalid ipam driver: plugin "${ipamDriver}" not found`);
-      }
-      const { id } = await engine.network.createNetwork(request);
+      const { id, warnings } = await engine.network.createNetwork(request);
       announceNetwork(engine, "create", identity(requireNetwork(engine, id)));
-      return { id };
+      return { id, warnings };
     },
 
     async remove(ref) {
@@ -43,8 +38,8 @@ export function networkVerbs(engine: EngineContext): Networks {
       await connectContainer(engine, ref, container, settings);
     },
 
-    async disconnect(ref, container) {
-      await disconnectContainer(engine, ref, container);
+    async disconnect(ref, container, { force = false } = {}) {
+      await disconnectContainer(engine, ref, container, { force });
     },
 
     async prune(filters = new Map()) {
@@ -111,5 +106,22 @@ function render(engine: EngineContext, network: Network): Network {
       IPv6Address: record?.ipv6 ? `${record.ipv6.address}/${record.ipv6.prefix}` : "",
     };
   }
-  return { ...network, Containers: containers };
+  return { ...network, Containers: containers, Status: statusOf(engine, network) };
 }
+
+/** How full its subnets are, for API 1.52 and later. */
+function statusOf(engine: EngineContext, { Id }: Network): Record<string, unknown> {
+  const Subnets = Object.fromEntries(
+    engine.network
+      .usage(Id)
+      .map(({ subnet, used, available }) => [
+        subnet,
+        { IPsInUse: atMost64(used), DynamicIPsAvailable: atMost64(available) },
+      ]),
+  );
+  return { IPAM: { Subnets } };
+}
+
+/** A number that JSON's readers take: an IPv6 subnet has more addresses than they can count. */
+const atMost64 = (count: bigint): number =>
+  Number(count > BigInt(Number.MAX_SAFE_INTEGER) ? BigInt(Number.MAX_SAFE_INTEGER) : count);

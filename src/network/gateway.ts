@@ -1,0 +1,62 @@
+// The default routes of a container that is on several networks: one a family, over the network
+// that the engine names. They are replaced in place, so that none is missing for a moment.
+
+import type { Operation } from "../native/index.ts";
+import type { Family } from "./addresses.ts";
+import type { AttachmentRecord } from "./contract.ts";
+import type { NetworkRecord } from "./network-record.ts";
+import { NETLINK_ROUTE, RouteWriter } from "./rtnetlink.ts";
+
+const SLOT_LINK = 41;
+const FAMILIES: readonly Family[] = [4, 6];
+
+export interface Gateways {
+  ipv4?: AttachmentRecord | undefined;
+  ipv6?: AttachmentRecord | undefined;
+}
+
+/** One plan a family, for the namespace of slot `netns`. A family without a gateway loses its
+ * default route: a plan that fails with one of NO_ROUTE where it has none. */
+export function planGateways(
+  gateways: Gateways,
+  networkOf: (record: AttachmentRecord) => NetworkRecord | undefined,
+  netns: number,
+): Operation[][] {
+  return FAMILIES.map((family) => {
+    const record = gateways[`ipv${family}`];
+    const network = record && networkOf(record);
+    return (record && network && over(record, network, family, netns)) ?? without(family, netns);
+  });
+}
+
+/** How the kernels' two protocols say that there is no route to delete, or no such protocol. */
+export const NO_ROUTE = new Set(["ESRCH", "ENOENT", "EOPNOTSUPP", "EAFNOSUPPORT"]);
+
+function over(
+  record: AttachmentRecord,
+  { lan }: NetworkRecord,
+  family: Family,
+  netns: number,
+): Operation[] | undefined {
+  const gateway = record[`ipv${family}`]?.gateway;
+  // On layer 3 there is nobody to ask for a hardware address: the link itself is the way.
+  const direct = lan?.mode === "l3" || lan?.mode === "l3s";
+  if (!direct && !gateway) return undefined;
+  const link = { slot: SLOT_LINK };
+  const way = direct ? {} : { gateway: gateway! };
+  return [
+    { op: "interfaceIndex", name: record.interfaceName, netns, to: SLOT_LINK },
+    route(new RouteWriter().addRoute({ link, family, ...way }), netns),
+  ];
+}
+
+const without = (family: Family, netns: number): Operation[] => [
+  route(new RouteWriter().deleteDefaultRoute(family), netns),
+];
+
+const route = (writer: RouteWriter, netns: number): Operation => ({
+  op: "netlink",
+  protocol: NETLINK_ROUTE,
+  ...writer.finish(),
+  netns,
+});
