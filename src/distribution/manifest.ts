@@ -14,8 +14,8 @@ import {
 } from "./media-types.ts";
 import { platformRank } from "./platform.ts";
 
-/** overlayfs stacks no more. */
-const layersMax = 500;
+/** overlayfs stacks 500, and one is the container's own. */
+const layersMax = 499;
 const indexEntriesMax = 1000;
 /** Larger than any that platformRank() gives. */
 const unsaidRank = 1000;

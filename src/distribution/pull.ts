@@ -3,6 +3,7 @@
 
 import { GantryError, kindOf } from "../base/index.ts";
 import {
+  algorithmOf,
   digestOf,
   familiarReference,
   formatReference,
@@ -256,6 +257,11 @@ function checkConfig(
     Array.isArray(diffIds) && diffIds.every((id) => typeof id === "string" && isDigest(id));
   if (!sound || diffIds.length !== manifest.layers.length) {
     throw new GantryError("invalid", "layers from manifest don't match image configuration");
+  }
+  const other = diffIds.find((id) => algorithmOf(id) !== "sha256");
+  if (other !== undefined) {
+    const message = `image names its layers by ${algorithmOf(other)}: only sha256 is supported`;
+    throw new GantryError("not-implemented", message);
   }
   return diffIds as string[];
 }

@@ -264,7 +264,7 @@ export class Registry {
     for await (const page of this.pages(`/v2/${repository}/tags/list`, pullScope(repository))) {
       const { tags: some } = page as { tags?: unknown };
       const found = Array.isArray(some) ? some : [];
-      for (const tag of found) if (typeof tag === "string") tags.push(tag);
+      for (const tag of found) tags.push(checkedTag(tag));
       if (tags.length > tagsMax) throw new GantryError("invalid", `more than ${tagsMax} tags`);
     }
     return tags;
@@ -288,6 +288,13 @@ export class Registry {
       next = following && seen.has(following.href) ? undefined : following;
     }
   }
+}
+
+/** It becomes part of an address and of a name. */
+function checkedTag(tag: unknown): string {
+  if (typeof tag === "string" && /^\w[\w.-]{0,127}$/.test(tag)) return tag;
+  const shown = JSON.stringify(tag)?.slice(0, 200);
+  throw new GantryError("invalid", `registry lists a tag that is none: ${shown}`);
 }
 
 /** With what was asked for, as Go tells it of reading requests. */

@@ -2,7 +2,7 @@
 // whoever runs the image. The raw bytes stay as they are, since their digest is the image's id.
 
 import { GantryError } from "../base/index.ts";
-import { type ImageConfigDocument, isDigest } from "../spec/index.ts";
+import { algorithmOf, type ImageConfigDocument, isDigest } from "../spec/index.ts";
 
 /** overlay takes 500 lower layers; docker makes 127 at most. */
 export const LAYERS_MAX = 499;
@@ -12,6 +12,11 @@ export function parseImageConfig(raw: Uint8Array): ImageConfigDocument {
   const diffIds: unknown = config.rootfs?.diff_ids ?? [];
   if (!Array.isArray(diffIds) || !diffIds.every((id) => typeof id === "string" && isDigest(id))) {
     throw new GantryError("invalid", "Invalid image config: rootfs.diff_ids must be digests");
+  }
+  const other = diffIds.find((id) => algorithmOf(id) !== "sha256");
+  if (other !== undefined) {
+    const message = `Image names its layers by ${algorithmOf(other)}: only sha256 is supported`;
+    throw new GantryError("not-implemented", message);
   }
   if (diffIds.length > LAYERS_MAX) {
     const message = `Image has ${diffIds.length} layers, more than ${LAYERS_MAX}`;

@@ -21,7 +21,7 @@ const native = {
     const aborted = Promise.withResolvers<never>();
     signal.addEventListener("abort", () => aborted.reject(signal.reason));
     await Promise.race([turn(), aborted.promise]);
-    for (const { path } of host as { path: string }[]) rmSync(path, { recursive: true });
+    for (const { path } of host as readonly { path: string }[]) rmSync(path, { recursive: true });
   },
 } as unknown as Native;
 

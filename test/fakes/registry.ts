@@ -4,6 +4,7 @@
 import { createHash, randomBytes } from "node:crypto";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import { setTimeout as delay } from "node:timers/promises";
 import { FakeUploads, type UploadFault } from "./registry-uploads.ts";
 
 export const digest = (data: Uint8Array | string): string =>
@@ -22,6 +23,8 @@ export interface Fault extends UploadFault {
   resume?: Promise<unknown>;
   /** So many bytes, then nothing; the connection stays. */
   stallAt?: number;
+  /** So many bytes at a time, and a pause after each. */
+  trickle?: { bytes: number; pauseMs: number };
   /** Other bytes of the same length. */
   corrupt?: boolean;
   status?: number;
@@ -242,6 +245,7 @@ export class FakeRegistry implements AsyncDisposable {
     this.reads.push(read);
     response.flushHeaders();
     await this.blobGate;
+    if (fault?.trickle) return void (await trickle(response, data.subarray(from, to), read, fault));
     const end = Math.min(to, from + (fault?.cutAt ?? fault?.stallAt ?? to));
     read.sent = end - from;
     let start = from;
@@ -255,6 +259,21 @@ export class FakeRegistry implements AsyncDisposable {
       else if (fault?.stallAt === undefined) response.end();
     });
   }
+}
+
+async function trickle(
+  response: ServerResponse,
+  data: Buffer,
+  read: { sent: number },
+  { trickle: { bytes, pauseMs } = { bytes: 1, pauseMs: 1 } }: Fault,
+): Promise<void> {
+  while (read.sent < data.length && !response.destroyed) {
+    const part = data.subarray(read.sent, read.sent + bytes);
+    response.write(part);
+    read.sent += part.length;
+    await delay(pauseMs);
+  }
+  response.end();
 }
 
 const basic = ({ name, password }: { name: string; password: string }): string =>

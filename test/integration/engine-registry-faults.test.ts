@@ -25,6 +25,9 @@ import {
 const skip = process.getuid?.() === 0 ? false : "needs root";
 const CHILD = join(import.meta.dirname, "../support/pull-until-killed.ts");
 
+/** Every wait of these tests has this deadline. */
+const waitMsMax = 30_000;
+
 async function all(messages: AsyncIterable<Progress>): Promise<string[]> {
   const lines: string[] = [];
   for await (const { status, id } of messages) lines.push(id ? `${id}: ${status}` : `${status}`);
@@ -42,7 +45,11 @@ describe("pulls that go wrong", { skip }, () => {
   });
   after(() => fixture[Symbol.asyncDispose]());
   const images = () => fixture.engine.images;
-  const pull = (name: string, o = {}): Promise<string[]> => all(images().pull(name, o));
+  const pull = (name: string, { signal }: { signal?: AbortSignal } = {}): Promise<string[]> => {
+    const deadline = AbortSignal.timeout(waitMsMax);
+    const signals = signal ? AbortSignal.any([signal, deadline]) : deadline;
+    return all(images().pull(name, { signal: signals }));
+  };
   const listen = (o: RegistryOptions = {}) => FakeRegistry.listen(o);
   const getOf = ({ blob }: TestLayer): RegExp => new RegExp(`GET .*${digest(blob)}`);
   const data = (...path: string[]): string => join(fixture.options.dataRoot!, ...path);
@@ -51,6 +58,7 @@ describe("pulls that go wrong", { skip }, () => {
 
   /** Resolves when so many bytes of the blob are on the disk. */
   async function arrived(layer: TestLayer, bytes: number): Promise<void> {
+    const deadline = Date.now() + waitMsMax;
     for (;;) {
       const folder = partialOf(layer);
       const names = await readdir(folder).catch(() => []);
@@ -58,6 +66,7 @@ describe("pulls that go wrong", { skip }, () => {
         names.map(async (name) => (await stat(join(folder, name))).size),
       );
       if (sizes.reduce((sum, size) => sum + size, 0) >= bytes) return;
+      assert.ok(Date.now() < deadline, `${bytes} bytes have not come`);
       await delay(5);
     }
   }
@@ -103,8 +112,7 @@ describe("pulls that go wrong", { skip }, () => {
       stdio: ["ignore", "ignore", "inherit"],
     });
     const ended = once(child, "exit");
-    await arrived(layer, 33_333);
-    child.kill("SIGKILL");
+    await arrived(layer, 33_333).finally(() => child.kill("SIGKILL"));
     await ended;
     await fixture.open();
     await assert.rejects(images().inspect(name), { kind: "not-found" });
@@ -181,7 +189,8 @@ describe("pulls that go wrong", { skip }, () => {
     const first = pull(`${registry.host}/a/b:1`, { signal: stop.signal });
     const gone = assert.rejects(first);
     await arrived(layer, 20_000);
-    const second = images().pull(`${registry.host}/c/d:1`)[Symbol.asyncIterator]();
+    const signal = AbortSignal.timeout(waitMsMax);
+    const second = images().pull(`${registry.host}/c/d:1`, { signal })[Symbol.asyncIterator]();
     // The second one hears of it: it shares the transfer.
     for (let told = await second.next(); told.value?.status !== "Downloading"; ) {
       assert.ok(!told.done);
