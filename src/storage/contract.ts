@@ -39,8 +39,11 @@ export interface PartialBlob extends AsyncDisposable {
 export interface PartialBlobs {
   /** One user at a time. Throws exhausted when the rest cannot fit on the disk. */
   open(digest: string, size: number): Promise<PartialBlob>;
-  /** Removes what nobody is transferring now; returns its bytes. */
-  clear(): Promise<number>;
+  /** Bytes of what nobody is transferring now. */
+  restingBytes(): Promise<number>;
+  /** Removes what nobody is transferring now, and was not touched after `untilMs` where that is
+   * given; returns its bytes. */
+  clear(o?: { untilMs?: number | undefined }): Promise<number>;
 }
 
 /** Keeps digests from garbage collection until released. What is stored under a lease is added
@@ -80,6 +83,8 @@ export interface LayerStore {
   hold(diffId: string): void;
   /** Ends what hold() began. */
   unhold(diffIds: Iterable<string>): void;
+  /** The layers that are kept so. */
+  held(): string[];
   /** The layer that a blob (compressed or not) is known to unpack to. */
   byBlob(digest: string): Layer | undefined;
   /** Notes that a blob is a compressed form of a layer. */

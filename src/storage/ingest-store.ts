@@ -95,11 +95,14 @@ export class PartialFolders implements PartialBlobs {
     this.#timer.unref();
   }
 
-  /** Removes everything that is not being transferred now. */
-  async clear(): Promise<number> {
-    const resting = await this.#resting();
-    for (const { name } of resting) await this.#remove(name);
-    return resting.reduce((sum, { bytes }) => sum + bytes, 0);
+  async restingBytes(): Promise<number> {
+    return sumOf(await this.#resting());
+  }
+
+  async clear({ untilMs = Number.POSITIVE_INFINITY } = {}): Promise<number> {
+    const doomed = (await this.#resting()).filter(({ touchedAt }) => touchedAt <= untilMs);
+    for (const { name } of doomed) await this.#remove(name);
+    return sumOf(doomed);
   }
 
   async #remove(name: string): Promise<void> {
@@ -128,6 +131,9 @@ export class PartialFolders implements PartialBlobs {
     clearTimeout(this.#timer);
   }
 }
+
+const sumOf = (resting: readonly Resting[]): number =>
+  resting.reduce((sum, { bytes }) => sum + bytes, 0);
 
 type Part = { start: number; length: number };
 

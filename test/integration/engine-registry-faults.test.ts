@@ -121,6 +121,30 @@ describe("pulls that go wrong", { skip }, () => {
     assert.equal(sent(registry, layer), layer.blob.length);
   });
 
+  test("what an interrupted pull has left is counted, and goes with a prune", async () => {
+    await using registry = await listen();
+    const small = testLayer(gzipSync, { bytes: 10_000 });
+    const layer = testLayer(gzipSync, { bytes: 150_000 });
+    publishImage(registry, "a/b", "1", { layers: [small, layer] });
+    const size = async () => Number((await fixture.engine.system.df()).LayersSize);
+    const before = await size();
+    registry.faults.push({ match: getOf(layer), stallAt: 70_000 });
+    const stop = new AbortController();
+    const first = pull(`${registry.host}/a/b:1`, { signal: stop.signal });
+    await arrived(layer, 70_000);
+    // In flight nothing of it is touched.
+    assert.equal((await images().prune()).spaceReclaimed, 0);
+    stop.abort();
+    await assert.rejects(first);
+    assert.ok((await size()) >= before + 70_000);
+    assert.equal((await images().prune(new Map([["label", ["x"]]]))).spaceReclaimed, 0);
+    assert.equal((await images().prune(new Map([["until", ["1h"]]]))).spaceReclaimed, 0);
+    assert.ok((await images().prune()).spaceReclaimed >= 70_000);
+    assert.deepEqual(await readdir(data("partial")), []);
+    assert.equal(await size(), before);
+    await pull(`${registry.host}/a/b:1`);
+  });
+
   test("a byte that went bad on the disk meanwhile costs a fresh transfer, no more", async () => {
     await using registry = await listen();
     const layer = testLayer(gzipSync, { bytes: 150_000 });

@@ -1,8 +1,9 @@
-// Prune: images that nothing names (or, with dangling=false, that no container uses).
+// Prune: images that nothing names (or, with dangling=false, that no container uses), and what
+// interrupted pulls have left for the next try.
 
 import type { EngineContext } from "../context.ts";
 import type { Filters, Signal } from "../contract.ts";
-import { parsePruneFilters, passesPrune } from "../prune-filters.ts";
+import { type PruneFilters, parsePruneFilters, passesPrune } from "../prune-filters.ts";
 import { danglingWanted } from "./list.ts";
 import { deleteImage, type RemovedItem, usersOf } from "./remove.ts";
 import { familiar } from "./render.ts";
@@ -33,9 +34,25 @@ export async function pruneImages(
     }
     await deleteImage(engine, image, deleted, {});
   }
-  const spaceReclaimed = Math.max(0, before - layerBytes(engine));
+  const partialBytes = await forgetInterrupted(engine, wanted);
+  const spaceReclaimed = Math.max(0, before - layerBytes(engine)) + partialBytes;
   engine.bus.publish("image", "prune", "", { reclaimed: String(spaceReclaimed) });
   return { deleted, spaceReclaimed };
+}
+
+/** Bytes and layers of pulls that nobody goes on with now; they have no labels. Returns the bytes
+ * of those that were no layers yet. */
+async function forgetInterrupted(
+  { storage }: EngineContext,
+  { labels, notLabels, untilMs }: PruneFilters,
+): Promise<number> {
+  if (labels.length > 0 || notLabels.length > 0) return 0;
+  if (untilMs === undefined) {
+    const held = storage.layers.held();
+    storage.layers.unhold(held);
+    await storage.collectLayers(held);
+  }
+  return storage.partials.clear({ untilMs });
 }
 
 function layerBytes(engine: EngineContext): number {

@@ -1,5 +1,5 @@
 // `system df`: what images, containers and volumes take. Layers are counted once however many
-// images share them.
+// images share them; what an interrupted pull has left counts with them, as prune takes it.
 
 import { renderContainer } from "../containers/render.ts";
 import type { EngineContext } from "../context.ts";
@@ -12,8 +12,10 @@ export async function systemDf(
   o: Signal & { types?: string[] } = {},
 ): Promise<Record<string, unknown>> {
   const wants = (type: string): boolean => !o.types?.length || o.types.includes(type);
+  const { layers, partials } = engine.storage;
+  const layerBytes = layers.list().reduce((sum, layer) => sum + layer.size, 0);
   const answer: Record<string, unknown> = {
-    LayersSize: engine.storage.layers.list().reduce((sum, layer) => sum + layer.size, 0),
+    LayersSize: layerBytes + (await partials.restingBytes()),
     BuilderSize: 0,
   };
   if (wants("image")) answer["Images"] = await listImages(engine, { sharedSize: true });
