@@ -54,8 +54,10 @@ export class VolumeMounts {
     if (!wanted) return false;
     const { name } = volume;
     return await this.#lock.run(name, async () => {
-      const fresh = !this.#mounted.has(name);
-      if (fresh) await this.#mount(wanted, this.#paths.volumeData(name));
+      const path = this.#paths.volumeData(name);
+      // Somebody may have unmounted it meanwhile: writing into the bare folder would be a loss.
+      const fresh = !this.#mounted.has(name) || (await mountsAt(path)) === 0;
+      if (fresh) await this.#mount(wanted, path);
       this.#mounted.add(name);
       const users = this.#users.get(name) ?? new Set();
       this.#users.set(name, users.add(user));
@@ -143,9 +145,7 @@ export class VolumeMounts {
 
   /** All that is stacked there. Detached: who still has a file open keeps it to the end. */
   async #unmount(path: string): Promise<void> {
-    const real = await realpath(path).catch(() => path);
-    const mounts = parseMountinfo(await readFile("/proc/self/mountinfo", "utf8"));
-    const count = mounts.filter((mount) => mount.path === real).length;
+    const count = await mountsAt(path);
     if (count === 0) return;
     const host: Operation[] = Array.from({ length: count }, () => ({
       op: "umount",
@@ -165,6 +165,13 @@ export class VolumeMounts {
       return data === "_data" && rest.length === 0 ? [name] : [];
     });
   }
+}
+
+/** How many mounts are stacked at a path of this process. */
+async function mountsAt(path: string): Promise<number> {
+  const real = await realpath(path).catch(() => path);
+  const mounts = parseMountinfo(await readFile("/proc/self/mountinfo", "utf8"));
+  return mounts.filter((mount) => mount.path === real).length;
 }
 
 /** The calls of mount(8): options of a bind, and propagation, take effect only afterwards. */
