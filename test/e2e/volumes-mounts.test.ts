@@ -3,7 +3,7 @@
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { mkdir, readFile, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { IMAGE, startDaemon, type TestDaemon, whyNoDaemon } from "./harness.ts";
@@ -210,6 +210,53 @@ describe("volumes that are mounts", { skip: whyNoDaemon() }, () => {
     assert.deepEqual(await mounted(), []);
     assert.equal(await ok("ps", "-aq"), "");
     await ok("volume", "rm", "unlucky", "broken");
+  });
+
+  const whyNoLoop = (): string | false => {
+    try {
+      execFileSync("sh", ["-c", "command -v losetup mkfs.ext4 && losetup --find"]);
+      return false;
+    } catch {
+      return "needs losetup, mkfs.ext4 and a free loop device";
+    }
+  };
+
+  test("a device keeps what is written, and is read-only by o=ro", {
+    skip: whyNoLoop(),
+  }, async () => {
+    const image = join(daemon.folder, "disk.img");
+    await writeFile(image, "");
+    await truncate(image, 8 << 20);
+    execFileSync("mkfs.ext4", ["-q", image]);
+    const device = execFileSync("losetup", ["--find", "--show", image], {
+      encoding: "utf8",
+    }).trim();
+    try {
+      await volume("disk", { type: "ext4", device });
+      await run("-v", "disk:/d:nocopy", IMAGE, "write", "/d/note", "on disk");
+      assert.equal(await run("-v", "disk:/d", IMAGE, "cat", "/d/note"), "on disk");
+      await volume("disk-ro", { type: "ext4", device, o: "ro" });
+      const args = ["run", "--rm", "--network", "none", "-v", "disk-ro:/d", IMAGE];
+      assert.match(await refuse(...args, "write", "/d/x", "y"), /Read-only file system/);
+      assert.deepEqual(await mounted(), []);
+      await ok("volume", "rm", "disk", "disk-ro");
+    } finally {
+      execFileSync("losetup", ["--detach", device]);
+    }
+  });
+
+  test("cp reaches into a volume of a container that does not run", async () => {
+    const folder = join(daemon.folder, "copied");
+    await mkdir(folder);
+    await volume("reached", { type: "none", device: folder, o: "bind" });
+    const id = await ok("create", "--network", "none", "-v", "reached:/r", IMAGE);
+    const note = join(daemon.folder, "note");
+    await writeFile(note, "by cp\n");
+    await ok("cp", note, `${id}:/r/note`);
+    assert.equal(await readFile(join(folder, "note"), "utf8"), "by cp\n");
+    assert.deepEqual(await mounted(), []);
+    await ok("rm", id);
+    await ok("volume", "rm", "reached");
   });
 
   test("a restarted container has its volume mounted again", async () => {

@@ -51,7 +51,7 @@ export function explainStartFailure(c: ContainerRecord, error: unknown): Explain
   return explain(error, PREFIX, c.path);
 }
 
-/** The kernel says no more than EINVAL where a file system cannot map ids (overlay, vfat, nfs …). */
+/** The kernel says no more than EINVAL where a file system cannot map ids (overlay, nfs, cifs). */
 function idmapError(c: ContainerRecord, { errno }: PlanFailure, cause: unknown): GantryError {
   const sources = c.mounts.filter((mount) => mount.idmap !== undefined).map((m) => m.Source);
   const why =

@@ -37,7 +37,7 @@ const DRY_RUN_DEADLINE_MS = 5_000;
 /** One option of the new mount API has at most 255 bytes. */
 const OPTION_BYTES_MAX = 255;
 
-/** The error of a volume whose mount failed. Asks the kernel for its reason where it may have one. */
+/** The error of a volume whose mount failed; the kernel is asked for its reason. */
 export async function mountFailure(
   native: Native,
   mount: VolumeMount,
