@@ -11,7 +11,14 @@ export const expandedCharsMax = 1024 * 1024;
 export const expansionDepthMax = 64;
 /** Steps of matching one `${v#pattern}`: text length times pattern length. */
 export const patternWorkMax = 64 * 1024 * 1024;
-/** Ports that one EXPOSE range may name is the whole range; this bounds one instruction's total. */
+/** Ports that the EXPOSE instructions of one stage may name, repetitions counted. */
 export const exposedPortsMax = 65_536 * 3;
 /** Lines of source shown around an error. */
 export const excerptLinesMax = 12;
+/** Generated files reach hundreds. */
+export const stagesMax = 2000;
+export const instructionsMax = 20_000;
+/** ARG and ENV names of one stage. */
+export const variablesMax = 4096;
+/** All history lines of one stage together: each RUN repeats the ARGs. */
+export const historyCharsMax = 16 * 1024 * 1024;

@@ -2,6 +2,7 @@
 // the first of them.
 
 import { errorAt } from "./dockerfile-error.ts";
+import { instructionsMax, stagesMax } from "./limits.ts";
 import { parseInstruction } from "./parse-instruction.ts";
 import { type RawInstruction, readInstructions } from "./raw-instruction.ts";
 import { readSource } from "./source.ts";
@@ -13,10 +14,18 @@ export function parseDockerfile(bytes: Uint8Array | string, name = "Dockerfile")
   const file = readInstructions(source);
   const globalArgs: Arg[] = [];
   const stages: Stage[] = [];
+  if (file.instructions.length > instructionsMax) {
+    const { range } = file.instructions[instructionsMax]!;
+    throw errorAt({ source, range }, `${name} has more than ${instructionsMax} instructions`);
+  }
   for (const raw of file.instructions) {
     const instruction = parseInstruction(raw, source, file.escape);
     const stage = stages.at(-1);
     if (instruction.kind === "FROM") {
+      if (stages.length === stagesMax) {
+        const place = { source, range: instruction.range };
+        throw errorAt(place, `${name} has more than ${stagesMax} stages`);
+      }
       stages.push({ index: stages.length, from: instruction, instructions: [] });
     } else if (stage !== undefined) stage.instructions.push(instruction);
     else if (instruction.kind === "ARG") globalArgs.push(instruction);
