@@ -1,4 +1,3 @@
-export { applyChanges } from "./config-change.ts";
 export type * from "./container.ts";
 export { algorithmOf, chainIds, digestOf, hexOf, isDigest, parseDigest } from "./digest.ts";
 export type { ImageConfigDocument, ImageHistory } from "./image-config.ts";

@@ -1,13 +1,14 @@
 // `docker import`: a root file system archive becomes an image of one layer.
 
 import type { Readable } from "node:stream";
-import { applyChanges } from "../spec/index.ts";
+import type { ContainerConfig } from "../spec/index.ts";
 import { decompress } from "./compression.ts";
 import type { Storage } from "./contract.ts";
 import { encodeImageConfig } from "./new-image.ts";
 
 export interface ImportOptions {
-  changes: readonly string[];
+  /** What the image runs and how; default: nothing is set. */
+  config?: ContainerConfig;
   message?: string;
   /** OCI names: architecture "amd64", "arm64" … */
   platform: { os: string; architecture: string; variant?: string };
@@ -22,8 +23,6 @@ export async function importRootfs(
   from: Readable,
   options: ImportOptions,
 ): Promise<string> {
-  // Before any byte is unpacked: a wrong --change must not cost an import.
-  const config = applyChanges({}, options.changes);
   const { stream } = await decompress(from);
   const { signal } = options;
   const lease = storage.lease();
@@ -35,7 +34,7 @@ export async function importRootfs(
       ...options.platform,
       created,
       comment,
-      config,
+      config: options.config ?? {},
       diffIds: [layer.diffId],
       history: [{ created: created.toISOString(), comment }],
       ...(options.producer ? { dockerVersion: options.producer } : {}),

@@ -85,7 +85,7 @@ async function churn(storage: OpenStorage, random: () => number): Promise<void> 
       if (choice < 0.4) await loadArchive(storage, streamed(numberedImage(number).archive));
       else if (choice < 0.5) {
         const tar = streamed(numberedLayer(number));
-        await importRootfs(storage, tar, { changes: [], platform: PLATFORM });
+        await importRootfs(storage, tar, { platform: PLATFORM });
       } else if (choice < 0.6) await commitNumbered(storage, number);
       else {
         const images = storage.images.list();

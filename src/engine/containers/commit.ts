@@ -1,7 +1,8 @@
 // Commit: a container's writable layer becomes a layer, its config with the asked changes an image.
 
 import { GantryError } from "../../base/index.ts";
-import { applyChanges, type ContainerConfig, formatReference } from "../../spec/index.ts";
+import { applyChanges } from "../../build/index.ts";
+import { type ContainerConfig, formatReference } from "../../spec/index.ts";
 import {
   encodeImageConfig,
   type Layer,

@@ -1,5 +1,6 @@
 // Import: a root file system archive becomes an image of one layer.
 
+import { applyChanges } from "../../build/index.ts";
 import { formatReference } from "../../spec/index.ts";
 import { importRootfs } from "../../storage/index.ts";
 import type { EngineContext } from "../context.ts";
@@ -17,8 +18,10 @@ export async function* importImage(
   const target = o.repo ? parseTarget(o.repo, o.tag ?? "") : undefined;
   const [os, architecture, variant] = (o.platform || "").split("/");
   const host = hostPlatform();
+  // Before any byte is unpacked: a wrong --change must not cost an import.
+  const config = applyChanges({}, o.changes);
   const id = await importRootfs(engine.storage, o.from, {
-    changes: o.changes,
+    config,
     ...(o.message && { message: o.message }),
     platform: {
       os: os || host.os,
