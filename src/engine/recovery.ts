@@ -8,7 +8,6 @@ import { kindOf } from "../base/index.ts";
 import { type ExitStatus, type Monitor, readExitRecord } from "../native/index.ts";
 import { endStray } from "./containers/ended-monitor.ts";
 import { clearCgroups, clearRun, handleExit, lostStatus, watchExit } from "./containers/exit.ts";
-import { settleGateway } from "./containers/gateway.ts";
 import { resumeHealthChecks } from "./containers/health.ts";
 import { imageLayers } from "./containers/image-mounts.ts";
 import { releaseVolumes } from "./containers/mounts.ts";
@@ -17,6 +16,7 @@ import { removeLocked } from "./containers/remove.ts";
 import { wantsStartAtBoot } from "./containers/restart-policy.ts";
 import { startLocked } from "./containers/start.ts";
 import type { EngineContext } from "./context.ts";
+import { finishMoves } from "./networks/connect.ts";
 import { NEVER } from "./timestamps.ts";
 
 export async function recover(engine: EngineContext): Promise<void> {
@@ -35,7 +35,7 @@ export async function recover(engine: EngineContext): Promise<void> {
   await removeStrays(engine, new Set(running.map(({ c }) => c.id)));
   const attachments = running.flatMap(({ c }) => c.run?.attachments ?? []);
   await engine.network.start(attachments);
-  await settleGateways(engine, running);
+  for (const { c } of running) await finishMoves(engine, c);
   for (const [c, status] of ended) {
     engine.live.of(c.id).stopping = true; // Restart policies are applied below, by boot's rules.
     await handleExit(engine, c, status);
@@ -49,20 +49,6 @@ export async function recover(engine: EngineContext): Promise<void> {
     monitor.release();
     watchExit(engine, c, monitor);
     resumeHealthChecks(engine, c);
-  }
-}
-
-/** A daemon that died while networks came or went left their default routes and ports behind. */
-async function settleGateways(engine: EngineContext, running: readonly Running[]): Promise<void> {
-  for (const { c } of running) {
-    if (!c.run?.movesGateway) continue;
-    try {
-      await settleGateway(engine, c);
-    } catch (error) {
-      engine.log.warn("Default route and ports of a container may be stale", { id: c.id, error });
-    }
-    delete c.run.movesGateway;
-    engine.containers.put(c);
   }
 }
 

@@ -157,6 +157,7 @@ export class Networks implements NetworkLayer {
     this.#ipam.avoid(this.#host.addresses.map(({ address }) => address));
     if (dead.length > 0)
       this.#log.info("Released addresses of dead endpoints", { dead: dead.length });
+    await this.#removeStrays(dead);
     for (const network of this.#networks) await this.#takeUp(network);
     await Promise.all([this.#publishing.start(live, this.#claimRules()), this.#dns.start(live)]);
   }
@@ -443,11 +444,23 @@ export class Networks implements NetworkLayer {
     const used = [...this.#live.values()].some(({ networkId }) => networkId === network.id);
     if (!used && !(link && link.alias === this.#alias)) return;
     await this.#ensure(network);
-    const names = new Set([...this.#live.values()].map(({ hostInterface }) => hostInterface));
-    const strays = this.#host.links.filter(
-      ({ master, kind, name }) => master === link?.index && kind === "veth" && !names.has(name),
+  }
+
+  /** Interfaces of containers that no record knows: those on our bridges, and those that a lease
+   * speaks of, which may have died before they got there. */
+  async #removeStrays(dead: readonly Lease[]): Promise<void> {
+    const live = new Set([...this.#live.values()].map(({ hostInterface }) => hostInterface));
+    const ours = new Set(
+      this.#networks.flatMap(({ bridge }) => (bridge && !bridge.adopted ? bridge.name : [])),
     );
-    if (!link || strays.length === 0) return;
+    const { links } = this.#host;
+    const bridges = new Set(links.filter(({ name }) => ours.has(name)).map(({ index }) => index));
+    const known = new Set(dead.map(({ link }) => link));
+    const strays = links.filter(
+      ({ master, kind, name }) =>
+        kind === "veth" && !live.has(name) && (known.has(name) || bridges.has(master)),
+    );
+    if (strays.length === 0) return;
     this.#log.info("Removing interfaces of dead containers", { count: strays.length });
     await this.#tryRun(
       "remove stray interfaces",

@@ -39,6 +39,8 @@ export interface RunFacts {
   attachments: AttachmentRecord[];
   /** Networks are coming or going: default route and ports may not have followed yet. */
   movesGateway?: boolean;
+  /** The network that it is being taken off. */
+  leaves?: string;
   /** Volumes in use, for their unmount events. */
   volumes: string[];
 }

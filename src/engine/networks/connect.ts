@@ -163,6 +163,7 @@ async function leave(
   network: string,
 ): Promise<void> {
   run.movesGateway = true;
+  run.leaves = network;
   engine.containers.put(c);
   const { ports } = record;
   await engine.network.disconnect(record, run);
@@ -177,8 +178,34 @@ async function leave(
     });
   }
   delete run.movesGateway;
+  delete run.leaves;
   engine.containers.put(c);
   changeHosts(engine, c, { remove: record });
+}
+
+/** At boot: what a daemon that died has left half done of a connect is undone, of a disconnect is
+ * done, and default routes and ports follow. */
+export async function finishMoves(engine: EngineContext, c: ContainerRecord): Promise<void> {
+  const { run } = c;
+  if (!run?.movesGateway) return;
+  const { leaves } = run;
+  const record = run.attachments.find(
+    ({ networkId }) => leaves && networkId === networkNamed(engine, leaves)?.Id,
+  );
+  if (leaves && record) return leave(engine, c, run, record, leaves);
+  const attached = new Set(run.attachments.map(({ networkId }) => networkId));
+  for (const name of Object.keys(c.endpoints)) {
+    const network = networkNamed(engine, name);
+    if (network && !attached.has(network.Id) && network.Driver !== "null") {
+      delete c.endpoints[name];
+    }
+  }
+  await settleGateway(engine, c).catch((error) =>
+    engine.log.warn("Default route and ports of a container may be stale", { id: c.id, error }),
+  );
+  delete run.movesGateway;
+  delete run.leaves;
+  engine.containers.put(c);
 }
 
 /** The container's own lines in its /etc/hosts; what it has written there itself is kept. */
