@@ -3,7 +3,7 @@
 #define GANTRY_OPERATIONS_GEN_H
 #include "ops.h"
 
-#define OP_CODE_MAX 130
+#define OP_CODE_MAX 145
 #define OP_FIELDS_MAX 9
 
 enum op_code {
@@ -98,6 +98,12 @@ enum op_code {
   OP_SPREAD_FOLDERS = 128,
   OP_GLOB_PATH = 129,
   OP_ENTER_PROCESS = 130,
+  OP_MOUNT_IMAGE = 140,
+  OP_GROW_IMAGE = 141,
+  OP_IMAGE_ATTACHED = 145,
+  OP_PROJECT_STATE = 142,
+  OP_SET_PROJECT = 143,
+  OP_SET_QUOTA = 144,
 };
 
 // The position of each field: o->fields[A_MKDIR_PATH].
@@ -363,6 +369,22 @@ enum op_argument {
   A_ENTER_PROCESS_PID = 0,
   A_ENTER_PROCESS_START_TICKS = 1,
   A_ENTER_PROCESS_TO = 2,
+  A_MOUNT_IMAGE_PATH = 0,
+  A_MOUNT_IMAGE_FSTYPE = 1,
+  A_MOUNT_IMAGE_OPTIONS = 2,
+  A_MOUNT_IMAGE_ATTR = 3,
+  A_MOUNT_IMAGE_TO = 4,
+  A_GROW_IMAGE_PATH = 0,
+  A_GROW_IMAGE_BYTES = 1,
+  A_GROW_IMAGE_MOUNT = 2,
+  A_IMAGE_ATTACHED_PATH = 0,
+  A_PROJECT_STATE_PATH = 0,
+  A_PROJECT_STATE_PROJECT = 1,
+  A_SET_PROJECT_PATH = 0,
+  A_SET_PROJECT_PROJECT = 1,
+  A_SET_QUOTA_PATH = 0,
+  A_SET_QUOTA_PROJECT = 1,
+  A_SET_QUOTA_BYTES = 2,
 };
 
 // An operation that no file defines resolves to a null pointer and fails with ENOSYS.
@@ -457,6 +479,12 @@ op_function op_stat_path __attribute__((weak));
 op_function op_spread_folders __attribute__((weak));
 op_function op_glob_path __attribute__((weak));
 op_function op_enter_process __attribute__((weak));
+op_function op_mount_image __attribute__((weak));
+op_function op_grow_image __attribute__((weak));
+op_function op_image_attached __attribute__((weak));
+op_function op_project_state __attribute__((weak));
+op_function op_set_project __attribute__((weak));
+op_function op_set_quota __attribute__((weak));
 
 struct op_info {
   const char *name;
@@ -558,6 +586,12 @@ static const struct op_info op_table[OP_CODE_MAX + 1] = {
     [128] = {"spreadFolders", op_spread_folders, 1, {F_STR}},
     [129] = {"globPath", op_glob_path, 3, {F_SLOT, F_STR, F_INT}},
     [130] = {"enterProcess", op_enter_process, 3, {F_INT, F_INT, F_SLOT}},
+    [140] = {"mountImage", op_mount_image, 5, {F_STR, F_STR, F_STRS, F_INT, F_SLOT}},
+    [141] = {"growImage", op_grow_image, 3, {F_STR, F_INT, F_SLOT}},
+    [145] = {"imageAttached", op_image_attached, 1, {F_STR}},
+    [142] = {"projectState", op_project_state, 2, {F_STR, F_INT}},
+    [143] = {"setProject", op_set_project, 2, {F_STR, F_INT}},
+    [144] = {"setQuota", op_set_quota, 3, {F_STR, F_INT, F_INT}},
 };
 #endif
 #endif

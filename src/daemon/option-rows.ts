@@ -227,7 +227,7 @@ const imageRows: Row[] = [
     "storage-opts",
     "list",
     "Storage driver options",
-    { flag: "storage-opt", ...refused("the storage driver has no options") },
+    { flag: "storage-opt" },
   ],
   [
     "registry-mirrors",

@@ -12,6 +12,7 @@ import { type ListenAddress, parseHost } from "./hosts.ts";
 import type { AddressPool, Ulimit } from "./option-values.ts";
 import { proxySettings } from "./proxy-settings.ts";
 import { parseRegistryRules } from "./registry-rules.ts";
+import { storageSizeOption } from "./storage-options.ts";
 
 const SOCKET_DEFAULT = "unix:///run/gantry.sock";
 const LOG_LEVELS = ["debug", "info", "warn", "error", "fatal"] as const;
@@ -151,6 +152,7 @@ function engineOptions(
   { version, buildId, env }: { version: string; buildId: string; env: NodeJS.ProcessEnv },
 ): EngineOptions {
   const labels = read.list("labels");
+  const storageBytes = storageSizeOption(read.list("storage-opts"));
   for (const label of labels) checkLabel(label, labels);
   for (const server of read.list("dns")) checkIp(server);
   const positive = (key: string): number => {
@@ -188,6 +190,7 @@ function engineOptions(
         Name: name,
       })),
       stopTimeoutSeconds: read.number("default-stop-timeout"),
+      ...(storageBytes !== undefined && { storageBytes }),
     },
     distribution: {
       insecureRegistries: read.list("insecure-registries"),

@@ -40,6 +40,8 @@ export interface EngineOptions {
     dnsSearch: string[];
     ulimits: { Name: string; Soft: number; Hard: number }[];
     stopTimeoutSeconds: number;
+    /** What a container may write where it asks for no --storage-opt size. */
+    storageBytes?: number;
   };
   /** Registries: which are insecure, mirrors, limits of transfers. */
   distribution: Omit<DistributionOptions, "userAgent">;

@@ -374,6 +374,8 @@ export interface Volume {
   Options: Record<string, string> | null;
   Scope: "local";
   UsageData?: { Size: number; RefCount: number };
+  /** Of inspect: SizeLimit and SizeUsed in bytes, and what keeps the limit. */
+  Status?: Record<string, unknown>;
 }
 export interface Volumes {
   create(o: {
@@ -383,6 +385,8 @@ export interface Volumes {
     Labels?: Record<string, string>;
   }): Promise<Volume>;
   inspect(name: string): Promise<Volume>;
+  /** Changes driver options, also in use: of the local driver only size. */
+  update(name: string, o: { DriverOpts?: Record<string, string> }): Promise<void>;
   list(filters?: Filters): Promise<{ volumes: Volume[]; warnings: string[] }>;
   remove(name: string, o?: { force?: boolean }): Promise<void>;
   prune(filters?: Filters): Promise<{ deleted: string[]; spaceReclaimed: number }>;

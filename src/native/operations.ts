@@ -326,6 +326,25 @@ export const operations = {
   /** Enters the mount namespace of a process and puts its root into a slot. ESRCH unless it is
    * still the one that started then: a pid may be another's by now. */
   enterProcess: { code: 130, fields: { pid: "int", startTicks: "int", to: "slot" } },
+
+  // limited areas of a disk (native/ops-disk.c)
+  /** The file system inside a file as a detached mount. A loop device that has the file already
+   * is used, else one is attached; the kernel frees it with the last mount. */
+  mountImage: {
+    code: 140,
+    fields: { path: "str", fstype: "str", options: "strs?", attr: "int?", to: "slot" },
+  },
+  /** Lets file, loop device and file system (ext4, btrfs) grow, mounted as they are. */
+  growImage: { code: 141, fields: { path: "str", bytes: "int", mount: "slot" } },
+  /** Result: int64 1 while a loop device has the file, else 0. */
+  imageAttached: { code: 145, fields: { path: "str" } },
+  /** Result: int64[] {project quotas are enforced here, limit and use of the project in bytes,
+   * its inodes, project of the folder}. */
+  projectState: { code: 142, fields: { path: "str", project: "int" } },
+  /** Puts a folder, and all that will be made in it, into a project. */
+  setProject: { code: 143, fields: { path: "str", project: "int" } },
+  /** 0 bytes: no limit. */
+  setQuota: { code: 144, fields: { path: "str", project: "int", bytes: "int" } },
 } as const satisfies Record<string, { code: number; fields: Record<string, Field> }>;
 
 export type OperationName = keyof typeof operations;

@@ -237,12 +237,15 @@ export type UpdateBody = Resources & {
   /** Gantry's own: ports to publish and to publish no more, also while it runs. */
   PublishAdd?: NonNullable<HostConfig["PortBindings"]>;
   PublishRemove?: NonNullable<HostConfig["PortBindings"]>;
+  /** Gantry's own: the size limit of the root file system. */
+  StorageOpt?: HostConfig["StorageOpt"];
 };
 export const updateBodySchema = object<UpdateBody>("container.UpdateConfig", {
   ...resourceFields,
   RestartPolicy: restartPolicy,
   PublishAdd: portMap,
   PublishRemove: portMap,
+  StorageOpt: map(text),
 });
 
 export type ExecCreateBody = Partial<ExecConfig>;
@@ -278,6 +281,13 @@ export interface VolumeCreateBody {
   Labels?: Record<string, string>;
   ClusterVolumeSpec?: unknown;
 }
+/** `Spec` is of cluster volumes; DriverOpts is Gantry's own. */
+export type VolumeUpdateBody = { Spec?: unknown; DriverOpts?: Record<string, string> };
+export const volumeUpdateBodySchema = object<VolumeUpdateBody>("volume.UpdateRequest", {
+  Spec: any,
+  DriverOpts: map(text),
+});
+
 export const volumeCreateBodySchema = object<VolumeCreateBody>("volume.CreateRequest", {
   Name: text,
   Driver: text,

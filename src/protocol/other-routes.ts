@@ -19,12 +19,6 @@ const PLUGINS = "Plugins";
 const CHECKPOINTS = "Checkpoints";
 
 export const refusedRoutes: readonly RefusedRoute[] = [
-  {
-    method: "PUT",
-    path: "/volumes/{name}",
-    since: "1.42",
-    answer: "volume update only valid for cluster volumes, but swarm is unavailable",
-  },
   { method: "POST", path: "/build", missing: BUILD },
   { method: "POST", path: "/build/cancel", missing: BUILD },
   { method: "POST", path: "/session", missing: BUILD },

@@ -9,6 +9,7 @@ import {
   execStartBodySchema,
   updateBodySchema,
   volumeCreateBodySchema,
+  volumeUpdateBodySchema,
 } from "./container-schemas.ts";
 import { networkRoutes } from "./network-routes.ts";
 import { defineRoutes } from "./route-table.ts";
@@ -388,6 +389,14 @@ export const routes = defineRoutes({
     since: "1.25",
     query: { filters: ["all", "label", "label!"] },
     answer: "json",
+  },
+  volumeUpdate: {
+    method: "PUT",
+    path: "/volumes/{name}",
+    since: "1.42",
+    query: { version: "string" },
+    body: volumeUpdateBodySchema,
+    answer: "empty",
   },
   volumeInspect: { method: "GET", path: "/volumes/{name}", answer: "json" },
   volumeDelete: {

@@ -106,12 +106,15 @@ function planHost(draft: Draft): void {
   if (input.network) teardown.push(...input.network.teardown());
   const prepared = input.preparedParents?.has(parentOf(places)) ?? false;
   const resources = spec.linux?.resources ?? {};
+  // A limited root needs devices that the container's cgroup will forbid.
+  const early = input.rootfs.kind === "overlay" && input.rootfs.disk !== undefined;
+  if (early) draft.attachRoot = planRootfs(builder, input.rootfs, kernel);
   const share = planCgroupCreate(builder, places, resources, { arch: kernel.arch, prepared });
   host.push(...planDevNull());
   if (!input.monitor.terminal) {
     host.push(...planPipes(input.monitor.openStdin, hostUser(spec)));
   }
-  draft.attachRoot = planRootfs(builder, input.rootfs, kernel);
+  if (!early) draft.attachRoot = planRootfs(builder, input.rootfs, kernel);
   if (draft.namespaces.has("user")) {
     draft.devices = planDeviceSources(builder, allDevices(spec.linux?.devices));
   }

@@ -5,7 +5,7 @@
 
 import { GantryError } from "../base/index.ts";
 import type { Operation } from "../native/index.ts";
-import type { RootfsMount } from "../spec/index.ts";
+import type { DiskImage, RootfsMount } from "../spec/index.ts";
 import type { KernelFeatures } from "./contract.ts";
 import { directoryFlag, MS, O } from "./kernel-numbers.ts";
 import { type PlanBuilder, SLOT } from "./plan-builder.ts";
@@ -31,7 +31,7 @@ export function planRootfs(
     );
     return [attach];
   }
-  if (kernel.overlayLowerdirAppend || fitsStrings(rootfs)) {
+  if (rootfs.disk || kernel.overlayLowerdirAppend || fitsStrings(rootfs)) {
     builder.host.push(...overlayOperations(builder, rootfs, { kernel, to: SLOT.rootfs }));
     return [attach];
   }
@@ -44,9 +44,32 @@ export function overlayOperations(
   rootfs: Overlay,
   { kernel, to }: { kernel: KernelFeatures; to: number },
 ): Operation[] {
+  if (rootfs.disk) return onDisk(builder, rootfs, rootfs.disk, { kernel, to });
   if (kernel.overlayLowerdirAppend) return layersOneByOne(builder, rootfs, { kernel, to });
   if (!fitsStrings(rootfs)) throw tooManyLayers(rootfs);
   return [{ op: "fsmount", fstype: "overlay", options: overlayStrings(rootfs), to }];
+}
+
+/** The writable folders of a limited area go as "@slot", which fsconfig takes for descriptors. */
+function onDisk(
+  builder: PlanBuilder,
+  { disk: _, ...rootfs }: Overlay,
+  { image, fstype, options }: DiskImage,
+  { kernel, to }: { kernel: KernelFeatures; to: number },
+): Operation[] {
+  const slots = ["disk", "upper", "work"].map((what) => builder.allocate(`${what} of ${image}`));
+  const [root = 0, upper = 0, work = 0] = slots;
+  const flags = O.PATH | directoryFlag(kernel.arch);
+  const overlay = { ...rootfs, upperDir: `@${upper}`, workDir: `@${work}` };
+  const operations: Operation[] = [
+    { op: "mountImage", path: image, fstype, options, to: root },
+    { op: "open", root, path: "fs", flags, to: upper },
+    { op: "open", root, path: "work", flags, to: work },
+    ...overlayOperations(builder, overlay, { kernel, to }),
+    ...slots.map((slot): Operation => ({ op: "close", slot })),
+  ];
+  for (const slot of slots) builder.free(slot);
+  return operations;
 }
 
 function overlayStrings({ lowerDirs, upperDir, workDir, volatile }: Overlay): string[] {

@@ -2,7 +2,8 @@
 // draws the tree and alone produces paths.
 
 import type { Readable } from "node:stream";
-import type { ImageConfigDocument, RootfsMount } from "../spec/index.ts";
+import type { DiskImage, ImageConfigDocument, RootfsMount } from "../spec/index.ts";
+import type { SizeLimit } from "./quota.ts";
 
 export type Descriptor = { mediaType: string; digest: string; size: number };
 
@@ -77,7 +78,10 @@ export interface LayerStore {
     options?: { lease?: Lease; signal?: AbortSignal },
   ): Promise<Layer>;
   /** Turns a container's upper folder into a layer (commit). */
-  capture(upperDir: string, options?: { lease?: Lease; signal?: AbortSignal }): Promise<Layer>;
+  capture(
+    upper: string | { upperDir: string; disk?: DiskImage },
+    options?: { lease?: Lease; signal?: AbortSignal },
+  ): Promise<Layer>;
   get(diffId: string): Layer | undefined;
   /** Keeps a layer that no image uses yet, for the next try of an interrupted pull; a day. */
   hold(diffId: string): void;
@@ -155,11 +159,15 @@ export interface SnapshotStore {
   prepare(
     id: string,
     diffIds: readonly string[],
-    options?: { volatile?: boolean },
+    /** `sizeBytes`: what the container may write. */
+    options?: { volatile?: boolean; sizeBytes?: number },
   ): Promise<RootfsMount>;
   /** The mount for one more use: a volatile overlay needs a fresh work folder each time. */
   renew(id: string): Promise<RootfsMount>;
   get(id: string): RootfsMount | undefined;
+  /** Changes the size limit that it was made with, also in use. */
+  resize(id: string, bytes: number): Promise<void>;
+  limitOf(id: string): SizeLimit | undefined;
   remove(id: string): Promise<void>;
   usage(id: string): Promise<{ bytes: number; inodes: number }>;
   list(): string[];

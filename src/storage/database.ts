@@ -52,6 +52,10 @@ const MIGRATIONS = [
   -- Layers of a pull that was interrupted: kept so long (milliseconds), image or not.
   CREATE TABLE layer_holds (diff_id TEXT PRIMARY KEY, until INTEGER NOT NULL) WITHOUT ROWID;
   `,
+  `
+  -- How a snapshot's size is limited, as JSON; "" where it is not.
+  ALTER TABLE snapshots ADD COLUMN size_limit TEXT NOT NULL DEFAULT '';
+  `,
 ];
 
 /** Says in words of ours, and of one kind, that the disk is full. */

@@ -21,6 +21,16 @@ export { type LoadedImage, type LoadOptions, loadArchive } from "./load-archive.
 export { encodeImageConfig, type NewImage } from "./new-image.ts";
 export { mountOverlay, type OverlayView } from "./overlay-mount.ts";
 export {
+  type AreaUsage,
+  checkSize,
+  diskImage,
+  type LimitedArea,
+  mountDisk,
+  type SizeLimit,
+  SizeLimits,
+} from "./quota.ts";
+export { recoverImage } from "./quota-tools.ts";
+export {
   type FileChange,
   type FileStat,
   RootFiles,

@@ -10,7 +10,7 @@ import { mkdir, readdir, statfs } from "node:fs/promises";
 import type { Readable } from "node:stream";
 import { errnoOf, GantryError, KeyedMutex, type Logger } from "../base/index.ts";
 import type { Native, Operation } from "../native/index.ts";
-import { algorithmOf } from "../spec/index.ts";
+import { algorithmOf, type DiskImage } from "../spec/index.ts";
 import { ARCHIVE, O } from "./archive-flags.ts";
 import { type BlobStore, noSpace } from "./content-store.ts";
 import type { Descriptor, Layer, LayerStore, Lease } from "./contract.ts";
@@ -19,6 +19,7 @@ import { HashMeter } from "./hash-meter.ts";
 import { LayerBlobs } from "./layer-blobs.ts";
 import { LayerSync } from "./layer-sync.ts";
 import { archiveError, readOutput, runWithInput } from "./native-streams.ts";
+import { openUpper } from "./overlay-mount.ts";
 import type { StoragePaths } from "./storage-paths.ts";
 import type { Trash } from "./trash.ts";
 
@@ -229,14 +230,14 @@ export class UnpackedLayers implements LayerStore {
   }
 
   async capture(
-    upperDir: string,
+    upper: string | { upperDir: string; disk?: DiskImage },
     options: { lease?: Lease; signal?: AbortSignal } = {},
   ): Promise<Layer> {
     const { signal } = options;
     const tar = readOutput(
       this.#native,
       ({ path, token }) => [
-        { op: "open", path: upperDir, flags: O.path | O.directory, to: 0 },
+        ...openUpper(typeof upper === "string" ? { upperDir: upper } : upper, 0),
         { op: "connect", path, token, to: 1 },
         { op: "chroot", slot: 0 },
         { op: "tarUpper", root: 0, to: 1 },

@@ -3,7 +3,9 @@
 
 import { GantryError } from "../base/index.ts";
 import type { Operation } from "../native/index.ts";
+import type { DiskImage } from "../spec/index.ts";
 import { O } from "./archive-flags.ts";
+import { mountDisk } from "./quota.ts";
 
 /** The kernel takes at most 255 bytes of text for one option. */
 const OPTION_BYTES_MAX = 255;
@@ -17,45 +19,78 @@ export interface OverlayView {
   upperDir?: string;
   workDir?: string;
   volatile?: boolean;
+  /** Where paths beneath `disk.image` are. */
+  disk?: DiskImage;
 }
+/** Slot of a mounted disk image. */
+const DISK = 7;
 
 /** The operations that put the mount into `slot`. Without an upper folder it is read-only, and a
  * single lower folder is opened as it is, since overlay wants two at least. */
 export function mountOverlay(view: OverlayView, slot: number): Operation[] {
   const { lowerDirs, upperDir, workDir } = view;
+  const { disk } = view;
   const [only] = lowerDirs;
+  if (disk && only && isOnDisk(disk, only) && upperDir === undefined && lowerDirs.length === 1) {
+    return openOnDisk(disk, only, slot);
+  }
   if (upperDir === undefined && only !== undefined && lowerDirs.length === 1) {
     return [{ op: "open", path: only, flags: O.path | O.directory, to: slot }];
   }
   const opened: Operation[] = [];
   const option = (key: string, path: string): string => {
-    if (fitsOption(path)) return `${key}=${path}`;
+    const onDisk = disk !== undefined && isOnDisk(disk, path);
+    if (!onDisk && fitsOption(path)) return `${key}=${path}`;
     const to = FIRST_SLOT + opened.length;
     if (to >= SLOTS) {
       const message = `Too many layers under a path as long as ${JSON.stringify(path)}`;
       throw new GantryError("not-implemented", `${message}: choose a shorter data root`);
     }
-    opened.push({ op: "open", path, flags: O.path | O.directory, to });
+    const flags = O.path | O.directory;
+    if (onDisk) opened.push({ op: "open", root: DISK, path: pathOnDisk(disk, path), flags, to });
+    else opened.push({ op: "open", path, flags, to });
     return `${key}=@${to}`;
   };
-  const options = lowerOptions(lowerDirs, option);
+  const plain = lowerDirs.every((dir) => fitsOption(dir) && !(disk && isOnDisk(disk, dir)));
+  const options = lowerOptions(lowerDirs, plain, option);
   if (upperDir !== undefined) options.push(option("upperdir", upperDir));
   if (workDir !== undefined) options.push(option("workdir", workDir));
   if (view.volatile) options.push("volatile");
   // What a hostile upper folder says of other folders is not followed.
   options.push("redirect_dir=off", "metacopy=off");
-  return [...opened, { op: "fsmount", fstype: "overlay", options, to: slot }];
+  const mounted = disk ? [mountDisk(disk, DISK)] : [];
+  return [...mounted, ...opened, { op: "fsmount", fstype: "overlay", options, to: slot }];
 }
 
 /** All in one option where they fit, which every kernel knows; else one each (Linux 6.5). */
 function lowerOptions(
   lowerDirs: readonly string[],
+  plain: boolean,
   option: (key: string, path: string) => string,
 ): string[] {
   const joined = lowerDirs.join(":");
-  const plain = lowerDirs.every(fitsOption) && Buffer.byteLength(joined) <= OPTION_BYTES_MAX;
-  if (plain) return [`lowerdir=${joined}`];
+  if (plain && Buffer.byteLength(joined) <= OPTION_BYTES_MAX) return [`lowerdir=${joined}`];
   return lowerDirs.map((dir) => option("lowerdir+", dir));
+}
+
+const isOnDisk = ({ image }: DiskImage, path: string): boolean => path.startsWith(`${image}/`);
+const pathOnDisk = ({ image }: DiskImage, path: string): string => path.slice(image.length + 1);
+
+function openOnDisk(disk: DiskImage, path: string, to: number): Operation[] {
+  const root = DISK;
+  return [
+    mountDisk(disk, DISK),
+    { op: "open", root, path: pathOnDisk(disk, path), flags: O.directory, to },
+  ];
+}
+
+/** The writable folder of a container in a slot. */
+export function openUpper(
+  { upperDir, disk }: { upperDir: string; disk?: DiskImage },
+  to: number,
+): Operation[] {
+  if (disk) return openOnDisk(disk, upperDir, to);
+  return [{ op: "open", path: upperDir, flags: O.directory, to }];
 }
 
 function fitsOption(path: string): boolean {

@@ -10,7 +10,7 @@ import type { RootfsMount } from "../spec/index.ts";
 import { ARCHIVE, O } from "./archive-flags.ts";
 import { decompress } from "./compression.ts";
 import { archiveError, readOutput, runWithInput } from "./native-streams.ts";
-import { mountOverlay } from "./overlay-mount.ts";
+import { mountOverlay, openUpper } from "./overlay-mount.ts";
 
 /** Where the root is. `volumes` of a stopped container are mounted for the call. */
 export type RootSource =
@@ -138,17 +138,22 @@ export class RootFiles {
   }
 
   /** Unpacks a tar (plain, gzip or zstd) into the folder `path`. `owner` replaces every owner in
-   * it; `keepKind`: no folder replaces another kind of file, nor is replaced by one. */
+   * it; `keepKind`: no folder replaces another kind of file, nor is replaced by one; `withRoot`: an
+   * entry "." says what `path` itself is to be like. */
   async untar(
     source: RootSource,
     path: string,
     tar: Readable,
-    options: Call & { owner?: { uid: number; gid: number }; keepKind?: boolean } = {},
+    options: Call & {
+      owner?: { uid: number; gid: number };
+      keepKind?: boolean;
+      withRoot?: boolean;
+    } = {},
   ): Promise<void> {
-    const { owner, keepKind = false, signal } = options;
+    const { owner, keepKind = false, withRoot = false, signal } = options;
     const { stream: plain } = await decompress(tar);
     const flags =
-      ARCHIVE.keepRoot | (owner ? ARCHIVE.chown : 0) | (keepKind ? ARCHIVE.keepKind : 0);
+      (withRoot ? 0 : ARCHIVE.keepRoot) | (owner ? ARCHIVE.chown : 0) | (keepKind ? ARCHIVE.keepKind : 0);
     await runWithInput(
       this.#native,
       plain,
@@ -171,7 +176,7 @@ export class RootFiles {
       );
     }
     const host: Operation[] = [
-      { op: "open", path: rootfs.upperDir, flags: O.directory, to: 1 },
+      ...openUpper(rootfs, 1),
       ...mountOverlay({ lowerDirs: rootfs.lowerDirs }, ROOT),
       { op: "changes", upper: 1, lower: ROOT },
     ];
@@ -241,11 +246,12 @@ function enter(source: RootSource, writable: boolean): Operation[] {
   if (rootfs.kind === "bind") {
     return [{ op: "open", path: rootfs.path, flags: O.path | O.directory, to: ROOT }];
   }
-  const { upperDir, lowerDirs } = rootfs;
+  const { upperDir, lowerDirs, disk } = rootfs;
   const mount = writable
     ? mountOverlay(rootfs, ROOT)
-    : mountOverlay({ lowerDirs: [upperDir, ...lowerDirs] }, ROOT);
-  if (volumes.length > 0) mount.push(...attachVolumes(upperDir, volumes, writable));
+    : mountOverlay({ lowerDirs: [upperDir, ...lowerDirs], ...(disk && { disk }) }, ROOT);
+  if (volumes.length > 0)
+    mount.push(...attachVolumes(disk ? dirname(disk.image) : upperDir, volumes, writable));
   if (readOnly && writable) mount.push({ op: "mountAttr", slot: ROOT, set: MOUNT_ATTR_RDONLY });
   return mount;
 }

@@ -1,18 +1,27 @@
 // The writable root file systems of containers: an upper and a work folder each, over the init
 // layer and the image's layers. Mounting is the runtime's part.
 
-import { mkdir, readdir, rename, rmdir } from "node:fs/promises";
+import { mkdir, readdir, rename, rm, rmdir } from "node:fs/promises";
 import { errnoOf, GantryError, KeyedMutex } from "../base/index.ts";
-import type { Native } from "../native/index.ts";
+import type { Native, Operation } from "../native/index.ts";
 import { chainIds, type RootfsMount } from "../spec/index.ts";
 import type { SnapshotStore } from "./contract.ts";
 import type { Database } from "./database.ts";
 import { makeInitLayer, makeLike } from "./init-layer.ts";
 import type { UnpackedLayers } from "./layer-store.ts";
+import { LimitedSnapshots } from "./limited-snapshot.ts";
+import { openUpper } from "./overlay-mount.ts";
+import { diskImage, type SizeLimit, SizeLimits } from "./quota.ts";
 import type { StoragePaths } from "./storage-paths.ts";
 
-type Snapshot = { diffIds: string[]; init: string; volatile: boolean };
-type SnapshotRow = { id: string; diff_ids: string; init: string; is_volatile: number };
+type Snapshot = { diffIds: string[]; init: string; volatile: boolean; limit?: SizeLimit };
+type SnapshotRow = {
+  id: string;
+  diff_ids: string;
+  init: string;
+  is_volatile: number;
+  size_limit: string;
+};
 type OverlayMount = Extract<RootfsMount, { kind: "overlay" }>;
 
 export class OverlaySnapshots implements SnapshotStore {
@@ -20,6 +29,7 @@ export class OverlaySnapshots implements SnapshotStore {
   #paths: StoragePaths;
   #database: Database;
   #layers: UnpackedLayers;
+  #limited: LimitedSnapshots;
   #snapshots = new Map<string, Snapshot>();
   #inits = new Map<string, string>();
   #mutex = new KeyedMutex();
@@ -33,12 +43,14 @@ export class OverlaySnapshots implements SnapshotStore {
     this.#paths = paths;
     this.#database = database;
     this.#layers = layers;
+    this.#limited = new LimitedSnapshots(native, paths, new SizeLimits(native));
     const rows = database.sql.prepare("SELECT * FROM snapshots").all() as unknown as SnapshotRow[];
     for (const row of rows) {
       this.#snapshots.set(row.id, {
         diffIds: JSON.parse(row.diff_ids) as string[],
         init: row.init,
         volatile: row.is_volatile !== 0,
+        ...(row.size_limit !== "" && { limit: JSON.parse(row.size_limit) as SizeLimit }),
       });
     }
     const inits = database.sql.prepare("SELECT key, short_id FROM inits").all() as unknown as {
@@ -51,38 +63,78 @@ export class OverlaySnapshots implements SnapshotStore {
   async prepare(
     id: string,
     diffIds: readonly string[],
-    { volatile = false }: { volatile?: boolean } = {},
+    { volatile = false, sizeBytes }: { volatile?: boolean; sizeBytes?: number } = {},
   ): Promise<OverlayMount> {
     if (!/^[A-Za-z0-9][\w.-]*$/.test(id)) throw new GantryError("invalid", `Bad snapshot id ${id}`);
     if (this.#snapshots.has(id)) throw new GantryError("conflict", `Snapshot ${id} exists`);
     this.#preparing.add(diffIds);
     try {
-      return await this.#make(id, diffIds, volatile);
+      return await this.#make(id, diffIds, volatile, sizeBytes);
     } finally {
       this.#preparing.delete(diffIds);
     }
   }
 
-  async #make(id: string, diffIds: readonly string[], volatile: boolean): Promise<OverlayMount> {
+  async #make(
+    id: string,
+    diffIds: readonly string[],
+    volatile: boolean,
+    sizeBytes: number | undefined,
+  ): Promise<OverlayMount> {
     const init = await this.#init(diffIds);
-    const snapshot: Snapshot = { diffIds: [...diffIds], init, volatile };
     const upper = this.#paths.upper(id);
     await mkdir(this.#paths.work(id), { recursive: true, mode: 0o700 });
     await makeLike(upper, `${this.#paths.init(init)}/fs`);
-    this.#database.sql
-      .prepare("INSERT INTO snapshots VALUES (?, ?, ?, ?)")
-      .run(id, JSON.stringify(diffIds), init, volatile ? 1 : 0);
-    this.#snapshots.set(id, snapshot);
+    const limit = sizeBytes === undefined ? undefined : await this.#limited.create(id, sizeBytes);
+    const snapshot: Snapshot = { diffIds: [...diffIds], init, volatile, ...(limit && { limit }) };
+    this.#put(id, snapshot);
     return this.#mount(id, snapshot);
+  }
+
+  #put(id: string, snapshot: Snapshot): void {
+    const { diffIds, init, volatile, limit } = snapshot;
+    this.#database.sql
+      .prepare("INSERT OR REPLACE INTO snapshots VALUES (?, ?, ?, ?, ?)")
+      .run(id, JSON.stringify(diffIds), init, volatile ? 1 : 0, limit ? JSON.stringify(limit) : "");
+    this.#snapshots.set(id, snapshot);
+  }
+
+  limitOf(id: string): SizeLimit | undefined {
+    return this.#snapshots.get(id)?.limit;
+  }
+
+  /** Changes the size limit, also while the container runs. Commit point: the kernel has it. */
+  async resize(id: string, bytes: number): Promise<void> {
+    const snapshot = this.#snapshots.get(id);
+    if (snapshot === undefined) throw new GantryError("not-found", `No such snapshot: ${id}`);
+    if (!snapshot.limit) {
+      throw new GantryError(
+        "conflict",
+        "a container that was made without a size limit cannot get one: make it anew",
+      );
+    }
+    const limit = await this.#limited.resize(id, snapshot.limit, bytes);
+    this.#put(id, { ...snapshot, limit });
   }
 
   #mount(id: string, snapshot: Snapshot): OverlayMount {
     return {
       kind: "overlay",
       lowerDirs: [`${this.#paths.init(snapshot.init)}/fs`, ...this.#lowerDirs(snapshot.diffIds)],
-      upperDir: this.#paths.upper(id),
-      workDir: this.#paths.work(id),
+      ...this.#writable(id, snapshot),
       ...(snapshot.volatile ? { volatile: true } : {}),
+    };
+  }
+
+  #writable(id: string, { limit }: Snapshot) {
+    if (limit?.kind !== "image") {
+      return { upperDir: this.#paths.upper(id), workDir: this.#paths.work(id) };
+    }
+    const image = this.#paths.disk(id);
+    return {
+      upperDir: `${image}/fs`,
+      workDir: `${image}/work`,
+      disk: diskImage(image, limit),
     };
   }
 
@@ -132,9 +184,13 @@ export class OverlaySnapshots implements SnapshotStore {
   async renew(id: string): Promise<OverlayMount> {
     const snapshot = this.#snapshots.get(id);
     if (snapshot === undefined) throw new GantryError("not-found", `No such snapshot: ${id}`);
-    if (snapshot.volatile) {
+    if (snapshot.volatile && snapshot.limit?.kind === "image") {
+      await this.#limited.renew(id, snapshot.limit);
+    } else if (snapshot.volatile) {
       await this.#discard([this.#paths.work(id)]);
       await mkdir(this.#paths.work(id), { mode: 0o700 });
+      const { limit } = snapshot;
+      if (limit) await this.#limited.adopt(this.#paths.work(id), limit);
     }
     return this.#mount(id, snapshot);
   }
@@ -143,6 +199,7 @@ export class OverlaySnapshots implements SnapshotStore {
     const snapshot = this.#snapshots.get(id);
     if (snapshot === undefined) return;
     // The files first: they are what makes room, and boot removes a row whose container is gone.
+    if (snapshot.limit) await this.#limited.release(id, snapshot.limit);
     await this.#discard([this.#paths.upper(id), this.#paths.work(id)]);
     const row = this.#database.sql.prepare("DELETE FROM snapshots WHERE id = ?");
     this.#database.free(() => row.run(id));
@@ -176,14 +233,11 @@ export class OverlaySnapshots implements SnapshotStore {
   }
 
   async usage(id: string): Promise<{ bytes: number; inodes: number }> {
-    if (!this.#snapshots.has(id)) throw new GantryError("not-found", `No such snapshot: ${id}`);
-    const results = await this.#native.run({
-      host: [
-        { op: "open", path: this.#paths.upper(id), flags: 0o200000, to: 0 },
-        { op: "treeSize", root: 0 },
-      ],
-    });
-    const [bytes, inodes] = results.ints(1);
+    const rootfs = this.get(id);
+    if (rootfs === undefined) throw new GantryError("not-found", `No such snapshot: ${id}`);
+    const host: Operation[] = [...openUpper(rootfs, 0), { op: "treeSize", root: 0 }];
+    const results = await this.#native.run({ host });
+    const [bytes, inodes] = results.ints(host.length - 1);
     return { bytes: Number(bytes), inodes: Number(inodes) };
   }
 
@@ -199,10 +253,14 @@ export class OverlaySnapshots implements SnapshotStore {
 
   /** Removes snapshots that no container has, folders without a row, and unused init layers. */
   async reconcile(live: ReadonlySet<string>, chains: ReadonlySet<string>): Promise<void> {
-    for (const id of this.list()) if (!live.has(id)) await this.remove(id);
+    for (const id of this.list()) {
+      if (!live.has(id)) await this.remove(id);
+      else if (this.limitOf(id)?.kind === "image") await this.#limited.recover(id);
+    }
     for (const name of await readdir(this.#paths.containers)) {
       if (this.#snapshots.has(name)) continue;
       await this.#discard([this.#paths.upper(name), this.#paths.work(name)]);
+      await rm(this.#paths.disk(name), { force: true });
       await this.#forgetFolder(name);
     }
     await this.dropInits(chains);

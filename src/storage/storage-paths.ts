@@ -11,6 +11,7 @@
 //     inits/<short>/fs         mount-point stubs over one image: see init-layer.ts
 //     containers/<id>/fs       upper folder of a container
 //     containers/<id>/work     overlay's work folder
+//     containers/<id>/disk.img both of them, where a size limit needs a file system of its own
 //     trash/<random>           trees on their way out; emptied at boot
 //
 // Short ids are base 36 counters, so that overlay options with many layers stay short. A layer
@@ -85,6 +86,9 @@ export class StoragePaths {
   }
   work(id: string): string {
     return join(this.containers, id, "work");
+  }
+  disk(id: string): string {
+    return join(this.containers, id, "disk.img");
   }
   get trash(): string {
     return join(this.root, "trash");

@@ -6,6 +6,8 @@ import { NOT_A_SWARM_MANAGER } from "../../protocol/index.ts";
 import type { SomeHandlers } from "../call.ts";
 import { empty, json } from "../reply.ts";
 
+const NO_CLUSTER_VOLUMES = "volume update only valid for cluster volumes, but swarm is unavailable";
+
 export const volumeHandlers = ({ volumes }: EngineDoors) =>
   ({
     volumeList: async ({ query }) => {
@@ -22,6 +24,13 @@ export const volumeHandlers = ({ volumes }: EngineDoors) =>
     },
 
     volumeInspect: async ({ params }) => json(await volumes.inspect(params.name!)),
+
+    volumeUpdate: async ({ params, body = {} }) => {
+      const { DriverOpts } = body;
+      if (!DriverOpts) throw new GantryError("unavailable", NO_CLUSTER_VOLUMES);
+      await volumes.update(params.name!, { DriverOpts });
+      return empty(200);
+    },
 
     volumeDelete: async ({ params, query }) => {
       await volumes.remove(params.name!, { force: query.force });

@@ -4,7 +4,7 @@
 
 import { stat } from "node:fs/promises";
 import type { Operation, PlanResults } from "../../native/index.ts";
-import type { RootfsMount } from "../../spec/index.ts";
+import type { DiskImage, RootfsMount } from "../../spec/index.ts";
 import { mountOverlay } from "../../storage/index.ts";
 import type { EngineContext } from "../context.ts";
 import type { ContainerRecord } from "./record.ts";
@@ -50,6 +50,7 @@ async function isPristine(engine: EngineContext, c: ContainerRecord): Promise<bo
   }
   const rootfs = engine.storage.snapshots.get(c.id);
   if (rootfs?.kind !== "overlay") return false;
+  if (rootfs.disk) return false;
   return stat(`${rootfs.upperDir}/etc`).then(
     () => false,
     () => true,
@@ -64,16 +65,16 @@ function currentRoot(engine: EngineContext, c: ContainerRecord): Operation[] {
   }
   const rootfs = engine.storage.snapshots.get(c.id);
   if (rootfs?.kind !== "overlay") return imageRoot(rootfs);
-  return imageRoot({ ...rootfs, lowerDirs: [rootfs.upperDir, ...rootfs.lowerDirs] });
+  return imageRoot({ ...rootfs, lowerDirs: [rootfs.upperDir, ...rootfs.lowerDirs] }, rootfs.disk);
 }
 
 /** What the image holds, in slot ROOT. */
-function imageRoot(rootfs: RootfsMount | undefined): Operation[] {
+function imageRoot(rootfs: RootfsMount | undefined, disk?: DiskImage): Operation[] {
   if (!rootfs) return [];
   if (rootfs.kind === "bind") {
     return [{ op: "open", path: rootfs.path, flags: O_PATH_DIRECTORY, to: ROOT }];
   }
-  return mountOverlay({ lowerDirs: rootfs.lowerDirs }, ROOT);
+  return mountOverlay({ lowerDirs: rootfs.lowerDirs, ...(disk && { disk }) }, ROOT);
 }
 
 async function read(engine: EngineContext, root: Operation[]): Promise<Accounts> {

@@ -18,7 +18,7 @@ export function announce(
 
 export function announceVolume(
   engine: EngineContext,
-  action: "create" | "mount" | "unmount" | "destroy",
+  action: "create" | "mount" | "unmount" | "update" | "destroy",
   name: string,
   attributes: Record<string, string> = {},
 ): void {

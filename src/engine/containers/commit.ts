@@ -2,7 +2,7 @@
 
 import { GantryError } from "../../base/index.ts";
 import { applyChanges } from "../../build/index.ts";
-import { type ContainerConfig, formatReference } from "../../spec/index.ts";
+import { type ContainerConfig, type DiskImage, formatReference } from "../../spec/index.ts";
 import {
   encodeImageConfig,
   type Layer,
@@ -37,7 +37,7 @@ export async function commitContainer(
   }
   const lease = engine.storage.lease(c.diffIds);
   try {
-    const layer = await captureLayer(engine, c, rootfs.upperDir, { ...o, lease });
+    const layer = await captureLayer(engine, c, rootfs, { ...o, lease });
     const image = imageOf(c, base, layer, config, o);
     const id = await engine.storage.images.put(image, base ? { parent: base.id } : {});
     if (target) {
@@ -55,12 +55,12 @@ export async function commitContainer(
 async function captureLayer(
   engine: EngineContext,
   c: ContainerRecord,
-  upperDir: string,
+  upper: { upperDir: string; disk?: DiskImage },
   { signal, pause, lease }: Signal & { pause: boolean; lease: Lease },
 ): Promise<Layer> {
   const freeze = pause && isRunning(c) && !isPaused(c);
   if (freeze) await setFrozen(engine, c, true);
-  const capture = engine.storage.layers.capture(upperDir, { lease, ...(signal && { signal }) });
+  const capture = engine.storage.layers.capture(upper, { lease, ...(signal && { signal }) });
   return await capture.finally(() => (freeze ? setFrozen(engine, c, false) : undefined));
 }
 

@@ -17,10 +17,12 @@ import { announce } from "./announce.ts";
 import { checkConflicts } from "./config-conflicts.ts";
 import { networkNameOf, wantedEndpoints } from "./endpoints.ts";
 import { checkHostConfig, completeHostConfig, containerOf } from "./host-config.ts";
+import { wantedLinks } from "./links.ts";
 import { mergeConfig } from "./merge-config.ts";
 import { makeVolumes, releaseVolumes, resolveMounts } from "./mounts.ts";
 import { checkName, randomName } from "./names.ts";
 import type { ContainerRecord } from "./record.ts";
+import { storageSize } from "./storage-size.ts";
 import { validateResources } from "./validate.ts";
 
 const ID_BYTES = 32;
@@ -65,6 +67,7 @@ export async function createContainer(
   undo.defer("folder", () => rm(dir, { recursive: true, force: true }));
   await engine.storage.snapshots.prepare(id, record.diffIds, {
     volatile: volatile || hostConfig.AutoRemove === true,
+    ...sizeOf(engine, hostConfig),
   });
   undo.defer("snapshot", () => engine.storage.snapshots.remove(id));
   undo.defer("volumes", () => releaseVolumes(engine, record, { removeAnonymous: true }));
@@ -97,6 +100,7 @@ function newRecord(o: {
   const endpoints = wantedEndpoints(engine, networkMode, wanted);
   const main = endpoints[networkNameOf(engine, networkMode)];
   if (main && config.MacAddress) main.MacAddress ||= config.MacAddress;
+  const links = wantedLinks(engine, hostConfig);
   return {
     id,
     name,
@@ -110,6 +114,7 @@ function newRecord(o: {
     config,
     hostConfig,
     endpoints,
+    ...(links.length > 0 && { links }),
     mounts: [],
     intent: "creating",
     manuallyStopped: false,
@@ -127,4 +132,9 @@ function defaultHostname(engine: EngineContext, id: string, host: HostConfig): s
   const shared = containerOf(host.NetworkMode);
   if (shared !== undefined) return engine.containers.find(shared).config.Hostname ?? "";
   return id.slice(0, 12);
+}
+
+function sizeOf({ options }: EngineContext, host: HostConfig): { sizeBytes?: number } {
+  const sizeBytes = storageSize(host.StorageOpt) ?? options.defaults.storageBytes;
+  return sizeBytes === undefined ? {} : { sizeBytes };
 }

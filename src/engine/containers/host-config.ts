@@ -6,6 +6,7 @@ import type { HostConfig } from "../../spec/index.ts";
 import type { EngineContext } from "../context.ts";
 import type { ContainerRecord } from "./record.ts";
 import { checkRestartPolicy } from "./restart-policy.ts";
+import { storageSize } from "./storage-size.ts";
 
 const LOG_DRIVERS = ["json-file", "local", "none"];
 const JSON_FILE_OPTIONS = [
@@ -20,7 +21,6 @@ const JSON_FILE_OPTIONS = [
   "mode",
   "max-buffer-size",
 ];
-const LINKS_UNSUPPORTED = "--link is not supported yet; use a user-defined network's names";
 
 /** Docker's masked and read-only paths (oci.DefaultSpec). */
 export const maskedPathsDefault = [
@@ -86,13 +86,7 @@ function logConfig(engine: EngineContext, host: HostConfig): HostConfig["LogConf
 export function checkHostConfig(engine: EngineContext, host: HostConfig): void {
   checkRestartPolicy(host);
   checkLogConfig(host);
-  if (host.Links?.length) throw new GantryError("not-implemented", LINKS_UNSUPPORTED);
-  if (host.StorageOpt && Object.keys(host.StorageOpt).length > 0) {
-    throw new GantryError(
-      "not-implemented",
-      "--storage-opt is supported only with project quotas, which are not there yet",
-    );
-  }
+  storageSize(host.StorageOpt);
   for (const mode of [host.NetworkMode, host.IpcMode, host.PidMode]) {
     const ref = containerOf(mode);
     if (ref === "") throw new GantryError("invalid", `invalid mode: ${mode}`);

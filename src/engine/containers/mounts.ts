@@ -128,8 +128,9 @@ export async function mountVolumes(engine: EngineContext, c: ContainerRecord): P
     if (mount.Type === "bind" && mount.createSource) await makeSource(mount.Source);
     if (mount.Type !== "volume" || !mount.Name) continue;
     const volume = engine.volumes.get(mount.Name);
-    if (!volume?.options?.["device"]) continue;
-    if (await engine.volumes.mounts.acquire(volume, c.id)) await copyUp(engine, c, mount);
+    if (!volume) continue;
+    const fresh = await engine.volumes.mounts.acquire(volume, c.id);
+    if (fresh && volume.options?.["device"]) await copyUp(engine, c, mount);
   }
 }
 

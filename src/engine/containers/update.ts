@@ -8,6 +8,7 @@ import { resourcesOf } from "./oci-spec.ts";
 import { changePublished, type PublishChange } from "./publish.ts";
 import { isRemoving } from "./record.ts";
 import { checkRestartPolicy } from "./restart-policy.ts";
+import { storageSize } from "./storage-size.ts";
 import { validateResources } from "./validate.ts";
 
 const UPDATABLE: readonly (keyof HostConfig)[] = [
@@ -63,6 +64,11 @@ export async function updateContainer(
       );
     }
     const warnings = validateResources(engine, c.config, wanted, { update: true });
+    const size = storageSize(changes.StorageOpt);
+    if (size !== undefined) {
+      await engine.storage.snapshots.resize(c.id, size);
+      wanted.StorageOpt = { ...c.hostConfig.StorageOpt, ...changes.StorageOpt };
+    }
     if (c.run) {
       const { kernel } = engine.runtime;
       const before = resourcesOf(c.hostConfig, kernel);

@@ -1,7 +1,7 @@
 // The options of the local driver (`volume create -o`): what may be said, and what mount(2) is to
 // be told of it. Pure. Grammar and wording are those of dockerd's local driver.
 
-import { GantryError } from "../../base/index.ts";
+import { GantryError, parseRamBytes } from "../../base/index.ts";
 
 export type DriverOptions = Readonly<Record<string, string>>;
 
@@ -99,6 +99,9 @@ export function volumeMount(options: DriverOptions | null): VolumeMount | undefi
     else if (deep !== undefined) mount.propagation = deep | MS_REC;
     else data.push(word);
   }
+  // The limit of a tmpfs is its own.
+  if (mount.fstype === "tmpfs" && options["size"])
+    data.push(`size=${parseRamBytes(options["size"])}`);
   mount.data = data.join(",");
   return mount;
 }

@@ -7,11 +7,12 @@ import { mkdir } from "node:fs/promises";
 import { dirname } from "node:path";
 import { GantryError, type KeyedMutex } from "../../base/index.ts";
 import type { Native } from "../../native/index.ts";
-import type { Collection } from "../../storage/index.ts";
+import type { Collection, SizeLimit } from "../../storage/index.ts";
 import type { Volume } from "../contract.ts";
 import type { EnginePaths } from "../paths.ts";
 import { timestamp } from "../timestamps.ts";
 import { checkDriverOptions } from "./driver-options.ts";
+import { isImage, limitAsked, VolumeLimits } from "./size-limits.ts";
 import type { VolumeMounts } from "./volume-mounts.ts";
 import { checkVolumeName } from "./volume-name.ts";
 
@@ -23,6 +24,8 @@ export interface VolumeRecord {
   anonymous: boolean;
   /** Written before the folder is made, cleared after. */
   creating?: boolean;
+  /** How its size is limited, where it is. */
+  limit?: SizeLimit;
   /** Written before the folder is deleted: a boot goes on with it. */
   removing?: boolean;
 }
@@ -47,6 +50,7 @@ export class VolumeRegistry {
   #paths: EnginePaths;
   #lock: KeyedMutex;
   #native: Native;
+  #limits: VolumeLimits;
   #byName = new Map<string, VolumeRecord>();
   #users = new Map<string, Set<string>>();
 
@@ -56,6 +60,7 @@ export class VolumeRegistry {
     this.#paths = paths;
     this.#lock = lock;
     this.#native = native;
+    this.#limits = new VolumeLimits(native, paths);
     for (const [name, record] of records.all()) this.#byName.set(name, record);
   }
 
@@ -103,6 +108,8 @@ export class VolumeRegistry {
       try {
         this.#records.put(name, { ...record, creating: true });
         await mkdir(this.#paths.volumeData(name), { recursive: true, mode: 0o755 });
+        const size = limitAsked(record.options);
+        if (size !== undefined) record.limit = await this.#limits.create(name, size);
         this.#records.put(name, record);
       } catch (error) {
         if (o.referrer !== undefined) this.unrefer(name, o.referrer);
@@ -134,10 +141,35 @@ export class VolumeRegistry {
   /** Never follows a link nor crosses a mount: what a container left there leads nowhere else. */
   async #delete(name: string): Promise<void> {
     const path = dirname(this.#paths.volumeData(name));
+    await this.#limits.release(this.find(name));
     const deadlineMs = REMOVE_DEADLINE_MS;
     await this.#native.run({ host: [{ op: "removeTree", path, missingOk: true }], deadlineMs });
     this.#records.delete(name);
     this.#byName.delete(name);
+  }
+
+  /** Changes the size limit, also while containers use the volume. Commit point: the kernel has
+   * the new limit. */
+  async resize(name: string, options: Record<string, string>): Promise<void> {
+    await this.#lock.run(`volume ${name}`, async () => {
+      const record = this.find(name);
+      const { size, ...others } = options;
+      const [unknown] = Object.keys(others);
+      if (unknown !== undefined || size === undefined) {
+        const message = `update ${name}: only size can be changed`;
+        throw new GantryError("invalid", message);
+      }
+      const wanted = { ...record, options: { ...record.options, size } };
+      checkOptions(name, wanted.options, "update");
+      const bytes = limitAsked({ size })!;
+      const limit = await this.mounts.hold(name, () => this.#limits.resize(record, bytes));
+      this.#records.put(name, { ...wanted, limit });
+      this.#byName.set(name, { ...wanted, limit });
+    });
+  }
+
+  async status(name: string): Promise<Record<string, unknown> | undefined> {
+    return await this.#limits.status(this.find(name));
   }
 
   refer(name: string, containerId: string): void {
@@ -159,7 +191,9 @@ export class VolumeRegistry {
   /** At boot, when it is known which containers run: mounts are matched with their users, and
    * volumes that were half made or half removed go. */
   async reconcile(): Promise<void> {
-    const isMount = ({ options }: VolumeRecord): boolean => Boolean(options?.["device"]);
+    const isMount = (record: VolumeRecord): boolean =>
+      Boolean(record.options?.["device"]) || isImage(record);
+    for (const record of this.all()) await this.#limits.recover(record);
     await this.mounts.reconcile(new Map(this.all().map((r) => [r.name, isMount(r)])));
     for (const record of this.all()) {
       if (!record.creating && !record.removing) continue;
@@ -181,14 +215,12 @@ export class VolumeRegistry {
   }
 }
 
-function checkOptions(name: string, options: Record<string, string>): void {
+function checkOptions(name: string, options: Record<string, string>, verb = "create"): void {
   try {
     checkDriverOptions(options);
+    limitAsked(options);
   } catch (error) {
     if (!(error instanceof GantryError)) throw error;
-    throw new GantryError(error.kind, `create ${name}: ${error.message}`, { cause: error });
-  }
-  if (options["size"] !== undefined) {
-    throw new GantryError("not-implemented", `create ${name}: size limits are not supported yet`);
+    throw new GantryError(error.kind, `${verb} ${name}: ${error.message}`, { cause: error });
   }
 }

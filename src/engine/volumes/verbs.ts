@@ -8,6 +8,7 @@ import type { Filters, Volumes } from "../contract.ts";
 import { parsePruneFilters, passesPrune } from "../prune-filters.ts";
 import { isRemote } from "./driver-options.ts";
 import { ANONYMOUS_LABEL, randomVolumeName } from "./registry.ts";
+import { isImage } from "./size-limits.ts";
 
 const FILTERS = ["dangling", "driver", "label", "name"];
 
@@ -28,7 +29,14 @@ export function volumeVerbs(engine: EngineContext): Volumes {
     },
 
     async inspect(name) {
-      return volumes.render(volumes.find(name));
+      const volume = volumes.render(volumes.find(name));
+      const status = await volumes.status(name);
+      return status ? { ...volume, Status: status } : volume;
+    },
+
+    async update(name, o) {
+      await volumes.resize(name, o.DriverOpts ?? {});
+      announceVolume(engine, "update", name);
     },
 
     async list(filters = new Map()) {
@@ -82,7 +90,9 @@ async function pruneVolumes(
 /** Bytes of file content in a volume, -1 where that is not for us to count: on other machines. */
 export async function volumeSize(engine: EngineContext, name: string): Promise<number> {
   if (isRemote(engine.volumes.find(name).options)) return -1;
-  return (await engine.files.size(engine.paths.volumeData(name))).bytes;
+  const volume = engine.volumes.find(name);
+  const measure = () => engine.files.size(engine.paths.volumeData(name));
+  return (await (isImage(volume) ? engine.volumes.mounts.use(volume, measure) : measure())).bytes;
 }
 
 /** Throws not-found for every driver that is not here, in docker's words. */

@@ -17,11 +17,9 @@ import {
   withAddress,
 } from "./driver-options.ts";
 import { mountFailure } from "./mount-failure.ts";
+import { isImage, type LimitedVolume, mountImage } from "./size-limits.ts";
 
-export interface MountedVolume {
-  name: string;
-  options: Record<string, string> | null;
-}
+export type MountedVolume = LimitedVolume;
 
 const MS_REMOUNT = 0x20;
 const MS_BIND = 0x1000;
@@ -51,13 +49,14 @@ export class VolumeMounts {
    * that is a plain folder needs nothing. */
   async acquire(volume: MountedVolume, user: string): Promise<boolean> {
     const wanted = volumeMount(volume.options);
-    if (!wanted) return false;
+    if (!wanted && !isImage(volume)) return false;
     const { name } = volume;
     return await this.#lock.run(name, async () => {
       const path = this.#paths.volumeData(name);
       // Somebody may have unmounted it meanwhile: writing into the bare folder would be a loss.
       const fresh = !this.#mounted.has(name) || (await mountsAt(path)) === 0;
-      if (fresh) await this.#mount(wanted, path);
+      if (fresh && wanted) await this.#mount(wanted, path);
+      else if (fresh) await this.#native.run({ host: mountImage(volume, path) });
       this.#mounted.add(name);
       const users = this.#users.get(name) ?? new Set();
       this.#users.set(name, users.add(user));
@@ -91,6 +90,11 @@ export class VolumeMounts {
     } finally {
       await this.release(volume.name, user);
     }
+  }
+
+  /** Nobody mounts or unmounts the volume while `work` runs. */
+  async hold<T>(name: string, work: () => Promise<T>): Promise<T> {
+    return await this.#lock.run(name, work);
   }
 
   isMounted(name: string): boolean {

@@ -1,5 +1,6 @@
 import { GantryError } from "../../../base/index.ts";
 import { type Command, defineCommand } from "../../command.ts";
+import { pairsToRecord } from "../../run/environment.ts";
 import { RESOURCE_FLAGS } from "../../run/flags.ts";
 import { parseRestartPolicy } from "../../run/policies.ts";
 import { parsePublished } from "../../run/ports.ts";
@@ -10,6 +11,7 @@ const FLAGS = {
   restart: { type: "string", usage: "When to restart the container after it exits" },
   "publish-add": { type: "list", usage: "Publish a port, also while the container runs" },
   "publish-rm": { type: "list", usage: "Publish a port no more: [[IP:]HOST:]CONTAINER[/PROTO]" },
+  "storage-opt": { type: "list", usage: "Change the size limit of the container (size=20G)" },
 } as const;
 
 const command: Command<typeof FLAGS> = defineCommand({
@@ -46,6 +48,7 @@ const command: Command<typeof FLAGS> = defineCommand({
       ...(changed.has("publish-rm") && {
         PublishRemove: parsePublished(values["publish-rm"]).bindings,
       }),
+      ...(changed.has("storage-opt") && { StorageOpt: pairsToRecord(values["storage-opt"]) }),
     };
     const client = await session.client();
     const warnings: string[] = [];
