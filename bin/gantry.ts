@@ -27,10 +27,10 @@ if (server !== undefined) {
   }
   if (server.program === "registry") {
     const { runRegistry } = await import("../src/registry/main.ts");
-    process.exitCode = await runRegistry(argv.slice(1));
+    process.exit(await runRegistry(argv.slice(1)));
   } else {
     const { runDaemon } = await import("../src/daemon/main.ts");
-    process.exitCode = await runDaemon(argv.slice(1));
+    process.exit(await runDaemon(argv.slice(1)));
   }
 } else {
   const [{ main }, { plainIo }, { startDaemon }] = await Promise.all([

@@ -3,4 +3,5 @@
 
 import { runDaemon } from "./main.ts";
 
-process.exitCode = await runDaemon(process.argv.slice(2));
+// At once: while Node winds down by itself its signal handlers are gone, and a second SIGTERM kills.
+process.exit(await runDaemon(process.argv.slice(2)));

@@ -246,10 +246,12 @@ class StoredContent implements RegistryContent {
     return await this.#store.open(blobPath(digest), range);
   }
 
-  async blobUrl(name: string, digest: string, method: "GET" | "HEAD"): Promise<string | undefined> {
-    if (this.#store.url === undefined) return undefined;
-    await this.blob(name, digest);
-    return await this.#store.url(blobPath(digest), { method });
+  async blobUrl(
+    _name: string,
+    digest: string,
+    method: "GET" | "HEAD",
+  ): Promise<string | undefined> {
+    return await this.#store.url?.(blobPath(digest), { method });
   }
 
   async deleteBlob(name: string, digest: string): Promise<void> {

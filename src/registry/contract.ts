@@ -97,7 +97,8 @@ export interface RegistryContent {
     digest: string,
     range?: { start: number; end?: number },
   ): Promise<Readable>;
-  /** An address for a redirect, where the store gives one. */
+  /** An address for a redirect, where the store gives one. Does not look whether the repository
+   * has the blob: the caller has just asked for blob(). */
   blobUrl(name: string, digest: string, method: "GET" | "HEAD"): Promise<string | undefined>;
   deleteBlob(name: string, digest: string): Promise<void>;
   /** Links a blob that `from` holds; false when it does not. */

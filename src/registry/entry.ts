@@ -2,4 +2,5 @@
 
 import { runRegistry } from "./main.ts";
 
-process.exitCode = await runRegistry(process.argv.slice(2));
+// At once: while Node winds down by itself its signal handlers are gone, and a second SIGTERM kills.
+process.exit(await runRegistry(process.argv.slice(2)));

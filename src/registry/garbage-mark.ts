@@ -56,6 +56,7 @@ export async function markRepository(
   const roots = options.removeUntagged
     ? found.revisionLinks.filter(({ facts }) => options.isYoung(facts))
     : found.revisionLinks;
+  const linked = new Set([...tagged, ...found.revisionLinks.map(({ digest }) => digest)]);
   const pending = [...tagged, ...roots.map(({ digest }) => digest)];
   // Who refers to whom: a live subject keeps what is attached to it.
   const attached = Map.groupBy(found.referrerLinks, ({ subject }) => subject);
@@ -64,7 +65,9 @@ export async function markRepository(
     const raw = await options.presence.readData(digest);
     found.manifests.set(digest, raw === undefined ? undefined : parsed(raw));
     if (raw === undefined) {
-      options.logger.warn("A manifest is missing", { repository: name, digest });
+      // A cache has of an index what was asked for; what the repository says it has is lost.
+      const level = linked.has(digest) ? "warn" : "debug";
+      options.logger[level]("A manifest is missing", { repository: name, digest });
       continue;
     }
     const mentioned = mentions(raw);

@@ -119,6 +119,20 @@ describe("gantry registry serve", () => {
     }
   });
 
+  test("a second signal in the last moment does not change how it ended", async () => {
+    for (let round = 0; round < 4; round++) {
+      const server = await RegistryProcess.start();
+      try {
+        server.signal("SIGTERM");
+        await server.logged(/shutdown complete/);
+        server.signal("SIGTERM");
+        assert.equal(await server.end({ told: true }), 0);
+      } finally {
+        await server.stop();
+      }
+    }
+  });
+
   test("reads a new certificate and opens its logs anew on SIGHUP", {
     skip: noOpenssl,
   }, async () => {

@@ -99,6 +99,14 @@ export class RegistryProcess {
     });
   }
 
+  /** Resolves as soon as the log says so. */
+  async logged(pattern: RegExp): Promise<void> {
+    const { stderr } = this.#child!;
+    while (!pattern.test(this.log)) {
+      await once(stderr!, "data", { signal: AbortSignal.timeout(START_DEADLINE_MS) });
+    }
+  }
+
   signal(signal: NodeJS.Signals): void {
     this.#child!.kill(signal);
   }
