@@ -1,6 +1,6 @@
-// `.dockerignore`: which files of a build context are left out. The last pattern that fits a path or
-// one of its folders decides; `!` takes back. A walk asks folder by folder, so that what a folder's
-// name decided is not asked again below it, and whole folders can be skipped.
+// `.dockerignore`: which files of a build context are left out. The last pattern that fits a path
+// or one of its folders decides; `!` takes back. A walk asks folder by folder, so that what a
+// folder's name decided is not asked again below it, and whole folders can be skipped.
 
 import { GantryError } from "../../base/index.ts";
 import { TextFault } from "./dockerfile-error.ts";

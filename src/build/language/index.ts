@@ -31,6 +31,22 @@ export {
   readIgnoreFile,
 } from "./ignore-file.ts";
 export { type CompiledPattern, compilePattern } from "./ignore-pattern.ts";
+export {
+  type LintFinding,
+  type LintRequest,
+  type LintResult,
+  lintDockerfile,
+  lintViolation,
+} from "./lint.ts";
+export { type LintOptions, parseLintOptions } from "./lint-options.ts";
+export {
+  checkSummary,
+  formatFinding,
+  formatLint,
+  lintJson,
+  shortFinding,
+} from "./lint-report.ts";
+export { LINT_RULES, type LintRule, type LintRuleName } from "./lint-rules.ts";
 export { parseDockerfile, parseTrigger } from "./parse.ts";
 export {
   type BuildPlan,

@@ -1,5 +1,6 @@
-// The limits of the Dockerfile language, in one place. A Dockerfile may come from a stranger, so each
-// has its reason: the file's size is BuildKit's, the others keep time and memory in proportion to it.
+// The limits of the Dockerfile language, in one place. A Dockerfile may come from a stranger, so
+// each has its reason: the file's size is BuildKit's, the others keep time and memory in proportion
+// to it.
 
 /** BuildKit refuses larger Dockerfiles too. */
 export const dockerfileBytesMax = 2 * 1024 * 1024;

@@ -5,20 +5,37 @@ import { errorAt } from "./dockerfile-error.ts";
 import { instructionsMax, stagesMax } from "./limits.ts";
 import { parseInstruction } from "./parse-instruction.ts";
 import { type RawInstruction, readInstructions } from "./raw-instruction.ts";
-import { readSource } from "./source.ts";
-import type { Arg, Dockerfile, Stage, StageInstruction } from "./syntax-tree.ts";
+import { readSource, type SourceText } from "./source.ts";
+import type { Dockerfile, StageInstruction } from "./syntax-tree.ts";
 
 /** Parses a Dockerfile. Throws invalid with the place in `detail` (dockerfile-error.ts). */
 export function parseDockerfile(bytes: Uint8Array | string, name = "Dockerfile"): Dockerfile {
-  const source = readSource(bytes, name);
-  const file = readInstructions(source);
-  const globalArgs: Arg[] = [];
-  const stages: Stage[] = [];
-  if (file.instructions.length > instructionsMax) {
-    const { range } = file.instructions[instructionsMax]!;
+  const { file, fault } = parseToFault(readSource(bytes, name));
+  if (fault !== undefined) throw fault;
+  return file;
+}
+
+/** Parses as far as the file is right: the checks report what comes before the first fault. */
+export function parseToFault(source: SourceText): { file: Dockerfile; fault?: unknown } {
+  const file: Dockerfile = { source, directives: [], escape: "\\", globalArgs: [], stages: [] };
+  try {
+    const { instructions, ...rest } = readInstructions(source);
+    Object.assign(file, rest);
+    fill(file, instructions);
+    return { file };
+  } catch (fault) {
+    return { file, fault };
+  }
+}
+
+function fill(file: Dockerfile, instructions: readonly RawInstruction[]): void {
+  const { source, stages, globalArgs } = file;
+  const { name } = source;
+  if (instructions.length > instructionsMax) {
+    const { range } = instructions[instructionsMax]!;
     throw errorAt({ source, range }, `${name} has more than ${instructionsMax} instructions`);
   }
-  for (const raw of file.instructions) {
+  for (const raw of instructions) {
     const instruction = parseInstruction(raw, source, file.escape);
     const stage = stages.at(-1);
     if (instruction.kind === "FROM") {
@@ -36,11 +53,10 @@ export function parseDockerfile(bytes: Uint8Array | string, name = "Dockerfile")
     }
   }
   if (stages.length === 0) {
-    const { range } = file.instructions.at(-1)!;
+    const { range } = instructions.at(-1)!;
     const remedy = "add FROM image";
     throw errorAt({ source, range, remedy }, "dockerfile contains no stages to build");
   }
-  return { source, directives: file.directives, escape: file.escape, globalArgs, stages };
 }
 
 /** Parses the text of one ONBUILD trigger, as an image config keeps it. */

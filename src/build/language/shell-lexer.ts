@@ -1,6 +1,6 @@
 // Words and variables as the builder's own lexer reads them: quotes, the escape character, $name
-// and every ${…} operator. It is not a shell: it knows no globs, no command substitution. Work is in
-// proportion to the text; nesting and growth are bounded (limits.ts).
+// and every ${…} operator. It is not a shell: it knows no globs, no command substitution. Work is
+// in proportion to the text; nesting and growth are bounded (limits.ts).
 
 import { TextFault } from "./dockerfile-error.ts";
 import { expandedCharsMax, expansionDepthMax } from "./limits.ts";

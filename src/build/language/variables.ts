@@ -1,6 +1,6 @@
 // Which variables an instruction sees. Before the first FROM: the platform's own, then the global
-// ARGs; FROM sees those. In a stage: what the base left, then ARG and ENV in the order in which they
-// stand, the later one winning, as BuildKit does it (docs/decisions/0070).
+// ARGs; FROM sees those. In a stage: what the base left, then ARG and ENV in the order in which
+// they stand, the later one winning, as BuildKit does it (docs/decisions/0070).
 
 import type { Platform } from "../../spec/index.ts";
 import { normalizePlatform, writePlatform } from "../../spec/index.ts";
