@@ -475,6 +475,17 @@ static int v_resolve(int argc, char **argv) {
   return code;
 }
 
+// names NAME …: each with its addresses, a line each; "-" for those that nobody has.
+static int v_names(int argc, char **argv) {
+  for (int i = 1; i < argc; i++) {
+    char found[2048] = "";
+    int code = ask_name(argv[i], 1, found, sizeof found);
+    for (char *c = found; *c; c++) *c = *c == '\n' ? ' ' : *c;
+    printf("%s %s\n", argv[i], code == 0 && found[0] ? found : "-");
+  }
+  return 0;
+}
+
 // connect tcp|udp ADDRESS PORT [PATIENCE-MS]: prints what the other side says.
 static int v_connect(int argc, char **argv) {
   if (argc < 4) return 2;
@@ -513,6 +524,36 @@ static int v_seq(int argc, char **argv) {
   return 0;
 }
 
+// flip A B: exchanges two names again and again, as fast as it can.
+static int v_flip(int argc, char **argv) {
+  if (argc < 3) return 2;
+  puts("flipping");
+  fflush(stdout);
+  for (;;) {
+    if (renameat2(AT_FDCWD, argv[1], AT_FDCWD, argv[2], RENAME_EXCHANGE)) return fail(argv[1]);
+  }
+}
+
+// fill FILE [MIB]: writes until it must stop; prints how many MiB, and why.
+static int v_fill(int argc, char **argv) {
+  static char block[1 << 20];
+  if (argc < 2) return 2;
+  int fd = open(argv[1], O_WRONLY | O_CREAT | O_APPEND, 0644), done = 0;
+  if (fd < 0) return fail(argv[1]);
+  memset(block, 'x', sizeof block);
+  for (int most = argc > 2 ? atoi(argv[2]) : 1 << 20; done < most; done++) {
+    ssize_t n = write(fd, block, sizeof block);
+    if (n == (ssize_t)sizeof block) continue;
+    if (n >= 0) n = write(fd, block, sizeof block);
+    if (n >= 0) errno = EIO;
+    break;
+  }
+  int error = errno;
+  printf("%d %s\n", done, error == ENOSPC ? "ENOSPC" : error == EDQUOT ? "EDQUOT"
+                                          : error == 0 ? "done" : strerror(error));
+  return 0;
+}
+
 static const struct {
   const char *name;
   verb_function *run;
@@ -527,6 +568,7 @@ static const struct {
     {"zombies", v_zombies}, {"mount", v_mount},       {"mknod", v_mknod},     {"seq", v_seq},
     {"unshare", v_unshare}, {"listen", v_listen},     {"connect", v_connect}, {"limits", v_limits},
     {"hostname", v_hostname}, {"hold", v_hold}, {"resolve", v_resolve},
+    {"names", v_names},     {"flip", v_flip},         {"fill", v_fill},
 };
 #define VERB_COUNT (sizeof verbs / sizeof *verbs)
 
