@@ -4,6 +4,7 @@
 import { GantryError } from "../base/index.ts";
 import { parseAddress } from "./addresses.ts";
 import type { CreateNetworkRequest } from "./contract.ts";
+import type { GatewayMode } from "./endpoint-rules.ts";
 import { type BridgeConfig, type NetworkRecord, newBridgeMac } from "./network-record.ts";
 
 const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
@@ -16,7 +17,8 @@ const BRIDGE = `${NETWORK}bridge.`;
 export const BRIDGE_NAME = `${BRIDGE}name`;
 export const MTU = `${NETWORK}driver.mtu`;
 export const INTERFACE_PREFIX = `${NETWORK}container_iface_prefix`;
-const GATEWAY_MODES = ["nat", "isolated", "routed", "nat-unprotected", ""];
+const GATEWAY_MODES: readonly string[] = ["nat", "isolated", "routed", "nat-unprotected"];
+const PUBLISH_FILTER = "gantry.publish_filter";
 
 const KNOWN = new Set([
   ...["name", "enable_ip_masquerade", "enable_icc", "inhibit_ipv4", "default_bridge"].map(
@@ -25,15 +27,13 @@ const KNOWN = new Set([
   ...["host_binding_ipv4", "gateway_mode_ipv4", "gateway_mode_ipv6"].map(
     (name) => `${BRIDGE}${name}`,
   ),
+  `${BRIDGE}trusted_host_interfaces`,
+  PUBLISH_FILTER,
   MTU,
   INTERFACE_PREFIX,
 ]);
 /** Docker has them, we do not: their absence would be a surprise. */
-const REFUSED = new Set([
-  `${BRIDGE}trusted_host_interfaces`,
-  `${NETWORK}host_ipv4`,
-  `${NETWORK}host_ipv6`,
-]);
+const REFUSED = new Set([`${NETWORK}host_ipv4`, `${NETWORK}host_ipv6`]);
 
 export interface BridgeSurroundings {
   existing: readonly NetworkRecord[];
@@ -65,6 +65,11 @@ export function bridgeConfig(
     icc: flag(options, `${BRIDGE}enable_icc`, true),
     masquerade: flag(options, `${BRIDGE}enable_ip_masquerade`, true),
     hostBindingIp: hostBindingIp(options) ?? around.defaults.hostBindingIp,
+    ...((mode4 || mode6) && {
+      gatewayModes: { ...(mode4 && { 4: mode4 }), ...(mode6 && { 6: mode6 }) },
+    }),
+    ...trustedInterfaces(options),
+    ...publishFilter(options),
     ...(addressless.length > 0 && { addressless }),
     ...(around.links.some((link) => link.name === name) && { adopted: true }),
   };
@@ -74,17 +79,16 @@ export function bridgeConfig(
   return { bridge, warnings };
 }
 
-function gatewayMode(options: Record<string, string>, name: string, internal: boolean): string {
+function gatewayMode(
+  options: Record<string, string>,
+  name: string,
+  internal: boolean,
+): GatewayMode | undefined {
   const key = `${BRIDGE}${name}`;
-  const mode = options[key] ?? "";
+  const mode = options[key];
+  if (!mode) return undefined;
   if (!GATEWAY_MODES.includes(mode)) {
     throw new GantryError("invalid", `unknown gateway mode ${mode} for ${key}`);
-  }
-  if (mode === "routed" || mode === "nat-unprotected") {
-    throw new GantryError(
-      "not-implemented",
-      `gateway mode ${mode} is not supported: ports are reached where they are published (nat)`,
-    );
   }
   if (mode === "isolated" && !internal) {
     throw new GantryError(
@@ -92,7 +96,29 @@ function gatewayMode(options: Record<string, string>, name: string, internal: bo
       `gateway mode 'isolated' can only be used for an internal network`,
     );
   }
-  return mode;
+  return mode as GatewayMode;
+}
+
+/** Names of the host's interfaces, with colons between them. */
+function trustedInterfaces(options: Record<string, string>): { trusted?: string[] } {
+  const key = `${BRIDGE}trusted_host_interfaces`;
+  const trusted = (options[key] ?? "").split(":").filter((name) => name !== "");
+  const bad = trusted.find((name) => !/^[^/\s]{1,15}$/.test(name));
+  if (bad !== undefined) {
+    throw new GantryError("invalid", `invalid interface name "${bad}" in option ${key}`);
+  }
+  return trusted.length > 0 ? { trusted } : {};
+}
+
+/** Ours: whether the host's rules for input apply to published ports. */
+function publishFilter(options: Record<string, string>): { publishFilter?: "none" | "input" } {
+  const text = options[PUBLISH_FILTER];
+  if (!text) return {};
+  if (text === "none" || text === "input") return { publishFilter: text };
+  throw new GantryError(
+    "invalid",
+    `invalid value for option ${PUBLISH_FILTER}: ${text} (want none or input)`,
+  );
 }
 
 export function mtuOf(text: string | undefined, otherwise: number): number {

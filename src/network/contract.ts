@@ -123,7 +123,7 @@ export interface NetworkLayer {
   createNetwork(request: CreateNetworkRequest): Promise<{ id: string; warnings: string[] }>;
   /** By name or id. Throws not-found, or forbidden while endpoints are attached. */
   removeNetwork(ref: string): Promise<void>;
-  /** Throws what attach() would say of an endpoint's settings, but for addresses that are in use. */
+  /** Throws what attach() would say of an endpoint's settings, but for addresses in use. */
   checkEndpoint(networkRef: string, settings: EndpointSettings): void;
   /** Connects a running container whose init is `pid`: attach() and its operations at once.
    * `interfaceName` and `position` must be free in the container. */

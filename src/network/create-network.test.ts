@@ -95,7 +95,7 @@ test("options of bridges are understood or refused, as docker does", () => {
   const isolated = { [`${B}gateway_mode_ipv4`]: "isolated" };
   assert.equal(bridge(isolated, { Internal: true }).pools[0]!.bridgeAddress, "");
   refused({ Options: isolated }, /only be used for an internal network/);
-  refused({ Options: { [`${B}gateway_mode_ipv4`]: "routed" } }, /routed is not supported/);
+  refused({ Options: { [`${B}gateway_mode_ipv4`]: "bogus" } }, /unknown gateway mode bogus/);
   refused({ Options: { [`${B}enable_icc`]: "x" } }, /strconv\.ParseBool: parsing "x"/);
   refused({ Options: { "com.docker.network.driver.mtu": "x" } }, /strconv\.Atoi/);
   refused({ Options: { [`${B}host_binding_ipv4`]: "x" } }, /\(nil ip\)$/);
@@ -121,10 +121,11 @@ test("a configuration network is what others are made from", () => {
     Options: { "com.docker.network.driver.mtu": "1400" },
     ...config({ Subnet: "10.55.0.0/24" }),
   }).record;
-  const shown = describeNetwork(source) as Record<string, any>;
+  const shown = describeNetwork(source);
   assert.equal(shown["Driver"], "null");
   assert.equal(shown["ConfigOnly"], true);
-  assert.deepEqual(shown["IPAM"].Config, [{ Subnet: "10.55.0.0/24" }]);
+  const { Config } = shown["IPAM"] as { Config: unknown };
+  assert.deepEqual(Config, [{ Subnet: "10.55.0.0/24" }]);
   const from = (o: Partial<CreateNetworkRequest>) => ({ ConfigFrom: { Network: "cfg" }, ...o });
   const around = { existing: [source] };
   const { record } = make(from({ Internal: true }), around);

@@ -7,6 +7,7 @@ import { type AttachmentRecord, RESOLVER_ADDRESS } from "../../network/index.ts"
 import type { EngineContext } from "../context.ts";
 import type { ContainerPaths } from "../paths.ts";
 import { containerOf } from "./host-config.ts";
+import { linkLines } from "./links.ts";
 import { hostsFile, resolvConfFile, upstreamServers } from "./network-files.ts";
 import type { ContainerRecord } from "./record.ts";
 
@@ -35,6 +36,7 @@ export function writeContainerFiles(
     domainname: config.Domainname ?? "",
     addresses,
     extraHosts: hostConfig.ExtraHosts ?? [],
+    links: linkLines(engine, c),
     hostGateway: attachments.find(({ ipv4 }) => ipv4)?.ipv4?.gateway ?? bridgeGateway(engine),
   });
   writeFileSync(paths.hosts, hosts, { mode: MODE });

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { EngineContext } from "../context.ts";
 import type { Network } from "../contract.ts";
 import { again, endpointNames, gatewayOf, partOf } from "./gateway.ts";
 import type { ContainerRecord } from "./record.ts";
@@ -27,8 +28,9 @@ test("the highest priority leads out, then the main network, then the one joined
   assert.equal(gatewayOf(on("b", { b: 0, a: 0, c: 0 }), nets, 4)?.Name, "b");
   assert.equal(gatewayOf(on("b", { b: 0, a: 1, c: 1 }), nets, 4)?.Name, "a");
   assert.equal(gatewayOf(on("b", { b: 0, a: -1, c: 7 }), nets, 4)?.Name, "c");
-  assert.deepEqual(endpointNames(on("b", { c: 0, a: 0, b: 0 })), ["b", "c", "a"]);
-  assert.deepEqual(endpointNames(on("b", {})), ["b"]);
+  const engine = { network: { describe: () => nets } } as unknown as EngineContext;
+  const ordered = on("id-of-b", { c: 0, a: 0, b: 0 });
+  assert.deepEqual(endpointNames(engine, ordered), ["b", "c", "a"], "whatever its reference");
 });
 
 test("internal networks and those without the family lead nowhere", () => {

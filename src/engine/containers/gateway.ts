@@ -7,17 +7,17 @@ import type { AttachmentRecord, PublishedPort, PublishRequest } from "../../netw
 import type { EngineContext } from "../context.ts";
 import type { Network } from "../contract.ts";
 import { networkNamed } from "../networks/find.ts";
+import { networkNameOf } from "./endpoints.ts";
 import { publishRequests } from "./publish-requests.ts";
 import type { ContainerRecord } from "./record.ts";
 
 type Family = 4 | 6;
 const FAMILIES: readonly Family[] = [4, 6];
 
-/** The main network first. One that was disconnected from all is given its main one again. */
-export function endpointNames(c: ContainerRecord): string[] {
-  const mode = c.hostConfig.NetworkMode ?? "bridge";
+/** The networks that a container is to be on, the main one first. */
+export function endpointNames(engine: EngineContext, c: ContainerRecord): string[] {
+  const mode = networkNameOf(engine, c.hostConfig.NetworkMode ?? "bridge");
   const names = Object.keys(c.endpoints);
-  if (names.length === 0) return [mode];
   return names.includes(mode) ? [mode, ...names.filter((name) => name !== mode)] : names;
 }
 
@@ -69,7 +69,7 @@ export function publishingRecord(
 /** Those that its run is attached to, in the order of endpointNames(). */
 function attachedNetworks(engine: EngineContext, c: ContainerRecord): Network[] {
   const attached = new Set(c.run?.attachments.map(({ networkId }) => networkId));
-  return endpointNames(c)
+  return endpointNames(engine, c)
     .map((name) => networkNamed(engine, name))
     .filter((network): network is Network => network !== undefined && attached.has(network.Id));
 }

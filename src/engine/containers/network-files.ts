@@ -25,6 +25,8 @@ export interface HostsInput {
   /** "name:address" or "name=address"; "host-gateway" stands for `hostGateway`. */
   extraHosts: readonly string[];
   hostGateway: string;
+  /** Lines for the containers that it is linked to. */
+  links?: readonly string[];
 }
 
 export function hostsFile(o: HostsInput): string {
@@ -36,6 +38,7 @@ export function hostsFile(o: HostsInput): string {
     }
     lines.push(`${address === "host-gateway" ? o.hostGateway : address}\t${name}`);
   }
+  lines.push(...(o.links ?? []));
   const names = hostNames(o.hostname, o.domainname);
   for (const address of o.addresses) lines.push(`${address}\t${names}`);
   return `${lines.join("\n")}\n`;

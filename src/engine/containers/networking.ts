@@ -9,8 +9,10 @@ import type { Network } from "../contract.ts";
 import { identity, networkNamed } from "../networks/find.ts";
 import { announceNetwork } from "./announce.ts";
 import { endpointDns } from "./endpoint-names.ts";
+import { networkNameOf } from "./endpoints.ts";
 import { endpointNames, partOf } from "./gateway.ts";
 import { containerOf } from "./host-config.ts";
+import { linksOf, tellLinkingContainers } from "./links.ts";
 import { publishRequests } from "./publish-requests.ts";
 import type { ContainerRecord } from "./record.ts";
 
@@ -28,7 +30,12 @@ export async function attachNetworks(
 ): Promise<AttachedNetworks> {
   const attached: AttachedNetworks = { records: [], attachments: [] };
   if (hasNoNetworkOfItsOwn(c)) return attached;
-  const networks = endpointNames(c).map((name) => requireNamed(engine, name));
+  linksOf(engine, c, { starting: true });
+  // As docker does, one that was disconnected from all of them is given its main one again.
+  if (Object.keys(c.endpoints).length === 0) {
+    c.endpoints[networkNameOf(engine, c.hostConfig.NetworkMode ?? "bridge")] = {};
+  }
+  const networks = endpointNames(engine, c).map((name) => requireNamed(engine, name));
   await using undo = new Rollback((what, error) =>
     engine.log.error(`Failed to undo ${what}`, { id: c.id, error }),
   );
@@ -47,6 +54,7 @@ export async function attachNetworks(
   }
   undo.commit();
   for (const network of networks) announceNetwork(engine, "connect", identity(network), c.id);
+  tellLinkingContainers(engine, c, attached.records);
   return attached;
 }
 
@@ -100,7 +108,7 @@ export async function detachNetworks(
   rememberAddresses(c, attachments);
   for (const record of attachments) await engine.network.detach(record);
   if (hasNoNetworkOfItsOwn(c)) return;
-  for (const name of endpointNames(c)) {
+  for (const name of endpointNames(engine, c)) {
     const network = networkNamed(engine, name);
     if (network) announceNetwork(engine, "disconnect", identity(network), c.id);
   }

@@ -11,6 +11,7 @@ import type {
 } from "../../spec/index.ts";
 import type { ContainerState, HealthResult, MountPoint } from "../contract.ts";
 import { NEVER } from "../timestamps.ts";
+import type { LinkRecord } from "./links.ts";
 
 /** A mount as inspect shows it, and what only the engine needs to make it. */
 export interface MountRecord extends MountPoint {
@@ -64,6 +65,8 @@ export interface ContainerRecord {
   config: ContainerConfig;
   hostConfig: HostConfig;
   endpoints: Record<string, EndpointSettings>;
+  /** --link on the default bridge. */
+  links?: LinkRecord[];
   /** Network id → addresses of the run before. */
   lastAddresses?: Record<string, string[]>;
   mounts: MountRecord[];

@@ -8,6 +8,7 @@ import type { EngineContext } from "../context.ts";
 import { announce } from "./announce.ts";
 import { remember } from "./exit.ts";
 import { killContainer } from "./kill.ts";
+import { removeLink } from "./links.ts";
 import { releaseVolumes } from "./mounts.ts";
 import { type ContainerRecord, isPaused, isRemoving, isRestarting, isRunning } from "./record.ts";
 
@@ -23,10 +24,8 @@ export async function removeContainer(
   ref: string,
   o: RemoveOptions = {},
 ): Promise<void> {
+  if (o.link) return removeLink(engine, ref);
   const c = engine.containers.find(ref);
-  if (o.link) {
-    throw new GantryError("not-implemented", "removing a link is not supported: links are not");
-  }
   if (isRemoving(c) && !c.dead) {
     throw new GantryError("conflict", `removal of container ${ref} is already in progress`);
   }

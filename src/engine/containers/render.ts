@@ -7,6 +7,7 @@ import type { EngineContext } from "../context.ts";
 import type { Container, MountPoint } from "../contract.ts";
 import { networkNamed } from "../networks/find.ts";
 import { dnsNames } from "./endpoint-names.ts";
+import { shownLinks } from "./links.ts";
 import { type ContainerRecord, hasNeverRun, type MountRecord, stateOf } from "./record.ts";
 import { renderEndpoint } from "./render-endpoint.ts";
 
@@ -30,7 +31,7 @@ export function renderContainer(engine: EngineContext, c: ContainerRecord): Cont
     imageName: c.imageName,
     platform: c.platform,
     config: c.config,
-    hostConfig: c.hostConfig,
+    hostConfig: { ...c.hostConfig, Links: shownLinks(engine, c) },
     mounts: c.mounts.map(renderMount),
     networks: renderNetworks(engine, c, attachments),
     ports: renderPorts(c, attachments),

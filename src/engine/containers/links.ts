@@ -1,0 +1,160 @@
+// --link on the default bridge, where containers have no names for one another: a line in the
+// linking container's /etc/hosts, and variables that tell of the linked one (link-variables.ts). The
+// linked one must run; when it is started again with another address, the line follows. On networks
+// of users a link is an alias that only the linking container knows (endpoint-names.ts).
+
+import { readFileSync, writeFileSync } from "node:fs";
+import { GantryError } from "../../base/index.ts";
+import type { AttachmentRecord } from "../../network/index.ts";
+import type { HostConfig } from "../../spec/index.ts";
+import type { EngineContext } from "../context.ts";
+import { networkNamed } from "../networks/find.ts";
+import { containerOf, findNamed } from "./host-config.ts";
+import type { ContainerRecord } from "./record.ts";
+
+const DEFAULT_NETWORK = "bridge";
+
+/** By the id of the linked container, so that a rename changes nothing. */
+export interface LinkRecord {
+  id: string;
+  alias: string;
+}
+
+/** "db", "db:alias", or as inspect shows it: "/db:/app/alias". Throws invalid. */
+export function parseLink(text: string): { name: string; alias: string } {
+  const [name = "", alias = name, ...more] = text.split(":");
+  if (name === "" || alias === "" || more.length > 0) {
+    throw new GantryError("invalid", `bad format for links: ${text}`);
+  }
+  return { name: name.replace(/^\//, ""), alias: alias.slice(alias.lastIndexOf("/") + 1) };
+}
+
+/** What a container's --link flags mean at its creation; nothing on networks of users. Throws
+ * invalid in docker's words. */
+export function wantedLinks(engine: EngineContext, host: HostConfig): LinkRecord[] {
+  const links = host.Links ?? [];
+  const mode = host.NetworkMode ?? DEFAULT_NETWORK;
+  const kind = mode === "host" ? "host" : containerOf(mode) !== undefined ? "container" : undefined;
+  if (links.length > 0 && kind) throw conflicting(kind);
+  if (mode !== DEFAULT_NETWORK) return [];
+  return links.map((text) => {
+    const { name, alias } = parseLink(text);
+    const target = linkable(engine, name);
+    if (target.hostConfig.NetworkMode === "host") throw conflicting("host");
+    return { id: target.id, alias };
+  });
+}
+
+/** The container that has the network of the named one. */
+function linkable(engine: EngineContext, name: string): ContainerRecord {
+  try {
+    const found = findNamed(engine, name);
+    const shared = containerOf(found.hostConfig.NetworkMode);
+    return shared === undefined ? found : linkable(engine, shared);
+  } catch (cause) {
+    throw new GantryError(
+      "invalid",
+      `could not get container for ${name}: No such container: ${name}`,
+      { cause },
+    );
+  }
+}
+
+const conflicting = (kind: string): GantryError =>
+  new GantryError(
+    "invalid",
+    `conflicting options: ${kind} type networking can't be used with links. This would result in ` +
+      "undefined behavior",
+  );
+
+/** HostConfig.Links as inspect shows them: "/name:/parent/alias". */
+export function shownLinks(engine: EngineContext, c: ContainerRecord): string[] | null {
+  const links = (c.links ?? []).flatMap(({ id, alias }) => {
+    const target = engine.containers.get(id);
+    return target ? [`/${target.name}:/${c.name}/${alias}`] : [];
+  });
+  return links.length > 0 ? links : null;
+}
+
+export interface Link {
+  alias: string;
+  target: ContainerRecord;
+  address: string;
+}
+
+/** Where the links of a container lead now. At its start, one to a container that does not run is a
+ * conflict; later it is left out, as one to a container that was removed always is. */
+export function linksOf(
+  engine: EngineContext,
+  c: ContainerRecord,
+  { starting = false }: { starting?: boolean } = {},
+): Link[] {
+  if (!(DEFAULT_NETWORK in c.endpoints)) return [];
+  return (c.links ?? []).flatMap(({ id, alias }) => {
+    const target = engine.containers.get(id);
+    if (!target) return [];
+    const address = bridgeAddress(engine, target.run?.attachments);
+    if (address !== undefined) return [{ alias, target, address }];
+    if (!starting) return [];
+    throw new GantryError(
+      "conflict",
+      target.run
+        ? `Cannot link to /${target.name}, as it does not belong to the default network`
+        : `Cannot link to a non running container: /${target.name} AS /${c.name}/${alias}`,
+    );
+  });
+}
+
+function bridgeAddress(
+  engine: EngineContext,
+  attachments: readonly AttachmentRecord[] | undefined,
+): string | undefined {
+  const id = networkNamed(engine, DEFAULT_NETWORK)?.Id;
+  const record = attachments?.find(({ networkId }) => networkId === id);
+  return record?.ipv4?.address ?? record?.ipv6?.address;
+}
+
+/** The lines of /etc/hosts for its links. */
+export const linkLines = (engine: EngineContext, c: ContainerRecord): string[] =>
+  linksOf(engine, c).map(
+    ({ alias, target, address }) => `${address}\t${hostsNames(alias, target)}`,
+  );
+
+const hostsNames = (alias: string, { config, name }: ContainerRecord): string =>
+  [...new Set([alias, config.Hostname ?? "", name])].filter((one) => one !== "").join(" ");
+
+/** A container that starts may have another address than those that link to it know. */
+export function tellLinkingContainers(
+  engine: EngineContext,
+  c: ContainerRecord,
+  records: readonly AttachmentRecord[],
+): void {
+  const address = bridgeAddress(engine, records);
+  if (address === undefined) return;
+  for (const other of engine.containers.all()) {
+    if (!other.run) continue;
+    const own = (other.links ?? []).filter(({ id }) => id === c.id);
+    for (const { alias } of own) changeLine(engine, other, hostsNames(alias, c), address);
+  }
+}
+
+function changeLine(engine: EngineContext, c: ContainerRecord, names: string, ip: string): void {
+  const path = engine.paths.container(c.id).hosts;
+  try {
+    const lines = readFileSync(path, "utf8").split("\n");
+    const changed = lines.map((line) => (line.endsWith(`\t${names}`) ? `${ip}\t${names}` : line));
+    if (changed.join() !== lines.join()) writeFileSync(path, changed.join("\n"));
+  } catch (error) {
+    engine.log.warn("Failed to change the hosts file of a container", { id: c.id, error });
+  }
+}
+
+/** rm --link: "/app/alias" is no container but a link of one. Throws not-found. */
+export function removeLink(engine: EngineContext, ref: string): void {
+  const [, parent = "", alias = ""] = /^\/?([^/]+)\/([^/]+)$/.exec(ref) ?? [];
+  const c = engine.containers.byName(parent);
+  const link = c?.links?.find((one) => one.alias === alias);
+  if (!c || !link) throw new GantryError("not-found", `Could not get link: no such link: ${ref}`);
+  c.links = c.links!.filter((one) => one !== link);
+  engine.containers.put(c);
+}
