@@ -125,7 +125,6 @@ export class SizeLimits {
   }
 
   async #grow(image: string, fstype: string, bytes: number): Promise<void> {
-    const inUse = await this.#isAttached(image);
     const host: Operation[] = [
       mountDisk(diskImage(image, { fstype }), 0),
       { op: "growImage", path: image, bytes, mount: 0 },
@@ -140,7 +139,7 @@ export class SizeLimits {
       }
       // ext4 asks for CAP_SYS_RESOURCE to grow while it is mounted.
       if (errno !== "EPERM" || fstype !== "ext4") throw error;
-      if (inUse || !(await this.#isDetached(image))) {
+      if (!(await this.#isDetached(image))) {
         const message =
           "to grow an ext4 image while it is in use the daemon needs CAP_SYS_RESOURCE: " +
           "stop what uses it, and try again";
@@ -155,7 +154,7 @@ export class SizeLimits {
     return results.ints(0)[0] === 1n;
   }
 
-  /** The kernel lets go of our own mount when the worker has ended, which nothing tells. */
+  /** The kernel lets go of our own mounts when a worker has ended, which nothing tells. */
   async #isDetached(path: string): Promise<boolean> {
     for (let i = 0; i < DETACH_TRIES_MAX; i++) {
       if (!(await this.#isAttached(path))) return true;

@@ -154,11 +154,14 @@ async function copyUp(
   if (subpath) await checkSubpath(engine, mount.Source, subpath);
   const rootfs = mount.copyUp ? engine.storage.snapshots.get(record.id) : undefined;
   if (!rootfs) return;
-  try {
-    await engine.files.copyOut({ kind: "mount", rootfs }, mount.Destination, mount.Source, {
+  const copy = () =>
+    engine.files.copyOut({ kind: "mount", rootfs }, mount.Destination, mount.Source, {
       ifEmpty: true,
       ...(subpath && { into: subpath }),
     });
+  try {
+    // Two containers that are made at once: the second finds what the first has copied.
+    await engine.transitions.run(`copy-up ${mount.Source}`, copy);
   } catch (error) {
     // The image has nothing there: the usual case of a VOLUME that the program fills itself. A
     // volume that cannot be written has been filled by others.
