@@ -198,7 +198,8 @@ static int expand_pattern(struct glob *g, char *path, const char *rest) {
 
 int op_glob_path(struct run *r, const struct op *o) {
   const struct field *f = o->fields;
-  struct glob g = {.run = r, .root = run_fd(r, &f[A_GLOB_PATH_ROOT]), .max = f[A_GLOB_PATH_MAX].num};
+  struct glob g = {.run = r, .max = f[A_GLOB_PATH_MAX].num};
+  g.root = run_fd(r, &f[A_GLOB_PATH_ROOT]);
   if (g.root < 0) return -EBADF;
   char path[PATH_MAX] = "";
   int error = expand_pattern(&g, path, f[A_GLOB_PATH_PATTERN].ptr);

@@ -153,22 +153,6 @@ static void owner(const struct unpack *u, const struct entry *e, uid_t *uid, gid
   *gid = (gid_t)(forced ? u->gid : e->gid);
 }
 
-static int set_xattrs(const struct entry *e, int fd, const char *name) {
-  for (size_t i = 0; i < e->xattr_count; i++) {
-    const struct xattr *x = &e->xattrs[i];
-    // Overlay's own attributes in an archive could splice other layers' folders in.
-    if (strncmp(x->name, "trusted.overlay.", 16) == 0) continue;
-    int done = name != NULL && fchdir(fd) < 0 ? -1
-               : name != NULL ? lsetxattr(name, x->name, x->value, x->length, 0)
-                              : fsetxattr(fd, x->name, x->value, x->length, 0);
-    if (done == 0 || errno == EOPNOTSUPP) continue;
-    // Only files and folders may have user attributes.
-    if (errno == EPERM && name != NULL && strncmp(x->name, "user.", 5) == 0) continue;
-    return -errno;
-  }
-  return 0;
-}
-
 // Owner before mode and capabilities: chown(2) clears setuid bits and security.capability.
 static int set_metadata(const struct unpack *u, const struct entry *e, int fd) {
   uid_t uid;

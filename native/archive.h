@@ -145,6 +145,7 @@ ssize_t list_xattrs(int fd, const char *name, char **list);
 ssize_t get_xattr(int fd, const char *name, const char *key, char **value);
 // Whether an attribute travels in archives and copies: not overlay's own, not labels of this host.
 bool xattr_travels(const char *key);
+int set_xattrs(const struct entry *e, int fd, const char *name);  // `fd` itself where NULL
 
 // First names of inodes that have several, for hard links.
 struct links {

@@ -30,7 +30,9 @@
 static struct listener *listeners;
 static struct listener *buckets[BUCKETS];
 
-static unsigned bucket_of(const union address *bound) { return ntohs(bound->v4.sin_port) % BUCKETS; }
+static unsigned bucket_of(const union address *bound) {
+  return ntohs(bound->v4.sin_port) % BUCKETS;
+}
 
 static void add_listener(struct listener *l) {
   l->next = listeners;

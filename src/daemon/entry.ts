@@ -3,5 +3,5 @@
 
 import { runDaemon } from "./main.ts";
 
-// At once: while Node winds down by itself its signal handlers are gone, and a second SIGTERM kills.
+// At once: while Node winds down its signal handlers are gone, and a second SIGTERM kills.
 process.exit(await runDaemon(process.argv.slice(2)));

@@ -2,5 +2,5 @@
 
 import { runRegistry } from "./main.ts";
 
-// At once: while Node winds down by itself its signal handlers are gone, and a second SIGTERM kills.
+// At once: while Node winds down its signal handlers are gone, and a second SIGTERM kills.
 process.exit(await runRegistry(process.argv.slice(2)));

@@ -1,7 +1,7 @@
 // `docker save`: one tar that is a docker-archive (manifest.json, repositories) and an OCI layout
 // (index.json, oci-layout, blobs/sha256/…) at once, as docker 25 and later write it. Layers are
-// uncompressed and byte-exact, or as they came where those bytes are kept. Everything is in a fixed order with fixed times, so that saving
-// twice gives the same bytes.
+// uncompressed and byte-exact, or as they came where those bytes are kept. Everything is in a fixed
+// order with fixed times, so that saving twice gives the same bytes.
 
 import { Readable } from "node:stream";
 import { digestOf, familiarReference, hexOf, parseReference } from "../spec/index.ts";
