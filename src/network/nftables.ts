@@ -123,14 +123,17 @@ export class NftBatch {
     return this.#message(MSG.delTable, 0, () => {});
   }
 
-  /** A base chain when `hook` is given; its policy is accept. */
-  addChain(name: string, base?: { type: "filter" | "nat"; hook: Hook; priority: number }): this {
+  /** A base chain when `hook` is given; its policy is accept unless it `drops`. */
+  addChain(
+    name: string,
+    base?: { type: "filter" | "nat"; hook: Hook; priority: number; drops?: boolean },
+  ): this {
     return this.#message(MSG.newChain, NLM_F_CREATE, () => {
       const w = this.#w;
       w.attrString(3, name);
       if (!base) return;
       w.attrString(7, base.type);
-      w.attrU32be(5, VERDICT.accept);
+      w.attrU32be(5, base.drops ? VERDICT.drop : VERDICT.accept);
       w.nest(4, () => w.attrU32be(1, HOOKS[base.hook]).attrU32be(2, base.priority));
     });
   }

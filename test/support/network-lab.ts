@@ -2,11 +2,12 @@
 // and port holder in it), one that plays a remote machine on the host's uplink, and one for each
 // container. Nothing outside these namespaces is touched.
 
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 import { type Logger, silentLogger } from "../../src/base/index.ts";
 import { nativeProgramPath, type Operation, Spawner } from "../../src/native/index.ts";
 import {
@@ -25,6 +26,7 @@ export const HOST6 = "fd01::1";
 export const REMOTE = "192.0.2.9";
 /** For what must not be answered. */
 export const BRIEFLY = { patienceMs: 700 };
+const run = promisify(execFile);
 const agentPath = fileURLToPath(new URL("network-agent.ts", import.meta.url));
 
 /** A process in a network namespace of its own. */
@@ -132,6 +134,7 @@ export class Lab implements AsyncDisposable {
   readonly dir: string;
   readonly #records = new Map<string, Map<string, unknown>>();
   readonly #containers = new Set<Container>();
+  readonly #strangers: Agent[] = [];
   network!: NetworkLayer;
   readonly #layers: NetworkLayer[] = [];
 
@@ -248,6 +251,52 @@ export class Lab implements AsyncDisposable {
     );
   }
 
+  /** Lets the remote machine send packets for 127.0.0.1 over the wire, as a neighbour could. */
+  async sendLoopbackFromRemote(): Promise<void> {
+    const localnet = "/proc/sys/net/ipv4/conf/all/route_localnet";
+    const args = ["-t", String(this.remote.pid), "-n", "--"];
+    const inRemote = (...command: string[]) => run("/usr/bin/nsenter", [...args, ...command]);
+    await inRemote("sh", "-c", `echo 1 > ${localnet}`);
+    // Its own loopback must not answer.
+    await this.run(
+      { op: "open", path: this.remote.netns, flags: 0, to: 1 },
+      route(new RouteWriter().deleteAddress(1, "127.0.0.1", 8), 1),
+      { op: "interfaceIndex", name: "eth0", netns: 1, to: 2 },
+      route(
+        new RouteWriter().addRoute({
+          link: { slot: 2 },
+          family: 4,
+          destination: { address: "127.0.0.1", prefix: 32 },
+          gateway: HOST,
+        }),
+        1,
+      ),
+    );
+  }
+
+  /** Another machine on another wire of the host's: `net`.1 is the host, `net`.9 the machine. */
+  async cableStranger(net: string): Promise<Agent> {
+    const stranger = await Agent.start();
+    this.#strangers.push(stranger);
+    const outer = { slot: 2 };
+    const inner = { slot: 3 };
+    await this.run(
+      { op: "open", path: stranger.netns, flags: 0, to: 1 },
+      route(new RouteWriter().addVeth({ name: "up1", peer: { name: "eth0", netns: 1 } })),
+      { op: "interfaceIndex", name: "up1", to: 2 },
+      { op: "interfaceIndex", name: "eth0", netns: 1, to: 3 },
+      route(new RouteWriter().addAddress(outer, `${net}.1`, 24).setLink(outer, { up: true })),
+      route(
+        new RouteWriter()
+          .addAddress(inner, `${net}.9`, 24)
+          .setLink(inner, { up: true })
+          .addRoute({ link: inner, family: 4, gateway: `${net}.1` }),
+        1,
+      ),
+    );
+    return stranger;
+  }
+
   /** Forgets a container without any teardown: what a crash leaves behind. */
   forget(container: Container): void {
     this.#containers.delete(container);
@@ -257,7 +306,7 @@ export class Lab implements AsyncDisposable {
     for (const container of [...this.#containers]) await container.end();
     for (const layer of this.#layers) await layer.stop();
     await this.native.close();
-    await Promise.all([this.host.end(), this.remote.end()]);
+    await Promise.all([this.host, this.remote, ...this.#strangers].map((agent) => agent.end()));
     await rm(this.dir, { recursive: true, force: true });
   }
 
