@@ -165,6 +165,8 @@ export interface SnapshotStore {
   /** The mount for one more use: a volatile overlay needs a fresh work folder each time. */
   renew(id: string): Promise<RootfsMount>;
   get(id: string): RootfsMount | undefined;
+  /** The folders of a stack of layers as overlay wants them, top first, without a writable one. */
+  lowerDirs(diffIds: readonly string[]): string[];
   /** Changes the size limit that it was made with, also in use. */
   resize(id: string, bytes: number): Promise<void>;
   limitOf(id: string): SizeLimit | undefined;

@@ -170,6 +170,10 @@ export class OverlaySnapshots implements SnapshotStore {
     );
   }
 
+  lowerDirs(diffIds: readonly string[]): string[] {
+    return this.#lowerDirs(diffIds);
+  }
+
   get(id: string): OverlayMount | undefined {
     const snapshot = this.#snapshots.get(id);
     return snapshot && this.#mount(id, snapshot);

@@ -1,0 +1,118 @@
+// What a build asks of whoever runs it. This layer knows the graph, the order and the cache keys;
+// the worker (src/engine/build) has containers, layers and files. A file system is named by its
+// layers' diff ids, so everything that passes between the two is data.
+
+import type { ImageConfigDocument, Platform } from "../spec/index.ts";
+import type { CopyPath, FileModeChange, RunMount } from "./language/index.ts";
+
+/** A file system: the diff ids of its layers, bottom first. None: scratch. */
+export interface Root {
+  readonly layers: readonly string[];
+}
+
+/** Where files are copied from. */
+export type FileSource =
+  | { kind: "root"; root: Root }
+  /** A folder that the worker knows: "" is the main context, others are named ones. */
+  | { kind: "context"; name: string };
+
+export interface ResolvedImage {
+  document: ImageConfigDocument;
+  root: Root;
+  /** The config digest. */
+  id: string;
+}
+
+/** Finds base images. Errors are shown as they are: docker's words. */
+export interface ImageResolver {
+  image(
+    reference: string,
+    options: { platform: Platform; signal: AbortSignal },
+  ): Promise<ResolvedImage>;
+}
+
+/** A command in a file system. */
+export interface RunRequest {
+  root: Root;
+  args: readonly string[];
+  /** "NAME=value". */
+  env: readonly string[];
+  user: string;
+  workingDir: string;
+  network: "default" | "none" | "host";
+  security: "sandbox" | "insecure";
+  mounts: readonly { mount: RunMount; from: FileSource }[];
+  script?: { path: string; content: string };
+}
+
+/** Which files to copy; also what their digest is taken of. */
+export interface FileSelection {
+  from: FileSource;
+  paths: readonly CopyPath[];
+  /** Patterns of --exclude. */
+  exclude: readonly string[];
+}
+export interface CopyRequest {
+  root: Root;
+  selections: readonly FileSelection[];
+  inline: readonly { name: string; content: string }[];
+  /** Absolute; a slash at its end says that it is a folder. */
+  destination: string;
+  /** "user[:group]"; default: the files' own owners (the context's are root's). */
+  chown?: string;
+  chmod?: FileModeChange;
+  /** --parents. */
+  parents: boolean;
+  /** Archives of the selections are unpacked (ADD). */
+  unpack: boolean;
+}
+export interface FolderRequest {
+  root: Root;
+  path: string;
+  /** Whom the folder belongs to when it is made; "" is root. */
+  user: string;
+}
+
+export interface StepOutput {
+  signal: AbortSignal;
+  /** Stops the process that writes until it resolves. */
+  write(stream: "stdout" | "stderr", chunk: Uint8Array): Promise<void> | void;
+  /** A container runs the step. */
+  started(containerId: string): void;
+  ended(containerId: string): void;
+}
+
+/** Makes layers. Each verb leaves nothing behind but the layer that it returns; an aborted signal
+ * ends it at once. Layers stay as long as the build lasts. */
+export interface Worker {
+  /** Throws RunFailure when the command ends with another code than 0. */
+  run(request: RunRequest, output: StepOutput): Promise<{ layer: string }>;
+  copy(request: CopyRequest, output: StepOutput): Promise<{ layer: string }>;
+  /** Undefined when the folder was there. */
+  makeFolder(request: FolderRequest, output: StepOutput): Promise<{ layer: string | undefined }>;
+  /** A digest of names, kinds, modes, owners, links and contents: everything that a copy takes
+   * over but times. */
+  digest(selection: FileSelection, options: { signal: AbortSignal }): Promise<string>;
+  /** Fetches a file into a context of its own; the content decides over the cache. */
+  download(
+    source: { url: string; fileName: string; checksum?: string },
+    options: { signal: AbortSignal },
+  ): Promise<FileSource>;
+}
+
+/** What the cache remembers of an operation. */
+export interface CacheRecord {
+  /** Undefined: the operation changed nothing. */
+  layer: string | undefined;
+  /** What the step was, for `system df`. */
+  description: string;
+  /** When the operation ran: steps that were cached have their first time in the history. */
+  createdAtMs: number;
+}
+export interface BuildCache {
+  /** A record whose layer is there; it is marked as used and its layer kept for this build. */
+  find(key: string): CacheRecord | undefined;
+  put(key: string, record: CacheRecord): void;
+  /** Runs `work` when nobody else works on `key`. */
+  exclusive<T>(key: string, work: () => Promise<T>): Promise<T>;
+}

@@ -1,0 +1,331 @@
+// COPY, ADD and WORKDIR: files go through the native program into an overlay over the step's base,
+// whose upper folder then becomes a layer. The kernel resolves every path inside the target's root,
+// so neither a hostile context nor a hostile base leads outside. Bytes pass through this process
+// once, to get the names, owners and modes that the step wants.
+
+import { dirname, join } from "node:path/posix";
+import { Readable } from "node:stream";
+import { errnoOf, GantryError } from "../../base/index.ts";
+import {
+  type CopyRequest,
+  changeFileMode,
+  type FolderRequest,
+  type Root,
+} from "../../build/index.ts";
+import type { Lease, RootSource } from "../../storage/index.ts";
+import { resolveUser } from "../containers/resolve-user.ts";
+import type { EngineContext } from "../context.ts";
+import { contentOf, isArchive, readFileIn } from "./file-content.ts";
+import { type FoundSelection, findSelection, type Item, scanItem } from "./selection.ts";
+import type { TarFile, TarSink } from "./tar-scanner.ts";
+import { BLANK, contentEnd, fileHeader, tarEnd } from "./tar-writer.ts";
+import type { Workspace } from "./workspace.ts";
+
+export interface CopyPlace {
+  engine: EngineContext;
+  workspace: Workspace;
+  lease: Lease;
+  signal: AbortSignal;
+}
+type Owner = { uid: number; gid: number };
+
+const S_IFMT = 0o170000;
+const S_IFDIR = 0o040000;
+const FOLDER_MODE = 0o755;
+const ACCOUNT_BYTES_MAX = 4 * 1024 * 1024;
+
+/** Returns the layer's diff id. */
+export async function copyFiles(place: CopyPlace, request: CopyRequest): Promise<string> {
+  const { engine, workspace, signal } = place;
+  const found = await Promise.all(
+    request.selections.map((selection) =>
+      findSelection(engine.files, workspace.source(selection.from), selection, { signal }),
+    ),
+  );
+  const base = workspace.view(request.root);
+  const owner = request.chown === undefined ? undefined : await ownerOf(place, base, request.chown);
+  const target = await findTarget(place, base, request.destination);
+  const unpacked = await archives(place, request, found);
+  const plan = { place, request, found, owner, target, unpacked };
+  const isFolder = targetIsFolder(plan);
+  return await intoLayer(place, request.root, async (overlay) => {
+    await engine.files.untar(overlay, "/", Readable.from(copied(plan, isFolder)), {
+      keepKind: true,
+      signal,
+    });
+    for (const { selection, item } of unpacked) {
+      const content = contentOf(engine.files, selection.source, item, { signal });
+      await renewWork(overlay, workspace);
+      await engine.files.untar(overlay, target.path, content, { signal, ...(owner && { owner }) });
+    }
+  });
+}
+
+/** Makes a folder and the missing ones above it; undefined when it is there. */
+export async function makeFolder(
+  place: CopyPlace,
+  { root, path, user }: FolderRequest,
+): Promise<string | undefined> {
+  const base = place.workspace.view(root);
+  const target = await findTarget(place, base, path);
+  if (target.isFolder) return undefined;
+  if (target.exists) throw new GantryError("invalid", `cannot mkdir: ${path}: not a directory`);
+  const owner = user === "" ? { uid: 0, gid: 0 } : await ownerOf(place, base, user);
+  const folders = [...target.missing, target.path].map((name) => folderHeader(name, owner));
+  return await intoLayer(place, root, async (overlay) => {
+    const tar = Readable.from([...folders, tarEnd]);
+    await place.engine.files.untar(overlay, "/", tar, { keepKind: true, signal: place.signal });
+  });
+}
+
+/** What `fill` writes over `root`, as a layer. */
+async function intoLayer(
+  { engine, workspace, lease, signal }: CopyPlace,
+  { layers }: Root,
+  fill: (overlay: Overlay) => Promise<void>,
+): Promise<string> {
+  const dir = await workspace.scratch();
+  const name = dir.slice(workspace.dir.length + 1);
+  try {
+    const upperDir = await workspace.folder(join(name, "fs"));
+    const workDir = await workspace.folder(join(name, "work"));
+    const lowerDirs = engine.storage.snapshots.lowerDirs(layers);
+    const rootfs =
+      lowerDirs.length === 0
+        ? ({ kind: "bind", path: upperDir } as const)
+        : ({ kind: "overlay", lowerDirs, upperDir, workDir, volatile: true } as const);
+    await fill({ kind: "mount", rootfs });
+    const layer = await engine.storage.layers.capture(upperDir, { lease, signal });
+    return layer.diffId;
+  } finally {
+    await workspace.remove(dir);
+  }
+}
+
+type Overlay = Extract<RootSource, { kind: "mount" }>;
+
+/** A volatile overlay cannot be mounted twice with one work folder. */
+async function renewWork({ rootfs }: Overlay, workspace: Workspace): Promise<void> {
+  if (rootfs.kind !== "overlay") return;
+  await workspace.remove(rootfs.workDir);
+  await workspace.folder(rootfs.workDir.slice(workspace.dir.length + 1));
+}
+
+interface Target {
+  /** Without links, beneath the root. */
+  path: string;
+  exists: boolean;
+  isFolder: boolean;
+  /** Folders above it that are not there, outermost first. */
+  missing: string[];
+}
+
+/** Where `destination` leads in the base, through links that are there. */
+async function findTarget(
+  { engine, signal }: CopyPlace,
+  base: RootSource,
+  destination: string,
+): Promise<Target> {
+  const rest: string[] = [];
+  let at = destination === "/" ? "/" : destination.replace(/\/+$/, "");
+  for (;;) {
+    const stat = await engine.files.stat(base, at, { follow: true, signal }).catch((error) => {
+      if (errnoOf(error) === "ENOENT" && at !== "/") return undefined;
+      throw destinationError(error, destination);
+    });
+    if (stat === undefined) {
+      rest.unshift(at.slice(at.lastIndexOf("/") + 1));
+      at = dirname(at);
+      continue;
+    }
+    const isFolder = (stat.mode & S_IFMT) === S_IFDIR;
+    if (rest.length > 0 && !isFolder) throw destinationError(undefined, destination);
+    const paths = rest.map((_, index) => join(stat.resolved, ...rest.slice(0, index + 1)));
+    const path = paths.pop() ?? stat.resolved;
+    const exists = rest.length === 0;
+    return { path, exists, isFolder: exists && isFolder, missing: paths };
+  }
+}
+
+function destinationError(cause: unknown, destination: string): unknown {
+  const errno = errnoOf(cause);
+  if (cause !== undefined && errno !== "ENOTDIR" && errno !== "ELOOP") return cause;
+  const why = errno === "ELOOP" ? "too many levels of symbolic links" : "not a directory";
+  const message = `cannot copy to ${destination}: ${why}`;
+  return new GantryError("invalid", message, cause === undefined ? {} : { cause });
+}
+
+interface CopyPlan {
+  place: CopyPlace;
+  request: CopyRequest;
+  found: FoundSelection[];
+  owner: Owner | undefined;
+  target: Target;
+  unpacked: readonly { selection: FoundSelection; item: Item }[];
+}
+
+/** Whether files go beneath the destination, or one file becomes it. */
+function targetIsFolder({ request, found, target }: CopyPlan): boolean {
+  const items = found.flatMap((selection) => selection.items);
+  const several = items.length + request.inline.length > 1;
+  const slash = request.destination.endsWith("/") || request.destination === "/";
+  if (several && !slash && !target.isFolder) {
+    throw new GantryError(
+      "invalid",
+      "When using COPY with more than one source file, the destination must be a directory " +
+        "and end with a /",
+    );
+  }
+  if (target.exists && !target.isFolder && (slash || items.some(({ isFolder }) => isFolder))) {
+    throw destinationError(undefined, request.destination);
+  }
+  return slash || several || target.isFolder || request.parents;
+}
+
+/** The files that are archives to be unpacked. */
+async function archives(
+  { engine, signal }: CopyPlace,
+  request: CopyRequest,
+  found: readonly FoundSelection[],
+): Promise<{ selection: FoundSelection; item: Item }[]> {
+  if (!request.unpack) return [];
+  const all = found.flatMap((selection) => selection.items.map((item) => ({ selection, item })));
+  const kept: typeof all = [];
+  for (const one of all) {
+    if (one.item.isFolder) continue;
+    const { selection, item } = one;
+    if (await isArchive(contentOf(engine.files, selection.source, item, { signal }))) kept.push(one);
+  }
+  return kept;
+}
+
+/** The tar that is unpacked over the base: missing folders, then what is copied. */
+async function* copied(plan: CopyPlan, isFolder: boolean): AsyncGenerator<Buffer> {
+  const { request, target, place } = plan;
+  const owner = plan.owner ?? { uid: 0, gid: 0 };
+  for (const path of target.missing) yield folderHeader(path, owner);
+  const unpacked = new Set(plan.unpacked.map(({ item }) => item));
+  const single = plan.found.flatMap(({ items }) => items)[0];
+  // A folder that is copied to a new place brings its own mode, unless a slash says "a folder".
+  const takesMode = single?.isFolder === true && !request.destination.endsWith("/");
+  if (isFolder && !target.isFolder && !takesMode) yield folderHeader(target.path, owner);
+  const made = new Set<string>();
+  for (const selection of plan.found) {
+    for (const item of selection.items) {
+      if (unpacked.has(item)) continue;
+      if (item.into !== "") yield* foldersAbove(target.path, item.into, owner, made);
+      const folder = join(target.path, item.into);
+      const parents = request.parents && item.isFolder;
+      const beneath = item.isFolder && !parents ? folder : join(folder, item.name);
+      const path = isFolder || item.isFolder ? beneath : target.path;
+      const keepsRoot = item.isFolder && !parents && (target.isFolder || !takesMode);
+      yield* rewritten(plan, selection, item, { path, keepsRoot });
+    }
+  }
+  for (const { name, content } of request.inline) {
+    const path = isFolder ? join(target.path, name) : target.path;
+    yield* inlineFile(plan, path, content, owner);
+  }
+  if (place.signal.aborted) throw place.signal.reason;
+  yield tarEnd;
+}
+
+/** --parents: the folders between the destination and a file. */
+function* foldersAbove(
+  target: string,
+  into: string,
+  owner: Owner,
+  made: Set<string>,
+): Generator<Buffer> {
+  let at = target;
+  for (const name of into.split("/")) {
+    at = join(at, name);
+    if (made.has(at)) continue;
+    made.add(at);
+    yield folderHeader(at, owner);
+  }
+}
+
+/** An item's files under their new names, with their new owners and modes. */
+async function* rewritten(
+  plan: CopyPlan,
+  selection: FoundSelection,
+  item: Item,
+  { path, keepsRoot }: { path: string; keepsRoot: boolean },
+): AsyncGenerator<Buffer> {
+  const { engine, signal } = plan.place;
+  const { chmod } = plan.request;
+  const out: Buffer[] = [];
+  let size = 0;
+  const finish = () => {
+    if (size > 0) out.push(contentEnd(size));
+    size = 0;
+  };
+  const sink: TarSink = {
+    file(file: TarFile) {
+      finish();
+      if (file.name === "" && keepsRoot) return;
+      const isFolder = file.type === "5";
+      const changed: TarFile = {
+        ...file,
+        ...plan.owner,
+        name: tarName(join(path, file.name)),
+        ...(file.type === "1" && { link: tarName(join(path, file.link)) }),
+        ...(chmod && file.type !== "2" && { mode: changeFileMode(chmod, file.mode, isFolder) }),
+      };
+      out.push(fileHeader(changed));
+      size = file.type === "0" ? file.size : 0;
+    },
+    data: (chunk) => out.push(chunk),
+  };
+  for await (const _ of scanItem(engine.files, selection, item, sink, { signal })) {
+    yield* out.splice(0);
+  }
+  finish();
+  yield* out;
+}
+
+function* inlineFile(
+  { request, owner }: CopyPlan,
+  path: string,
+  content: string,
+  root: Owner,
+): Generator<Buffer> {
+  const bytes = Buffer.from(content);
+  const mode = request.chmod ? changeFileMode(request.chmod, 0o644, false) : 0o644;
+  const size = bytes.length;
+  yield fileHeader({ ...BLANK, name: tarName(path), mode, size, ...(owner ?? root), ...now() });
+  yield bytes;
+  yield contentEnd(size);
+}
+
+const now = () => ({ mtime: String(Math.floor(Date.now() / 1000)) });
+const tarName = (path: string): string => path.replace(/^\/+/, "");
+
+function folderHeader(path: string, owner: Owner): Buffer {
+  const name = tarName(path);
+  return fileHeader({ ...BLANK, name, type: "5", mode: FOLDER_MODE, ...owner, ...now() });
+}
+
+/** --chown and the owner of a WORKDIR, by the accounts of the base. */
+async function ownerOf({ engine, signal }: CopyPlace, base: RootSource, user: string) {
+  if (/^\d+(:\d+)?$/.test(user)) {
+    const [uid, gid = uid] = user.split(":").map(Number);
+    return { uid: uid!, gid: gid! };
+  }
+  const [passwd, group] = await Promise.all(
+    ["/etc/passwd", "/etc/group"].map((path) => readSmall(engine, base, path, signal)),
+  );
+  const { uid, gid } = resolveUser(user, { passwd: passwd!, group: group! });
+  return { uid, gid };
+}
+
+async function readSmall(
+  engine: EngineContext,
+  source: RootSource,
+  path: string,
+  signal: AbortSignal,
+): Promise<string> {
+  const bytes = await readFileIn(engine.files, source, path, { signal, bytesMax: ACCOUNT_BYTES_MAX });
+  return bytes === undefined ? "" : bytes.toString("utf8");
+}
