@@ -25,6 +25,14 @@ const empty = (target: string): NetworkAttachment => ({
   gwPriority: 0,
 });
 
+/** What a flag is called in the long form of --network. */
+const PER_NETWORK: Readonly<Record<string, string>> = {
+  link: "links",
+  "network-alias": "alias",
+  ip: "IPv4 address",
+  ip6: "IPv6 address",
+  "mac-address": "MAC address",
+};
 const MAC = /^(?:[0-9a-fA-F]{2}[:-]){5}[0-9a-fA-F]{2}$/;
 
 export function checkMac(text: string): string {
@@ -55,8 +63,7 @@ export function parseNetwork(text: string): NetworkAttachment {
       if (at < 0) throw invalid("invalid key value pair format in driver options");
       network.driverOpts[value.slice(0, at).trim().toLowerCase()] = value.slice(at + 1).trim();
     } else if (key === "gw-priority") {
-      if (!/^-?\d+$/.test(value))
-        throw invalid(`invalid gw-priority (${value}): must be an integer`);
+      if (!/^-?\d+$/.test(value)) throw invalid(`invalid gw-priority (${value}): invalid syntax`);
       network.gwPriority = Number(value);
     } else throw invalid(`invalid field key ${key}`);
   }
@@ -87,7 +94,8 @@ export function attachNetworks(
       throw invalid(`network ${JSON.stringify(network.target)} is specified multiple times`);
     }
     checkMode(network, all.length);
-    if (hasEndpoint(network.target)) endpoints[network.target] = endpointOf(network);
+    checkNames(network);
+    if (hasEndpoint(network)) endpoints[network.target] = endpointOf(network);
   });
   return { mode: all[0]!.target, endpoints };
 }
@@ -96,18 +104,31 @@ function isUserDefined(mode: string): boolean {
   return !["default", "bridge", "host", "none"].includes(mode) && !mode.startsWith("container:");
 }
 
-/** These modes have no network of their own to describe. */
-function hasEndpoint(mode: string): boolean {
-  return mode !== "host" && mode !== "none" && !mode.startsWith("container:");
+/** These modes have no network of their own to describe; what was asked for of one all the same,
+ * the daemon refuses. */
+function hasEndpoint(network: NetworkAttachment): boolean {
+  const mode = network.target;
+  if (mode !== "host" && mode !== "none" && !mode.startsWith("container:")) return true;
+  const { ip, ip6, mac, linkLocalIps } = network;
+  if (!ip && !ip6 && !mac && linkLocalIps.length === 0) return false;
+  if (mode === "host" || mode === "none") return true;
+  const asked = ip ? "ip" : ip6 ? "ip6" : mac ? "mac-address" : "link-local-ip";
+  throw invalid(`conflicting options: ${asked} and the network mode`);
+}
+
+function checkNames({ target, aliases, links }: NetworkAttachment): void {
+  if (isUserDefined(target)) return;
+  if (aliases.length > 0) {
+    throw invalid("network-scoped aliases are only supported for user-defined networks");
+  }
+  if (links.length > 0) throw invalid("links are only supported for user-defined networks");
 }
 
 function giveFlags(network: NetworkAttachment, flags: FirstNetworkFlags): void {
   const given = (name: string, first: boolean, second: boolean) => {
-    if (first && second) {
-      throw invalid(
-        `conflicting options: cannot specify both --${name} and per-network ${name === "link" ? "links" : name === "network-alias" ? "alias" : name === "ip" ? "IPv4 address" : name === "ip6" ? "IPv6 address" : name === "mac-address" ? "MAC address" : name}`,
-      );
-    }
+    if (!first || !second) return;
+    const other = PER_NETWORK[name] ?? name;
+    throw invalid(`conflicting options: cannot specify both --${name} and per-network ${other}`);
   };
   given("network-alias", flags.aliases.length > 0, network.aliases.length > 0);
   given("link", flags.links.length > 0, network.links.length > 0);

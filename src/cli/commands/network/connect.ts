@@ -1,3 +1,4 @@
+import { GantryError } from "../../../base/index.ts";
 import { type Command, defineCommand } from "../../command.ts";
 import { pairsToRecord } from "../../run/environment.ts";
 import { checkedList, link } from "../../run/list-flags.ts";
@@ -19,6 +20,10 @@ const command: Command = defineCommand({
   async run(session, { values, args }) {
     const [network = "", container = ""] = args;
     const linkLocal = values["link-local-ip"];
+    const options = values["driver-opt"];
+    if (options.some((option) => !option.includes("="))) {
+      throw new GantryError("invalid", "invalid key/value pair format in driver options");
+    }
     const client = await session.client();
     await client.empty("POST", `/networks/${segment(network)}/connect`, {
       json: {
@@ -31,7 +36,7 @@ const command: Command = defineCommand({
           },
           Links: values.link.length > 0 ? values.link : null,
           Aliases: values.alias,
-          DriverOpts: pairsToRecord(values["driver-opt"]),
+          DriverOpts: pairsToRecord(options),
           GwPriority: values["gw-priority"],
         },
       },

@@ -1,4 +1,3 @@
-import { GantryError } from "../../../base/index.ts";
 import { type Command, defineCommand } from "../../command.ts";
 import { pairsToRecord } from "../../run/environment.ts";
 import { ipamConfigs } from "../../run/ipam.ts";
@@ -28,8 +27,6 @@ const command: Command = defineCommand({
     subnet: { type: "stringSlice", usage: "Subnet in CIDR notation" },
   },
   async run(session, { values, changed, args }) {
-    if (values.ingress)
-      throw new GantryError("not-implemented", "ingress networks need swarm mode");
     const configs = ipamConfigs({
       subnets: values.subnet,
       ranges: values["ip-range"],
@@ -54,7 +51,7 @@ const command: Command = defineCommand({
           },
           Internal: values.internal,
           Attachable: values.attachable,
-          Ingress: false,
+          Ingress: values.ingress,
           ConfigOnly: values["config-only"],
           ConfigFrom: values["config-from"] ? { Network: values["config-from"] } : null,
           Options: values.opt,

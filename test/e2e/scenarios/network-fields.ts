@@ -1,20 +1,15 @@
-// Every flag and field of networks and endpoints, driven by the stock client: what is taken shows in
-// the container's own view of its interfaces, what is not is refused in docker's words.
+// Every flag and field of networks and endpoints: what is taken shows in the container's own view of
+// its interfaces, what is not is refused in docker's words.
 
 import assert from "node:assert/strict";
-import { after, before, describe, test } from "node:test";
-import { askApi } from "../support/unix-api.ts";
-import { IMAGE, startDaemon, type TestDaemon, whyNoDaemon } from "./harness.ts";
+import { test } from "node:test";
+import { askApi } from "../../support/unix-api.ts";
+import { IMAGE, type TestDaemon } from "../harness.ts";
 
-describe("fields of networks and endpoints", { skip: whyNoDaemon() }, () => {
-  let daemon: TestDaemon;
-  before(async () => {
-    daemon = await startDaemon();
-  });
-  after(() => daemon.stop());
-  const ok = (...args: string[]) => daemon.ok(...args);
+export function networkFieldScenarios(daemon: () => TestDaemon): void {
+  const ok = (...args: string[]) => daemon().ok(...args);
   const refused = async (message: RegExp, ...args: string[]) => {
-    const { code, stderr } = await daemon.client(args);
+    const { code, stderr } = await daemon().client(args);
     assert.notEqual(code, 0, args.join(" "));
     assert.match(stderr, message);
   };
@@ -82,7 +77,7 @@ describe("fields of networks and endpoints", { skip: whyNoDaemon() }, () => {
   const status = async (name: string): Promise<unknown> =>
     (
       await askApi<{ Status: { IPAM: { Subnets: unknown } } }>(
-        daemon.socket,
+        daemon().socket,
         `/v1.52/networks/${name}`,
       )
     ).Status.IPAM.Subnets;
@@ -189,10 +184,10 @@ describe("fields of networks and endpoints", { skip: whyNoDaemon() }, () => {
       ...["run", "-d", "--network", "low", "-p", "80", "-p", "8500:81"],
       ...[IMAGE, "listen", "tcp", "80"],
     );
-    await daemon.session("logs", "-f", id).until("listening");
+    await daemon().session("logs", "-f", id).until("listening");
     const port = (await ok("port", id, "80")).split("\n")[0]!.split(":")[1]!;
     const answers = async () =>
-      (await daemon.onHost("connect", "tcp", "127.0.0.1", port, "2000")).stdout;
+      (await daemon().onHost("connect", "tcp", "127.0.0.1", port, "2000")).stdout;
     assert.match(await answers(), /hello/);
     assert.equal(await wayOut(id), "eth0");
 
@@ -202,8 +197,8 @@ describe("fields of networks and endpoints", { skip: whyNoDaemon() }, () => {
     assert.equal(high.GwPriority, 5);
     assert.equal((await ok("port", id, "80")).split("\n")[0]!.split(":")[1], port, "the same port");
     assert.match(await answers(), new RegExp(`to ${high.Gateway.replaceAll(".", "\\.")}`));
-    await daemon.kill9();
-    await daemon.start();
+    await daemon().kill9();
+    await daemon().start();
     assert.match(await answers(), /hello/);
 
     await ok("network", "disconnect", "high", id);
@@ -214,7 +209,7 @@ describe("fields of networks and endpoints", { skip: whyNoDaemon() }, () => {
     assert.doesNotMatch(await answers(), /hello/);
     await ok("network", "connect", "low", id);
     assert.equal(await wayOut(id), "eth0");
-    assert.match((await daemon.onHost("connect", "tcp", "127.0.0.1", "8500", "500")).stderr, /./);
+    assert.match((await daemon().onHost("connect", "tcp", "127.0.0.1", "8500", "500")).stderr, /./);
     assert.match(await ok("port", id, "81"), /0\.0\.0\.0:8500/);
     await ok("rm", "-f", id);
     await ok("network", "rm", "low", "high");
@@ -238,7 +233,7 @@ describe("fields of networks and endpoints", { skip: whyNoDaemon() }, () => {
     const peers = await Promise.all(names.map((name) => sleeper("--network", name)));
     for (const [index, peer] of peers.entries()) {
       const name = names[index]!;
-      const found = await daemon.client(["exec", peer, "resolve", id.slice(0, 12)]);
+      const found = await daemon().client(["exec", peer, "resolve", id.slice(0, 12)]);
       assert.equal(found.stdout.trim(), before[name].IPAddress, name);
     }
     await ok("restart", "-t", "0", id);
@@ -319,9 +314,9 @@ describe("fields of networks and endpoints", { skip: whyNoDaemon() }, () => {
     const app = await sleeper("--name", "app", "--network", "n", "--link", "db:store");
     const { n } = await endpoints(db);
     assert.equal(await ok("exec", app, "resolve", "store"), n.IPAddress);
-    assert.notEqual((await daemon.client(["exec", db, "resolve", "store"])).code, 0);
+    assert.notEqual((await daemon().client(["exec", db, "resolve", "store"])).code, 0);
     assert.deepEqual((await endpoints(app)).n.Links, ["db:store"]);
     await ok("rm", "-f", app, db);
     await ok("network", "rm", "n");
   });
-});
+}
