@@ -25,6 +25,8 @@
 #include "operations.gen.h"
 
 #define LOOP_MAJOR 7
+#define MISC_MAJOR 10
+#define LOOP_CONTROL_MINOR 237
 #define LOOP_TRIES_MAX 64
 #define QUOTA_BLOCK 1024
 #ifndef EXT4_IOC_RESIZE_FS
@@ -76,6 +78,8 @@ static int find_loop(const struct stat *image, int *number) {
 }
 
 static int attach_loop(struct run *r, int image, const char *path, int *number) {
+  // Opening it loads the driver; a /dev that is no devtmpfs may lack it.
+  mknod("/dev/loop-control", S_IFCHR | 0600, makedev(MISC_MAJOR, LOOP_CONTROL_MINOR));
   AUTO_CLOSE int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
   if (control < 0) return run_fail(r, -errno, "/dev/loop-control");
   for (int i = 0; i < LOOP_TRIES_MAX; i++) {

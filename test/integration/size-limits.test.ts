@@ -96,7 +96,7 @@ describe("size limits", { skip }, () => {
     await containers.update(id, { StorageOpt: { size: "96M" } });
     assert.deepEqual((await containers.inspect(id)).hostConfig?.StorageOpt, { size: "96M" });
     await containers.start(id);
-    await containers.wait(id, "not-running");
+    await (await containers.wait(id, "not-running")).done;
     const { size } = await containers.statPath(id, "/file");
     assert.ok(size > 64 * MIB && size < 96 * MIB, `${size}`);
     assert.equal((await containers.statPath(id, "/tmp/note")).size, 4);

@@ -43,6 +43,9 @@ async function installTools(): Promise<void> {
     ["/usr/bin/qemu-system-x86_64", "qemu-system-x86"],
     ["/usr/sbin/depmod", "kmod"],
     ["/usr/bin/cpio", "cpio"],
+    // For the quotas in the guest.
+    ["/usr/sbin/mkfs.xfs", "xfsprogs"],
+    ["/usr/sbin/mkfs.ext4", "e2fsprogs"],
   ];
   const missing = wanted.filter(([tool]) => !existsSync(tool)).map(([, name]) => name);
   if (missing.length === 0) return;

@@ -47,9 +47,10 @@ async function withRoot<T>(
   engine: EngineContext,
   ref: string,
   work: (place: Place) => Promise<T>,
+  o: { held?: boolean } = {},
 ): Promise<T> {
   const c = engine.containers.find(ref);
-  const { source, release } = await openRoot(engine, c);
+  const { source, release } = await openRoot(engine, c, o);
   try {
     return await work({ engine, c, ref, source });
   } finally {
@@ -116,15 +117,17 @@ export async function archiveIn(
   o: Signal & { noOverwriteDirNonDir?: boolean; copyUidGid?: boolean } = {},
 ): Promise<void> {
   const { id } = engine.containers.find(ref);
-  const copy = () =>
-    withRoot(engine, ref, async (place) => {
+  const copy = (held: boolean) => {
+    const work = async (place: Place) => {
       await extract(place, path, tar, o);
       announce(engine, place.c, "extract-to-dir");
-    });
+    };
+    return withRoot(engine, ref, work, { held });
+  };
   // A root that is not mounted yet must not be mounted twice for writing: it waits for the start
   // of its container, and that for the copy, as with docker.
-  if (engine.containers.find(ref).run) await copy();
-  else await engine.transitions.run(id, copy);
+  if (engine.containers.find(ref).run) await copy(false);
+  else await engine.transitions.run(id, () => copy(true));
 }
 
 async function extract(

@@ -16,7 +16,12 @@ export interface OpenRoot {
   release(): Promise<void>;
 }
 
-export async function openRoot(engine: EngineContext, c: ContainerRecord): Promise<OpenRoot> {
+/** `held`: the caller holds the container's transition. */
+export async function openRoot(
+  engine: EngineContext,
+  c: ContainerRecord,
+  { held: locked = false }: { held?: boolean } = {},
+): Promise<OpenRoot> {
   if (c.run) {
     const { pid, startTicks } = c.run;
     const source = { kind: "process", pid, startTicks: BigInt(startTicks) } as const;
@@ -43,8 +48,11 @@ export async function openRoot(engine: EngineContext, c: ContainerRecord): Promi
     volumes.sort((a, b) => a.target.length - b.target.length);
     const readOnly = c.hostConfig.ReadonlyRootfs === true;
     const source = { kind: "mount", rootfs, volumes, readOnly } as const;
-    // Nothing has made them yet in a container that was never started.
-    if (volumes.length > 0 && !wasStarted(c)) await engine.files.makeMountPoints(source);
+    // Nothing has made them yet in a container that was never started. One writes at a time.
+    if (volumes.length > 0 && !wasStarted(c)) {
+      const make = () => engine.files.makeMountPoints(source);
+      await (locked ? make() : engine.transitions.run(c.id, make));
+    }
     return { source, release };
   } catch (error) {
     await release();
