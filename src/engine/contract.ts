@@ -14,6 +14,7 @@ import type {
   ImageConfigDocument,
   NetworkingConfig,
 } from "../spec/index.ts";
+import type { Explanation } from "./networks/explain.ts";
 
 export type { Credentials, RemoteImage, SearchResult };
 /** Container port ("80/tcp") → host addresses and ports. */
@@ -388,11 +389,18 @@ export interface Volumes {
   /** Changes driver options, also in use: of the local driver only size. */
   update(name: string, o: { DriverOpts?: Record<string, string> }): Promise<void>;
   list(filters?: Filters): Promise<{ volumes: Volume[]; warnings: string[] }>;
+  /** Everything in it as a tar. */
+  export(name: string, o?: Signal): Promise<Readable>;
+  /** Unpacks a tar into a volume that is new or empty. */
+  import(name: string, tar: Readable, o?: Signal): Promise<Volume>;
+  clone(from: string, to: string, o?: Signal): Promise<Volume>;
   remove(name: string, o?: { force?: boolean }): Promise<void>;
   prune(filters?: Filters): Promise<{ deleted: string[]; spaceReclaimed: number }>;
 }
 /** A network as inspect shows it; Docker's own field names. */
 export type Network = Record<string, unknown> & { Id: string; Name: string; Driver: string };
+export type { Explanation } from "./networks/explain.ts";
+
 export interface Networks {
   list(filters?: Filters): Promise<Network[]>;
   inspect(ref: string): Promise<Network>;
@@ -404,6 +412,8 @@ export interface Networks {
   /** `force`: also where the network itself is gone. */
   disconnect(ref: string, container: string, o?: { force?: boolean }): Promise<void>;
   prune(filters?: Filters): Promise<{ deleted: string[] }>;
+  /** Why a port ("80", "53/udp"; absent: all that are published) is reachable or is not. */
+  explain(container: string, port?: string): Promise<Explanation>;
 }
 
 export interface SystemInfo {

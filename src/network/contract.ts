@@ -63,6 +63,14 @@ export interface EndpointDns {
   pid?: number;
 }
 
+/** One thing on the way of a packet, and what to do about it. */
+export interface ExplainLine {
+  about: string; // "listener 80/tcp", "route", "firewall"
+  verdict: "ok" | "bad" | "note";
+  says: string;
+  fix?: string;
+}
+
 /** POST /networks/create, Docker's field names. */
 export interface CreateNetworkRequest {
   Name: string;
@@ -154,6 +162,13 @@ export interface NetworkLayer {
   ): Promise<void>;
   /** How full the subnets of a network are. */
   usage(networkId: string): { subnet: string; used: bigint; available: bigint }[];
+  /** What lies between a client and the endpoint of a running container (init `pid`), in the
+   * order in which a packet meets it. */
+  explain(o: {
+    record: AttachmentRecord;
+    pid: number;
+    port?: { number: number; protocol: PublishedPort["protocol"] };
+  }): Promise<ExplainLine[]>;
   /** Docker's inspect of every network, without Containers. */
   describe(): { Id: string; Name: string; Driver: string; [field: string]: unknown }[];
   stop(): Promise<void>;

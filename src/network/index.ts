@@ -11,6 +11,7 @@ export type {
   AttachmentRecord,
   CreateNetworkRequest,
   EndpointDns,
+  ExplainLine,
   NetworkLayer,
   PublishedPort,
   PublishRequest,

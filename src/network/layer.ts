@@ -25,6 +25,7 @@ import type {
   AttachmentRecord,
   CreateNetworkRequest,
   EndpointDns,
+  ExplainLine,
   NetworkLayer,
 } from "./contract.ts";
 import { newNetwork } from "./create-network.ts";
@@ -39,6 +40,7 @@ import {
 } from "./endpoint-lease.ts";
 import { endpointOptions, planSysctls } from "./endpoint-options.ts";
 import { exposureOf } from "./endpoint-rules.ts";
+import { explainEndpoint } from "./explain.ts";
 import { type Gateways, NO_ROUTE, planGateways } from "./gateway.ts";
 import { HostFirewall } from "./host-firewall.ts";
 import { type HostState, readHostState } from "./host-state.ts";
@@ -364,6 +366,13 @@ export class Networks implements NetworkLayer {
         if (!NO_ROUTE.has(errnoOf(error) ?? "")) throw error;
       });
     }
+  }
+
+  explain(o: Parameters<NetworkLayer["explain"]>[0]): Promise<ExplainLine[]> {
+    const network = this.#networkOf(o.record.networkId);
+    const held = (endpointId: string) => this.#publishing.held(endpointId);
+    const around = { native: this.#native, firewall: this.#firewall, held };
+    return explainEndpoint({ ...o, network }, around);
   }
 
   async stop(): Promise<void> {

@@ -94,12 +94,22 @@ function readComment(data: Uint8Array | undefined): string {
 }
 
 /** Asks for one element; an answer that is an error (ENOENT) says that it is not there. */
-export function getElement(table: string, set: string, key: Uint8Array): Uint8Array {
+export function getElement(
+  table: string,
+  set: string,
+  key: Uint8Array,
+  keyEnd?: Uint8Array,
+): Uint8Array {
   const w = new NetlinkWriter();
   w.message(MSG.getElement, NLM_F_ACK, () => {
     w.u8(NFPROTO_INET).u8(0).u16be(0);
     w.attrString(1, table).attrString(2, set);
-    w.nest(3, () => w.nest(NFTA_LIST_ELEM, () => w.nest(1, () => w.attrBytes(1, key))));
+    w.nest(3, () =>
+      w.nest(NFTA_LIST_ELEM, () => {
+        w.nest(1, () => w.attrBytes(1, key));
+        if (keyEnd) w.nest(10, () => w.attrBytes(1, keyEnd));
+      }),
+    );
   });
   return w.finish().data;
 }

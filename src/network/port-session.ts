@@ -62,6 +62,11 @@ export class PortSession {
     });
   }
 
+  /** The holder, where one runs. */
+  running(): Promise<PortHolder | undefined> {
+    return this.#current ?? connectPortHolder(this.#path);
+  }
+
   async unbind(key: string): Promise<void> {
     if (this.#current) await (await this.#current).unbind(key);
   }

@@ -8,6 +8,7 @@ import { gatewayModeOf } from "./endpoint-rules.ts";
 import type { HostFirewall } from "./host-firewall.ts";
 import type { NetworkRecord } from "./network-record.ts";
 import { type Claimant, type ClaimRules, heldPorts, PortClaims } from "./port-claims.ts";
+import type { HeldPort } from "./port-holder.ts";
 import { subtractPorts } from "./port-ranges.ts";
 import { PortSession } from "./port-session.ts";
 
@@ -96,6 +97,12 @@ export class Publishing {
     }
     record.ports = [...kept, ...claimed];
     await this.#claims.unbind(holder, endpointId, subtractPorts(remove, claimed));
+  }
+
+  /** What the holder really has for an endpoint; undefined where none runs. */
+  async held(endpointId: string): Promise<HeldPort[] | undefined> {
+    const holder = await this.#ports.running();
+    return (await holder?.list())?.filter(({ key }) => key === endpointId);
   }
 
   close(): Promise<void> {

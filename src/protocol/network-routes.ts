@@ -109,6 +109,13 @@ export const networkRoutes = defineRoutes({
     answer: "empty",
   },
   networkDelete: { method: "DELETE", path: "/networks/{id}", answer: "empty" },
+  // Gantry's own: what docker's API has no words for.
+  networkExplain: {
+    method: "GET",
+    path: "/gantry/networks/explain",
+    query: { container: "string", port: "string" },
+    answer: "json",
+  },
   networkPrune: {
     method: "POST",
     path: "/networks/prune",

@@ -1,5 +1,6 @@
 // Handlers of /networks.
 
+import { GantryError } from "../../base/index.ts";
 import type { EngineDoors } from "../../engine/index.ts";
 import type { SomeHandlers } from "../call.ts";
 import { empty, json } from "../reply.ts";
@@ -41,6 +42,11 @@ export const networkHandlers = ({ networks }: EngineDoors) =>
     networkDelete: async ({ params }) => {
       await networks.remove(params.id!);
       return empty();
+    },
+
+    networkExplain: async ({ query }) => {
+      if (!query.container) throw new GantryError("invalid", "want the name of a container");
+      return json(await networks.explain(query.container, query.port || undefined));
     },
 
     networkPrune: async ({ query }) => {

@@ -105,7 +105,10 @@ const system: Record<string, CommandEntry> = {
 };
 
 const volume: Record<string, CommandEntry> = {
+  clone: entry("Copy a volume", () => import("./volume/clone.ts")),
   create: entry("Create a volume", () => import("./volume/create.ts")),
+  export: entry("Write a volume as a tar archive", () => import("./volume/export.ts")),
+  import: entry("Make a volume of a tar archive", () => import("./volume/import.ts")),
   inspect: entry("Show details of volumes", () => import("./volume/inspect.ts")),
   ls: entry("List volumes", () => import("./volume/ls.ts")),
   prune: entry("Remove unused volumes", () => import("./volume/prune.ts")),
@@ -119,6 +122,10 @@ const network: Record<string, CommandEntry> = {
   disconnect: entry(
     "Disconnect a container from a network",
     () => import("./network/disconnect.ts"),
+  ),
+  explain: entry(
+    "Say why a port of a container is reachable, or is not",
+    () => import("./network/explain.ts"),
   ),
   inspect: entry("Show details of networks", () => import("./network/inspect.ts")),
   ls: entry("List networks", () => import("./network/ls.ts")),

@@ -8,6 +8,7 @@ import type { EngineContext } from "../context.ts";
 import type { Filters, Network, Networks } from "../contract.ts";
 import { parsePruneFilters, passesPrune } from "../prune-filters.ts";
 import { connectContainer, disconnectContainer } from "./connect.ts";
+import { explainPort } from "./explain.ts";
 import { isPredefined, isUsed, matchesNetwork } from "./filter.ts";
 import { identity, requireNetwork } from "./find.ts";
 
@@ -41,6 +42,8 @@ export function networkVerbs(engine: EngineContext): Networks {
     async disconnect(ref, container, { force = false } = {}) {
       await disconnectContainer(engine, ref, container, { force });
     },
+
+    explain: (container, port) => explainPort(engine, container, port),
 
     async prune(filters = new Map()) {
       return pruneNetworks(engine, filters);
