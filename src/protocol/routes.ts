@@ -371,6 +371,20 @@ export const routes = defineRoutes({
     answer: "progress",
   },
 
+  volumeExport: { method: "GET", path: "/gantry/volumes/{name}/export", answer: "tar" },
+  volumeImport: {
+    method: "POST",
+    path: "/gantry/volumes/{name}/import",
+    body: "stream",
+    answer: "json",
+  },
+  volumeClone: {
+    method: "POST",
+    path: "/gantry/volumes/{name}/clone",
+    query: { to: "string" },
+    answer: "json",
+  },
+
   volumeList: {
     method: "GET",
     path: "/volumes",

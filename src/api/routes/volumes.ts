@@ -45,6 +45,19 @@ export const volumeHandlers = ({ volumes }: EngineDoors) =>
       return json({ VolumesDeleted: nullWhenEmpty(deleted), SpaceReclaimed: spaceReclaimed });
     },
 
+    volumeExport: async ({ params, signal }) => {
+      const stream = await volumes.export(params.name!, { signal });
+      return { kind: "bytes", stream, headers: { "Content-Type": "application/x-tar" } };
+    },
+
+    volumeImport: async ({ params, body, signal }) =>
+      json(await volumes.import(params.name!, body, { signal }), 201),
+
+    volumeClone: async ({ params, query, signal }) => {
+      if (!query.to) throw new GantryError("invalid", "bad parameter: the new name is missing");
+      return json(await volumes.clone(params.name!, query.to, { signal }), 201);
+    },
+
     // No build cache: there is nothing to prune, which `docker system prune` must hear as success.
     buildPrune: () => json({ CachesDeleted: null, SpaceReclaimed: 0 }),
     pluginList: () => json([]),

@@ -8,6 +8,7 @@ import type { Filters, Volumes } from "../contract.ts";
 import { parsePruneFilters, passesPrune } from "../prune-filters.ts";
 import { isRemote } from "./driver-options.ts";
 import { ANONYMOUS_LABEL, randomVolumeName } from "./registry.ts";
+import { cloneVolume, exportVolume, importVolume } from "./transfer.ts";
 import { isImage } from "./size-limits.ts";
 
 const FILTERS = ["dangling", "driver", "label", "name"];
@@ -49,6 +50,16 @@ export function volumeVerbs(engine: EngineContext): Volumes {
       if (o.force && !volumes.get(name)) return;
       await volumes.remove(name);
       announceVolume(engine, "destroy", name);
+    },
+
+    export: (name, o) => exportVolume(engine, name, o),
+
+    async import(name, tar, o) {
+      return volumes.render(await importVolume(engine, name, tar, o));
+    },
+
+    async clone(from, to, o) {
+      return volumes.render(await cloneVolume(engine, from, to, o));
     },
 
     async prune(filters = new Map()) {
