@@ -75,6 +75,11 @@ bool is_kernel_fs(int fd) {
   return false;
 }
 
+bool is_mount_root(int fd) {
+  struct statx x;
+  return statx(fd, "", AT_EMPTY_PATH, 0, &x) == 0 && x.stx_attributes & STATX_ATTR_MOUNT_ROOT;
+}
+
 static int remove_content(int fd, struct split *split) {
   int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
   if (copy < 0) return -errno;

@@ -363,6 +363,7 @@ int op_stat_path(struct run *r, const struct op *o) {
   if (fd < 0) return run_fail(r, fd, "lstat %.200s", path);
   struct stat st;
   if (fstat(fd, &st) < 0) return -errno;
+  if (is_kernel_fs(fd) && !is_mount_root(fd)) return run_fail(r, -ENOENT, "lstat %.200s", path);
   int64_t numbers[9] = {(int64_t)st.st_dev, (int64_t)st.st_ino, st.st_mode, st.st_uid, st.st_gid,
                         st.st_size, st.st_mtim.tv_sec, st.st_mtim.tv_nsec, (int64_t)st.st_rdev};
   int error = run_result(r, numbers, sizeof numbers);

@@ -134,6 +134,8 @@ int clean_path(char *path);
 int open_beneath(int root, const char *path, int flags, bool symlinks);
 // Whether a file is of the kernel's own making (procfs, sysfs, cgroups …): nothing to copy.
 bool is_kernel_fs(int fd);
+// Whether something is mounted right there.
+bool is_mount_root(int fd);
 // Deletes name in the folder parent, whatever it is. `split` (optional) keeps needed content.
 int remove_beneath(int parent, const char *name, struct split *split);
 bool is_whiteout(const struct stat *st);
