@@ -223,7 +223,8 @@ bool rcode_passes(int rcode) { return rcode == SERVFAIL || rcode == REFUSED || r
 
 static void take_answer(struct upstream *u, uint8_t *message, size_t length, union address *from) {
   uint16_t id;
-  if (length < 12 || !(message[2] & 0x80)) return;
+  bool cut = length >= 12 && message[2] & 0x02;
+  if (!answer_whole(message, length) && !cut) return;
   memcpy(&id, message, 2);
   struct pending *p = pending_find(u, id, from);
   if (!p || !same_question(message, length, p->message, p->length)) return;
@@ -240,6 +241,14 @@ static void take_answer(struct upstream *u, uint8_t *message, size_t length, uni
     return;
   }
   memcpy(message, &p->asked_id, 2);
+  if (cut && !answer_whole(message, length)) {
+    // Some cut in the middle of a record; clients without TCP make use of whole ones.
+    uint8_t out[512];
+    length = answer_empty(p->message, &p->question, NOERROR, out);
+    out[2] |= 0x02;
+    memcpy(out, &p->asked_id, 2);
+    memcpy(message, out, length);
+  }
   cache_keep(s->scope, &p->question, message, length);
   reply(&p->asker, &p->question, message, length);
   pending_free(p);

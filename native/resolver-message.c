@@ -28,12 +28,30 @@ static void put32(uint8_t *at, uint32_t value) {
   put16(at + 2, (uint16_t)value);
 }
 
+// Whether the name at `at` ends, by way of pointers to what is before them.
+static bool name_ends(const uint8_t *m, size_t length, size_t at) {
+  for (int labels = 0; labels < NAME_BYTES_MAX && at < length; labels++) {
+    uint8_t size = m[at];
+    if (size == 0) return true;
+    if ((size & 0xc0) == 0xc0) {
+      size_t target = at + 2 <= length ? get16(m + at) & 0x3fffu : at;
+      if (target >= at) return false;
+      at = target;
+    } else if (size & 0xc0) {
+      return false;
+    } else {
+      at += size + 1u;
+    }
+  }
+  return false;
+}
+
 // The offset after a name that may end in a pointer, or 0.
 static size_t skip_name(const uint8_t *m, size_t length, size_t at) {
   while (at < length) {
     uint8_t size = m[at];
     if (size == 0) return at + 1;
-    if ((size & 0xc0) == 0xc0) return at + 2 <= length ? at + 2 : 0;
+    if ((size & 0xc0) == 0xc0) return name_ends(m, length, at) ? at + 2 : 0;
     if (size & 0xc0) return 0;
     at += size + 1u;
   }
@@ -248,6 +266,15 @@ uint32_t answer_ttl(const uint8_t *message, size_t length) {
   if (!t.soa) return 0;  // RFC 2308: nothing says how long it holds
   uint32_t seconds = t.negative < t.lowest ? t.negative : t.lowest;
   return seconds < NEGATIVE_SECONDS_MAX ? seconds : NEGATIVE_SECONDS_MAX;
+}
+
+static void see_nothing(uint8_t *m, size_t at, int section, void *context) {
+  (void)m, (void)at, (void)section, (void)context;
+}
+
+bool answer_whole(const uint8_t *message, size_t length) {
+  return length >= HEADER && (message[2] & 0xf8) == QR &&
+         walk((uint8_t *)(uintptr_t)message, length, see_nothing, NULL);
 }
 
 static void age(uint8_t *m, size_t at, int section, void *context) {

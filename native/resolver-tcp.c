@@ -240,7 +240,7 @@ static void query_done(struct tcp_query *q) {
   struct question question = q->question;
   uint8_t *message = q->in.data;
   size_t length = q->in.used - 2;
-  bool good = length >= 12 && message[4] & 0x80 && memcmp(message + 2, q->out.data + 2, 2) == 0 &&
+  bool good = answer_whole(message + 2, length) && memcmp(message + 2, q->out.data + 2, 2) == 0 &&
               same_question(message + 2, length, q->out.data + 2, q->out.used - 2);
   if (!good) {
     query_fail(q);

@@ -83,6 +83,8 @@ size_t answer_record(const uint8_t *query, const struct question *q, struct reco
                      size_t limit, uint8_t *out);
 // Walks the records of an answer; 0 where it is malformed or must not be kept, else seconds.
 uint32_t answer_ttl(const uint8_t *message, size_t length);
+// Whether it is an answer with every record that it announces.
+bool answer_whole(const uint8_t *message, size_t length);
 // Takes `seconds` off every TTL.
 void answer_age(uint8_t *message, size_t length, uint32_t seconds);
 

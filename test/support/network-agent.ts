@@ -12,6 +12,8 @@ export type Ask =
   | { do: "dns"; name: string; type: string }
   /** Says `text` to every question by UDP and TCP: address of TXT, A or an rcode. */
   | { do: "serve-dns"; host: string; answer: "refuse" | "silence" | "long" | string }
+  /** Calls what a module exports, in this namespace; says its result as JSON. */
+  | { do: "call"; module: string; name: string; args: unknown[] }
   | { do: "close" };
 
 /** Far more than an answer takes; a test that expects none says less. */
@@ -154,6 +156,10 @@ async function answer(ask: Ask): Promise<string> {
   if (ask.do === "udp") return udp(ask);
   if (ask.do === "dns") return askDns(ask);
   if (ask.do === "serve-dns") return serveDns(ask);
+  if (ask.do === "call") {
+    const exported = (await import(ask.module)) as Record<string, (...args: unknown[]) => unknown>;
+    return JSON.stringify((await exported[ask.name]!(...ask.args)) ?? null);
+  }
   for (const one of open.splice(0)) one.close();
   return "ok";
 }

@@ -70,6 +70,16 @@ export class Agent {
     });
   }
 
+  /** Runs what a module exports in this namespace. */
+  async call<T>(module: URL, name: string, ...args: unknown[]): Promise<T> {
+    const said = await this.ask({ do: "call", module: module.href, name, args });
+    try {
+      return JSON.parse(said) as T;
+    } catch {
+      throw new Error(`${name} fails in its namespace: ${said}`);
+    }
+  }
+
   async end(): Promise<void> {
     if (this.#child.exitCode !== null) return;
     const gone = new Promise((resolve) => this.#child.once("exit", resolve));
@@ -82,7 +92,7 @@ export interface Place {
   networkName: string;
   settings: EndpointSettings;
   /** The container asks the resolver, and is called so. */
-  dns: { names: string[]; servers?: string[] };
+  dns: { names: string[]; servers?: string[]; links?: Record<string, string> };
 }
 
 export interface Container {
@@ -132,26 +142,32 @@ export class Lab implements AsyncDisposable {
   readonly remote: Agent;
   readonly native: Spawner;
   readonly dir: string;
+  /** The program that is started as the resolver. */
+  readonly #resolver: string;
   readonly #records = new Map<string, Map<string, unknown>>();
   readonly #containers = new Set<Container>();
   readonly #strangers: Agent[] = [];
   network!: NetworkLayer;
   readonly #layers: NetworkLayer[] = [];
 
-  private constructor(host: Agent, remote: Agent, native: Spawner, dir: string) {
+  private constructor(host: Agent, remote: Agent, native: Spawner, dir: string, resolver: string) {
+    this.#resolver = resolver;
     this.host = host;
     this.remote = remote;
     this.native = native;
     this.dir = dir;
   }
 
-  static async make(options: Partial<NetworkOptions> = {}): Promise<Lab> {
+  static async make(
+    options: Partial<NetworkOptions> = {},
+    { resolver = nativeProgramPath }: { resolver?: string } = {},
+  ): Promise<Lab> {
     const dir = await mkdtemp(join(tmpdir(), "gantry-net-"));
     const [host, remote] = await Promise.all([Agent.start(), Agent.start()]);
     const program = join(dir, "native");
     await writeFile(program, `#!/bin/sh\nexec ${enter(host)} ${nativeProgramPath} "$@"\n`);
     await chmod(program, 0o755);
-    const lab = new Lab(host, remote, new Spawner({ execRoot: dir, program }), dir);
+    const lab = new Lab(host, remote, new Spawner({ execRoot: dir, program }), dir, resolver);
     await lab.#cable();
     await lab.open(options);
     return lab;
@@ -167,7 +183,7 @@ export class Lab implements AsyncDisposable {
       execRoot: this.dir,
       portHolder: [...enter(this.host).split(" "), nativeProgramPath, "ports"],
       enter: enter(this.host).split(" "),
-      resolver: [...enter(this.host).split(" "), nativeProgramPath, "resolver"],
+      resolver: [...enter(this.host).split(" "), this.#resolver, "resolver"],
       portHolderIdleMs: 200,
     });
     this.#layers.push(this.network);
@@ -194,6 +210,7 @@ export class Lab implements AsyncDisposable {
             names: dns.names,
             pointer: `${name}.${networkName}`,
             servers: dns.servers ?? [],
+            ...(dns.links && { links: dns.links }),
             pid: agent.pid,
           },
         }),
