@@ -9,6 +9,7 @@ import { lockRoot } from "./daemon/data-root-lock.ts";
 import { type LibraryOptions, libraryOptions } from "./daemon/library-options.ts";
 import { createEngine } from "./daemon/wire-engine.ts";
 import type {
+  Builds,
   Containers,
   CreateRequest,
   EngineDoors,
@@ -53,6 +54,7 @@ export class Engine implements EngineDoors, AsyncDisposable {
   readonly networks: Networks;
   readonly events: Events;
   readonly system: System;
+  readonly builds: Builds;
   #running: RunningEngine;
   #lock: { release(): void };
 
@@ -65,6 +67,7 @@ export class Engine implements EngineDoors, AsyncDisposable {
     this.networks = running.networks;
     this.events = running.events;
     this.system = running.system;
+    this.builds = running.builds;
   }
 
   /** Opens the engine over `dataRoot`, takes up the containers that run there, and returns when it

@@ -4,6 +4,7 @@ import type { TlsOptions } from "node:tls";
 import type { Logger } from "../base/index.ts";
 import type { ApiOptions, Handlers } from "./call.ts";
 import { archiveHandlers } from "./routes/archive.ts";
+import { buildHandlers } from "./routes/build.ts";
 import { containerStateHandlers } from "./routes/container-state.ts";
 import { containerStreamHandlers } from "./routes/container-streams.ts";
 import { containerHandlers } from "./routes/containers.ts";
@@ -31,6 +32,7 @@ export function createApi(options: ApiOptions & { log: Logger }): {
     ...archiveHandlers(engine),
     ...execHandlers(engine),
     ...imageHandlers(engine),
+    ...buildHandlers(engine),
     ...gantryImageHandlers(engine),
     ...volumeHandlers(engine),
     ...networkHandlers(engine),

@@ -5,7 +5,7 @@
 import type { ServerResponse } from "node:http";
 import type { Duplex, Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import { messageOf } from "../base/index.ts";
+import { GantryError, messageOf } from "../base/index.ts";
 import type { ApiVersion } from "../protocol/index.ts";
 
 type Headers = Readonly<Record<string, string>>;
@@ -122,7 +122,9 @@ async function sendDocuments(
     if (!response.headersSent) throw error;
     if (!reply.inBand) return void response.destroy();
     const message = messageOf(error);
-    response.write(`${JSON.stringify({ errorDetail: { message }, error: message })}\r\n`);
+    const code = error instanceof GantryError ? error.detail["exitCode"] : undefined;
+    const errorDetail = { ...(typeof code === "number" && { code }), message };
+    response.write(`${JSON.stringify({ errorDetail, error: message })}\r\n`);
   } finally {
     void Promise.resolve(iterator.return?.()).catch(() => {});
   }

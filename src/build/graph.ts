@@ -244,7 +244,10 @@ class GraphMaker {
 
   #run(step: RunStep, planned: PlannedStage): RunOperation {
     if (step.devices.length > 0) {
-      throw this.#refuse(step.instruction, "RUN --device is not supported: there are no CDI devices");
+      throw this.#refuse(
+        step.instruction,
+        "RUN --device is not supported: there are no CDI devices",
+      );
     }
     const { args, user, workingDir, network, security, proxyEnv, script } = step;
     const { mounts } = step;

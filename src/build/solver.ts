@@ -134,7 +134,8 @@ class Solver {
         const { path, user } = operation;
         return {
           key: folderKey(base, operation),
-          run: async (output) => (await worker.makeFolder({ root: base, path, user }, output)).layer,
+          run: async (output) =>
+            (await worker.makeFolder({ root: base, path, user }, output)).layer,
         };
       }
     }

@@ -14,8 +14,10 @@ import type {
   ImageConfigDocument,
   NetworkingConfig,
 } from "../spec/index.ts";
+import type { Builds } from "./build/contract.ts";
 import type { Explanation } from "./networks/explain.ts";
 
+export type { BuildRequest, Builds, CachePruneOptions } from "./build/contract.ts";
 export type { Credentials, RemoteImage, SearchResult };
 /** Container port ("80/tcp") → host addresses and ports. */
 export type PortMap = NonNullable<HostConfig["PortBindings"]>;
@@ -432,4 +434,5 @@ export interface EngineDoors {
   networks: Networks;
   events: Events;
   system: System;
+  builds: Builds;
 }

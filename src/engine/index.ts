@@ -8,6 +8,7 @@ import { Registries } from "../distribution/index.ts";
 import type { Monitor, Native } from "../native/index.ts";
 import type { NetworkLayer } from "../network/index.ts";
 import type { RootFiles, Storage } from "../storage/index.ts";
+import { buildVerbs, openCache } from "./build/index.ts";
 import { containerVerbs } from "./containers/index.ts";
 import { LiveContainers } from "./containers/live.ts";
 import type { ContainerRecord } from "./containers/record.ts";
@@ -55,7 +56,9 @@ export async function openEngine(
   parts: EngineParts,
 ): Promise<RunningEngine> {
   const engine = await makeContext(options, parts);
+  const cache = openCache(engine);
   await recover(engine);
+  const builds = await buildVerbs(engine, cache);
   void applyRestartPolicies(engine);
   return {
     containers: containerVerbs(engine),
@@ -63,13 +66,18 @@ export async function openEngine(
     volumes: volumeVerbs(engine),
     networks: networkVerbs(engine),
     events: engine.bus,
+    builds,
     system: {
       info: () => systemInfo(engine),
       version: () => systemVersion(engine),
-      df: (o) => systemDf(engine, o),
+      df: (o) => systemDf(engine, { ...o, buildCache: builds.usage }),
     },
     reconfigure: () => engine.registries.configure(options.distribution),
-    close: () => closeEngine(engine),
+    close: async () => {
+      engine.closing.abort();
+      await builds.idle();
+      await closeEngine(engine);
+    },
   };
 }
 

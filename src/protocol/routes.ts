@@ -1,6 +1,7 @@
 // The Docker Engine API as data: every route that Gantry answers itself. Rows are tried in order.
 // Swarm routes and those that are refused for now are in other-routes.ts.
 
+import { buildQuery } from "./build-query.ts";
 import {
   authBodySchema,
   containerConfigSchema,
@@ -421,7 +422,34 @@ export const routes = defineRoutes({
   },
 
   ...networkRoutes,
-  buildPrune: { method: "POST", path: "/build/prune", since: "1.31", answer: "json" },
+  imageBuild: {
+    method: "POST",
+    path: "/build",
+    query: buildQuery,
+    body: "stream",
+    answer: "progress",
+  },
+  buildPrune: {
+    method: "POST",
+    path: "/build/prune",
+    since: "1.31",
+    query: {
+      all: "bool",
+      filters: "filters",
+      "keep-storage": "string",
+      "reserved-space": "string",
+      "max-used-space": "string",
+      "min-free-space": "string",
+    },
+    answer: "json",
+  },
+  buildCancel: {
+    method: "POST",
+    path: "/build/cancel",
+    since: "1.31",
+    query: { id: "string" },
+    answer: "empty",
+  },
   pluginList: {
     method: "GET",
     path: "/plugins",

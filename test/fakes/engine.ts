@@ -30,7 +30,7 @@ export function fakeEngine(): FakeEngine {
         },
       },
     );
-  const names = ["containers", "images", "volumes", "networks", "events", "system"];
+  const names = ["containers", "images", "volumes", "networks", "events", "system", "builds"];
   const engine = Object.fromEntries(names.map((name) => [name, door(name)]));
   return { engine: engine as unknown as EngineDoors, calls, answers };
 }

@@ -1,4 +1,4 @@
-// Handlers of /volumes, /plugins and the build cache.
+// Handlers of /volumes and /plugins.
 
 import { GantryError } from "../../base/index.ts";
 import type { EngineDoors } from "../../engine/index.ts";
@@ -57,9 +57,6 @@ export const volumeHandlers = ({ volumes }: EngineDoors) =>
       if (!query.to) throw new GantryError("invalid", "bad parameter: the new name is missing");
       return json(await volumes.clone(params.name!, query.to, { signal }), 201);
     },
-
-    // No build cache: there is nothing to prune, which `docker system prune` must hear as success.
-    buildPrune: () => json({ CachesDeleted: null, SpaceReclaimed: 0 }),
     pluginList: () => json([]),
   }) satisfies SomeHandlers;
 

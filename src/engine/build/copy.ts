@@ -194,7 +194,8 @@ async function archives(
   for (const one of all) {
     if (one.item.isFolder) continue;
     const { selection, item } = one;
-    if (await isArchive(contentOf(engine.files, selection.source, item, { signal }))) kept.push(one);
+    if (await isArchive(contentOf(engine.files, selection.source, item, { signal })))
+      kept.push(one);
   }
   return kept;
 }
@@ -326,6 +327,9 @@ async function readSmall(
   path: string,
   signal: AbortSignal,
 ): Promise<string> {
-  const bytes = await readFileIn(engine.files, source, path, { signal, bytesMax: ACCOUNT_BYTES_MAX });
+  const bytes = await readFileIn(engine.files, source, path, {
+    signal,
+    bytesMax: ACCOUNT_BYTES_MAX,
+  });
   return bytes === undefined ? "" : bytes.toString("utf8");
 }

@@ -61,7 +61,10 @@ export function isTarHeader(header: Buffer): boolean {
   if (header.length < HEADER_BYTES || header[0] === 0) return false;
   let sum = 8 * 32;
   for (let at = 0; at < HEADER_BYTES; at++) if (at < 148 || at >= 156) sum += header[at]!;
-  const written = header.toString("latin1", 148, 156).replace(/[\0 ]+$/, "").trim();
+  const written = header
+    .toString("latin1", 148, 156)
+    .replace(/[\0 ]+$/, "")
+    .trim();
   return /^[0-7]+$/.test(written) && Number.parseInt(written, 8) === sum;
 }
 

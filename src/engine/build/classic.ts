@@ -1,0 +1,358 @@
+// The classic builder's front door (POST /build): one stream of docker's words, in the order of the
+// file, over the solver that every other door uses. Commit point: the image is stored; tags follow.
+// A client that goes away ends the running steps at once.
+
+import { availableParallelism } from "node:os";
+import { GantryError } from "../../base/index.ts";
+import {
+  type BuildGraph,
+  type BuildPlan,
+  type Dockerfile,
+  formatDockerfileError,
+  type GraphStage,
+  IgnoreMatcher,
+  makeGraph,
+  parseDockerfile,
+  placeOf,
+  planBuild,
+  readIgnoreFile,
+  type SolveObserver,
+  solve,
+  type Vertex,
+} from "../../build/index.ts";
+import { familiarReference, parseReference, readPlatform } from "../../spec/index.ts";
+import type { RootSource } from "../../storage/index.ts";
+import type { EngineContext } from "../context.ts";
+import type { Progress } from "../contract.ts";
+import { hostPlatform } from "../images/find.ts";
+import { announceImage } from "../images/tag.ts";
+import { assembleConfig, type StepFacts, stepNames } from "./assemble.ts";
+import { baseImages } from "./base-images.ts";
+import type { CacheStore } from "./cache-store.ts";
+import { readFileIn } from "./file-content.ts";
+import { collectCache } from "./prune.ts";
+import { type BuildRequest, checkRequest } from "./request.ts";
+import { StepReport } from "./step-report.ts";
+import { BuildWorker } from "./worker.ts";
+import { Workspace } from "./workspace.ts";
+
+const DOCKERFILE_BYTES_MAX = 2 * 1024 * 1024;
+const IGNORE_BYTES_MAX = 4 * 1024 * 1024;
+const STEPS_MIN = 2;
+const SHORT_ID = 12;
+/** BuildKit's name of the machine that steps see. */
+const HOSTNAME = "buildkitsandbox";
+
+export interface ClassicPlace {
+  engine: EngineContext;
+  cache: CacheStore;
+}
+
+/** Yields docker's messages. Throws what the API shows as the error of the stream. */
+export async function* classicBuild(
+  place: ClassicPlace,
+  request: BuildRequest,
+  { signal }: { signal: AbortSignal },
+): AsyncGenerator<Progress> {
+  const { engine } = place;
+  const { references, warnings } = checkRequest(request);
+  const stop = new AbortController();
+  const signals = AbortSignal.any([signal, stop.signal, engine.closing.signal]);
+  const lease = engine.storage.lease();
+  const cache = place.cache.forBuild(lease);
+  await using workspace = await Workspace.make(engine);
+  try {
+    await workspace.unpack("", request.context, { signal: signals });
+    const file = await readDockerfile(engine, workspace, request, signals);
+    const plan = planned(file, request);
+    const run = new ClassicRun({ place, request, plan, workspace, lease, cache, signal: signals });
+    const quiet = request.quiet;
+    for await (const message of told(warnings, run)) if (!quiet || "aux" in message) yield message;
+    const id = run.imageId;
+    for (const reference of references) {
+      await engine.storage.images.tag(id, reference);
+      const name = familiarReference(parseReference(reference));
+      announceImage(engine, "tag", id, name);
+    }
+    if (quiet) yield { stream: `${id}\n` };
+    else {
+      if (run.hasSteps) yield { stream: ` ---> ${short(id)}\n` };
+      yield { stream: `Successfully built ${short(id)}\n` };
+      for (const reference of references) {
+        const name = familiarReference(parseReference(reference));
+        yield { stream: `Successfully tagged ${name}\n` };
+      }
+    }
+  } catch (error) {
+    throw signal.aborted ? new GantryError("cancelled", "context canceled") : error;
+  } finally {
+    stop.abort(new GantryError("cancelled", "the build has ended"));
+    cache.release();
+    await lease.release();
+    await collectCache(engine, place.cache).catch((error) =>
+      engine.log.warn("Cannot collect the build cache", { error }),
+    );
+  }
+}
+
+async function* told(warnings: string[], run: ClassicRun): AsyncGenerator<Progress> {
+  for (const warning of warnings) yield { stream: `[Warning] ${warning}\n` };
+  yield* run.messages();
+}
+
+/** The Dockerfile is read from the context, then left out of it where .dockerignore says so. */
+async function readDockerfile(
+  engine: EngineContext,
+  workspace: Workspace,
+  { dockerfile }: BuildRequest,
+  signal: AbortSignal,
+): Promise<Dockerfile> {
+  const context = workspace.source({ kind: "context", name: "" });
+  if (dockerfile.split("/").includes("..")) {
+    const message = `the Dockerfile (${dockerfile}) must be within the build context`;
+    throw new GantryError("invalid", message);
+  }
+  const read = (path: string, bytesMax: number) =>
+    readFileIn(engine.files, context, `/${path}`, { signal, bytesMax });
+  const names = dockerfile === "Dockerfile" ? [dockerfile, "dockerfile"] : [dockerfile];
+  let bytes: Buffer | undefined;
+  for (const name of names) bytes ??= await read(name, DOCKERFILE_BYTES_MAX);
+  if (bytes === undefined) {
+    throw new GantryError("invalid", `Cannot locate specified Dockerfile: ${dockerfile}`);
+  }
+  const ignore = await read(".dockerignore", IGNORE_BYTES_MAX);
+  if (ignore) await leaveOut(engine, context, ignore, [dockerfile, ".dockerignore"]);
+  try {
+    return parseDockerfile(bytes, dockerfile);
+  } catch (error) {
+    throw withPlace(error);
+  }
+}
+
+/** The client leaves out everything else that is ignored, but must send these. */
+async function leaveOut(
+  engine: EngineContext,
+  context: RootSource,
+  ignore: Buffer,
+  paths: readonly string[],
+): Promise<void> {
+  const matcher = new IgnoreMatcher(readIgnoreFile(ignore));
+  const ignored = paths.filter((path) => matcher.ignores(path));
+  if (ignored.length === 0 || context.kind !== "mount" || context.rootfs.kind !== "bind") return;
+  const { path } = context.rootfs;
+  await engine.native.run({
+    host: [
+      { op: "open", path, flags: 0o10000000 | 0o200000, to: 0 },
+      ...ignored.map((name) => ({
+        ...({ op: "unlink", root: 0, path: `/${name}`, missingOk: true } as const),
+      })),
+    ],
+  });
+}
+
+/** Errors of the language with the place that they speak of, in the classic builder's words. */
+function withPlace(error: unknown): unknown {
+  const place = placeOf(error);
+  if (!(error instanceof GantryError) || place === undefined) return error;
+  const message = `dockerfile parse error on line ${place.line}: ${formatDockerfileError(error)}`;
+  return new GantryError("invalid", message, { cause: error, detail: error.detail });
+}
+
+function planned(file: Dockerfile, request: BuildRequest): BuildPlan {
+  const host = hostPlatform();
+  const given = Object.entries(request.buildArgs).filter(([, value]) => value !== null);
+  try {
+    return planBuild(file, {
+      buildArgs: Object.fromEntries(given) as Record<string, string>,
+      ...(request.target && { target: request.target }),
+      buildPlatform: host,
+      ...(request.platform && { targetPlatform: readPlatform(request.platform, host) }),
+    });
+  } catch (error) {
+    throw withPlace(error);
+  }
+}
+
+interface RunOptions {
+  place: ClassicPlace;
+  request: BuildRequest;
+  plan: BuildPlan;
+  workspace: Workspace;
+  lease: ReturnType<EngineContext["storage"]["lease"]>;
+  cache: ReturnType<CacheStore["forBuild"]>;
+  signal: AbortSignal;
+}
+
+/** One build under way, told in order. */
+class ClassicRun {
+  readonly #o: RunOptions;
+  readonly #reports = new Map<Vertex, StepReport>();
+  readonly #outcomes = new Map<Vertex, StepFacts>();
+  #failed: Vertex | undefined;
+  #step = 0;
+  #total = 0;
+  imageId = "";
+  /** The target has steps, whose last one is the image. */
+  hasSteps = false;
+
+  constructor(o: RunOptions) {
+    this.#o = o;
+  }
+
+  async *messages(): AsyncGenerator<Progress> {
+    const { plan, signal } = this.#o;
+    const stages = plan.needed.map((index) => plan.stages[index]!);
+    const own = stages.map(({ instructions }) => instructions.length + 1);
+    this.#total = own.reduce((sum, count) => sum + count, plan.file.globalArgs.length);
+    for (const { original } of plan.file.globalArgs) yield this.#line(original);
+    const first = this.#line(stages[0]!.stage.from.original);
+    yield first;
+    const pulling = new StepReport();
+    const making = this.#graph((message) => pulling.tell(message)).finally(() => pulling.end());
+    making.catch(() => {});
+    yield* pulling.messages();
+    const graph = await making;
+    this.hasSteps = graph.target.steps.length > 0;
+    const solving = this.#solve(graph);
+    solving.catch(() => {});
+    try {
+      yield* this.#steps(graph);
+      await solving;
+    } catch (error) {
+      const reason = await solving.then(
+        () => error,
+        (failure) => failure,
+      );
+      yield* this.#lastWords(graph);
+      throw signal.aborted ? signal.reason : reason;
+    }
+  }
+
+  async #graph(tell: (message: Progress) => void): Promise<BuildGraph> {
+    const { place, lease, request, plan, signal } = this.#o;
+    const { pull, credentials } = request;
+    const images = baseImages({ engine: place.engine, lease, pull, credentials, tell });
+    try {
+      return await makeGraph(plan, images, { signal });
+    } catch (error) {
+      throw withPlace(error);
+    }
+  }
+
+  async #solve(graph: BuildGraph): Promise<void> {
+    const { place, request, workspace, lease, cache, signal, plan } = this.#o;
+    const { engine } = place;
+    for (const { steps } of graph.stages) {
+      for (const { vertex } of steps) if (vertex) this.#reports.set(vertex, new StepReport());
+    }
+    const worker = new BuildWorker({
+      ...{ engine, workspace, lease, hostConfig: request.hostConfig },
+      hostname: plan.buildArgs["BUILDKIT_SANDBOX_HOSTNAME"] || HOSTNAME,
+    });
+    const { layers } = await solve(graph.target.top, {
+      ...{ worker, cache, signal, noCache: request.noCache, observer: this.#observer() },
+      stepsMax: Math.max(STEPS_MIN, availableParallelism()),
+    }).finally(() => {
+      for (const report of this.#reports.values()) report.end();
+    });
+    const epoch = plan.buildArgs["SOURCE_DATE_EPOCH"];
+    const raw = assembleConfig(
+      {
+        ...{ graph, outcomes: this.#outcomes, labels: request.labels, now: new Date() },
+        ...(epoch && /^\d{1,12}$/.test(epoch) && { epochSeconds: Number(epoch) }),
+      },
+      layers,
+    );
+    this.imageId = await engine.storage.images.put(raw);
+  }
+
+  #observer(): SolveObserver {
+    const reports = this.#reports;
+    return {
+      started: () => {},
+      done: (vertex, { cached, record, root }) => {
+        const isEmpty = record.layer === undefined;
+        this.#outcomes.set(vertex, {
+          ...{ createdAtMs: record.createdAtMs, layers: root.layers, isEmpty },
+        });
+        if (cached) reports.get(vertex)?.say(" ---> Using cache\n");
+        reports.get(vertex)?.end();
+      },
+      failed: (vertex, error) => {
+        // What the first failure ended is no failure of its own.
+        if (!this.#o.signal.aborted && !isCancelled(error)) this.#failed ??= vertex;
+        reports.get(vertex)?.end();
+      },
+      output: (vertex) => ({
+        write: (name, chunk) => reports.get(vertex)?.write(name, chunk),
+        started: (id) => reports.get(vertex)?.say(` ---> Running in ${id.slice(0, SHORT_ID)}\n`),
+        ended: (id) => {
+          const text = ` ---> Removed intermediate container ${id.slice(0, SHORT_ID)}\n`;
+          reports.get(vertex)?.say(text);
+        },
+      }),
+    };
+  }
+
+  #line(text: string): Progress {
+    return { stream: `Step ${++this.#step}/${this.#total} : ${text}\n` };
+  }
+
+  /** Every step in the order of the file, each when it is done. */
+  async *#steps(graph: BuildGraph): AsyncGenerator<Progress> {
+    for (const [index, stage] of graph.stages.entries()) {
+      if (index > 0) yield this.#line(stage.planned.stage.from.original);
+      const base = this.#baseName(graph, stage);
+      yield { stream: ` ---> ${short(base)}\n` };
+      const triggers = stage.steps.filter(({ step }) => step.isTrigger).length;
+      if (triggers > 0) {
+        yield { stream: `# Executing ${triggers} build trigger${triggers > 1 ? "s" : ""}\n` };
+      }
+      yield* this.#stage(graph, stage, base);
+    }
+  }
+
+  async *#stage(graph: BuildGraph, stage: GraphStage, base: string): AsyncGenerator<Progress> {
+    const names = stepNames(stage, this.#outcomes, base);
+    this.#total = Math.max(this.#total, this.#step + stage.steps.length);
+    for (const [index, { step, vertex }] of stage.steps.entries()) {
+      yield this.#line(step.instruction.original);
+      if (vertex) {
+        yield* this.#reports.get(vertex)!.messages();
+        if (!this.#outcomes.has(vertex)) throw new GantryError("cancelled", "the step has ended");
+      }
+      const isLast = stage === graph.target && index === stage.steps.length - 1;
+      if (!isLast) yield { stream: ` ---> ${short(names(index))}\n` };
+    }
+  }
+
+  #baseName(graph: BuildGraph, stage: GraphStage): string {
+    if (stage.image) return stage.image.id;
+    const { base } = stage.planned;
+    if (base.kind !== "stage") return "";
+    const parent = graph.stages.find(({ planned }) => planned.index === base.index)!;
+    const parentBase = this.#baseName(graph, parent);
+    if (parent.steps.length === 0) return parentBase;
+    return stepNames(parent, this.#outcomes, parentBase)(parent.steps.length - 1);
+  }
+
+  /** The step that failed may be one whose turn had not come. */
+  *#lastWords(graph: BuildGraph): Generator<Progress> {
+    const failed = this.#failed;
+    if (failed === undefined) return;
+    const steps = graph.stages.flatMap((stage) => stage.steps);
+    const words = this.#reports.get(failed)?.taken() ?? [];
+    if (words.length === 0) return;
+    const step = steps.find(({ vertex }) => vertex === failed)?.step;
+    if (step) yield { stream: `${step.label}\n` };
+    yield* words;
+  }
+}
+
+const isCancelled = (error: unknown): boolean =>
+  error instanceof GantryError && error.kind === "cancelled";
+
+/** Twelve digits, as docker shows ids. */
+function short(id: string): string {
+  return id.slice(id.indexOf(":") + 1).slice(0, SHORT_ID);
+}

@@ -1,0 +1,61 @@
+// ADD of a URL: the file is fetched into the build's own folder, mode 0600 and root's, with the time
+// that the server gives. The address comes from the Dockerfile, which the client may choose as it
+// may choose what a RUN fetches; only http and https are known here, and a size that fits the disk.
+
+import { createHash } from "node:crypto";
+import { createWriteStream } from "node:fs";
+import { rename, utimes } from "node:fs/promises";
+import { join } from "node:path";
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { GantryError, messageOf } from "../../base/index.ts";
+import type { EngineContext } from "../context.ts";
+import type { Workspace } from "./workspace.ts";
+
+interface Wanted {
+  url: string;
+  fileName: string;
+  checksum?: string;
+}
+
+/** Returns the folder that holds the file. Throws invalid when it is not what was wanted. */
+export async function download(
+  _engine: EngineContext,
+  workspace: Workspace,
+  { url, fileName, checksum }: Wanted,
+  { signal }: { signal: AbortSignal },
+): Promise<string> {
+  const folder = await workspace.scratch();
+  const partial = join(await workspace.scratch(), "partial");
+  const response = await get(url, signal);
+  const [algorithm, wanted] = (checksum ?? "sha256:").split(":");
+  const hash = createHash(algorithm!);
+  const body = Readable.fromWeb(response.body! as never);
+  body.on("data", (chunk: Buffer) => hash.update(chunk));
+  await pipeline(body, createWriteStream(partial, { flags: "wx", mode: 0o600 }), { signal });
+  const digest = hash.digest("hex");
+  if (wanted && digest !== wanted) {
+    const message = `digest mismatch ${algorithm}:${digest}: ${checksum}`;
+    throw new GantryError("invalid", message, { detail: { url } });
+  }
+  const modified = Date.parse(response.headers.get("last-modified") ?? "");
+  const time = Number.isNaN(modified) ? new Date(0) : new Date(modified);
+  await utimes(partial, time, time);
+  await rename(partial, join(folder, fileName));
+  return folder;
+}
+
+async function get(url: string, signal: AbortSignal): Promise<Response> {
+  let response: Response;
+  try {
+    response = await fetch(url, { signal, redirect: "follow" });
+  } catch (cause) {
+    signal.throwIfAborted();
+    const why = messageOf((cause as Error).cause ?? cause);
+    throw new GantryError("invalid", `ADD failed: cannot fetch ${url}: ${why}`, { cause });
+  }
+  if (response.ok && response.body) return response;
+  await response.body?.cancel();
+  const status = `${response.status} ${response.statusText}`.trim();
+  throw new GantryError("invalid", `ADD failed: failed to GET ${url} with status ${status}`);
+}

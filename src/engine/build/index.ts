@@ -1,0 +1,102 @@
+// The verbs of building as the doors see them.
+
+import { randomBytes } from "node:crypto";
+import { GantryError } from "../../base/index.ts";
+import type { EngineContext } from "../context.ts";
+import type { Progress } from "../contract.ts";
+import { CacheStore } from "./cache-store.ts";
+import { classicBuild } from "./classic.ts";
+import type { BuildRequest, Builds } from "./contract.ts";
+import { pruneCache } from "./prune.ts";
+import { clearWorkspaces } from "./workspace.ts";
+
+export interface RunningBuilds extends Builds {
+  /** For `system df`. */
+  usage(): BuildCacheUsage[];
+  /** Resolves when no build runs; `engine.closing` has ended them. */
+  idle(): Promise<void>;
+}
+
+/** Docker's BuildCache. */
+export interface BuildCacheUsage {
+  ID: string;
+  Parents: string[];
+  Type: string;
+  Description: string;
+  InUse: boolean;
+  Shared: boolean;
+  Size: number;
+  CreatedAt: string;
+  LastUsedAt: string;
+  UsageCount: number;
+}
+
+/** To be called before garbage is collected: the cache keeps its layers from then on. */
+export function openCache(engine: Pick<EngineContext, "storage">): CacheStore {
+  return new CacheStore(engine.storage);
+}
+
+export async function buildVerbs(engine: EngineContext, cache: CacheStore): Promise<RunningBuilds> {
+  await clearWorkspaces(engine);
+  const running = new Map<string, AbortController>();
+  const ends = new Set<Promise<void>>();
+  return {
+    build: (request, o) => follow({ engine, cache, running, ends }, request, o?.signal),
+    cancel: (id) => {
+      const found = running.get(id);
+      if (!found) throw new GantryError("not-found", `no build with id ${id} is running`);
+      found.abort(new GantryError("cancelled", "Build cancelled"));
+    },
+    prune: async (o) => {
+      const result = await pruneCache(engine, cache, o);
+      const reclaimed = String(result.spaceReclaimed);
+      engine.bus.publish("builder", "prune", "", { reclaimed });
+      return result;
+    },
+    usage: () => usageOf(cache),
+    idle: async () => void (await Promise.all(ends)),
+  };
+}
+
+interface Running {
+  engine: EngineContext;
+  cache: CacheStore;
+  running: Map<string, AbortController>;
+  ends: Set<Promise<void>>;
+}
+
+async function* follow(
+  { engine, cache, running, ends }: Running,
+  request: BuildRequest,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Progress> {
+  const id = request.buildId || randomBytes(16).toString("hex");
+  if (running.has(id)) throw new GantryError("conflict", `a build with id ${id} is running`);
+  const cancel = new AbortController();
+  const end = Promise.withResolvers<void>();
+  running.set(id, cancel);
+  ends.add(end.promise);
+  const signals = signal ? AbortSignal.any([signal, cancel.signal]) : cancel.signal;
+  try {
+    yield* classicBuild({ engine, cache }, request, { signal: signals });
+  } finally {
+    running.delete(id);
+    ends.delete(end.promise);
+    end.resolve();
+  }
+}
+
+function usageOf(cache: CacheStore): BuildCacheUsage[] {
+  return cache.list().map((entry) => ({
+    ID: entry.id,
+    Parents: [],
+    Type: "regular",
+    Description: entry.description,
+    InUse: entry.inUse,
+    Shared: entry.shared,
+    Size: entry.size,
+    CreatedAt: new Date(entry.createdAtMs).toISOString(),
+    LastUsedAt: new Date(entry.lastUsedAtMs).toISOString(),
+    UsageCount: entry.usageCount,
+  }));
+}

@@ -1,0 +1,183 @@
+// RUN: a container that no user sees, through the same plans as every other one. It has no record,
+// no log and no name; its writable layer becomes the step's layer. What a crash leaves is stray to
+// the next boot, which removes it.
+
+import { randomBytes } from "node:crypto";
+import { mkdir, rm } from "node:fs/promises";
+import { GantryError, Rollback } from "../../base/index.ts";
+import type { RunRequest, StepOutput } from "../../build/index.ts";
+import type { Created, Monitor } from "../../native/index.ts";
+import { type ContainerConfig, chainIds, type HostConfig } from "../../spec/index.ts";
+import type { Lease } from "../../storage/index.ts";
+import { connectStarted } from "../containers/ended-monitor.ts";
+import { wantedEndpoints } from "../containers/endpoints.ts";
+import { completeHostConfig } from "../containers/host-config.ts";
+import { prepareLaunch } from "../containers/launch.ts";
+import { attachNetworks, detachNetworks } from "../containers/networking.ts";
+import type { ContainerRecord } from "../containers/record.ts";
+import { SIGKILL } from "../containers/signals.ts";
+import { explainStartFailure } from "../containers/start-failure.ts";
+import type { EngineContext } from "../context.ts";
+import { NEVER, timestamp } from "../timestamps.ts";
+import { readFrames } from "./frames.ts";
+
+export interface RunPlace {
+  engine: EngineContext;
+  lease: Lease;
+  /** Limits of resources, network, hosts: the same for every step of a build. */
+  hostConfig: HostConfig;
+  hostname: string;
+}
+
+const ID_BYTES = 32;
+/** How long output waits in its pipe for us to attach. */
+const HOLD_MS = 10_000;
+
+/** Returns the layer's diff id. Throws invalid, with the exit code in `detail`, when the command
+ * fails. Commit point: none; everything goes but the layer. */
+export async function runStep(
+  place: RunPlace,
+  request: RunRequest,
+  output: StepOutput,
+): Promise<string> {
+  const { engine, lease } = place;
+  const { signal } = output;
+  refuseUnsupported(request);
+  const c = recordOf(place, request);
+  await using undo = new Rollback((what, error) =>
+    engine.log.error(`Failed to undo ${what} of a build step`, { id: c.id, error }),
+  );
+  const { dir } = engine.paths.container(c.id);
+  await mkdir(dir, { mode: 0o710 });
+  undo.defer("folder", () => rm(dir, { recursive: true, force: true }));
+  const rootfs = await engine.storage.snapshots.prepare(c.id, c.diffIds, { volatile: true });
+  undo.defer("snapshot", () => engine.storage.snapshots.remove(c.id));
+  output.started(c.id);
+  undo.defer("notice", () => output.ended(c.id));
+  const exitCode = await runContainer(engine, c, output);
+  signal.throwIfAborted();
+  if (exitCode !== 0) throw failed(request, exitCode);
+  if (rootfs.kind !== "overlay") throw new GantryError("internal", "a step needs an overlay");
+  const layer = await engine.storage.layers.capture(rootfs.upperDir, { lease, signal });
+  return layer.diffId;
+}
+
+function refuseUnsupported({ mounts, security }: RunRequest): void {
+  const [mount] = mounts;
+  if (mount) {
+    const what = `RUN --mount=type=${mount.mount.type}`;
+    throw new GantryError("not-implemented", `${what} is not supported yet`);
+  }
+  if (security === "insecure") {
+    throw new GantryError("forbidden", "security.insecure is not allowed");
+  }
+}
+
+function failed({ args }: RunRequest, exitCode: number): GantryError {
+  const message = `The command '${args.join(" ")}' returned a non-zero code: ${exitCode}`;
+  return new GantryError("invalid", message, { detail: { exitCode, args } });
+}
+
+/** What a container's record would say, for the parts of the engine that work with one. */
+function recordOf({ engine, ...place }: RunPlace, request: RunRequest): ContainerRecord {
+  const { args, env, user, workingDir, root, network } = request;
+  const hostConfig = completeHostConfig(engine, {
+    ...place.hostConfig,
+    ...(network !== "default" && { NetworkMode: network }),
+    LogConfig: { Type: "none", Config: {} },
+    Init: false,
+  });
+  const config: ContainerConfig = {
+    Hostname: place.hostname,
+    Env: [...env],
+    User: user,
+    WorkingDir: workingDir,
+  };
+  const [path = "", ...rest] = args;
+  const id = randomBytes(ID_BYTES).toString("hex");
+  const mode = hostConfig.NetworkMode ?? "bridge";
+  const endpoints = wantedEndpoints(engine, mode, {});
+  return {
+    ...{ id, name: `build-${id.slice(0, 12)}`, created: timestamp(), path, args: rest },
+    imageId: chainIds(root.layers).at(-1) ?? "",
+    ...{ imageName: "", platform: "linux", diffIds: [...root.layers], config, hostConfig },
+    ...{ endpoints, mounts: [], manuallyStopped: false, restartCount: 0 },
+    ...{ startedAt: NEVER, finishedAt: NEVER, exitCode: 0, oomKilled: false, error: "" },
+  };
+}
+
+/** From its networks to its end, whatever way it ends; its exit code. */
+async function runContainer(
+  engine: EngineContext,
+  c: ContainerRecord,
+  output: StepOutput,
+): Promise<number> {
+  const { signal } = output;
+  await using undo = new Rollback((what, error) =>
+    engine.log.error(`Failed to undo ${what} of a build step`, { id: c.id, error }),
+  );
+  signal.throwIfAborted();
+  const attached = await attachNetworks(engine, c);
+  undo.defer("network", () => detachNetworks(engine, c, attached.records));
+  const planned = await prepareLaunch(engine, c, attached, { holdMs: HOLD_MS });
+  signal.throwIfAborted();
+  const created = await start(engine, c, () => engine.native.create(planned.plan, planned.monitor));
+  undo.defer("process", () => kill(created));
+  const monitor = await connectStarted(engine, c, created.monitorPid);
+  const ended = () => monitor.exited.catch(() => undefined).then(() => monitor.closed);
+  // Its cgroup and its mounts are gone before its network and its files go.
+  undo.defer("monitor", async () => {
+    await monitor.kill("", SIGKILL).catch(() => {});
+    await ended();
+    monitor.close();
+  });
+  const stop = () => void monitor.kill("", SIGKILL).catch(() => {});
+  signal.addEventListener("abort", stop, { once: true });
+  try {
+    if (signal.aborted) stop();
+    await follow(monitor, output);
+    const { code } = await monitor.exited;
+    await monitor.closed;
+    return code;
+  } finally {
+    signal.removeEventListener("abort", stop);
+  }
+}
+
+/** A failure to start in docker's words. */
+async function start<T>(
+  engine: EngineContext,
+  c: ContainerRecord,
+  work: () => Promise<T>,
+): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    engine.log.debug("Failed to start a build step", { id: c.id, error });
+    throw explainStartFailure(c, error).error;
+  }
+}
+
+async function follow(monitor: Monitor, output: StepOutput): Promise<void> {
+  const stream = await monitor.attach("", { stdin: false, stdout: true, stderr: true });
+  const leave = () => stream.destroy();
+  output.signal.addEventListener("abort", leave, { once: true });
+  try {
+    monitor.release();
+    if (output.signal.aborted) leave();
+    for await (const { name, data } of readFrames(stream)) await output.write(name, data);
+  } catch (error) {
+    if (!output.signal.aborted) throw error;
+  } finally {
+    output.signal.removeEventListener("abort", leave);
+    stream.destroy();
+  }
+}
+
+function kill({ pid }: Created): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch {
+    // It has ended by itself.
+  }
+}

@@ -1,0 +1,77 @@
+// The worker of one build: what src/build asks for, done with the engine's layers and containers.
+// Digests of file systems are remembered for the build, since a layer never changes.
+
+import type {
+  CopyRequest,
+  FileSelection,
+  FileSource,
+  FolderRequest,
+  Root,
+  RunRequest,
+  StepOutput,
+  Worker,
+} from "../../build/index.ts";
+import { copyFiles, makeFolder } from "./copy.ts";
+import { digestSelection } from "./digest.ts";
+import { download } from "./download.ts";
+import { type RunPlace, runStep } from "./run.ts";
+import { findSelection } from "./selection.ts";
+import type { Workspace } from "./workspace.ts";
+
+export interface WorkerPlace extends RunPlace {
+  workspace: Workspace;
+}
+
+export class BuildWorker implements Worker {
+  readonly #place: WorkerPlace;
+  readonly #digests = new Map<string, Promise<string>>();
+  #downloads = 0;
+
+  constructor(place: WorkerPlace) {
+    this.#place = place;
+  }
+
+  async run(request: RunRequest, output: StepOutput): Promise<{ layer: string }> {
+    return { layer: await runStep(this.#place, request, output) };
+  }
+
+  async copy(request: CopyRequest, { signal }: StepOutput): Promise<{ layer: string }> {
+    return { layer: await copyFiles({ ...this.#place, signal }, request) };
+  }
+
+  async makeFolder(
+    request: FolderRequest,
+    { signal }: StepOutput,
+  ): Promise<{ layer: string | undefined }> {
+    return { layer: await makeFolder({ ...this.#place, signal }, request) };
+  }
+
+  async digest(selection: FileSelection, { signal }: { signal: AbortSignal }): Promise<string> {
+    const key = JSON.stringify([selection.from, selection.paths, selection.exclude]);
+    const known = this.#digests.get(key);
+    if (known !== undefined) return await known;
+    const { engine, workspace } = this.#place;
+    const source = workspace.source(selection.from);
+    const digest = findSelection(engine.files, source, selection, { signal }).then((found) =>
+      digestSelection(engine.files, found, { signal }),
+    );
+    digest.catch(() => this.#digests.delete(key));
+    this.#digests.set(key, digest);
+    return await digest;
+  }
+
+  async download(
+    source: { url: string; fileName: string; checksum?: string },
+    { signal }: { signal: AbortSignal },
+  ): Promise<FileSource> {
+    const { engine, workspace } = this.#place;
+    const name = `download:${++this.#downloads}`;
+    workspace.setContext(name, await download(engine, workspace, source, { signal }));
+    return { kind: "context", name };
+  }
+
+  /** Keeps the layers of a base for the build. */
+  hold({ layers }: Root): void {
+    for (const layer of layers) this.#place.lease.add(layer);
+  }
+}
