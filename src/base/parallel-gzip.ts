@@ -85,7 +85,8 @@ async function* gzip(
   yield Buffer.concat([LAST_BLOCK, trailer]);
 }
 
-async function* blocks(input: AsyncIterable<Uint8Array>): AsyncGenerator<Buffer> {
+/** Each in memory of its own. */
+async function* blocks(input: AsyncIterable<Uint8Array>): AsyncGenerator<Buffer<ArrayBuffer>> {
   let block = Buffer.allocUnsafeSlow(GZIP_BLOCK_BYTES);
   let filled = 0;
   for await (const chunk of input) {
@@ -120,15 +121,17 @@ let running = 0;
 const waiting: (() => void)[] = [];
 
 /** Deflates on a thread of the pool; all streams of this process share them. */
-async function deflate(block: Buffer, crc: number): Promise<Deflated> {
+async function deflate(block: Buffer<ArrayBuffer>, crc: number): Promise<Deflated> {
   if (running >= threadsMax) await new Promise<void>((resolve) => waiting.push(resolve));
   else running++;
   try {
     const bytes = await new Promise<Buffer<ArrayBuffer>>((resolve, reject) =>
       deflateRaw(block, OPTIONS, (error, result) => (error ? reject(error) : resolve(result))),
     );
-    noteGarbage(block.length);
-    return { bytes: compact(bytes), length: block.length, crc };
+    const { length } = block;
+    block.buffer.transfer(0); // given back now: nobody else has it
+    noteGarbage(bytes.length);
+    return { bytes: compact(bytes), length, crc };
   } finally {
     const next = waiting.shift();
     if (next === undefined) running--;

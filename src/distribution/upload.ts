@@ -246,7 +246,7 @@ class Upload {
   ): Promise<void> {
     let target = to;
     for (let hop = 0; hop <= redirectsMax; hop++) {
-      const body = Readable.from(this.#body(at), { objectMode: false, highWaterMark: 1 << 20 });
+      const body = Readable.from(this.#body(at), { objectMode: false, highWaterMark: 256 << 10 });
       body.on("error", () => {}); // the exchange tells of it
       const sent = { scopes: this.#scopes, headers, body };
       const { response, url } = await this.#registry.ask(method, target, sent).finally(() => {
