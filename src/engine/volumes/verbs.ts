@@ -8,8 +8,8 @@ import type { Filters, Volumes } from "../contract.ts";
 import { parsePruneFilters, passesPrune } from "../prune-filters.ts";
 import { isRemote } from "./driver-options.ts";
 import { ANONYMOUS_LABEL, randomVolumeName } from "./registry.ts";
-import { cloneVolume, exportVolume, importVolume } from "./transfer.ts";
 import { isImage } from "./size-limits.ts";
+import { cloneVolume, exportVolume, importVolume } from "./transfer.ts";
 
 const FILTERS = ["dangling", "driver", "label", "name"];
 
