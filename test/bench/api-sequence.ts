@@ -12,17 +12,17 @@ export class ApiSequence {
 
   async run(image: string): Promise<void> {
     const body = { Image: image, Cmd: ["true"], HostConfig: { NetworkMode: "none" } };
-    const { Id } = JSON.parse(await this.#call("POST", "/containers/create", 201, body));
-    await this.#call("POST", `/containers/${Id}/start`, 204);
-    await this.#call("POST", `/containers/${Id}/wait`, 200);
-    await this.#call("DELETE", `/containers/${Id}`, 204);
+    const { Id } = JSON.parse(await this.call("POST", "/containers/create", 201, body));
+    await this.call("POST", `/containers/${Id}/start`, 204);
+    await this.call("POST", `/containers/${Id}/wait`, 200);
+    await this.call("DELETE", `/containers/${Id}`, 204);
   }
 
   close(): void {
     this.#agent.destroy();
   }
 
-  async #call(method: string, path: string, expected: number, body?: object): Promise<string> {
+  async call(method: string, path: string, expected: number, body?: object): Promise<string> {
     const data = body === undefined ? "" : JSON.stringify(body);
     return await new Promise((resolve, reject) => {
       const headers = { "Content-Type": "application/json", "Content-Length": data.length };

@@ -6,6 +6,7 @@
 //            [--json FILE] [--engines gantry,dockerd,podman]
 //   bench.ts --only images [--rounds 3]    push, pull, load: ours and dockerd, some minutes
 //   bench.ts --only registry [--rounds 3]  our registry and Debian's docker-registry
+//   bench.ts --only networks [--runs 20] [--endpoints 500]
 
 import { existsSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
@@ -18,6 +19,7 @@ import { type Engine, output, startDockerd, startGantry, startPodman } from "./e
 import { type FloorLevels, measureFloor } from "./floor.ts";
 import { compareImages } from "./images.ts";
 import { kibibytes, pssOfParent, rssOf } from "./memory.ts";
+import { compareNetworks } from "./networks.ts";
 import { compareRegistries } from "./registry.ts";
 import { milliseconds, Samples, table, timed } from "./statistics.ts";
 
@@ -33,6 +35,7 @@ const { values: flags } = parseArgs({
     only: { type: "string", default: "run-none,run-bridge,api,exec,burst,memory" },
     engines: { type: "string", default: "gantry,dockerd,podman" },
     rounds: { type: "string", default: "3" },
+    endpoints: { type: "string", default: "500" },
     json: { type: "string" },
   },
 });
@@ -62,6 +65,12 @@ async function main(): Promise<void> {
   if (wanted.has("images")) {
     const peers = engines.filter(({ name }) => name === "gantry" || name === "dockerd");
     results["images"] = await compareImages(peers, Number(flags.rounds));
+  }
+  if (wanted.has("networks")) {
+    results["networks"] = await compareNetworks(engines, {
+      runs,
+      endpoints: Number(flags.endpoints),
+    });
   }
   if (wanted.has("registry")) results["registry"] = await compareRegistries(Number(flags.rounds));
   if (["run-none", "run-bridge", "api", "exec"].some((name) => wanted.has(name)))
