@@ -3,11 +3,12 @@
 // take one string of at most 255 bytes there; a longer list of layers goes through mount(2),
 // relative to the folder that holds the layers, in the container's own mount namespace.
 
+import { dirname } from "node:path";
 import { GantryError } from "../base/index.ts";
 import type { Operation } from "../native/index.ts";
 import type { DiskImage, RootfsMount } from "../spec/index.ts";
 import type { KernelFeatures } from "./contract.ts";
-import { directoryFlag, MS, O } from "./kernel-numbers.ts";
+import { CLONE, directoryFlag, MS, O } from "./kernel-numbers.ts";
 import { type PlanBuilder, SLOT } from "./plan-builder.ts";
 
 /** The new mount API takes strings of at most 255 bytes. */
@@ -57,15 +58,24 @@ function onDisk(
   { image, fstype, options }: DiskImage,
   { kernel, to }: { kernel: KernelFeatures; to: number },
 ): Operation[] {
-  const slots = ["disk", "upper", "work"].map((what) => builder.allocate(`${what} of ${image}`));
-  const [root = 0, upper = 0, work = 0] = slots;
+  const slots = ["namespace", "disk", "upper", "work"].map((what) =>
+    builder.allocate(`${what} for ${image}`),
+  );
+  const [home = 0, root = 0, upper = 0, work = 0] = slots;
   const flags = O.PATH | directoryFlag(kernel.arch);
   const overlay = { ...rootfs, upperDir: `@${upper}`, workDir: `@${work}` };
   const operations: Operation[] = [
+    // Before Linux 6.15 overlay takes no folders of a detached mount: it is attached in a mount
+    // namespace that lasts until the overlay has them.
+    { op: "open", path: "/proc/self/ns/mnt", flags: O.RDONLY, to: home },
+    { op: "unshare", flags: CLONE.NEWNS },
+    { op: "propagation", path: "/", flags: MS.REC | MS.PRIVATE },
     { op: "mountImage", path: image, fstype, options, to: root },
+    { op: "moveMount", slot: root, path: dirname(image) },
     { op: "open", root, path: "fs", flags, to: upper },
     { op: "open", root, path: "work", flags, to: work },
     ...overlayOperations(builder, overlay, { kernel, to }),
+    { op: "setns", slot: home, flags: CLONE.NEWNS },
     ...slots.map((slot): Operation => ({ op: "close", slot })),
   ];
   for (const slot of slots) builder.free(slot);

@@ -1,6 +1,7 @@
 // Detached overlay mounts for storage's own plans: the merged view that an init layer is made in,
 // that diff compares with, and that cp enters. The runtime mounts the roots of containers itself.
 
+import { dirname } from "node:path";
 import { GantryError } from "../base/index.ts";
 import type { Operation } from "../native/index.ts";
 import type { DiskImage } from "../spec/index.ts";
@@ -24,6 +25,10 @@ export interface OverlayView {
 }
 /** Slot of a mounted disk image. */
 const DISK = 7;
+/** Slot of the mount namespace that the plan began in. */
+const HOME = 6;
+const CLONE_NEWNS = 0x20000;
+const MS_REC_PRIVATE = 0x4000 | 0x40000;
 
 /** The operations that put the mount into `slot`. Without an upper folder it is read-only, and a
  * single lower folder is opened as it is, since overlay wants two at least. */
@@ -58,8 +63,8 @@ export function mountOverlay(view: OverlayView, slot: number): Operation[] {
   if (view.volatile) options.push("volatile");
   // What a hostile upper folder says of other folders is not followed.
   options.push("redirect_dir=off", "metacopy=off");
-  const mounted = disk ? [mountDisk(disk, DISK)] : [];
-  return [...mounted, ...opened, { op: "fsmount", fstype: "overlay", options, to: slot }];
+  const mount: Operation[] = [...opened, { op: "fsmount", fstype: "overlay", options, to: slot }];
+  return disk ? besideDisk(disk, mount) : mount;
 }
 
 /** All in one option where they fit, which every kernel knows; else one each (Linux 6.5). */
@@ -71,6 +76,20 @@ function lowerOptions(
   const joined = lowerDirs.join(":");
   if (plain && Buffer.byteLength(joined) <= OPTION_BYTES_MAX) return [`lowerdir=${joined}`];
   return lowerDirs.map((dir) => option("lowerdir+", dir));
+}
+
+/** Before Linux 6.15 overlay takes no folders of a detached mount: it is attached in a mount
+ * namespace that lasts until the overlay has them. */
+function besideDisk(disk: DiskImage, mount: readonly Operation[]): Operation[] {
+  return [
+    { op: "open", path: "/proc/self/ns/mnt", flags: O.rdonly, to: HOME },
+    { op: "unshare", flags: CLONE_NEWNS },
+    { op: "propagation", path: "/", flags: MS_REC_PRIVATE },
+    mountDisk(disk, DISK),
+    { op: "moveMount", slot: DISK, path: dirname(disk.image) },
+    ...mount,
+    { op: "setns", slot: HOME, flags: CLONE_NEWNS },
+  ];
 }
 
 const isOnDisk = ({ image }: DiskImage, path: string): boolean => path.startsWith(`${image}/`);
