@@ -109,7 +109,7 @@ function exhausted(
 }
 
 /** Unique local addresses (RFC 4193): 40 random bits, from the network's own id. */
-function uniqueLocal(id: string): AddressBlock {
+export function uniqueLocal(id: string): AddressBlock {
   const hash = createHash("sha256").update(id).digest("hex");
   const base = `fd${hash.slice(0, 2)}:${hash.slice(2, 6)}:${hash.slice(6, 10)}::/48`;
   return { base, size: 64 };

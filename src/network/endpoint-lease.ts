@@ -3,10 +3,10 @@
 
 import { GantryError } from "../base/index.ts";
 import type { EndpointSettings } from "../spec/index.ts";
-import { contains, type Family, parseAddress, parseSubnet } from "./addresses.ts";
+import { contains, type Family, macOfAddress, parseAddress, parseSubnet } from "./addresses.ts";
 import type { AttachmentRecord } from "./contract.ts";
 import type { Ipam } from "./ipam.ts";
-import type { NetworkRecord } from "./network-record.ts";
+import { type NetworkRecord, newBridgeMac } from "./network-record.ts";
 
 export type LeasedAddresses = Pick<AttachmentRecord, "ipv4" | "ipv6">;
 
@@ -38,6 +38,31 @@ export function leaseAddresses(
   }
   return leases;
 }
+
+/** An address may be held by an interface that is just going: a container that restarts is its own
+ * predecessor. `leaving` are those that go. */
+export async function leaseOnceFree(
+  ipam: Ipam,
+  network: NetworkRecord,
+  endpoint: { id: string; link: string },
+  request: Parameters<typeof leaseAddresses>[3],
+  leaving: ReadonlySet<Promise<void>>,
+): Promise<LeasedAddresses> {
+  // It is likely to be its own predecessor whose address it wants again.
+  if (request.prefer?.length && leaving.size > 0) await Promise.all(leaving);
+  try {
+    return leaseAddresses(ipam, network, endpoint, request);
+  } catch (error) {
+    const mayPass = error instanceof GantryError && /conflict|exhausted/.test(error.kind);
+    if (!mayPass || leaving.size === 0) throw error;
+    await Promise.all(leaving);
+    return leaseAddresses(ipam, network, endpoint, request);
+  }
+}
+
+/** By address, so that whoever gets one again gets its MAC again too; else locally administered. */
+export const newMac = ({ ipv4 }: LeasedAddresses): string =>
+  ipv4 ? macOfAddress(ipv4.address) : newBridgeMac();
 
 export function releaseAddresses(
   ipam: Ipam,

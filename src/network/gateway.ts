@@ -1,12 +1,14 @@
 // The default routes of a container that is on several networks: one a family, over the network
 // that the engine names. They are replaced in place, so that none is missing for a moment.
 
-import type { Operation } from "../native/index.ts";
+import { errnoOf } from "../base/index.ts";
+import type { Native, Operation } from "../native/index.ts";
 import type { Family } from "./addresses.ts";
 import type { AttachmentRecord } from "./contract.ts";
 import type { NetworkRecord } from "./network-record.ts";
 import { NETLINK_ROUTE, RouteWriter } from "./rtnetlink.ts";
 
+const SLOT_NETNS = 39;
 const SLOT_LINK = 41;
 const FAMILIES: readonly Family[] = [4, 6];
 
@@ -15,9 +17,25 @@ export interface Gateways {
   ipv6?: AttachmentRecord | undefined;
 }
 
+/** Leads the default routes of the process `pid` over these of its networks. */
+export async function leadGateways(
+  native: Native,
+  gateways: Gateways,
+  networkOf: (record: AttachmentRecord) => NetworkRecord | undefined,
+  pid: number,
+): Promise<void> {
+  const path = `/proc/${pid}/ns/net`;
+  for (const plan of planGateways(gateways, networkOf, SLOT_NETNS)) {
+    const host: Operation[] = [{ op: "open", path, flags: 0, to: SLOT_NETNS }, ...plan];
+    await native.run({ host }).catch((error) => {
+      if (!NO_ROUTE.has(errnoOf(error) ?? "")) throw error;
+    });
+  }
+}
+
 /** One plan a family, for the namespace of slot `netns`. A family without a gateway loses its
  * default route: a plan that fails with one of NO_ROUTE where it has none. */
-export function planGateways(
+function planGateways(
   gateways: Gateways,
   networkOf: (record: AttachmentRecord) => NetworkRecord | undefined,
   netns: number,
@@ -30,7 +48,7 @@ export function planGateways(
 }
 
 /** How the kernels' two protocols say that there is no route to delete, or no such protocol. */
-export const NO_ROUTE = new Set(["ESRCH", "ENOENT", "EOPNOTSUPP", "EAFNOSUPPORT"]);
+const NO_ROUTE = new Set(["ESRCH", "ENOENT", "EOPNOTSUPP", "EAFNOSUPPORT"]);
 
 function over(
   record: AttachmentRecord,

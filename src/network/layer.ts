@@ -7,17 +7,10 @@
 
 import { createHash, randomBytes } from "node:crypto";
 import { join } from "node:path";
-import {
-  errnoOf,
-  GantryError,
-  KeyedMutex,
-  type Logger,
-  messageOf,
-  Rollback,
-} from "../base/index.ts";
+import { GantryError, KeyedMutex, type Logger, messageOf, Rollback } from "../base/index.ts";
 import { type Native, nativeProgramPath, type Operation } from "../native/index.ts";
 import type { EndpointSettings } from "../spec/index.ts";
-import { formatMac, macBytes, macOfAddress } from "./addresses.ts";
+import { formatMac, macBytes } from "./addresses.ts";
 import { enabledBy, planForget, planLeave, sysctlsOf, writeSysctl } from "./bridge.ts";
 import { BRIDGE_NAME } from "./bridge-options.ts";
 import type {
@@ -32,28 +25,22 @@ import { newNetwork } from "./create-network.ts";
 import { planCloseSandbox } from "./dns-sandbox.ts";
 import { DnsSession } from "./dns-session.ts";
 import { driverOf, explainMissingLink, type HostTraits } from "./driver.ts";
-import {
-  checkAddresses,
-  type LeasedAddresses,
-  leaseAddresses,
-  releaseAddresses,
-} from "./endpoint-lease.ts";
+import { checkAddresses, leaseOnceFree, newMac, releaseAddresses } from "./endpoint-lease.ts";
 import { endpointOptions, planSysctls } from "./endpoint-options.ts";
 import { exposureOf } from "./endpoint-rules.ts";
 import { explainEndpoint } from "./explain.ts";
-import { type Gateways, NO_ROUTE, planGateways } from "./gateway.ts";
+import { type Gateways, leadGateways } from "./gateway.ts";
 import { HostFirewall } from "./host-firewall.ts";
 import { type HostState, readHostState } from "./host-state.ts";
 import { blocksOf, type Collection, Ipam, type Lease } from "./ipam.ts";
-import { describeNetwork, type NetworkRecord, newBridgeMac, newId } from "./network-record.ts";
+import { describeNetwork, type NetworkRecord, newId } from "./network-record.ts";
 import { linksWithAddresses, occupiedByHost } from "./occupied.ts";
 import { type NetworkOptions, type NetworkSurroundings, parseMark } from "./options.ts";
 import type { ClaimRules } from "./port-claims.ts";
 import { predefinedNetworks } from "./predefined.ts";
 import { Publishing } from "./publishing.ts";
-import { NETLINK_ROUTE, RouteWriter } from "./rtnetlink.ts";
+import { planRemoveStrays } from "./strays.ts";
 
-const ENODEV = 19;
 const SOCKET_NAME = "ports.sock";
 const RESOLVER_SOCKET_NAME = "resolver.sock";
 const SLOT_LAST_WORD = 49;
@@ -175,7 +162,13 @@ export class Networks implements NetworkLayer {
     );
     const endpointId = newId();
     const link = network.bridge ? `veth${randomBytes(4).toString("hex").slice(1)}` : "";
-    const leases = await this.#leaseOnceFree(network, { id: endpointId, link }, request);
+    const leases = await leaseOnceFree(
+      this.#ipam,
+      network,
+      { id: endpointId, link },
+      request,
+      this.#leaving,
+    );
     undo.defer("the addresses", () => releaseAddresses(this.#ipam, network.id, endpointId, leases));
     const record: AttachmentRecord = {
       networkId: network.id,
@@ -360,12 +353,7 @@ export class Networks implements NetworkLayer {
   async setGateways(gateways: Gateways, pid: number): Promise<void> {
     const networkOf = ({ networkId }: AttachmentRecord) =>
       this.#networks.find(({ id }) => id === networkId);
-    const open = { op: "open", path: `/proc/${pid}/ns/net`, flags: 0, to: SLOT_JOINED } as const;
-    for (const plan of planGateways(gateways, networkOf, SLOT_JOINED)) {
-      await this.#native.run({ host: [open, ...plan] }).catch((error) => {
-        if (!NO_ROUTE.has(errnoOf(error) ?? "")) throw error;
-      });
-    }
+    await leadGateways(this.#native, gateways, networkOf, pid);
   }
 
   explain(o: Parameters<NetworkLayer["explain"]>[0]): Promise<ExplainLine[]> {
@@ -427,25 +415,6 @@ export class Networks implements NetworkLayer {
     return found;
   }
 
-  /** An address may be held by an interface that is just going: a container with an address of its
-   * own that restarts is its own predecessor. */
-  async #leaseOnceFree(
-    network: NetworkRecord,
-    endpoint: { id: string; link: string },
-    request: AttachRequest,
-  ): Promise<LeasedAddresses> {
-    // It is likely to be its own predecessor whose address it wants again.
-    if (request.prefer?.length && this.#leaving.size > 0) await Promise.all(this.#leaving);
-    try {
-      return leaseAddresses(this.#ipam, network, endpoint, request);
-    } catch (error) {
-      const mayPass = error instanceof GantryError && /conflict|exhausted/.test(error.kind);
-      if (!mayPass || this.#leaving.size === 0) throw error;
-      await Promise.all(this.#leaving);
-      return leaseAddresses(this.#ipam, network, endpoint, request);
-    }
-  }
-
   /** At start: what a live or crashed daemon has left of a network is made whole again. */
   async #takeUp(network: NetworkRecord): Promise<void> {
     if (!network.bridge) return;
@@ -455,31 +424,16 @@ export class Networks implements NetworkLayer {
     await this.#ensure(network);
   }
 
-  /** Interfaces of containers that no record knows: those on our bridges, and those that a lease
-   * speaks of, which may have died before they got there. */
   async #removeStrays(dead: readonly Lease[]): Promise<void> {
-    const live = new Set([...this.#live.values()].map(({ hostInterface }) => hostInterface));
-    const ours = new Set(
-      this.#networks.flatMap(({ bridge }) => (bridge && !bridge.adopted ? bridge.name : [])),
-    );
-    const { links } = this.#host;
-    const bridges = new Set(links.filter(({ name }) => ours.has(name)).map(({ index }) => index));
-    const known = new Set(dead.map(({ link }) => link));
-    const strays = links.filter(
-      ({ master, kind, name }) =>
-        kind === "veth" && !live.has(name) && (known.has(name) || bridges.has(master)),
-    );
-    if (strays.length === 0) return;
-    this.#log.info("Removing interfaces of dead containers", { count: strays.length });
-    await this.#tryRun(
-      "remove stray interfaces",
-      strays.map(({ index }) => ({
-        op: "netlink",
-        protocol: NETLINK_ROUTE,
-        ...new RouteWriter().deleteLink(index).finish(),
-        ignore: ENODEV,
-      })),
-    );
+    const plan = planRemoveStrays({
+      host: this.#host,
+      networks: this.#networks,
+      live: this.#live.values(),
+      dead,
+    });
+    if (plan.length === 0) return;
+    this.#log.info("Removing interfaces of dead containers", { count: plan.length });
+    await this.#tryRun("remove stray interfaces", plan);
   }
 
   /** Makes the bridge, IP forwarding and the firewall once, however many ask at once. */
@@ -538,7 +492,3 @@ export class Networks implements NetworkLayer {
     }
   }
 }
-
-/** By address, so that whoever gets one again gets its MAC again too; else locally administered. */
-const newMac = ({ ipv4 }: LeasedAddresses): string =>
-  ipv4 ? macOfAddress(ipv4.address) : newBridgeMac();

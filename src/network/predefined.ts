@@ -11,6 +11,7 @@ import {
   parseSubnet,
   type Subnet,
 } from "./addresses.ts";
+import { uniqueLocal } from "./create-pools.ts";
 import { type HostState, routedSubnets } from "./host-state.ts";
 import { blocksOf, type Collection, chooseSubnet, firstHost, type PoolConfig } from "./ipam.ts";
 import { type BridgeConfig, type NetworkRecord, newBridgeMac, newId } from "./network-record.ts";
@@ -79,10 +80,8 @@ function defaultBridge(
   const taken = [...routedSubnets(host, link?.index ?? 0), ...others];
   const pools = [ipv4Pool(record, options, host, link?.index, taken)];
   const v6 = options.fixedCidrV6 || options.bip6;
-  if (options.ipv6 && !v6) {
-    throw new GantryError("invalid", "--ipv6 needs --fixed-cidr-v6 with a subnet for containers");
-  }
-  if (options.ipv6) pools.push(fixedPool(v6, options.bip6, options.defaultGatewayV6));
+  if (options.ipv6 && v6) pools.push(fixedPool(v6, options.bip6, options.defaultGatewayV6));
+  else if (options.ipv6) pools.push(ipv6Pool(record, options, taken));
   return {
     ...record,
     ipv6: options.ipv6,
@@ -132,6 +131,19 @@ function ipv4Pool(
   const known = record.pools.find(({ subnet }) => !subnet.includes(":"));
   if (known && !taken.some((other) => overlaps(other, parseSubnet(known.subnet)))) return known;
   const subnet = chooseSubnet(4, blocksOf(options.addressPools), taken);
+  return { subnet: formatSubnet(subnet), gateway: firstHost(subnet) };
+}
+
+/** As for networks of users: of the configured pools, or a unique local one. */
+function ipv6Pool(
+  record: NetworkRecord,
+  options: NetworkOptions,
+  taken: readonly Subnet[],
+): PoolConfig {
+  const known = record.pools.find(({ subnet }) => subnet.includes(":"));
+  if (known && !taken.some((other) => overlaps(other, parseSubnet(known.subnet)))) return known;
+  const blocks = blocksOf(options.addressPools).filter(({ base }) => base.includes(":"));
+  const subnet = chooseSubnet(6, blocks.length > 0 ? blocks : [uniqueLocal(record.id)], taken);
   return { subnet: formatSubnet(subnet), gateway: firstHost(subnet) };
 }
 

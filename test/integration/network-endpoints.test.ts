@@ -145,3 +145,19 @@ test("the default route is led over another network, and away", async () => {
   await lab.network.setGateways({}, pid);
   assert.equal(await goesOut(), "ENETUNREACH");
 });
+
+test("the default bridge with --ipv6 has a subnet that nobody had to name, and keeps it", async () => {
+  await using lab = await Lab.make({ ipv6: true });
+  const a = await lab.container();
+  const b = await lab.container([], "b");
+  assert.match(a.attachment.record.ipv6!.address, /^fd[0-9a-f:]+::2$/);
+  await b.agent.ask({ do: "listen", protocol: "tcp", port: 80 });
+  const { address } = b.attachment.record.ipv6!;
+  assert.match(
+    await a.agent.ask({ do: "tcp", host: address, port: 80, ...BRIEFLY }),
+    /bye|ECONNREF/,
+  );
+  await lab.open({ ipv6: true });
+  const subnets = (lab.network.describe()[0]!["IPAM"] as { Config: { Gateway: string }[] }).Config;
+  assert.equal(subnets[1]!.Gateway, a.attachment.record.ipv6!.gateway);
+});

@@ -1,5 +1,5 @@
-// What the kernel of a network namespace really has: links with their addresses, and the elements of
-// an nftables table, read by our own messages so that no tool need be installed.
+// What the kernel of a network namespace really has: links with their addresses, and the elements
+// of an nftables table, read by our own messages so that no tool need be installed.
 
 import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";

@@ -1,6 +1,6 @@
 // --link on the default bridge, where containers have no names for one another: a line in the
-// linking container's /etc/hosts, and variables that tell of the linked one (link-variables.ts). The
-// linked one must run; when it is started again with another address, the line follows. On networks
+// linking container's /etc/hosts, and variables that tell of the linked one (link-variables.ts).
+// That one must run; when it is started again with another address, the line follows. On networks
 // of users a link is an alias that only the linking container knows (endpoint-names.ts).
 
 import { readFileSync, writeFileSync } from "node:fs";

@@ -1,5 +1,5 @@
-// Every flag and field of networks and endpoints: what is taken shows in the container's own view of
-// its interfaces, what is not is refused in docker's words.
+// Every flag and field of networks and endpoints: what is taken shows in the container's own view
+// of its interfaces, what is not is refused in docker's words.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
