@@ -18,6 +18,7 @@ import type {
   RunStep,
   Step,
 } from "./language/steps.ts";
+import { didYouMean } from "./language/suggest.ts";
 
 /** What an operation reads: the outcome of another one, or files that are there. */
 export type Input = FileSource | { kind: "vertex"; vertex: Vertex };
@@ -157,6 +158,7 @@ class Images {
     const platform = planned.platform ?? plan.targetPlatform;
     const resolving = this.#resolver
       .image(reference, { platform, signal: this.#signal })
+      .catch((error) => Promise.reject(withHint(error, reference, plan)))
       .then((image) => {
         this.#resolved.set(key, image);
         return image;
@@ -165,6 +167,16 @@ class Images {
     this.#found.set(key, resolving);
     return resolving;
   }
+}
+
+/** A stage's name that was mistyped is taken for an image's. */
+function withHint(error: unknown, reference: string, plan: BuildPlan): unknown {
+  const stages = plan.file.stages.flatMap(({ from }) => from.name ?? []);
+  const written = reference.replace(/^docker\.io\/library\//, "").replace(/:latest$/, "");
+  const hint = didYouMean(written, stages);
+  if (hint === "" || !(error instanceof GantryError) || error.kind === "cancelled") return error;
+  const { kind, detail, message } = error;
+  return new GantryError(kind, `${message}${hint}`, { cause: error, detail });
 }
 
 const keyOf = (reference: string, planned: PlannedStage, plan: BuildPlan): string =>

@@ -5,13 +5,14 @@
 import { availableParallelism } from "node:os";
 import { GantryError } from "../../base/index.ts";
 import {
+  BUILDER_ARGS,
   type BuildGraph,
   type BuildPlan,
   type Dockerfile,
-  formatDockerfileError,
   type GraphStage,
   IgnoreMatcher,
   makeGraph,
+  PROXY_ARGS,
   parseDockerfile,
   placeOf,
   planBuild,
@@ -76,7 +77,6 @@ export async function* classicBuild(
     }
     if (quiet) yield { stream: `${id}\n` };
     else {
-      if (run.hasSteps) yield { stream: ` ---> ${short(id)}\n` };
       yield { stream: `Successfully built ${short(id)}\n` };
       for (const reference of references) {
         const name = familiarReference(parseReference(reference));
@@ -98,6 +98,10 @@ export async function* classicBuild(
 async function* told(warnings: string[], run: ClassicRun): AsyncGenerator<Progress> {
   for (const warning of warnings) yield { stream: `[Warning] ${warning}\n` };
   yield* run.messages();
+  const unused = run.unusedArgs();
+  if (unused.length === 0) return;
+  const names = `[${unused.join(" ")}]`;
+  yield { stream: `[Warning] One or more build-args ${names} were not consumed\n` };
 }
 
 /** The Dockerfile is read from the context, then left out of it where .dockerignore says so. */
@@ -154,7 +158,11 @@ async function leaveOut(
 function withPlace(error: unknown): unknown {
   const place = placeOf(error);
   if (!(error instanceof GantryError) || place === undefined) return error;
-  const message = `dockerfile parse error on line ${place.line}: ${formatDockerfileError(error)}`;
+  const start = /^dockerfile parse error/.test(error.message)
+    ? ""
+    : `dockerfile parse error on line ${place.line}: `;
+  const remedy = place.remedy === undefined ? "" : `\n${place.remedy}`;
+  const message = `${start}${error.message}\n${place.excerpt}${remedy}`.trimEnd();
   return new GantryError("invalid", message, { cause: error, detail: error.detail });
 }
 
@@ -192,8 +200,6 @@ class ClassicRun {
   #step = 0;
   #total = 0;
   imageId = "";
-  /** The target has steps, whose last one is the image. */
-  hasSteps = false;
 
   constructor(o: RunOptions) {
     this.#o = o;
@@ -212,12 +218,12 @@ class ClassicRun {
     making.catch(() => {});
     yield* pulling.messages();
     const graph = await making;
-    this.hasSteps = graph.target.steps.length > 0;
     const solving = this.#solve(graph);
     solving.catch(() => {});
     try {
       yield* this.#steps(graph);
       await solving;
+      if (graph.target.steps.length > 0) yield { stream: ` ---> ${short(this.imageId)}\n` };
     } catch (error) {
       const reason = await solving.then(
         () => error,
@@ -226,6 +232,19 @@ class ClassicRun {
       yield* this.#lastWords(graph);
       throw signal.aborted ? signal.reason : reason;
     }
+  }
+
+  /** Build arguments that nothing declares. */
+  unusedArgs(): string[] {
+    const { file, buildArgs, stages } = this.#o.plan;
+    const instructions = stages.flatMap((stage) =>
+      stage.instructions.map((one) => one.instruction),
+    );
+    const declared = [...file.globalArgs, ...instructions].flatMap((instruction) =>
+      instruction.kind === "ARG" ? instruction.args.map(({ name }) => name) : [],
+    );
+    const known = new Set([...declared, ...PROXY_ARGS, ...BUILDER_ARGS]);
+    return Object.keys(buildArgs).filter((name) => !known.has(name));
   }
 
   async #graph(tell: (message: Progress) => void): Promise<BuildGraph> {

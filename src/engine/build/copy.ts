@@ -128,12 +128,20 @@ async function findTarget(
 ): Promise<Target> {
   const rest: string[] = [];
   let at = destination === "/" ? "/" : destination.replace(/\/+$/, "");
-  for (;;) {
-    const stat = await engine.files.stat(base, at, { follow: true, signal }).catch((error) => {
-      if (errnoOf(error) === "ENOENT" && at !== "/") return undefined;
+  const look = (path: string, follow: boolean) =>
+    engine.files.stat(base, path, { follow, signal }).catch((error) => {
+      if (errnoOf(error) === "ENOENT" && path !== "/") return undefined;
       throw destinationError(error, destination);
     });
+  for (;;) {
+    const stat = await look(at, true);
     if (stat === undefined) {
+      // A link to what is not there yet: it is made where the link says.
+      const link = await look(at, false);
+      if (link?.resolved && link.resolved !== at) {
+        at = link.resolved;
+        continue;
+      }
       rest.unshift(at.slice(at.lastIndexOf("/") + 1));
       at = dirname(at);
       continue;
