@@ -10,6 +10,7 @@ export interface Listener {
 const LISTEN = "0A";
 const UNCONNECTED = "07";
 const V4_DIGITS = 8;
+const MAPPED = "0000000000000000FFFF0000";
 
 export function readListeners(text: string, protocol: string): Listener[] {
   const wanted = protocol.startsWith("udp") ? UNCONNECTED : LISTEN;
@@ -21,12 +22,13 @@ export function readListeners(text: string, protocol: string): Listener[] {
   });
 }
 
-/** Words of 32 bits in the host's order, which is little-endian. */
+/** Words of 32 bits in the host's order, which is little-endian. IPv4 on an IPv6 socket is IPv4. */
 function readAddress(hex: string): string {
+  if (hex.startsWith(MAPPED)) return readAddress(hex.slice(MAPPED.length));
   const words = hex.match(/.{8}/g)!.map((word) => word.match(/../g)!.reverse().join(""));
   return formatAddress(hex.length === V4_DIGITS ? 4 : 6, BigInt(`0x${words.join("")}`));
 }
 
 /** Reached from its own namespace only. */
 export const isLoopback = (address: string): boolean =>
-  address.startsWith("127.") || address === "::1" || address.startsWith("::ffff:127.");
+  address.startsWith("127.") || address === "::1";
