@@ -1,5 +1,5 @@
 // Size limits through the stock client and through crashes: the daemon is killed while limited
-// containers run and while others begin and end. Limits hold afterwards, and nothing stays attached.
+// containers run and others begin and end. Limits hold afterwards, and nothing stays attached.
 
 import assert from "node:assert/strict";
 import { existsSync, readdirSync, readFileSync } from "node:fs";

@@ -12,7 +12,7 @@ import { after, before, test } from "node:test";
 import { pack } from "../payload/payload.ts";
 import { EngineFixture, IMAGE, startContainer } from "../support/engine-fixture.ts";
 
-const ROUNDS = 500;
+const ROUNDS = 300;
 const AT_A_TIME = 4;
 
 let fixture: EngineFixture;
