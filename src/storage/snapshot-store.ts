@@ -138,13 +138,15 @@ export class OverlaySnapshots implements SnapshotStore {
     };
   }
 
-  /** Top first; what an opaque root hides is left out, since overlay does not look at it. */
+  /** Top first; what an opaque root hides is left out, since overlay does not look at it. A layer
+   * that is there twice (two steps that changed nothing) counts where it is higher: what it says
+   * there hides what it says below, and overlay takes a folder once. */
   #lowerDirs(diffIds: readonly string[]): string[] {
     const dirs: string[] = [];
     for (const diffId of diffIds.toReversed()) {
       const layer = this.#layers.get(diffId);
       if (layer === undefined) throw new GantryError("not-found", `No such layer: ${diffId}`);
-      dirs.push(layer.dir);
+      if (!dirs.includes(layer.dir)) dirs.push(layer.dir);
       if (this.#layers.hidesLower(diffId)) break;
     }
     return dirs;
