@@ -138,6 +138,6 @@ async function closeEngine(engine: EngineContext): Promise<void> {
     clearTimeout(live.restartTimer);
     live.stopHealth?.();
     live.failPendingAttaches();
-    live.monitor?.close();
+    live.leave();
   }
 }

@@ -82,8 +82,7 @@ export async function handleExit(
   await live.outputsDrained(OUTPUT_DRAIN_MAX_MS);
   live.stopHealth?.();
   live.stopHealth = undefined;
-  live.monitor?.close();
-  live.monitor = undefined;
+  live.depart();
   dropIdleExecs(engine, c);
 
   const ranMs = Math.max(0, status.finishedAt.getTime() - millisecondsOf(c.startedAt));

@@ -34,6 +34,9 @@ export interface PendingAttach {
   fail(): void;
 }
 
+/** A monitor waits for clients that are slow to read, long after it has torn down. */
+const DEPARTURE_MAX_MS = 3_000;
+
 export class LiveContainer {
   monitor: Monitor | undefined;
   pendingAttaches = new Set<PendingAttach>();
@@ -47,9 +50,30 @@ export class LiveContainer {
   stopHealth: (() => void) | undefined;
   /** Settles when the exit of the current run has been recorded. */
   exitHandled: Promise<void> = Promise.resolve();
+  /** Settles when the monitor of the run before has torn down what that run had. */
+  tornDown: Promise<void> = Promise.resolve();
+  #departing: Monitor | undefined;
   #outputs = new Set<Promise<void>>();
   #exitWaiters = new Set<(result: WaitResult) => void>();
   #removalWaiters = new Set<(result: WaitResult) => void>();
+
+  /** The run has ended. Its monitor goes by itself once it has killed and removed the cgroup and
+   * the interfaces; a next run that began before would be killed in the same cgroup. */
+  depart(): void {
+    const { monitor } = this;
+    this.monitor = undefined;
+    if (!monitor) return;
+    this.#departing = monitor;
+    const late = setTimeout(() => monitor.close(), DEPARTURE_MAX_MS);
+    late.unref();
+    this.tornDown = monitor.closed.then(() => clearTimeout(late));
+  }
+
+  /** Lets go of the monitor at once; it goes on. */
+  leave(): void {
+    this.monitor?.close();
+    this.#departing?.close();
+  }
 
   onNextExit(listener: (result: WaitResult) => void): () => void {
     this.#exitWaiters.add(listener);

@@ -86,6 +86,7 @@ async function launch(engine: EngineContext, c: ContainerRecord, live: LiveConta
   await using undo = new Rollback((what, error) =>
     engine.log.error(`Failed to undo ${what} of a start`, { id: c.id, error }),
   );
+  await live.tornDown;
   const attachments = await attachNetworks(engine, c);
   undo.defer("network", () => detachNetworks(engine, c, attachments.records));
   undo.defer("volumes", () => unmountVolumes(engine, c));
