@@ -185,7 +185,7 @@ export async function fuzzDatagrams(seed: number, count: number): Promise<number
     socket.send(data, RESOLVER.port, RESOLVER.host);
     if (i % 50 === 0) await new Promise((resolve) => setImmediate(resolve));
   }
-  await ask({ name: "alpha" });
+  await askTogether([{ name: "alpha" }]);
   socket.close();
   if (broken) throw broken;
   return came;

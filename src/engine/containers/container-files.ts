@@ -37,7 +37,9 @@ export function writeContainerFiles(
     addresses,
     extraHosts: hostConfig.ExtraHosts ?? [],
     links: linkLines(engine, c),
-    hostGateway: attachments.find(({ ipv4 }) => ipv4)?.ipv4?.gateway ?? bridgeGateway(engine),
+    hostGateway: (hostConfig.ExtraHosts ?? []).some((entry) => entry.endsWith("host-gateway"))
+      ? hostGateway(engine, attachments)
+      : "",
   });
   writeFileSync(paths.hosts, hosts, { mode: MODE });
   writeResolvConf(engine, c, attachments);
@@ -77,8 +79,17 @@ function hostResolvConf(): string {
   return /^nameserver\s+127\.0\.0\.53\s*$/m.test(text) ? read(RESOLVED) || text : text;
 }
 
-function bridgeGateway(engine: EngineContext): string {
-  const bridge = engine.network.describe().find(({ Name }) => Name === "bridge");
+/** The host as the container reaches it: by the first of its networks that is not internal. */
+function hostGateway(engine: EngineContext, attachments: readonly AttachmentRecord[]): string {
+  const networks = engine.network.describe();
+  const internal = new Set(networks.filter((one) => one["Internal"] === true).map(({ Id }) => Id));
+  const outer = attachments.filter(({ networkId }) => !internal.has(networkId));
+  const gateways = outer.flatMap(({ ipv4 }) => ipv4?.gateway || []);
+  return gateways[0] ?? bridgeGateway(networks);
+}
+
+function bridgeGateway(networks: ReturnType<EngineContext["network"]["describe"]>): string {
+  const bridge = networks.find(({ Name }) => Name === "bridge");
   const ipam = bridge?.["IPAM"] as { Config?: { Gateway?: string }[] } | undefined;
   return ipam?.Config?.find(({ Gateway }) => Gateway?.includes("."))?.Gateway ?? "";
 }
