@@ -7,6 +7,7 @@ export {
   isGit,
 } from "./add-source.ts";
 export { applyChanges } from "./apply-changes.ts";
+export { classicHistory } from "./classic-history.ts";
 export { detectSyntax } from "./directives.ts";
 export {
   type DockerfileErrorDetail,
@@ -65,4 +66,5 @@ export { StepLabels } from "./step-label.ts";
 export type * from "./steps.ts";
 export { didYouMean, nearest } from "./suggest.ts";
 export type * from "./syntax-tree.ts";
+export { type UnusedArgs, unusedBuildArgs } from "./unused-args.ts";
 export { BUILDER_ARGS, type BuildArgs, type GlobalScope, PROXY_ARGS } from "./variables.ts";

@@ -147,7 +147,8 @@ class Reader {
       while (!closed && this.#next < this.#source.lines.length) {
         const line = this.#source.lines[this.#next++]!;
         const text = opening.stripTabs ? line.replace(/^\t+/, "") : line;
-        closed = text.replace(/\r+$/, "") === opening.name;
+        const { name } = opening;
+        closed = text.startsWith(name) && /^\r*$/.test(text.slice(name.length));
       }
       if (!closed) {
         const remedy = `end the here-document with a line that is only ${opening.name}`;

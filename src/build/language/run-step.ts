@@ -65,7 +65,7 @@ function commandOf(run: Run, context: RunContext): Pick<RunStep, "args" | "scrip
     return { args: [...shell, command.text + bodies.join("")] };
   }
   const content = heredocText(first);
-  if (os === "windows" || !first.content.startsWith("#!")) return { args: [...shell, content] };
+  if (os === "windows" || !content.startsWith("#!")) return { args: [...shell, content] };
   const path = `${SCRIPT_FOLDER}/${first.name.replaceAll("/", "_")}`;
   return { args: [...shell, path], script: { path, content } };
 }

@@ -71,7 +71,7 @@ export function takeFlags(word: Word): { flags: Word[]; rest: Word } {
     flags.push({ text: value, offset: offset + start });
   }
   while (at < text.length && isSpace(text[at]!)) at++;
-  const rest = text.slice(at).replace(/\s+$/, "");
+  const rest = text.slice(at).trimEnd();
   return { flags, rest: { text: rest, offset: offset + at } };
 }
 
@@ -108,9 +108,4 @@ export function jsonWords(word: Word): string[] | undefined {
   if (!Array.isArray(value)) return undefined;
   if (value.every((item) => typeof item === "string")) return value as string[];
   throw new TextFault(NOT_STRINGS, word.offset, word.text.length, "put each word in double quotes");
-}
-
-/** A line that looks like the exec form but is not JSON: the usual cause is single quotes. */
-export function looksLikeExecForm(text: string): boolean {
-  return /^\s*\[.*\]\s*$/s.test(text) && /^\s*\[\s*['"]/.test(text);
 }
