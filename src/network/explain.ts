@@ -310,7 +310,8 @@ function sizes({ network }: ExplainSubject, host: HostState): ExplainLine[] {
   return [
     note(
       "mtu",
-      `packets of ${network.name} have up to ${bridge.mtu} bytes, ${uplink.name} takes ${uplink.mtu}`,
+      `packets of ${network.name} have up to ${bridge.mtu} bytes, ${uplink.name} takes ` +
+        `${uplink.mtu}`,
       `make the network with -o com.docker.network.driver.mtu=${uplink.mtu}`,
     ),
   ];

@@ -58,9 +58,8 @@ export class PortHolder {
   async bind(port: HeldPort): Promise<string | undefined> {
     const { target, target4, count = 1 } = port;
     const more = target4 ? ` ${count} ${target4}` : count > 1 ? ` ${count}` : "";
-    const { errno } = await this.#client.ask(
-      `bind ${port.key} ${port.protocol} ${port.ip} ${port.port} ${target.ip} ${target.port}${more}`,
-    );
+    const where = `${port.key} ${port.protocol} ${port.ip} ${port.port}`;
+    const { errno } = await this.#client.ask(`bind ${where} ${target.ip} ${target.port}${more}`);
     return errno;
   }
   /** Lets go all ports of a key, or one of them; returns how many. */

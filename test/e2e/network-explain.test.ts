@@ -57,10 +57,10 @@ describe("gantry network explain", { skip: whyNoDaemon() }, () => {
     await daemon.session("logs", "-f", id).until("listening");
     const silent = await explain("deaf", "81");
     assert.equal(silent.code, 1);
-    assert.match(silent.stdout, /BAD {3}listener 81\/tcp +nothing listens.*\n +→ publish.*\(80\)/);
+    assert.match(silent.stdout, /BAD {3}listener 81\/tcp +nothing listens.*\n +→ .*\(80\)/);
     const shut = await explain("deaf", "80");
     assert.equal(shut.code, 1);
-    assert.match(shut.stdout, /BAD {3}published .*\n +→ gantry update --publish-add HOST-PORT:80/);
+    assert.match(shut.stdout, /BAD {3}published .*\n +→ gantry update --publish-add/);
     await ok("rm", "-f", id);
   });
 

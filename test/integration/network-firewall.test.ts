@@ -142,7 +142,7 @@ test("an isolated network has no address of the host's on it", async () => {
   assert.match(await says(lab.host, one.address, 80), /timeout|ENETUNREACH|EHOSTUNREACH/);
 });
 
-test("trusted interfaces reach published ports at the containers' addresses, others do not", async () => {
+test("trusted interfaces reach published ports at containers' addresses, others do not", async () => {
   await using lab = await Lab.make();
   const option = `${BRIDGE}trusted_host_interfaces`;
   await network(lab, "trusting", { Options: { [option]: "up0:wg7" } });
@@ -156,7 +156,7 @@ test("trusted interfaces reach published ports at the containers' addresses, oth
   assert.equal(await says(lab.remote, wary.address, 80), "timeout");
 });
 
-test("with direct routing published ports are open at the containers' addresses, loopback's not", async () => {
+test("with direct routing published ports are open at containers' addresses, loopback's not", async () => {
   await using lab = await Lab.make({ allowDirectRouting: true });
   const box = await web(lab, "bridge");
   const local = await web(lab, "bridge", [at(8081, { hostIp: "127.0.0.1" })]);
@@ -206,7 +206,7 @@ test("a network's own binding address holds for ports that name none", async () 
   assert.equal(await says(lab.remote, HOST, 8082), `${REMOTE}\nbye`);
 });
 
-test("a loopback port is unreachable from the wire also without a firewall, with route_localnet", async () => {
+test("a loopback port is closed to the wire without a firewall, with route_localnet", async () => {
   await using lab = await Lab.make({ iptables: false });
   const box = await web(lab, "bridge", [
     at(8080, { hostIp: "127.0.0.1" }),
@@ -256,7 +256,7 @@ test("without ip6tables the port holder carries IPv6, and IPv4 is filtered as ev
   assert.equal(await says(lab.remote, box.address, 81), "timeout");
 });
 
-test("a host that does not forward, and may not be made to, publishes by the port holder", async () => {
+test("a host that does not forward publishes by the port holder", async () => {
   await using lab = await Lab.make();
   await withoutForwarding(lab, { ipForward: false });
   const box = await web(lab, "bridge");

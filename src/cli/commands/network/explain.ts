@@ -15,9 +15,9 @@ const command: Command = defineCommand({
   usage: "[OPTIONS] CONTAINER [PORT[/PROTOCOL]]",
   short: "Say why a port of a container is reachable, or is not",
   long:
-    "Look at what lies between a client and the process that should answer: listener, interface, " +
-    "route, published port, firewall. One line each, with what to do about it. The exit code is 1 " +
-    "when the port is not reachable.",
+    "Look at what lies between a client and the process that should answer: listener, " +
+    "interface, route, published port, firewall. One line each, with what to do about it. The " +
+    "exit code is 1 when the port is not reachable.",
   args: { min: 1, max: 2 },
   flags: { format: { type: "string", usage: 'Print JSON ("json")' } },
   async run(session, { values, args }) {
