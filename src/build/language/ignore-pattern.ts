@@ -125,14 +125,19 @@ function sourceOf(token: Token): string {
     case "rest":
       return ".*";
     case "class": {
-      const ranges = token.ranges.map(([a, b]) => `${escapeRegExp(a)}-${escapeRegExp(b)}`);
+      const ranges = token.ranges.map(([a, b]) => `${inBrackets(a)}-${inBrackets(b)}`);
       return `(?!/)[${token.negated ? "^" : ""}${ranges.join("")}]`;
     }
   }
 }
 
 function escapeRegExp(char: string): string {
-  return /[\^$\\.*+?()[\]{}|/-]/.test(char) ? `\\${char}` : char;
+  return /[\^$\\.*+?()[\]{}|/]/.test(char) ? `\\${char}` : char;
+}
+
+/** Between brackets a dash is special too; elsewhere it must not be escaped. */
+function inBrackets(char: string): string {
+  return char === "-" ? "\\-" : escapeRegExp(char);
 }
 
 /**
