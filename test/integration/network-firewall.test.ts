@@ -142,7 +142,7 @@ test("an isolated network has no address of the host's on it", async () => {
   assert.match(await says(lab.host, one.address, 80), /timeout|ENETUNREACH|EHOSTUNREACH/);
 });
 
-test("trusted interfaces reach published ports at containers' addresses, others do not", async () => {
+test("trusted interfaces reach published ports directly, others do not", async () => {
   await using lab = await Lab.make();
   const option = `${BRIDGE}trusted_host_interfaces`;
   await network(lab, "trusting", { Options: { [option]: "up0:wg7" } });
@@ -156,7 +156,7 @@ test("trusted interfaces reach published ports at containers' addresses, others 
   assert.equal(await says(lab.remote, wary.address, 80), "timeout");
 });
 
-test("with direct routing published ports are open at containers' addresses, loopback's not", async () => {
+test("with direct routing published ports are open directly, loopback's not", async () => {
   await using lab = await Lab.make({ allowDirectRouting: true });
   const box = await web(lab, "bridge");
   const local = await web(lab, "bridge", [at(8081, { hostIp: "127.0.0.1" })]);
