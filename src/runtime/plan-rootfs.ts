@@ -51,29 +51,25 @@ export function overlayOperations(
   return [{ op: "fsmount", fstype: "overlay", options: overlayStrings(rootfs), to }];
 }
 
-/** The writable folders of a limited area go as "@slot", which fsconfig takes for descriptors. */
+/** Before Linux 6.15 overlay takes no folders of a detached mount: the image of a limited root is
+ * attached over the folder that it lies in, in a mount namespace that lasts until the overlay has
+ * its folders. */
 function onDisk(
   builder: PlanBuilder,
   { disk: _, ...rootfs }: Overlay,
   { image, fstype, options }: DiskImage,
   { kernel, to }: { kernel: KernelFeatures; to: number },
 ): Operation[] {
-  const slots = ["namespace", "disk", "upper", "work"].map((what) =>
-    builder.allocate(`${what} for ${image}`),
-  );
-  const [home = 0, root = 0, upper = 0, work = 0] = slots;
-  const flags = O.PATH | directoryFlag(kernel.arch);
-  const overlay = { ...rootfs, upperDir: `@${upper}`, workDir: `@${work}` };
+  const slots = ["namespace", "disk"].map((what) => builder.allocate(`${what} for ${image}`));
+  const [home = 0, disk = 0] = slots;
+  const folder = dirname(image);
+  const overlay = { ...rootfs, upperDir: `${folder}/fs`, workDir: `${folder}/work` };
   const operations: Operation[] = [
-    // Before Linux 6.15 overlay takes no folders of a detached mount: it is attached in a mount
-    // namespace that lasts until the overlay has them.
     { op: "open", path: "/proc/self/ns/mnt", flags: O.RDONLY, to: home },
     { op: "unshare", flags: CLONE.NEWNS },
     { op: "propagation", path: "/", flags: MS.REC | MS.PRIVATE },
-    { op: "mountImage", path: image, fstype, options, to: root },
-    { op: "moveMount", slot: root, path: dirname(image) },
-    { op: "open", root, path: "fs", flags, to: upper },
-    { op: "open", root, path: "work", flags, to: work },
+    { op: "mountImage", path: image, fstype, options, to: disk },
+    { op: "moveMount", slot: disk, path: folder },
     ...overlayOperations(builder, overlay, { kernel, to }),
     { op: "setns", slot: home, flags: CLONE.NEWNS },
     ...slots.map((slot): Operation => ({ op: "close", slot })),

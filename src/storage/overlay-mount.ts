@@ -33,73 +33,64 @@ const MS_REC_PRIVATE = 0x4000 | 0x40000;
 /** The operations that put the mount into `slot`. Without an upper folder it is read-only, and a
  * single lower folder is opened as it is, since overlay wants two at least. */
 export function mountOverlay(view: OverlayView, slot: number): Operation[] {
-  const { lowerDirs, upperDir, workDir } = view;
-  const { disk } = view;
+  const { lowerDirs, upperDir, workDir, disk } = view;
   const [only] = lowerDirs;
-  if (disk && only && isOnDisk(disk, only) && upperDir === undefined && lowerDirs.length === 1) {
-    return openOnDisk(disk, only, slot);
-  }
+  if (disk) return beside(disk, view, slot);
   if (upperDir === undefined && only !== undefined && lowerDirs.length === 1) {
     return [{ op: "open", path: only, flags: O.path | O.directory, to: slot }];
   }
   const opened: Operation[] = [];
   const option = (key: string, path: string): string => {
-    const onDisk = disk !== undefined && isOnDisk(disk, path);
-    if (!onDisk && fitsOption(path)) return `${key}=${path}`;
+    if (fitsOption(path)) return `${key}=${path}`;
     const to = FIRST_SLOT + opened.length;
     if (to >= SLOTS) {
       const message = `Too many layers under a path as long as ${JSON.stringify(path)}`;
       throw new GantryError("not-implemented", `${message}: choose a shorter data root`);
     }
-    const flags = O.path | O.directory;
-    if (onDisk) opened.push({ op: "open", root: DISK, path: pathOnDisk(disk, path), flags, to });
-    else opened.push({ op: "open", path, flags, to });
+    opened.push({ op: "open", path, flags: O.path | O.directory, to });
     return `${key}=@${to}`;
   };
-  const plain = lowerDirs.every((dir) => fitsOption(dir) && !(disk && isOnDisk(disk, dir)));
-  const options = lowerOptions(lowerDirs, plain, option);
+  const options = lowerOptions(lowerDirs, option);
   if (upperDir !== undefined) options.push(option("upperdir", upperDir));
   if (workDir !== undefined) options.push(option("workdir", workDir));
   if (view.volatile) options.push("volatile");
   // What a hostile upper folder says of other folders is not followed.
   options.push("redirect_dir=off", "metacopy=off");
-  const mount: Operation[] = [...opened, { op: "fsmount", fstype: "overlay", options, to: slot }];
-  return disk ? besideDisk(disk, mount) : mount;
+  return [...opened, { op: "fsmount", fstype: "overlay", options, to: slot }];
 }
 
 /** All in one option where they fit, which every kernel knows; else one each (Linux 6.5). */
 function lowerOptions(
   lowerDirs: readonly string[],
-  plain: boolean,
   option: (key: string, path: string) => string,
 ): string[] {
   const joined = lowerDirs.join(":");
-  if (plain && Buffer.byteLength(joined) <= OPTION_BYTES_MAX) return [`lowerdir=${joined}`];
+  const plain = lowerDirs.every(fitsOption) && Buffer.byteLength(joined) <= OPTION_BYTES_MAX;
+  if (plain) return [`lowerdir=${joined}`];
   return lowerDirs.map((dir) => option("lowerdir+", dir));
 }
 
-/** Before Linux 6.15 overlay takes no folders of a detached mount: it is attached in a mount
- * namespace that lasts until the overlay has them. */
-function besideDisk(disk: DiskImage, mount: readonly Operation[]): Operation[] {
+/** Before Linux 6.15 overlay takes no folders of a detached mount: the image is attached over the
+ * folder that it lies in, in a mount namespace that lasts until the overlay has them. */
+function beside(disk: DiskImage, { disk: _, ...view }: OverlayView, slot: number): Operation[] {
+  const folder = dirname(disk.image);
+  const place = (path: string): string =>
+    path.startsWith(`${disk.image}/`) ? folder + path.slice(disk.image.length) : path;
+  const { lowerDirs, upperDir, workDir } = view;
+  const placed: OverlayView = {
+    ...view,
+    lowerDirs: lowerDirs.map(place),
+    ...(upperDir !== undefined && { upperDir: place(upperDir) }),
+    ...(workDir !== undefined && { workDir: place(workDir) }),
+  };
   return [
     { op: "open", path: "/proc/self/ns/mnt", flags: O.rdonly, to: HOME },
     { op: "unshare", flags: CLONE_NEWNS },
     { op: "propagation", path: "/", flags: MS_REC_PRIVATE },
     mountDisk(disk, DISK),
-    { op: "moveMount", slot: DISK, path: dirname(disk.image) },
-    ...mount,
+    { op: "moveMount", slot: DISK, path: folder },
+    ...mountOverlay(placed, slot),
     { op: "setns", slot: HOME, flags: CLONE_NEWNS },
-  ];
-}
-
-const isOnDisk = ({ image }: DiskImage, path: string): boolean => path.startsWith(`${image}/`);
-const pathOnDisk = ({ image }: DiskImage, path: string): string => path.slice(image.length + 1);
-
-function openOnDisk(disk: DiskImage, path: string, to: number): Operation[] {
-  const root = DISK;
-  return [
-    mountDisk(disk, DISK),
-    { op: "open", root, path: pathOnDisk(disk, path), flags: O.directory, to },
   ];
 }
 
@@ -108,7 +99,10 @@ export function openUpper(
   { upperDir, disk }: { upperDir: string; disk?: DiskImage },
   to: number,
 ): Operation[] {
-  if (disk) return openOnDisk(disk, upperDir, to);
+  if (disk) {
+    const path = upperDir.slice(disk.image.length + 1);
+    return [mountDisk(disk, DISK), { op: "open", root: DISK, path, flags: O.directory, to }];
+  }
   return [{ op: "open", path: upperDir, flags: O.directory, to }];
 }
 

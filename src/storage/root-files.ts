@@ -153,7 +153,9 @@ export class RootFiles {
     const { owner, keepKind = false, withRoot = false, signal } = options;
     const { stream: plain } = await decompress(tar);
     const flags =
-      (withRoot ? 0 : ARCHIVE.keepRoot) | (owner ? ARCHIVE.chown : 0) | (keepKind ? ARCHIVE.keepKind : 0);
+      (withRoot ? 0 : ARCHIVE.keepRoot) |
+      (owner ? ARCHIVE.chown : 0) |
+      (keepKind ? ARCHIVE.keepKind : 0);
     await runWithInput(
       this.#native,
       plain,

@@ -65,24 +65,24 @@ for (const [name, kind] of Object.entries(KINDS)) {
         const alone = await run(engine, ["fill", "/file"], size);
         assert.match(alone.stdout, /^3[012] (ENOSPC|EDQUOT)/);
 
-        await engine.volumes.create({ Name: "v", DriverOpts: { size: "32M" } });
-        const { Status } = await engine.volumes.inspect("v");
+        await engine.volumes.create({ Name: "vol", DriverOpts: { size: "32M" } });
+        const { Status } = await engine.volumes.inspect("vol");
         assert.equal(Status?.["LimitedBy"], "project quota");
-        const Binds = ["v:/data"];
+        const Binds = ["vol:/data"];
         const id = await startContainer(engine, ["sleep"], { hostConfig: { ...size, Binds } });
         const fill = (path: string, most: string) => filled(engine, id, path, most);
         assert.ok((await fill("/data/a", "48")) <= 32 * MIB);
-        await engine.volumes.update("v", { DriverOpts: { size: "64M" } });
+        await engine.volumes.update("vol", { DriverOpts: { size: "64M" } });
         assert.ok((await fill("/data/b", "24")) === 24 * MIB);
-        await assert.rejects(engine.volumes.update("v", { DriverOpts: { size: "9M" } }), {
+        await assert.rejects(engine.volumes.update("vol", { DriverOpts: { size: "9M" } }), {
           message: /in use/,
         });
         await engine.containers.update(id, { StorageOpt: { size: "80M" } });
         assert.ok((await fill("/c", "64")) === 64 * MIB);
-        const used = (await engine.volumes.inspect("v")).Status?.["SizeUsed"] as number;
+        const used = (await engine.volumes.inspect("vol")).Status?.["SizeUsed"] as number;
         assert.ok(used > 48 * MIB && used <= 64 * MIB, `${used}`);
         await engine.containers.remove(id, { force: true });
-        await engine.volumes.remove("v");
+        await engine.volumes.remove("vol");
       });
     });
   });
