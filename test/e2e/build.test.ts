@@ -186,6 +186,47 @@ describe("docker build", { skip }, () => {
     assert.equal(await runs("hostile", "/bin/cat", `${daemon.folder}/new`), "p");
   });
 
+  test("RUN --mount: files, stages, caches and memory, and nothing of them in the image", async () => {
+    await files({ "d/file": "context", Dockerfile: "" });
+    await symlink("/etc", join(context, "outside"));
+    const text = [
+      "FROM payload AS tools",
+      'RUN ["/bin/write", "/tool", "from the stage"]',
+      "FROM payload",
+      'RUN --mount=source=d,target=/m/d,rw ["/bin/write", "/m/d/new", "gone"]',
+      'RUN --mount=source=d/file,target=/one ["/bin/cat", "/one"]',
+      'RUN --mount=source=d,target=/m/d ["/bin/ls", "/m/d"]',
+      'RUN --mount=from=tools,target=/t ["/bin/cat", "/t/tool"]',
+      'RUN --mount=type=cache,target=/cache,mode=1777 ["/bin/write", "/cache/kept", "kept"]',
+      'RUN --mount=type=cache,target=/cache,sharing=locked ["/bin/cat", "/cache/kept"]',
+      'RUN --mount=type=tmpfs,target=/memory ["/bin/write", "/memory/x", "x"]',
+      "RUN <<EOF",
+      "#!/bin/cat",
+      "a script",
+      "EOF",
+    ].join("\n");
+    const output = await built(text, "-t", "mounts");
+    for (const part of [
+      "context ---> Rem",
+      "from the stage ---> Rem",
+      "kept ---> Rem",
+      "a script",
+    ]) {
+      assert.ok(output.includes(part), `${part} in ${output}`);
+    }
+    assert.doesNotMatch(output, /^new$/m);
+    const left = await runs("mounts", "/bin/ls", "/");
+    assert.doesNotMatch(left, /^(m|one|t|cache|memory|tool)$/m);
+    const usage = await daemon.ok("system", "df", "-v", "--format", "{{json .BuildCache}}");
+    assert.match(usage, /"exec.cachemount"/);
+    const link = await build(
+      'FROM payload\nRUN --mount=source=outside,target=/x ["/bin/ls", "/x"]\n',
+    );
+    assert.match(link.stderr, /stat outside: file does not exist/);
+    const secret = 'FROM payload\nRUN --mount=type=secret,id=s,required ["/bin/true"]\n';
+    assert.match((await build(secret)).stderr, /secret s: not found/);
+  });
+
   test("ONBUILD runs in the next image", async () => {
     await files({ f: "f" });
     await built('FROM payload\nONBUILD COPY f /f\nONBUILD RUN ["/bin/cat", "/f"]\n', "-t", "on");

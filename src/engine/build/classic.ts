@@ -29,6 +29,7 @@ import { hostPlatform } from "../images/find.ts";
 import { announceImage } from "../images/tag.ts";
 import { assembleConfig, type StepFacts, stepNames } from "./assemble.ts";
 import { baseImages } from "./base-images.ts";
+import type { CacheMounts } from "./cache-mounts.ts";
 import type { CacheStore } from "./cache-store.ts";
 import { readFileIn } from "./file-content.ts";
 import { collectCache } from "./prune.ts";
@@ -47,6 +48,7 @@ const HOSTNAME = "buildkitsandbox";
 export interface ClassicPlace {
   engine: EngineContext;
   cache: CacheStore;
+  cacheMounts: CacheMounts;
 }
 
 /** Yields docker's messages. Throws what the API shows as the error of the stream. */
@@ -89,7 +91,7 @@ export async function* classicBuild(
     stop.abort(new GantryError("cancelled", "the build has ended"));
     cache.release();
     await lease.release();
-    await collectCache(engine, place.cache).catch((error) =>
+    await collectCache(place).catch((error) =>
       engine.log.warn("Cannot collect the build cache", { error }),
     );
   }
@@ -265,7 +267,8 @@ class ClassicRun {
       for (const { vertex } of steps) if (vertex) this.#reports.set(vertex, new StepReport());
     }
     const worker = new BuildWorker({
-      ...{ engine, workspace, lease, hostConfig: request.hostConfig },
+      ...{ engine, workspace, lease, cacheMounts: place.cacheMounts },
+      hostConfig: request.hostConfig,
       hostname: plan.buildArgs["BUILDKIT_SANDBOX_HOSTNAME"] || HOSTNAME,
     });
     const { layers } = await solve(graph.target.top, {

@@ -111,7 +111,7 @@ async function renewWork({ rootfs }: Overlay, workspace: Workspace): Promise<voi
   await workspace.folder(rootfs.workDir.slice(workspace.dir.length + 1));
 }
 
-interface Target {
+export interface Target {
   /** Without links, beneath the root. */
   path: string;
   exists: boolean;
@@ -121,8 +121,8 @@ interface Target {
 }
 
 /** Where `destination` leads in the base, through links that are there. */
-async function findTarget(
-  { engine, signal }: CopyPlace,
+export async function findTarget(
+  { engine, signal }: Pick<CopyPlace, "engine" | "signal">,
   base: RootSource,
   destination: string,
 ): Promise<Target> {

@@ -4,6 +4,7 @@ import { randomBytes } from "node:crypto";
 import { GantryError } from "../../base/index.ts";
 import type { EngineContext } from "../context.ts";
 import type { Progress } from "../contract.ts";
+import { CacheMounts } from "./cache-mounts.ts";
 import { CacheStore } from "./cache-store.ts";
 import { classicBuild } from "./classic.ts";
 import type { BuildRequest, Builds } from "./contract.ts";
@@ -12,10 +13,12 @@ import { clearWorkspaces } from "./workspace.ts";
 
 export interface RunningBuilds extends Builds {
   /** For `system df`. */
-  usage(): BuildCacheUsage[];
+  usage(): Promise<BuildCacheUsage[]>;
   /** Resolves when no build runs; `engine.closing` has ended them. */
   idle(): Promise<void>;
 }
+
+const MOUNT_ID_DIGITS = 25;
 
 /** Docker's BuildCache. */
 export interface BuildCacheUsage {
@@ -38,22 +41,24 @@ export function openCache(engine: Pick<EngineContext, "storage">): CacheStore {
 
 export async function buildVerbs(engine: EngineContext, cache: CacheStore): Promise<RunningBuilds> {
   await clearWorkspaces(engine);
+  const cacheMounts = new CacheMounts(engine);
   const running = new Map<string, AbortController>();
   const ends = new Set<Promise<void>>();
   return {
-    build: (request, o) => follow({ engine, cache, running, ends }, request, o?.signal),
+    build: (request, o) =>
+      follow({ engine, cache, cacheMounts, running, ends }, request, o?.signal),
     cancel: (id) => {
       const found = running.get(id);
       if (!found) throw new GantryError("not-found", `no build with id ${id} is running`);
       found.abort(new GantryError("cancelled", "Build cancelled"));
     },
     prune: async (o) => {
-      const result = await pruneCache(engine, cache, o);
+      const result = await pruneCache({ engine, cache, cacheMounts }, o);
       const reclaimed = String(result.spaceReclaimed);
       engine.bus.publish("builder", "prune", "", { reclaimed });
       return result;
     },
-    usage: () => usageOf(cache),
+    usage: async () => [...usageOf(cache), ...(await mountUsage(cacheMounts))],
     idle: async () => void (await Promise.all(ends)),
   };
 }
@@ -61,12 +66,13 @@ export async function buildVerbs(engine: EngineContext, cache: CacheStore): Prom
 interface Running {
   engine: EngineContext;
   cache: CacheStore;
+  cacheMounts: CacheMounts;
   running: Map<string, AbortController>;
   ends: Set<Promise<void>>;
 }
 
 async function* follow(
-  { engine, cache, running, ends }: Running,
+  { engine, cache, cacheMounts, running, ends }: Running,
   request: BuildRequest,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<Progress> {
@@ -78,7 +84,7 @@ async function* follow(
   ends.add(end.promise);
   const signals = signal ? AbortSignal.any([signal, cancel.signal]) : cancel.signal;
   try {
-    yield* classicBuild({ engine, cache }, request, { signal: signals });
+    yield* classicBuild({ engine, cache, cacheMounts }, request, { signal: signals });
   } finally {
     running.delete(id);
     ends.delete(end.promise);
@@ -95,6 +101,17 @@ function usageOf(cache: CacheStore): BuildCacheUsage[] {
     InUse: entry.inUse,
     Shared: entry.shared,
     Size: entry.size,
+    CreatedAt: new Date(entry.createdAtMs).toISOString(),
+    LastUsedAt: new Date(entry.lastUsedAtMs).toISOString(),
+    UsageCount: entry.usageCount,
+  }));
+}
+
+async function mountUsage(mounts: CacheMounts): Promise<BuildCacheUsage[]> {
+  return (await mounts.list()).map((entry) => ({
+    ...{ ID: entry.key.slice(0, MOUNT_ID_DIGITS), Parents: [], Type: "exec.cachemount" },
+    Description: `cached mount ${entry.name}`,
+    ...{ InUse: entry.inUse, Shared: false, Size: entry.size },
     CreatedAt: new Date(entry.createdAtMs).toISOString(),
     LastUsedAt: new Date(entry.lastUsedAtMs).toISOString(),
     UsageCount: entry.usageCount,

@@ -6,6 +6,7 @@ import { GantryError } from "../../base/index.ts";
 import type { EngineContext } from "../context.ts";
 import type { Filters } from "../contract.ts";
 import { parseMoment } from "../prune-filters.ts";
+import type { CacheMountEntry, CacheMounts } from "./cache-mounts.ts";
 import type { CacheEntry, CacheStore } from "./cache-store.ts";
 
 export interface CachePruneOptions {
@@ -19,51 +20,88 @@ export interface CachePruneOptions {
 
 /** What the cache may take of its disk before the oldest go, as docker's default policy. */
 const DISK_SHARE_MAX = 0.1;
+const MOUNT_ID_DIGITS = 25;
 const FILTERS = ["until", "unused-for", "id", "parent", "type", "description", "inuse"];
 const MORE_FILTERS = ["shared", "private"];
 
+export interface PrunePlace {
+  engine: EngineContext;
+  cache: CacheStore;
+  cacheMounts: CacheMounts;
+}
+
 export async function pruneCache(
-  engine: EngineContext,
-  cache: CacheStore,
+  { engine, cache, cacheMounts }: PrunePlace,
   o: CachePruneOptions = {},
 ): Promise<{ deleted: string[]; spaceReclaimed: number }> {
   const matches = entryFilter(o.filters ?? new Map());
-  const entries = cache.list();
+  const mounts = (await cacheMounts.list()).map(entryOfMount);
+  const entries = [...cache.list().map(entryOfStep), ...mounts];
   const candidates = entries
     .filter((entry) => !entry.inUse && (o.all || !entry.shared) && matches(entry))
     .sort((a, b) => a.lastUsedAtMs - b.lastUsedAtMs);
   const keep = await bytesToKeep(engine, entries, o);
   let total = sizeOf(entries);
-  const doomed: CacheEntry[] = [];
+  const doomed: Entry[] = [];
   for (const entry of candidates) {
     if (keep !== undefined && total <= keep) break;
     doomed.push(entry);
     if (!entry.shared) total -= entry.size;
   }
-  const spaceReclaimed = await cache.remove(doomed);
+  let spaceReclaimed = await cache.remove(doomed.flatMap(({ step }) => step ?? []));
+  for (const { step, key, size } of doomed) {
+    if (step) continue;
+    await cacheMounts.remove(key);
+    spaceReclaimed += size;
+  }
   return { deleted: doomed.map(({ id }) => id), spaceReclaimed };
 }
 
+/** A cached step or a cache mount. */
+interface Entry extends Pick<CacheEntry, "id" | "key" | "size" | "inUse" | "shared"> {
+  type: "regular" | "exec.cachemount";
+  description: string;
+  lastUsedAtMs: number;
+  /** What is counted once however many records have it. */
+  content: string;
+  step?: CacheEntry;
+}
+
+function entryOfStep(step: CacheEntry): Entry {
+  return { ...step, type: "regular", content: step.layer ?? "", step };
+}
+
+function entryOfMount({ key, name, ...facts }: CacheMountEntry): Entry {
+  const id = key.slice(0, MOUNT_ID_DIGITS);
+  const description = `cached mount ${name}`;
+  return {
+    ...facts,
+    ...{ id, key, description, shared: false, content: key },
+    type: "exec.cachemount",
+  };
+}
+
 /** After each build: what grew beyond its share of the disk. */
-export async function collectCache(engine: EngineContext, cache: CacheStore): Promise<void> {
+export async function collectCache(place: PrunePlace): Promise<void> {
+  const { engine, cache, cacheMounts } = place;
   const { blocks, bsize } = await statfs(engine.options.dataRoot);
   const maxUsedBytes = Math.floor(blocks * bsize * DISK_SHARE_MAX);
-  if (sizeOf(cache.list()) <= maxUsedBytes) return;
-  await pruneCache(engine, cache, { maxUsedBytes, all: true });
+  const mounts = (await cacheMounts.list()).map(entryOfMount);
+  if (sizeOf([...cache.list().map(entryOfStep), ...mounts]) <= maxUsedBytes) return;
+  await pruneCache(place, { maxUsedBytes, all: true });
 }
 
 /** Bytes that are the cache's alone. */
-export function sizeOf(entries: readonly CacheEntry[]): number {
-  const sizes = new Map(
-    entries.flatMap(({ layer, size, shared }) => (layer && !shared ? [[layer, size]] : [])),
-  );
+function sizeOf(entries: readonly Entry[]): number {
+  const sizes = new Map<string, number>();
+  for (const { content, size, shared } of entries) if (!shared) sizes.set(content, size);
   return [...sizes.values()].reduce((sum, size) => sum + size, 0);
 }
 
 /** Undefined: nothing has to stay. */
 async function bytesToKeep(
   engine: EngineContext,
-  entries: readonly CacheEntry[],
+  entries: readonly Entry[],
   { reservedBytes = 0, maxUsedBytes = 0, minFreeBytes = 0 }: CachePruneOptions,
 ): Promise<number | undefined> {
   if (reservedBytes === 0 && maxUsedBytes === 0 && minFreeBytes === 0) return undefined;
@@ -78,8 +116,8 @@ async function bytesToKeep(
   return Math.max(keep, reservedBytes);
 }
 
-function entryFilter(filters: Filters): (entry: CacheEntry) => boolean {
-  const tests: ((entry: CacheEntry) => boolean)[] = [];
+function entryFilter(filters: Filters): (entry: Entry) => boolean {
+  const tests: ((entry: Entry) => boolean)[] = [];
   for (const [name, values] of filters) {
     if (![...FILTERS, ...MORE_FILTERS].includes(name)) {
       throw new GantryError("invalid", `invalid filter '${name}'`);
@@ -92,7 +130,7 @@ function entryFilter(filters: Filters): (entry: CacheEntry) => boolean {
   return (entry) => tests.every((test) => test(entry));
 }
 
-function testOf(name: string, values: readonly string[]): (entry: CacheEntry) => boolean {
+function testOf(name: string, values: readonly string[]): (entry: Entry) => boolean {
   switch (name) {
     case "until":
     case "unused-for": {
@@ -107,7 +145,7 @@ function testOf(name: string, values: readonly string[]): (entry: CacheEntry) =>
     case "parent":
       return () => false; // records do not name the ones that they stand on
     case "type":
-      return () => values.includes("regular");
+      return ({ type }) => values.includes(type);
     case "description":
       return ({ description }) => values.some((value) => description.includes(value));
     case "inuse":

@@ -19,10 +19,11 @@ import { SIGKILL } from "../containers/signals.ts";
 import { explainStartFailure } from "../containers/start-failure.ts";
 import type { EngineContext } from "../context.ts";
 import { NEVER, timestamp } from "../timestamps.ts";
+import { findTarget } from "./copy.ts";
 import { readFrames } from "./frames.ts";
+import { type MountPlace, removeMountPoints, stepMounts } from "./run-mounts.ts";
 
-export interface RunPlace {
-  engine: EngineContext;
+export interface RunPlace extends MountPlace {
   lease: Lease;
   /** Limits of resources, network, hosts: the same for every step of a build. */
   hostConfig: HostConfig;
@@ -42,7 +43,9 @@ export async function runStep(
 ): Promise<string> {
   const { engine, lease } = place;
   const { signal } = output;
-  refuseUnsupported(request);
+  if (request.security === "insecure") {
+    throw new GantryError("forbidden", "security.insecure is not allowed");
+  }
   const c = recordOf(place, request);
   await using undo = new Rollback((what, error) =>
     engine.log.error(`Failed to undo ${what} of a build step`, { id: c.id, error }),
@@ -52,25 +55,34 @@ export async function runStep(
   undo.defer("folder", () => rm(dir, { recursive: true, force: true }));
   const rootfs = await engine.storage.snapshots.prepare(c.id, c.diffIds, { volatile: true });
   undo.defer("snapshot", () => engine.storage.snapshots.remove(c.id));
+  const points = await missingPoints(place, request, signal);
+  c.mounts = await stepMounts(place, request, undo, signal);
   output.started(c.id);
   undo.defer("notice", () => output.ended(c.id));
   const exitCode = await runContainer(engine, c, output);
   signal.throwIfAborted();
   if (exitCode !== 0) throw failed(request, exitCode);
   if (rootfs.kind !== "overlay") throw new GantryError("internal", "a step needs an overlay");
+  await removeMountPoints(place, rootfs.upperDir, points);
   const layer = await engine.storage.layers.capture(rootfs.upperDir, { lease, signal });
   return layer.diffId;
 }
 
-function refuseUnsupported({ mounts, security }: RunRequest): void {
-  const [mount] = mounts;
-  if (mount) {
-    const what = `RUN --mount=type=${mount.mount.type}`;
-    throw new GantryError("not-implemented", `${what} is not supported yet`);
+/** What has to be made to mount on, deepest first. */
+async function missingPoints(
+  place: RunPlace,
+  { root, mounts }: RunRequest,
+  signal: AbortSignal,
+): Promise<string[]> {
+  const missing = new Set<string>();
+  for (const { mount } of mounts) {
+    if (mount.target === undefined) continue;
+    const view = place.workspace.view(root);
+    const target = await findTarget({ engine: place.engine, signal }, view, mount.target);
+    if (target.exists) continue;
+    for (const path of [...target.missing, target.path]) missing.add(path);
   }
-  if (security === "insecure") {
-    throw new GantryError("forbidden", "security.insecure is not allowed");
-  }
+  return [...missing].sort((a, b) => b.length - a.length);
 }
 
 function failed({ args }: RunRequest, exitCode: number): GantryError {

@@ -16,18 +16,13 @@ import { digestSelection } from "./digest.ts";
 import { download } from "./download.ts";
 import { type RunPlace, runStep } from "./run.ts";
 import { findSelection } from "./selection.ts";
-import type { Workspace } from "./workspace.ts";
-
-export interface WorkerPlace extends RunPlace {
-  workspace: Workspace;
-}
 
 export class BuildWorker implements Worker {
-  readonly #place: WorkerPlace;
+  readonly #place: RunPlace;
   readonly #digests = new Map<string, Promise<string>>();
   #downloads = 0;
 
-  constructor(place: WorkerPlace) {
+  constructor(place: RunPlace) {
     this.#place = place;
   }
 

@@ -9,7 +9,7 @@ import { volumeSize } from "../volumes/verbs.ts";
 
 export async function systemDf(
   engine: EngineContext,
-  o: Signal & { types?: string[]; buildCache?: () => { Size: number; Shared: boolean }[] } = {},
+  o: Signal & { types?: string[]; buildCache?: () => Promise<unknown[]> } = {},
 ): Promise<Record<string, unknown>> {
   const wants = (type: string): boolean => !o.types?.length || o.types.includes(type);
   const { layers, partials } = engine.storage;
@@ -44,6 +44,6 @@ export async function systemDf(
       })),
     );
   }
-  if (wants("build-cache")) answer["BuildCache"] = o.buildCache?.() ?? [];
+  if (wants("build-cache")) answer["BuildCache"] = (await o.buildCache?.()) ?? [];
   return answer;
 }
