@@ -95,12 +95,14 @@ async function launch(engine: EngineContext, c: ContainerRecord, live: LiveConta
     holdMs: live.pendingAttaches.size > 0 ? CONNECT_DEADLINE_MS : 0,
   });
   forgetLastExit(engine, c);
+  // Before its first output: clients read the logs since then (testcontainers).
+  const startedAt = timestamp();
   const created = await engine.native.create(planned.plan, planned.monitor);
   undo.defer("process", () => kill(created));
   const monitor = await connectStarted(engine, c, created.monitorPid);
 
   c.run = runFacts(c, created, planned.cgroupPaths, attachments.records);
-  c.startedAt = timestamp();
+  c.startedAt = startedAt;
   c.exitCode = 0;
   c.error = "";
   c.oomKilled = false;
