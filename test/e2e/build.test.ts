@@ -200,6 +200,7 @@ describe("docker build", { skip }, () => {
       'RUN --mount=type=cache,target=/cache,mode=1777 ["/bin/write", "/cache/kept", "kept"]',
       'RUN --mount=type=cache,target=/cache,sharing=locked ["/bin/cat", "/cache/kept"]',
       'RUN --mount=type=tmpfs,target=/memory ["/bin/write", "/memory/x", "x"]',
+      'SHELL ["/bin/cat"]',
       "RUN <<EOF",
       "#!/bin/cat",
       "a script",
@@ -208,8 +209,8 @@ describe("docker build", { skip }, () => {
     const output = await built(text, "-t", "mounts");
     for (const part of [
       "context ---> Rem",
-      "from the stage ---> Rem",
-      "kept ---> Rem",
+      "from the stage\n ---> Rem",
+      "kept\n ---> Rem",
       "a script",
     ]) {
       assert.ok(output.includes(part), `${part} in ${output}`);
