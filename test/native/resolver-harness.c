@@ -1,5 +1,5 @@
-// The resolver's message parser and cache under ASan and UBSan, without sockets: seeded mutations of
-// questions and answers, each in memory of exactly its own length so that a byte read too far is
+// The resolver's message parser and cache under ASan and UBSan, without sockets: seeded mutations
+// of questions and answers, each in memory of exactly its own length so that a byte read too far is
 // seen, and what must be true of whatever comes out.
 //   harness SEED COUNT     prints how many questions were understood and answers kept
 #include <arpa/inet.h>
