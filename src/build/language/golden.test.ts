@@ -1,5 +1,5 @@
 // Whole Dockerfiles as people write them, read to the end: stages, steps, config, history and
-// findings as text beside each file. `UPDATE_GOLDEN=1` writes them anew; the difference is reviewed.
+// findings as text beside each file. `UPDATE_GOLDEN=1` writes them anew, to be reviewed.
 
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";

@@ -6,7 +6,6 @@ import { GantryError } from "../../base/index.ts";
 import { TextFault } from "./dockerfile-error.ts";
 import { type CompiledPattern, compilePattern } from "./ignore-pattern.ts";
 import { ignoreFileBytesMax } from "./limits.ts";
-import { didYouMean } from "./suggest.ts";
 
 export interface IgnoreRule {
   /** Cleaned: no leading slash, no `!`, no `.` or `..` that lead nowhere. */
@@ -141,9 +140,4 @@ function compiled(rule: IgnoreRule, name: string): CompiledPattern {
     const detail = { file: name, line: rule.line };
     throw new GantryError("invalid", `${name} line ${rule.line}: ${error.message}`, { detail });
   }
-}
-
-/** For "not found" errors: the path of the context that was probably meant. */
-export function nearestPath(path: string, existing: Iterable<string>): string {
-  return didYouMean(path, existing);
 }
