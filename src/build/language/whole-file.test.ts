@@ -61,7 +61,12 @@ function build(text: string, buildArgs: Record<string, string>): number {
 
 test("any file ends in steps or in one error with its place, and the checks never throw", () => {
   const lines = fc.array(fc.constantFrom(...LINES), { maxLength: 14 });
-  const args = fc.constantFrom({}, { A: "bind" }, { A: "a/b" }, { A: "" });
+  const args = fc.constantFrom<Record<string, string>[]>(
+    {},
+    { A: "bind" },
+    { A: "a/b" },
+    { A: "" },
+  );
   fc.assert(
     fc.property(lines, args, (chosen, buildArgs) => {
       const text = ["FROM base", ...chosen].join("\n");
