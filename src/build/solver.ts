@@ -185,7 +185,7 @@ class Solver {
     const digests = await Promise.all(
       selections.map((selection) => worker.digest(selection, { signal: this.#signal })),
     );
-    // With --link the files are put beside what is there: names of users need the base all the same.
+    // With --link the files stand beside what is there; names of users need the base all the same.
     const alone = operation.link && (chown === undefined || /^\d+(:\d+)?$/.test(chown));
     const root = alone ? { layers: [] } : base;
     const request = {

@@ -1,6 +1,6 @@
-// ADD of a URL: the file is fetched into the build's own folder, mode 0600 and root's, with the time
-// that the server gives. The address comes from the Dockerfile, which the client may choose as it
-// may choose what a RUN fetches; only http and https are known here, and a size that fits the disk.
+// ADD of a URL: the file is fetched into the build's own folder, mode 0600 and root's, with the
+// time that the server gives. The address comes from the Dockerfile, which the client may choose as
+// it may choose what a RUN fetches; only http and https are known here.
 
 import { createHash } from "node:crypto";
 import { createWriteStream } from "node:fs";

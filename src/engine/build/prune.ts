@@ -1,5 +1,5 @@
-// Which records of the build cache go: by filters, by age, by how much may stay. Those in use never.
-// The least recently used go first, so a step goes after the steps that stand on it.
+// Which records of the build cache go: by filters, by age, by how much may stay; those in use never
+// do. The least recently used go first, so a step goes after the steps that stand on it.
 
 import { statfs } from "node:fs/promises";
 import { GantryError } from "../../base/index.ts";
