@@ -35,7 +35,8 @@ static bool name_ends(const uint8_t *m, size_t length, size_t at) {
     if (size == 0) return true;
     if ((size & 0xc0) == 0xc0) {
       size_t target = at + 2 <= length ? get16(m + at) & 0x3fffu : at;
-      if (target >= at) return false;
+      // The header is no name, whatever its id looks like: the client gets another one.
+      if (target >= at || target < HEADER) return false;
       at = target;
     } else if (size & 0xc0) {
       return false;
