@@ -3,9 +3,9 @@
 // so neither a hostile context nor a hostile base leads outside. Bytes pass through this process
 // once, to get the names, owners and modes that the step wants.
 
-import { dirname, join } from "node:path/posix";
+import { join } from "node:path/posix";
 import { Readable } from "node:stream";
-import { errnoOf, GantryError } from "../../base/index.ts";
+import { GantryError } from "../../base/index.ts";
 import {
   type CopyRequest,
   changeFileMode,
@@ -19,6 +19,16 @@ import { contentOf, isArchive, readFileIn } from "./file-content.ts";
 import { type FoundSelection, findSelection, type Item, scanItem } from "./selection.ts";
 import type { TarFile, TarSink } from "./tar-scanner.ts";
 import { BLANK, contentEnd, fileHeader, tarEnd } from "./tar-writer.ts";
+import {
+  destinationError,
+  emptyPlace,
+  findTarget,
+  folderHeader,
+  now,
+  type Owner,
+  type Target,
+  tarName,
+} from "./target.ts";
 import type { Workspace } from "./workspace.ts";
 
 export interface CopyPlace {
@@ -27,11 +37,7 @@ export interface CopyPlace {
   lease: Lease;
   signal: AbortSignal;
 }
-type Owner = { uid: number; gid: number };
 
-const S_IFMT = 0o170000;
-const S_IFDIR = 0o040000;
-const FOLDER_MODE = 0o755;
 const ACCOUNT_BYTES_MAX = 4 * 1024 * 1024;
 
 /** Returns the layer's diff id. */
@@ -48,6 +54,12 @@ export async function copyFiles(place: CopyPlace, request: CopyRequest): Promise
   const unpacked = await archives(place, request, found);
   const plan = { place, request, found, owner, target, unpacked };
   const isFolder = targetIsFolder(plan);
+  const above = unpacked.length === 0 ? await emptyPlace(place, base, target) : undefined;
+  if (above) {
+    const tar = Readable.from(whole(above, copied(plan, isFolder)));
+    const { lease } = place;
+    return (await engine.storage.layers.apply(tar, { lease, signal })).diffId;
+  }
   return await intoLayer(place, request.root, async (overlay) => {
     await engine.files.untar(overlay, "/", Readable.from(copied(plan, isFolder)), {
       keepKind: true,
@@ -61,6 +73,11 @@ export async function copyFiles(place: CopyPlace, request: CopyRequest): Promise
   });
 }
 
+async function* whole(above: Buffer[], copied: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  yield* above;
+  yield* copied;
+}
+
 /** Makes a folder and the missing ones above it; undefined when it is there. */
 export async function makeFolder(
   place: CopyPlace,
@@ -72,9 +89,15 @@ export async function makeFolder(
   if (target.exists) throw new GantryError("invalid", `cannot mkdir: ${path}: not a directory`);
   const owner = user === "" ? { uid: 0, gid: 0 } : await ownerOf(place, base, user);
   const folders = [...target.missing, target.path].map((name) => folderHeader(name, owner));
+  const { engine, lease, signal } = place;
+  const above = await emptyPlace(place, base, target);
+  if (above) {
+    const tar = Readable.from([...above, ...folders, tarEnd]);
+    return (await engine.storage.layers.apply(tar, { lease, signal })).diffId;
+  }
   return await intoLayer(place, root, async (overlay) => {
     const tar = Readable.from([...folders, tarEnd]);
-    await place.engine.files.untar(overlay, "/", tar, { keepKind: true, signal: place.signal });
+    await engine.files.untar(overlay, "/", tar, { keepKind: true, signal });
   });
 }
 
@@ -109,58 +132,6 @@ async function renewWork({ rootfs }: Overlay, workspace: Workspace): Promise<voi
   if (rootfs.kind !== "overlay") return;
   await workspace.remove(rootfs.workDir);
   await workspace.folder(rootfs.workDir.slice(workspace.dir.length + 1));
-}
-
-export interface Target {
-  /** Without links, beneath the root. */
-  path: string;
-  exists: boolean;
-  isFolder: boolean;
-  /** Folders above it that are not there, outermost first. */
-  missing: string[];
-}
-
-/** Where `destination` leads in the base, through links that are there. */
-export async function findTarget(
-  { engine, signal }: Pick<CopyPlace, "engine" | "signal">,
-  base: RootSource,
-  destination: string,
-): Promise<Target> {
-  const rest: string[] = [];
-  let at = destination === "/" ? "/" : destination.replace(/\/+$/, "");
-  const look = (path: string, follow: boolean) =>
-    engine.files.stat(base, path, { follow, signal }).catch((error) => {
-      if (errnoOf(error) === "ENOENT" && path !== "/") return undefined;
-      throw destinationError(error, destination);
-    });
-  for (;;) {
-    const stat = await look(at, true);
-    if (stat === undefined) {
-      // A link to what is not there yet: it is made where the link says.
-      const link = await look(at, false);
-      if (link?.resolved && link.resolved !== at) {
-        at = link.resolved;
-        continue;
-      }
-      rest.unshift(at.slice(at.lastIndexOf("/") + 1));
-      at = dirname(at);
-      continue;
-    }
-    const isFolder = (stat.mode & S_IFMT) === S_IFDIR;
-    if (rest.length > 0 && !isFolder) throw destinationError(undefined, destination);
-    const paths = rest.map((_, index) => join(stat.resolved, ...rest.slice(0, index + 1)));
-    const path = paths.pop() ?? stat.resolved;
-    const exists = rest.length === 0;
-    return { path, exists, isFolder: exists && isFolder, missing: paths };
-  }
-}
-
-function destinationError(cause: unknown, destination: string): unknown {
-  const errno = errnoOf(cause);
-  if (cause !== undefined && errno !== "ENOTDIR" && errno !== "ELOOP") return cause;
-  const why = errno === "ELOOP" ? "too many levels of symbolic links" : "not a directory";
-  const message = `cannot copy to ${destination}: ${why}`;
-  return new GantryError("invalid", message, cause === undefined ? {} : { cause });
 }
 
 interface CopyPlan {
@@ -288,10 +259,10 @@ async function* rewritten(
     data: (chunk) => out.push(chunk),
   };
   for await (const _ of scanItem(engine.files, selection, item, sink, { signal })) {
-    yield* out.splice(0);
+    yield Buffer.concat(out.splice(0));
   }
   finish();
-  yield* out;
+  yield Buffer.concat(out);
 }
 
 function* inlineFile(
@@ -306,14 +277,6 @@ function* inlineFile(
   yield fileHeader({ ...BLANK, name: tarName(path), mode, size, ...(owner ?? root), ...now() });
   yield bytes;
   yield contentEnd(size);
-}
-
-const now = () => ({ mtime: String(Math.floor(Date.now() / 1000)) });
-const tarName = (path: string): string => path.replace(/^\/+/, "");
-
-function folderHeader(path: string, owner: Owner): Buffer {
-  const name = tarName(path);
-  return fileHeader({ ...BLANK, name, type: "5", mode: FOLDER_MODE, ...owner, ...now() });
 }
 
 /** --chown and the owner of a WORKDIR, by the accounts of the base. */

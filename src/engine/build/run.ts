@@ -19,9 +19,9 @@ import { SIGKILL } from "../containers/signals.ts";
 import { explainStartFailure } from "../containers/start-failure.ts";
 import type { EngineContext } from "../context.ts";
 import { NEVER, timestamp } from "../timestamps.ts";
-import { findTarget } from "./copy.ts";
 import { readFrames } from "./frames.ts";
 import { type MountPlace, removeMountPoints, stepMounts } from "./run-mounts.ts";
+import { findTarget } from "./target.ts";
 
 export interface RunPlace extends MountPlace {
   lease: Lease;

@@ -128,6 +128,7 @@ class Filter implements TarSink {
   readonly #item: Item;
   readonly #sink: TarSink;
   readonly #excludes: FoundSelection["excludes"];
+  readonly #excluded = new Set<string>();
   #skips = false;
 
   constructor(item: Item, sink: TarSink, excludes: FoundSelection["excludes"]) {
@@ -140,8 +141,15 @@ class Filter implements TarSink {
     const name = inside(file.name);
     const seen = this.#item.isFolder ? name : this.#item.name;
     this.#skips = seen !== "" && this.#excludes(seen);
-    if (this.#skips) return;
+    if (this.#skips) {
+      this.#excluded.add(name);
+      return;
+    }
     const link = file.type === "1" ? inside(file.link) : file.link;
+    if (file.type === "1" && this.#excluded.has(link)) {
+      const message = `${name} is a hard link to ${link}, which --exclude leaves out`;
+      throw new GantryError("invalid", message);
+    }
     this.#sink.file({ ...file, name, link });
   }
 
