@@ -202,7 +202,9 @@ int op_image_attached(struct run *r, const struct op *o) {
 // ---- project quotas
 
 static long quota(int fd, int command, uint32_t id, void *data) {
-  return syscall(SYS_quotactl_fd, fd, QCMD(command, PRJQUOTA), id, data);
+  // QCMD() would shift a one into the sign.
+  unsigned code = (unsigned)command << SUBCMDSHIFT | PRJQUOTA;
+  return syscall(SYS_quotactl_fd, fd, code, id, data);
 }
 
 int op_project_state(struct run *r, const struct op *o) {

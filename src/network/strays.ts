@@ -9,8 +9,8 @@ import { NETLINK_ROUTE, RouteWriter } from "./rtnetlink.ts";
 
 const ENODEV = 19;
 
-/** Removes those on our bridges, and those that a lease of a dead endpoint speaks of, which may have
- * died before they got there. On a bridge that is not ours nothing else is touched. */
+/** Removes those on our bridges, and those that a lease of a dead endpoint speaks of: one may have
+ * died before it got there. On a bridge that is not ours nothing else is touched. */
 export function planRemoveStrays(o: {
   host: HostState;
   networks: readonly NetworkRecord[];

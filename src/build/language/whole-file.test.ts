@@ -1,6 +1,6 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: Dockerfiles are full of them
-// From bytes to steps and findings with files put together at random: the whole way ends in steps or
-// in one error that says where the file is wrong.
+// From bytes to steps and findings with files put together at random: the whole way ends in steps
+// or in one error that says where the file is wrong.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

@@ -1,4 +1,5 @@
-// Volumes as wholes: into a tar and out of one, and as a copy. What moves is everything: owners, modes, times, attributes, hard links, and those of the volume's own folder.
+// Volumes as wholes: into a tar and out of one, and as a copy. What moves is everything: owners,
+// modes, times, attributes, hard links, and those of the volume's own folder.
 
 import { readdir } from "node:fs/promises";
 import type { Readable } from "node:stream";
