@@ -341,6 +341,18 @@ describe("docker build", { skip }, () => {
     assert.equal((await built(text)).match(/Using cache/g)?.length, 2);
   });
 
+  test("what a daemon that was killed in a build left is gone when it is back", async () => {
+    for (const signal of ["SIGKILL", "SIGTERM"] as const) {
+      await files({ Dockerfile: 'FROM payload\nRUN ["/bin/stubborn"]\n' });
+      const request = await fetchBuild(daemon, context);
+      await request.until("stubborn");
+      await daemon.restart(signal);
+      assert.deepEqual(await readdir(join(daemon.folder, "data/builds")), []);
+      assert.deepEqual(await readdir(join(daemon.folder, "data/containers")), []);
+      assert.deepEqual(await readdir(join(daemon.folder, "exec/m")), []);
+    }
+  });
+
   test("a URL that cannot be fetched is an error with its reason", async () => {
     await files({});
     const { code, stderr } = await build("FROM payload\nADD http://127.0.0.1:9/file /x\n");
