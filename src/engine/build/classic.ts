@@ -22,7 +22,7 @@ import {
   type Vertex,
 } from "../../build/index.ts";
 import { familiarReference, parseReference, readPlatform } from "../../spec/index.ts";
-import type { RootSource } from "../../storage/index.ts";
+import type { Lease, RootSource } from "../../storage/index.ts";
 import type { EngineContext } from "../context.ts";
 import type { Progress } from "../contract.ts";
 import { hostPlatform } from "../images/find.ts";
@@ -49,6 +49,8 @@ export interface ClassicPlace {
   engine: EngineContext;
   cache: CacheStore;
   cacheMounts: CacheMounts;
+  /** Nobody waits for this but the end of the engine. */
+  afterwards(work: Promise<void>): void;
 }
 
 /** Yields docker's messages. Throws what the API shows as the error of the stream. */
@@ -63,7 +65,7 @@ export async function* classicBuild(
   const signals = AbortSignal.any([signal, stop.signal, engine.closing.signal]);
   const lease = engine.storage.lease();
   const cache = place.cache.forBuild(lease);
-  await using workspace = await Workspace.make(engine);
+  const workspace = await Workspace.make(engine);
   try {
     await workspace.unpack("", request.context, { signal: signals });
     const file = await readDockerfile(engine, workspace, request, signals);
@@ -90,11 +92,16 @@ export async function* classicBuild(
   } finally {
     stop.abort(new GantryError("cancelled", "the build has ended"));
     cache.release();
-    await lease.release();
-    await collectCache(place).catch((error) =>
-      engine.log.warn("Cannot collect the build cache", { error }),
-    );
+    // A context of many files takes longer to delete than the build took.
+    place.afterwards(clearUp(place, workspace, lease));
   }
+}
+
+async function clearUp(place: ClassicPlace, workspace: Workspace, lease: Lease): Promise<void> {
+  const { log } = place.engine;
+  await workspace.dispose().catch((error) => log.warn("Cannot remove a build's files", { error }));
+  await lease.release();
+  await collectCache(place).catch((error) => log.warn("Cannot collect the build cache", { error }));
 }
 
 async function* told(warnings: string[], run: ClassicRun): AsyncGenerator<Progress> {
@@ -188,7 +195,7 @@ interface RunOptions {
   request: BuildRequest;
   plan: BuildPlan;
   workspace: Workspace;
-  lease: ReturnType<EngineContext["storage"]["lease"]>;
+  lease: Lease;
   cache: ReturnType<CacheStore["forBuild"]>;
   signal: AbortSignal;
 }

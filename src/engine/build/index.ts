@@ -59,7 +59,9 @@ export async function buildVerbs(engine: EngineContext, cache: CacheStore): Prom
       return result;
     },
     usage: async () => [...usageOf(cache), ...(await mountUsage(cacheMounts))],
-    idle: async () => void (await Promise.all(ends)),
+    idle: async () => {
+      while (ends.size > 0) await Promise.all(ends);
+    },
   };
 }
 
@@ -82,9 +84,13 @@ async function* follow(
   const end = Promise.withResolvers<void>();
   running.set(id, cancel);
   ends.add(end.promise);
+  const afterwards = (work: Promise<void>) => {
+    ends.add(work);
+    void work.finally(() => ends.delete(work));
+  };
   const signals = signal ? AbortSignal.any([signal, cancel.signal]) : cancel.signal;
   try {
-    yield* classicBuild({ engine, cache, cacheMounts }, request, { signal: signals });
+    yield* classicBuild({ engine, cache, cacheMounts, afterwards }, request, { signal: signals });
   } finally {
     running.delete(id);
     ends.delete(end.promise);

@@ -15,7 +15,7 @@ import type { EngineContext } from "../context.ts";
 export const buildsFolder = (engine: EngineContext): string =>
   join(engine.options.dataRoot, "builds");
 
-export class Workspace implements AsyncDisposable {
+export class Workspace {
   readonly dir: string;
   readonly #engine: EngineContext;
   readonly #contexts = new Map<string, string>();
@@ -78,7 +78,7 @@ export class Workspace implements AsyncDisposable {
     await this.#engine.native.run({ host: [{ op: "removeTree", path, missingOk: true }] });
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
+  async dispose(): Promise<void> {
     await this.remove(this.dir);
   }
 }
