@@ -32,6 +32,7 @@ const TRANSPORTS = [
   { protocol: 17, checksum: 6 },
   { protocol: 6, checksum: 16 },
 ];
+const EEXIST = 17;
 const UDP_SOCKETS = 4;
 const TCP_SOCKETS = 4;
 
@@ -46,7 +47,13 @@ export function planSandbox(o: {
 }): Operation[] {
   const plan: Operation[] = [];
   if (o.redirect) {
-    plan.push({ op: "netlink", protocol: NETLINK_NETFILTER, ...redirection(), netns: o.netns });
+    plan.push({
+      op: "netlink",
+      protocol: NETLINK_NETFILTER,
+      ...redirection(),
+      netns: o.netns,
+      ignore: EEXIST,
+    });
   }
   plan.push({
     op: "handSockets",
@@ -68,8 +75,10 @@ export function planCloseSandbox(o: { key: string; path: string; slot: number })
   return [{ op: "connect", path: o.path, token, to: o.slot }];
 }
 
+/** Whole or not at all: a namespace that was opened before has it. To replace it would cost 5 ms of
+ * every start, since the kernel waits for all readers of a table that is deleted. */
 function redirection() {
-  const batch = new NftBatch(TABLE).addTable().deleteTable().addTable();
+  const batch = new NftBatch(TABLE).addTable({ exclusive: true });
   batch.addChain("output", { type: "filter", hook: "output", priority: PRIORITY_RAW });
   for (const transport of TRANSPORTS) {
     batch.addRule("output", ...change(transport, DESTINATION, DNS_PORT, OWN_PORT));

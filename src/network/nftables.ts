@@ -9,6 +9,7 @@ import {
   NLM_F_ACK,
   NLM_F_APPEND,
   NLM_F_CREATE,
+  NLM_F_EXCL,
 } from "./netlink-message.ts";
 
 export const NETLINK_NETFILTER = 12;
@@ -116,8 +117,11 @@ export class NftBatch {
     return this;
   }
 
-  addTable(): this {
-    return this.#message(MSG.newTable, NLM_F_CREATE, () => this.#w.attrU32be(2, 0));
+  /** `exclusive`: the whole batch is refused (EEXIST) where the table is there already. */
+  addTable({ exclusive = false } = {}): this {
+    return this.#message(MSG.newTable, NLM_F_CREATE | (exclusive ? NLM_F_EXCL : 0), () =>
+      this.#w.attrU32be(2, 0),
+    );
   }
   deleteTable(): this {
     return this.#message(MSG.delTable, 0, () => {});
