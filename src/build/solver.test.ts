@@ -257,6 +257,27 @@ test("an aborted build ends its steps before it returns", async () => {
   assert.equal(parts.worker.running, 0);
 });
 
+test("a build that waits for another one's step can be aborted at once", async () => {
+  const { graph } = await graphOf("FROM a\nRUN slow\n");
+  const parts = make();
+  const gate = Promise.withResolvers<void>();
+  parts.worker.hold.set("slow", gate.promise);
+  const first = build(graph, parts);
+  while (parts.worker.running === 0) await new Promise(setImmediate);
+  const stop = new AbortController();
+  const second = build((await graphOf("FROM a\nRUN slow\n")).graph, {
+    ...parts,
+    signal: stop.signal,
+  });
+  await new Promise(setImmediate);
+  stop.abort(new Error("gone"));
+  await assert.rejects(second, /gone/);
+  assert.equal(parts.worker.running, 1);
+  gate.resolve();
+  await first;
+  assert.deepEqual((await build(graph, parts)).ran, []);
+});
+
 test("triggers of the base image run first, and the stages that they need are built", async () => {
   const text = "FROM a AS tools\nRUN tools\nFROM b\nRUN own\n";
   const plan = planBuild(parseDockerfile(text), { buildPlatform: host });

@@ -103,8 +103,7 @@ class Solver {
     try {
       const task = await this.#task(vertex, base, sources);
       this.#signal.throwIfAborted();
-      const { cached, record } = await cache.exclusive(task.key, async () => {
-        this.#signal.throwIfAborted();
+      const { cached, record } = await this.#exclusive(task.key, async () => {
         const known = noCache ? undefined : cache.find(task.key);
         if (known !== undefined) return { cached: true, record: known };
         const layer = await task.run({ ...observer.output(vertex), signal: this.#signal });
@@ -119,6 +118,24 @@ class Solver {
       observer.failed(vertex, error);
       throw error;
     }
+  }
+
+  /** Another build may be at the same step for long: who is aborted does not wait for it. */
+  #exclusive<T>(key: string, work: () => Promise<T>): Promise<T> {
+    const signal = this.#signal;
+    const { promise, resolve, reject } = Promise.withResolvers<T>();
+    let isOurs = false;
+    const leave = () => {
+      if (!isOurs) reject(signal.reason);
+    };
+    signal.addEventListener("abort", leave, { once: true });
+    const turn = this.#options.cache.exclusive(key, async () => {
+      isOurs = true;
+      signal.throwIfAborted();
+      return await work();
+    });
+    turn.then(resolve, reject).finally(() => signal.removeEventListener("abort", leave));
+    return promise;
   }
 
   /** The key of an operation and how to run it. */
