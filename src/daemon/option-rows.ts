@@ -223,12 +223,7 @@ const imageRows: Row[] = [
       ...refused("overlay2 is the only storage driver", "", "overlay2", "overlayfs"),
     },
   ],
-  [
-    "storage-opts",
-    "list",
-    "Storage driver options",
-    { flag: "storage-opt" },
-  ],
+  ["storage-opts", "list", "Storage driver options", { flag: "storage-opt" }],
   [
     "registry-mirrors",
     "list",
