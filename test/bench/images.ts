@@ -166,7 +166,7 @@ http: {addr: "127.0.0.1:${PORT}"}
 
 /** Files of this machine: programs, libraries, documents, as base images have them. */
 async function sampleContent(path: string): Promise<void> {
-  const command = `tar -C / -cf - usr/lib usr/share usr/bin 2>/dev/null | head -c ${LARGE_BYTES}`;
+  const command = `tar -C / -cf - usr/bin usr/share usr/lib 2>/dev/null | head -c ${LARGE_BYTES}`;
   const { code, stderr } = await run("sh", ["-c", `${command} > ${path}`]);
   if (code !== 0) throw new Error(`cannot gather content: ${stderr}`);
 }
@@ -197,12 +197,18 @@ async function makeArchive(path: string, content: Buffer, layers: number): Promi
   await written;
 }
 
+/** Files as a root file system has them: many of a few kilobytes, some large, 24 KiB on average. */
+const FILE_BYTES = [2, 4, 8, 16, 90].map((kibibytes) => kibibytes << 10);
+const FILES_PER_FOLDER = 100;
+
 async function layerOf(content: Buffer, n: number): Promise<Buffer> {
-  const fileBytes = 64 << 10;
   const tar = pack();
   const gathered = Array.fromAsync(tar as AsyncIterable<Buffer>);
-  for (let at = 0; at < content.length; at += fileBytes) {
-    tar.entry({ name: `files/${n}-${at / fileBytes}` }, content.subarray(at, at + fileBytes));
+  for (let at = 0, file = 0; at < content.length; file++) {
+    const bytes = FILE_BYTES[file % FILE_BYTES.length]!;
+    const folder = Math.floor(file / FILES_PER_FOLDER);
+    tar.entry({ name: `files/${n}/${folder}/${file}` }, content.subarray(at, at + bytes));
+    at += bytes;
   }
   tar.finalize();
   return Buffer.concat(await gathered);
