@@ -51,9 +51,12 @@ export class PortSession {
       this.#current = Promise.resolve(this.#watch(running));
     }
     const holder = await this.holder();
-    const keys = new Set(wanted.map(({ key }) => key));
-    const strays = new Set((await holder.list()).map(({ key }) => key).filter((k) => !keys.has(k)));
-    await Promise.all([...strays].map((key) => holder.unbind(key)));
+    // Port by port: a daemon may have died between binding one more and putting it on record.
+    const known = new Set(wanted.flatMap(sockets));
+    const strays = (await holder.list()).filter(
+      (held) => !sockets(held).every((s) => known.has(s)),
+    );
+    await Promise.all(strays.map(({ key, ...one }) => holder.unbind(key, one)));
     const answers = await Promise.all(wanted.map((port) => holder.bind(port)));
     answers.forEach((errno, index) => {
       if (errno === undefined) return;
@@ -100,4 +103,12 @@ export class PortSession {
     });
     return holder;
   }
+}
+
+/** Each port of a row, in each family that it takes, as text to compare. */
+function sockets({ key, protocol, ip, port, target4, count = 1 }: HeldPort): string[] {
+  const ips = target4 ? [ip, "0.0.0.0"] : [ip];
+  return Array.from({ length: count }, (_, at) => port + at).flatMap((number) =>
+    ips.map((one) => `${key} ${protocol} ${one} ${number}`),
+  );
 }

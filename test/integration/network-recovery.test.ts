@@ -48,6 +48,29 @@ test("a container that outlives its daemon keeps its port, and the next daemon i
   await assert.rejects(lab.container(published), /port is already allocated/);
 });
 
+test("a port that a living container was given, but that never got on record, is let go", async () => {
+  await using lab = await Lab.make();
+  const row = [0, 1, 2].map((at) => tcp(90 + at, { hostPort: 8090 + at, hostPortEnd: 8090 + at }));
+  const box = await lab.container([...published, ...row]);
+  const { endpointId, ports: recorded } = box.attachment.record;
+  await lab.network.republish(box.attachment.record, {
+    add: [tcp(81, { hostPort: 8081, hostPortEnd: 8081 })],
+    remove: [],
+    containerName: "box",
+  });
+  const held = async () =>
+    (await (await ports(lab))!.list())
+      .filter(({ key }) => key === endpointId)
+      .map(({ ip, port }) => `${ip} ${port}`)
+      .sort();
+  assert.ok((await held()).includes("0.0.0.0 8081"));
+  box.attachment.record.ports = recorded; // what the daemon that died had on record
+  await lab.open();
+  const numbers = [8080, 8090, 8091, 8092];
+  const wanted = numbers.flatMap((port) => [`0.0.0.0 ${port}`, `:: ${port}`]);
+  assert.deepEqual(await held(), wanted.sort());
+});
+
 test("what a dead container has left is removed at the next start", async () => {
   await using lab = await Lab.make();
   const dead = await lab.container(published);
