@@ -62,6 +62,9 @@ describe("published ports of a running container", { skip: whyNoDaemon() }, () =
     assert.match(unknown.stderr, /does not publish 80\/tcp on :9999/);
     const twice = await daemon.client(["update", "--publish-add", "8091:81", id]);
     assert.match(twice.stderr, /port is already allocated/);
+    const both = await daemon.client(["update", "--memory", "64m", "--publish-add", "8090:83", id]);
+    assert.match(both.stderr, /port is already allocated/);
+    assert.equal(await ok("inspect", "-f", "{{.HostConfig.Memory}}", id), "0");
     assert.deepEqual([await answers(8091), await answers(8092)], [true, false]);
     const again = await ok("run", "-d", "-p", "8092:80", IMAGE, "sleep", "60");
     await ok("rm", "-f", id, other, again);

@@ -64,10 +64,18 @@ export async function updateContainer(
       );
     }
     const warnings = validateResources(engine, c.config, wanted, { update: true });
+    // Each step is on record when it has taken effect; the one that others may refuse comes first.
+    if (publish.add || publish.remove) {
+      await changePublished(engine, c, publish);
+      wanted.PortBindings = c.hostConfig.PortBindings ?? {};
+      engine.containers.put(c);
+    }
     const size = storageSize(changes.StorageOpt);
     if (size !== undefined) {
       await engine.storage.snapshots.resize(c.id, size);
       wanted.StorageOpt = { ...c.hostConfig.StorageOpt, ...changes.StorageOpt };
+      c.hostConfig = { ...c.hostConfig, StorageOpt: wanted.StorageOpt };
+      engine.containers.put(c);
     }
     if (c.run) {
       const { kernel } = engine.runtime;
@@ -80,7 +88,6 @@ export async function updateContainer(
       await engine.native.run({ host });
     }
     c.hostConfig = wanted;
-    if (publish.add || publish.remove) await changePublished(engine, c, publish);
     engine.containers.put(c);
     announce(engine, c, "update");
     return { warnings };
