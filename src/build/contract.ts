@@ -108,10 +108,13 @@ export interface CacheRecord {
   description: string;
   /** When the operation ran: steps that were cached have their first time in the history. */
   createdAtMs: number;
+  /** Keys of the operations that it stands on or reads from. */
+  inputs?: readonly string[];
 }
 export interface BuildCache {
-  /** A record whose layer is there; it is marked as used and its layer kept for this build. */
-  find(key: string): CacheRecord | undefined;
+  /** A record whose layer is there; it is marked as used and its layer kept for this build. A
+   * promise where the layer has to be fetched first: an imported cache. */
+  find(key: string): CacheRecord | undefined | Promise<CacheRecord | undefined>;
   put(key: string, record: CacheRecord): void;
   /** Runs `work` when nobody else works on `key`. */
   exclusive<T>(key: string, work: () => Promise<T>): Promise<T>;

@@ -38,6 +38,7 @@ class Solver {
   readonly #stop = new AbortController();
   readonly #signal: AbortSignal;
   readonly #roots = new Map<Vertex, Promise<Root>>();
+  readonly #keys = new Map<Vertex, string>();
   readonly #slots: StepSlots;
   #failure: { error: unknown } | undefined;
 
@@ -102,12 +103,14 @@ class Solver {
     observer.started(vertex);
     try {
       const task = await this.#task(vertex, base, sources);
+      this.#keys.set(vertex, task.key);
       this.#signal.throwIfAborted();
       const { cached, record } = await this.#exclusive(task.key, async () => {
-        const known = noCache ? undefined : cache.find(task.key);
+        const known = noCache ? undefined : await cache.find(task.key);
         if (known !== undefined) return { cached: true, record: known };
         const layer = await task.run({ ...observer.output(vertex), signal: this.#signal });
-        const made = { layer, description: vertex.label, createdAtMs: Date.now() };
+        const inputs = this.#inputKeys(vertex);
+        const made = { layer, inputs, description: vertex.label, createdAtMs: Date.now() };
         cache.put(task.key, made);
         return { cached: false, record: made };
       });
@@ -118,6 +121,13 @@ class Solver {
       observer.failed(vertex, error);
       throw error;
     }
+  }
+
+  /** The operations right beneath; they have run. */
+  #inputKeys(vertex: Vertex): string[] {
+    const inputs = [vertex.base, ...inputsOf(vertex)];
+    const keys = inputs.map((input) => input.kind === "vertex" && this.#keys.get(input.vertex));
+    return [...new Set(keys.filter((key) => typeof key === "string"))];
   }
 
   /** Another build may be at the same step for long: who is aborted does not wait for it. */
