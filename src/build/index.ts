@@ -1,4 +1,5 @@
 export type * from "./contract.ts";
+export { checkEntitlements } from "./entitlements.ts";
 export {
   type BuildGraph,
   type GraphStage,

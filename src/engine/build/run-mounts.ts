@@ -10,12 +10,15 @@ import type { RootfsMount } from "../../spec/index.ts";
 import type { MountRecord } from "../containers/record.ts";
 import type { EngineContext } from "../context.ts";
 import type { CacheMounts } from "./cache-mounts.ts";
+import type { BuildSession } from "./session.ts";
 import type { Workspace } from "./workspace.ts";
 
 export interface MountPlace {
   engine: EngineContext;
   workspace: Workspace;
   cacheMounts: CacheMounts;
+  /** Whose secrets and agents steps may ask for; undefined: nobody's. */
+  session?: BuildSession | undefined;
 }
 type Overlay = Extract<RootfsMount, { kind: "overlay" }>;
 type StepMount = MountRecord & { layers?: Overlay };
