@@ -53,6 +53,10 @@ export class Workspace {
     this.setContext(name, path);
   }
 
+  async emptyContext(name: string): Promise<void> {
+    this.setContext(name, await this.scratch());
+  }
+
   setContext(name: string, path: string): void {
     this.#contexts.set(name, path);
   }
