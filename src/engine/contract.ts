@@ -17,7 +17,7 @@ import type {
 import type { Builds } from "./build/contract.ts";
 import type { Explanation } from "./networks/explain.ts";
 
-export type { BuildRequest, Builds, CachePruneOptions } from "./build/contract.ts";
+export type * from "./build/contract.ts";
 export type { Credentials, RemoteImage, SearchResult };
 /** Container port ("80/tcp") → host addresses and ports. */
 export type PortMap = NonNullable<HostConfig["PortBindings"]>;

@@ -1,18 +1,103 @@
 // What the doors may ask of building.
 
+import type { Duplex } from "node:stream";
 import type { Progress, Signal } from "../contract.ts";
+import type { BuildEvent, BuildJob, BuildOutcome } from "./job.ts";
 import type { CachePruneOptions } from "./prune.ts";
 import type { BuildRequest } from "./request.ts";
 
+export type * from "./job.ts";
 export type { CachePruneOptions } from "./prune.ts";
 export type { BuildRequest } from "./request.ts";
+export type * from "./session.ts";
 
 export interface Builds {
   /** Docker's progress messages, the last of them naming the image. Commit point: the image is
    * stored. An aborted signal ends the running steps at once. */
   build(request: BuildRequest, o?: Signal): AsyncIterable<Progress>;
-  /** Ends a build by the id that its request gave. Throws not-found. */
-  cancel(buildId: string): void;
+  /** Runs a build to its end. `tell` gets every event as `follow` does, at once and in order.
+   * Commit point: the first output is written; an aborted signal before it ends the running steps.
+   * Throws conflict when a build of that ref runs; errors of the file have a place (`placeOf`). */
+  solve(job: BuildJob, o?: Signal & { tell?(event: BuildEvent): void }): Promise<BuildOutcome>;
+  /** Everything that a build tells, from its beginning; ends when the build has. A build that has
+   * not begun is waited for; one that has ended is told from the history. Whoever does not read
+   * what a step says holds that step back for a while. */
+  follow(ref: string, o?: Signal): AsyncIterable<BuildEvent>;
+  /** Ends a build by its ref (or the id that a classic request gave). Throws not-found. */
+  cancel(ref: string): void;
+  /** Answers a question about the Dockerfile instead of building it: "frontend.lint",
+   * "frontend.outline", "frontend.targets", "frontend.subrequests.describe". The metadata as
+   * BuildKit gives it: "result.json", "result.txt", "result.statuscode", "version". */
+  subrequest(name: string, job: BuildJob, o?: Signal): Promise<Readonly<Record<string, string>>>;
+  readonly history: BuildHistory;
+  readonly failures: FailedSteps;
   /** Forgets cached steps and frees their layers; the least recently used first. */
   prune(o?: CachePruneOptions): Promise<{ deleted: string[]; spaceReclaimed: number }>;
+}
+
+/** A build as the history remembers it. Times are milliseconds since the epoch. */
+export interface BuildRecord {
+  ref: string;
+  /** "Dockerfile" and target, or a tag: for people. */
+  name: string;
+  /** What was asked for, for `history inspect`: "target", "build-arg:…", "context". */
+  attrs: Readonly<Record<string, string>>;
+  status: "running" | "completed" | "failed" | "cancelled";
+  startedAtMs: number;
+  completedAtMs?: number | undefined;
+  stepsTotal: number;
+  stepsCompleted: number;
+  stepsCached: number;
+  warnings: number;
+  error?: string | undefined;
+  /** Image ids by platform, "linux/amd64". */
+  images: Readonly<Record<string, string>>;
+  /** What the outputs said of themselves. */
+  metadata: Readonly<Record<string, string>>;
+  materials: readonly { uri: string; digest: Readonly<Record<string, string>> }[];
+  /** Kept whatever the limits say. */
+  pinned: boolean;
+}
+export type HistoryEvent = { kind: "started" | "complete" | "deleted"; record: BuildRecord };
+
+export interface BuildHistory {
+  /** The newest first; running builds too. */
+  list(): BuildRecord[];
+  get(ref: string): BuildRecord | undefined;
+  /** Throws not-found. */
+  remove(ref: string): Promise<void>;
+  pin(ref: string, pinned: boolean): void;
+  /** What there is (`active` or all), then what comes, unless `once`. */
+  listen(o?: Signal & { activeOnly?: boolean; once?: boolean }): AsyncIterable<HistoryEvent>;
+}
+
+/** Failed steps of builds with `keepFailed`, until they are let go. */
+export interface FailedSteps {
+  /** The step that failed, while its files are kept. */
+  get(ref: string): FailedStep | undefined;
+  /** Starts a command in the state of the failed step: its files, mounts, environment, user and
+   * folder. The duplex is the terminal, or framed output (docker's attach) without `tty`. */
+  shell(ref: string, o: ShellOptions & Signal): Promise<Shell>;
+  /** Removes the files. Nothing happens when there are none. */
+  release(ref: string): Promise<void>;
+}
+export interface FailedStep {
+  ref: string;
+  /** The vertex's digest and name. */
+  vertex: string;
+  name: string;
+  args: readonly string[];
+  exitCode: number | undefined;
+}
+export interface ShellOptions {
+  /** None: /bin/bash where there is one, or /bin/sh, or what the image's SHELL says. */
+  args?: readonly string[] | undefined;
+  tty: boolean;
+  size?: { columns: number; rows: number } | undefined;
+}
+export interface Shell {
+  stream: Duplex;
+  resize(size: { columns: number; rows: number }): Promise<void>;
+  /** The exit code. */
+  ended: Promise<number>;
 }

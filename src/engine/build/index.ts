@@ -9,9 +9,12 @@ import { CacheStore } from "./cache-store.ts";
 import { classicBuild } from "./classic.ts";
 import type { BuildRequest, Builds } from "./contract.ts";
 import { pruneCache } from "./prune.ts";
+import { BuildReport } from "./report.ts";
+import { type BuildPlace, runJob } from "./run-job.ts";
+import { RunningBuilds } from "./running-builds.ts";
 import { clearWorkspaces } from "./workspace.ts";
 
-export interface RunningBuilds extends Builds {
+export interface BuildVerbs extends Builds {
   /** For `system df`. */
   usage(): Promise<BuildCacheUsage[]>;
   /** Resolves when no build runs; `engine.closing` has ended them. */
@@ -39,18 +42,43 @@ export function openCache(engine: Pick<EngineContext, "storage">): CacheStore {
   return new CacheStore(engine.storage);
 }
 
-export async function buildVerbs(engine: EngineContext, cache: CacheStore): Promise<RunningBuilds> {
+export async function buildVerbs(engine: EngineContext, cache: CacheStore): Promise<BuildVerbs> {
   await clearWorkspaces(engine);
   const cacheMounts = new CacheMounts(engine);
-  const running = new Map<string, AbortController>();
-  const ends = new Set<Promise<void>>();
+  const running = new RunningBuilds();
+  const place = {
+    engine,
+    cache,
+    cacheMounts,
+    afterwards: (work: Promise<void>) => running.afterwards(work),
+  };
   return {
-    build: (request, o) =>
-      follow({ engine, cache, cacheMounts, running, ends }, request, o?.signal),
-    cancel: (id) => {
-      const found = running.get(id);
-      if (!found) throw new GantryError("not-found", `no build with id ${id} is running`);
-      found.abort(new GantryError("cancelled", "Build cancelled"));
+    build: (request, o) => classic(place, running, request, o?.signal),
+    solve: async (job, o = {}) => {
+      const report = new BuildReport(o.tell);
+      return await running.run(job.ref, report, async (cancelled) => {
+        const signal = o.signal ? AbortSignal.any([o.signal, cancelled]) : cancelled;
+        try {
+          return await runJob(place, job, report, { signal });
+        } finally {
+          report.end();
+        }
+      });
+    },
+    follow: async function* (ref, o) {
+      const { report } = await running.begun(ref, o?.signal);
+      if (!report) throw new GantryError("not-found", `the build ${ref} tells its own client only`);
+      yield* report.follow(o?.signal);
+    },
+    cancel: (ref) => running.cancel(ref),
+    subrequest: async (name) => {
+      throw new GantryError("not-implemented", `the subrequest ${name} is being made`);
+    },
+    get history(): never {
+      throw new GantryError("not-implemented", "the history of builds is being made");
+    },
+    get failures(): never {
+      throw new GantryError("not-implemented", "shells in failed steps are being made");
     },
     prune: async (o) => {
       const result = await pruneCache({ engine, cache, cacheMounts }, o);
@@ -59,42 +87,23 @@ export async function buildVerbs(engine: EngineContext, cache: CacheStore): Prom
       return result;
     },
     usage: async () => [...usageOf(cache), ...(await mountUsage(cacheMounts))],
-    idle: async () => {
-      while (ends.size > 0) await Promise.all(ends);
-    },
+    idle: () => running.idle(),
   };
 }
 
-interface Running {
-  engine: EngineContext;
-  cache: CacheStore;
-  cacheMounts: CacheMounts;
-  running: Map<string, AbortController>;
-  ends: Set<Promise<void>>;
-}
-
-async function* follow(
-  { engine, cache, cacheMounts, running, ends }: Running,
+async function* classic(
+  place: BuildPlace,
+  running: RunningBuilds,
   request: BuildRequest,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<Progress> {
   const id = request.buildId || randomBytes(16).toString("hex");
-  if (running.has(id)) throw new GantryError("conflict", `a build with id ${id} is running`);
-  const cancel = new AbortController();
-  const end = Promise.withResolvers<void>();
-  running.set(id, cancel);
-  ends.add(end.promise);
-  const afterwards = (work: Promise<void>) => {
-    ends.add(work);
-    void work.finally(() => ends.delete(work));
-  };
-  const signals = signal ? AbortSignal.any([signal, cancel.signal]) : cancel.signal;
+  const build = running.enter(id);
+  const signals = signal ? AbortSignal.any([signal, build.signal]) : build.signal;
   try {
-    yield* classicBuild({ engine, cache, cacheMounts, afterwards }, request, { signal: signals });
+    yield* classicBuild(place, request, { signal: signals });
   } finally {
-    running.delete(id);
-    ends.delete(end.promise);
-    end.resolve();
+    build.leave();
   }
 }
 
