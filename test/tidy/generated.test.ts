@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { root } from "./source-files.ts";
 
-const generators = ["tools/gen-operations.ts"];
+const generators = ["tools/gen-operations.ts", "tools/gen-buildkit.ts"];
 
 for (const generator of generators) {
   const skip = !existsSync(join(root, generator));

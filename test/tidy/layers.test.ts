@@ -45,6 +45,11 @@ function importsOf(text: string): Import[] {
   return found;
 }
 
+/** Each protocol of gen has a door of its own: nobody loads all of them for one. */
+function isDoor(layer: string, path: string): boolean {
+  return layer === "gen" ? /^[a-z]+\/index\.ts$/.test(path) : path === "index.ts";
+}
+
 const rules = readTable();
 const files = sources.filter(({ path }) => path.startsWith("src/") && path.endsWith(".ts"));
 
@@ -72,7 +77,8 @@ test("a layer imports only what the table allows it, and that through its door",
       const rule = rules.get(layer);
       const allowed = rule?.values.has(other!) || (typeOnly && rule?.types.has(other!));
       if (!allowed) breaches.push(`${path}: ${layer} may not import ${other} (${from})`);
-      else if (rest.join("/") !== "index.ts") breaches.push(`${path}: not through a door: ${from}`);
+      else if (!isDoor(other!, rest.join("/")))
+        breaches.push(`${path}: not through a door: ${from}`);
     }
   }
   assert.deepEqual(breaches, []);
