@@ -10,6 +10,7 @@ import { GantryError } from "../../base/index.ts";
 import type { FileSource, Root } from "../../build/index.ts";
 import type { RootSource } from "../../storage/index.ts";
 import type { EngineContext } from "../context.ts";
+import { readFileIn } from "./file-content.ts";
 
 /** Where the builds of this engine have their folders. */
 export const buildsFolder = (engine: EngineContext): string =>
@@ -59,6 +60,22 @@ export class Workspace {
 
   setContext(name: string, path: string): void {
     this.#contexts.set(name, path);
+  }
+
+  /** A small file of a context or a file system, links followed inside it; undefined when there is
+   * none. */
+  async readFile(
+    from: FileSource,
+    path: string,
+    o: { signal: AbortSignal; bytesMax: number },
+  ): Promise<Buffer | undefined> {
+    return await readFileIn(this.#engine.files, this.source(from), path, o);
+  }
+
+  /** The files as a real folder, to be mounted: a context that has none is unpacked, once. */
+  async mountable(from: FileSource, o: { signal: AbortSignal }): Promise<RootSource> {
+    o.signal.throwIfAborted();
+    return this.source(from);
   }
 
   source(from: FileSource): RootSource {
