@@ -29,6 +29,11 @@ export interface ImageResolver {
     reference: string,
     options: { platform: Platform; signal: AbortSignal },
   ): Promise<ResolvedImage>;
+  /** The image that a named context is; undefined where it is a folder. */
+  context?(
+    name: string,
+    options: { platform: Platform; signal: AbortSignal },
+  ): Promise<ResolvedImage | undefined>;
 }
 
 /** A command in a file system. */
@@ -85,6 +90,8 @@ export interface StepOutput {
 /** Makes layers. Each verb leaves nothing behind but the layer that it returns; an aborted signal
  * ends it at once. Layers stay as long as the build lasts. */
 export interface Worker {
+  /** Where a context's files are; it may have to be transferred first. Default: as it is named. */
+  context?(name: string, options: { signal: AbortSignal }): Promise<FileSource>;
   /** Throws RunFailure when the command ends with another code than 0. */
   run(request: RunRequest, output: StepOutput): Promise<{ layer: string }>;
   copy(request: CopyRequest, output: StepOutput): Promise<{ layer: string }>;

@@ -3,12 +3,13 @@
 // instructions are no vertices. Only what the target needs is looked at; base images are resolved
 // side by side.
 
-import { GantryError } from "../base/index.ts";
 import type { FileSource, ImageResolver, ResolvedImage, Root, RunRequest } from "./contract.ts";
+import { GraphImages, withImageTriggers } from "./graph-images.ts";
 import { errorAt } from "./language/dockerfile-error.ts";
 import { evaluateStage, type StageBase } from "./language/evaluate-stage.ts";
-import { type BuildPlan, type PlannedStage, type Source, withTriggers } from "./language/plan.ts";
+import type { BuildPlan, PlannedStage, Source } from "./language/plan.ts";
 import type { RunMount } from "./language/run-mount.ts";
+import { StepLabels } from "./language/step-label.ts";
 import type {
   AddStep,
   CopyOptions,
@@ -18,7 +19,7 @@ import type {
   RunStep,
   Step,
 } from "./language/steps.ts";
-import { didYouMean } from "./language/suggest.ts";
+import { identityOf } from "./vertex-identity.ts";
 
 /** What an operation reads: the outcome of another one, or files that are there. */
 export type Input = FileSource | { kind: "vertex"; vertex: Vertex };
@@ -55,6 +56,9 @@ export type Operation = RunOperation | CopyOperation | FolderOperation;
 export interface Vertex {
   /** The order of the file: an operation depends on earlier ones only. */
   index: number;
+  /** A digest of the operation and of what it reads, as far as it is known before anything has run:
+   * the same in every build of the same file. */
+  identity: string;
   /** As progress shows it: "[build 2/5] RUN npm ci". */
   label: string;
   base: Input;
@@ -73,6 +77,8 @@ export interface GraphStage {
   base: Input;
   /** When the base is an image. */
   image?: ResolvedImage;
+  /** As progress shows the base: "[build 1/5] FROM docker.io/library/node:22"; "" for none. */
+  baseLabel: string;
   /** How many triggers of the base image come first. */
   triggers: number;
   steps: GraphStep[];
@@ -92,105 +98,40 @@ const SCRATCH: Input = { kind: "root", root: { layers: [] } };
 export async function makeGraph(
   plan: BuildPlan,
   resolver: ImageResolver,
-  { signal }: { signal: AbortSignal },
+  o: { signal: AbortSignal },
 ): Promise<BuildGraph> {
-  const images = new Images(resolver, signal);
-  const triggered = await withImageTriggers(plan, images);
-  await images.all(triggered, triggered.needed);
-  return new GraphMaker(triggered, images).make();
+  const [graph] = await makeGraphs([plan], resolver, o);
+  return graph!;
 }
 
-/** Base images bring ONBUILD triggers, and these may need further stages. */
-async function withImageTriggers(start: BuildPlan, images: Images): Promise<BuildPlan> {
-  let plan = start;
-  const done = new Set<number>();
-  for (;;) {
-    const open = plan.needed.filter((index) => !done.has(index));
-    if (open.length === 0) return plan;
-    const bases = await Promise.all(open.map((index) => images.base(plan.stages[index]!, plan)));
-    for (const [at, index] of open.entries()) {
-      done.add(index);
-      plan = withTriggers(plan, index, bases[at]?.document.config?.OnBuild ?? []);
-    }
-  }
+/** The graphs of one file for several platforms; what is the same in them is one vertex. */
+export async function makeGraphs(
+  plans: readonly BuildPlan[],
+  resolver: ImageResolver,
+  { signal }: { signal: AbortSignal },
+): Promise<BuildGraph[]> {
+  const shared = new Map<string, Vertex>();
+  const resolved = await Promise.all(
+    plans.map(async (plan) => {
+      const images = new GraphImages(resolver, signal);
+      const triggered = await withImageTriggers(plan, images);
+      await images.all(triggered, triggered.needed);
+      return { triggered, images };
+    }),
+  );
+  return resolved.map(({ triggered, images }) => new GraphMaker(triggered, images, shared).make());
 }
-
-/** Every image once, however many steps name it. */
-class Images {
-  readonly #resolver: ImageResolver;
-  readonly #signal: AbortSignal;
-  readonly #found = new Map<string, Promise<ResolvedImage>>();
-  readonly #resolved = new Map<string, ResolvedImage>();
-
-  constructor(resolver: ImageResolver, signal: AbortSignal) {
-    this.#resolver = resolver;
-    this.#signal = signal;
-  }
-
-  async base(planned: PlannedStage, plan: BuildPlan): Promise<ResolvedImage | undefined> {
-    const { base } = planned;
-    if (base.kind !== "image") return undefined;
-    return await this.#resolve(base.reference, planned, plan);
-  }
-
-  /** Those of COPY --from and RUN --mount=from too. */
-  async all(plan: BuildPlan, needed: readonly number[]): Promise<void> {
-    const wanted = needed.flatMap((index) => {
-      const planned = plan.stages[index]!;
-      const sources = planned.instructions.flatMap(({ sources: own }) => own);
-      return sources.flatMap((source) =>
-        source.kind === "image" ? this.#resolve(source.reference, planned, plan) : [],
-      );
-    });
-    await Promise.all(wanted);
-  }
-
-  get(reference: string, planned: PlannedStage, plan: BuildPlan): ResolvedImage {
-    const found = this.#resolved.get(keyOf(reference, planned, plan));
-    if (found !== undefined) return found;
-    throw new GantryError("internal", `the image ${reference} was not resolved`);
-  }
-
-  #resolve(reference: string, planned: PlannedStage, plan: BuildPlan): Promise<ResolvedImage> {
-    const key = keyOf(reference, planned, plan);
-    const known = this.#found.get(key);
-    if (known !== undefined) return known;
-    const platform = planned.platform ?? plan.targetPlatform;
-    const resolving = this.#resolver
-      .image(reference, { platform, signal: this.#signal })
-      .catch((error) => Promise.reject(withHint(error, reference, plan)))
-      .then((image) => {
-        this.#resolved.set(key, image);
-        return image;
-      });
-    resolving.catch(() => {});
-    this.#found.set(key, resolving);
-    return resolving;
-  }
-}
-
-/** A stage's name that was mistyped is taken for an image's. */
-function withHint(error: unknown, reference: string, plan: BuildPlan): unknown {
-  const stages = plan.file.stages.flatMap(({ from }) => from.name ?? []);
-  const written = reference.replace(/^docker\.io\/library\//, "").replace(/:latest$/, "");
-  const hint = didYouMean(written, stages);
-  if (hint === "" || !(error instanceof GantryError) || error.kind === "cancelled") return error;
-  const { kind, detail, message } = error;
-  return new GantryError(kind, `${message}${hint}`, { cause: error, detail });
-}
-
-const keyOf = (reference: string, planned: PlannedStage, plan: BuildPlan): string =>
-  JSON.stringify([reference, planned.platform ?? plan.targetPlatform]);
 
 class GraphMaker {
   readonly #plan: BuildPlan;
-  readonly #images: Images;
+  readonly #images: GraphImages;
   readonly #stages = new Map<number, GraphStage>();
-  #vertices = 0;
+  readonly #shared: Map<string, Vertex>;
 
-  constructor(plan: BuildPlan, images: Images) {
+  constructor(plan: BuildPlan, images: GraphImages, shared: Map<string, Vertex>) {
     this.#plan = plan;
     this.#images = images;
+    this.#shared = shared;
   }
 
   make(): BuildGraph {
@@ -207,12 +148,23 @@ class GraphMaker {
     const steps = evaluated.steps.map((step): GraphStep => {
       const operation = this.#operation(step, planned);
       if (operation === undefined) return { step };
-      const vertex: Vertex = { index: this.#vertices++, label: step.label, base: top, operation };
+      const vertex = this.#vertex(step.label, top, operation);
       top = { kind: "vertex", vertex };
       return { step, vertex };
     });
     const triggers = planned.instructions.filter(({ isTrigger }) => isTrigger).length;
-    return { planned, evaluated, base: input, ...(image && { image }), triggers, steps, top };
+    const baseLabel = new StepLabels(planned).base;
+    const about = { planned, evaluated, baseLabel, ...(image && { image }), triggers };
+    return { ...about, base: input, steps, top };
+  }
+
+  #vertex(label: string, base: Input, operation: Operation): Vertex {
+    const identity = identityOf(base, operation);
+    const known = this.#shared.get(identity);
+    if (known !== undefined) return known;
+    const vertex = { index: this.#shared.size, identity, label, base, operation };
+    this.#shared.set(identity, vertex);
+    return vertex;
   }
 
   #base(planned: PlannedStage): { base: StageBase; input: Input; image?: ResolvedImage } {
@@ -224,19 +176,29 @@ class GraphMaker {
         const parent = this.#stages.get(base.index)!;
         return { base: { kind: "stage", stage: parent.evaluated }, input: parent.top };
       }
-      case "image": {
-        const image = this.#images.get(base.reference, planned, this.#plan);
+      case "image":
+      case "context": {
+        const image = this.#images.get(base, planned, this.#plan);
+        if (image === undefined)
+          return this.#folderBase(planned, base.kind === "context" ? base.name : "");
         return {
           base: { kind: "image", document: image.document },
           input: { kind: "root", root: image.root },
           image,
         };
       }
-      case "context": {
-        const what = `named context ${JSON.stringify(base.name)}`;
-        throw this.#refuse(planned.stage.from, `a ${what} as the base of a stage is not supported`);
-      }
     }
+  }
+
+  /** A folder of the client's as the file system to begin with. */
+  #folderBase(planned: PlannedStage, name: string): { base: StageBase; input: Input } {
+    const from: Input = { kind: "context", name };
+    const operation: CopyOperation = {
+      ...{ kind: "copy", sources: [{ from, paths: [{ written: "/", path: "/" }] }], inline: [] },
+      ...{ destination: "/", link: true, exclude: [], parents: false, unpack: false },
+    };
+    const vertex = this.#vertex(new StepLabels(planned).base, SCRATCH, operation);
+    return { base: { kind: "scratch" }, input: { kind: "vertex", vertex } };
   }
 
   #operation(step: Step, planned: PlannedStage): Operation | undefined {
@@ -308,15 +270,15 @@ class GraphMaker {
     switch (source.kind) {
       case "main":
         return { kind: "context", name: "" };
-      case "context":
-        return { kind: "context", name: source.name };
       case "scratch":
         return SCRATCH;
       case "stage":
         return this.#stages.get(source.index)!.top;
-      case "image": {
-        const { root } = this.#images.get(source.reference, planned, this.#plan);
-        return { kind: "root", root };
+      case "image":
+      case "context": {
+        const image = this.#images.get(source, planned, this.#plan);
+        if (image) return { kind: "root", root: image.root };
+        return { kind: "context", name: source.kind === "context" ? source.name : "" };
       }
     }
   }

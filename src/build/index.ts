@@ -4,8 +4,18 @@ export {
   type BuildGraph,
   type GraphStage,
   type GraphStep,
+  type Input,
   makeGraph,
+  makeGraphs,
   type Vertex,
 } from "./graph.ts";
 export * from "./language/index.ts";
-export { neededBy, type SolveObserver, type SolverOptions, solve } from "./solver.ts";
+export {
+  neededBy,
+  type SolveObserver,
+  type SolverOptions,
+  type SourceDigest,
+  solve,
+  solveAll,
+  type VertexOutcome,
+} from "./solver.ts";

@@ -12,28 +12,50 @@ import { StepSlots } from "./solver-slots.ts";
 export interface SolveObserver {
   started(vertex: Vertex): void;
   /** `record`: what is remembered of it. */
-  done(vertex: Vertex, outcome: { cached: boolean; record: CacheRecord; root: Root }): void;
+  done(vertex: Vertex, outcome: VertexOutcome): void;
   failed(vertex: Vertex, error: unknown): void;
   output(vertex: Vertex): Omit<StepOutput, "signal">;
+}
+
+export interface VertexOutcome {
+  cached: boolean;
+  record: CacheRecord;
+  root: Root;
+  key: string;
+  /** The file system that it began with, and what it read, by content. */
+  from: Root;
+  reads: readonly SourceDigest[];
+}
+/** What an operation read: where from, which paths, and the digest of what was there. */
+export interface SourceDigest {
+  from: FileSource;
+  paths: readonly string[];
+  digest: string;
 }
 
 export interface SolverOptions {
   worker: Worker;
   cache: BuildCache;
   observer: SolveObserver;
-  /** Nothing of the cache is used, but what is made is remembered. */
-  noCache?: boolean;
+  /** Nothing of the cache is used (for these operations), but what is made is remembered. */
+  noCache?: boolean | ((vertex: Vertex) => boolean);
   stepsMax: number;
   signal: AbortSignal;
 }
 
 /** The file system of `input`, made where it is not there yet. */
 export async function solve(input: Input, options: SolverOptions): Promise<Root> {
-  return await new Solver(input, options).solve();
+  const [root] = await solveAll([input], options);
+  return root!;
+}
+
+/** The file systems of several inputs; what they share is made once. */
+export async function solveAll(inputs: readonly Input[], options: SolverOptions): Promise<Root[]> {
+  return await new Solver(inputs, options).solve();
 }
 
 class Solver {
-  readonly #input: Input;
+  readonly #inputs: readonly Input[];
   readonly #options: SolverOptions;
   readonly #stop = new AbortController();
   readonly #signal: AbortSignal;
@@ -42,18 +64,18 @@ class Solver {
   readonly #slots: StepSlots;
   #failure: { error: unknown } | undefined;
 
-  constructor(input: Input, options: SolverOptions) {
-    this.#input = input;
+  constructor(inputs: readonly Input[], options: SolverOptions) {
+    this.#inputs = inputs;
     this.#options = options;
     this.#signal = AbortSignal.any([options.signal, this.#stop.signal]);
-    const indices = [...neededBy(input)].map(({ index }) => index);
+    const indices = [...neededBy(...inputs)].map(({ index }) => index);
     this.#slots = new StepSlots(options.stepsMax, indices);
   }
 
-  async solve(): Promise<Root> {
-    const top = this.#root(this.#input);
+  async solve(): Promise<Root[]> {
+    const tops = Promise.all(this.#inputs.map((input) => this.#root(input)));
     try {
-      return await top;
+      return await tops;
     } catch (error) {
       this.#stop.abort(error);
       await Promise.allSettled(this.#roots.values());
@@ -94,7 +116,10 @@ class Solver {
   }
 
   async #source(input: Input): Promise<FileSource> {
-    if (input.kind === "context") return input;
+    if (input.kind === "context") {
+      const { worker } = this.#options;
+      return (await worker.context?.(input.name, { signal: this.#signal })) ?? input;
+    }
     return { kind: "root", root: await this.#root(input) };
   }
 
@@ -106,7 +131,8 @@ class Solver {
       this.#keys.set(vertex, task.key);
       this.#signal.throwIfAborted();
       const { cached, record } = await this.#exclusive(task.key, async () => {
-        const known = noCache ? undefined : await cache.find(task.key);
+        const fresh = typeof noCache === "function" ? noCache(vertex) : noCache;
+        const known = fresh ? undefined : await cache.find(task.key);
         if (known !== undefined) return { cached: true, record: known };
         const layer = await task.run({ ...observer.output(vertex), signal: this.#signal });
         const inputs = this.#inputKeys(vertex);
@@ -115,7 +141,7 @@ class Solver {
         return { cached: false, record: made };
       });
       const root = record.layer === undefined ? base : { layers: [...base.layers, record.layer] };
-      observer.done(vertex, { cached, record, root });
+      observer.done(vertex, { cached, record, root, key: task.key, from: base, reads: task.reads });
       return root;
     } catch (error) {
       observer.failed(vertex, error);
@@ -161,6 +187,7 @@ class Solver {
         const { path, user } = operation;
         return {
           key: folderKey(base, operation),
+          reads: [],
           run: async (output) =>
             (await worker.makeFolder({ root: base, path, user }, output)).layer,
         };
@@ -186,8 +213,12 @@ class Solver {
       env: withProxies(operation),
       ...(script && { script }),
     };
+    const known = await Promise.all(digests);
+    const reads = mounts.flatMap(({ mount, from }, index) =>
+      mount.type === "bind" ? [{ from, paths: [`/${mount.source}`], digest: known[index]! }] : [],
+    );
     return {
-      key: runKey(base, operation, await Promise.all(digests)),
+      ...{ key: runKey(base, operation, known), reads },
       run: async (output) => (await worker.run(request, output)).layer,
     };
   }
@@ -220,8 +251,12 @@ class Solver {
       ...(chown && { chown }),
       ...(chmod && { chmod }),
     };
+    const reads = selections.map(({ from, paths }, index) => ({
+      ...{ from, paths: paths.map(({ path, pattern }) => path + (pattern ? `/./${pattern}` : "")) },
+      digest: digests[index]!,
+    }));
     return {
-      key: copyKey(root, operation, digests, destination),
+      ...{ key: copyKey(root, operation, digests, destination), reads },
       run: async (output) => (await worker.copy(request, output)).layer,
     };
   }
@@ -229,6 +264,7 @@ class Solver {
 
 interface Task {
   key: string;
+  reads: readonly SourceDigest[];
   run(output: StepOutput): Promise<string | undefined>;
 }
 
@@ -239,10 +275,10 @@ function inputsOf({ operation }: Vertex): Input[] {
   return operation.sources.flatMap(({ from }) => (from.kind === "download" ? [] : [from]));
 }
 
-/** Every vertex that `input` depends on. */
-export function neededBy(input: Input): Set<Vertex> {
+/** Every vertex that `inputs` depend on. */
+export function neededBy(...inputs: readonly Input[]): Set<Vertex> {
   const needed = new Set<Vertex>();
-  const open = [input];
+  const open = [...inputs];
   for (let next = open.pop(); next !== undefined; next = open.pop()) {
     if (next.kind !== "vertex" || needed.has(next.vertex)) continue;
     needed.add(next.vertex);

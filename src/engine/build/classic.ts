@@ -204,6 +204,7 @@ interface RunOptions {
 class ClassicRun {
   readonly #o: RunOptions;
   readonly #reports = new Map<Vertex, StepReport>();
+  readonly #told = new Set<Vertex>();
   readonly #outcomes = new Map<Vertex, StepFacts>();
   #failed: Vertex | undefined;
   #step = 0;
@@ -347,6 +348,9 @@ class ClassicRun {
     for (const [index, { step, vertex }] of stage.steps.entries()) {
       yield this.#line(step.instruction.original);
       if (vertex) {
+        // Two stages may have a step in common.
+        if (this.#told.has(vertex)) yield { stream: " ---> Using cache\n" };
+        this.#told.add(vertex);
         yield* this.#reports.get(vertex)!.messages();
         if (!this.#outcomes.has(vertex)) throw new GantryError("cancelled", "the step has ended");
       }
