@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -24,6 +25,9 @@
 #define OUTPUT_BYTES_MAX (16 << 20)
 #define INPUT_BYTES (16 << 10)
 #define EVENTS 64
+#define FIRST_CLIENT_MS 10000
+#define LOCK_PATIENCE_MS 2000
+#define LOCK_PAUSE_MS 2
 
 struct client {
   struct handler handler;  // first
@@ -39,9 +43,11 @@ struct client {
 static const struct service *service;
 static int poller = -1;
 static int control_fd = -1;
+static char lock_path[sizeof((struct sockaddr_un *)0)->sun_path + 8];
 static int spare = -1;  // given up to accept and drop a connection when descriptors run out
 static struct handler *freed;
 static int clients;
+static bool met;  // somebody has been connected
 static bool stopping;
 
 socklen_t address_length(const union address *a) {
@@ -243,16 +249,48 @@ static void control_run(struct handler *self, uint32_t events) {
   c->handler.run = client_run;
   c->fd = fd;
   clients++;
+  met = true;
   answer(c, "%s %d\n", service->greeting, getpid());
   client_flush(c);
+}
+
+// Holds PATH.lock for life, so that of two that start at once only one takes the socket over, and
+// one that ends never removes another's. 0: ours; -EADDRINUSE: another one lives.
+static int control_lock(const struct sockaddr_un *name) {
+  const struct timespec pause = {.tv_nsec = LOCK_PAUSE_MS * 1000000};
+  int64_t patience = now_ms() + LOCK_PATIENCE_MS;
+  if (snprintf(lock_path, sizeof lock_path, "%s.lock", name->sun_path) >= (int)sizeof lock_path)
+    return -ENAMETOOLONG;
+  for (;;) {
+    int fd = open(lock_path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0) return -errno;
+    struct stat ours, there;
+    bool locked = flock(fd, LOCK_EX | LOCK_NB) == 0;
+    // One that ended may have removed the file between our open and our lock.
+    bool current = locked && fstat(fd, &ours) == 0 && stat(lock_path, &there) == 0 &&
+                   ours.st_ino == there.st_ino && ours.st_dev == there.st_dev;
+    if (current) return 0;
+    close(fd);
+    if (locked) continue;
+    int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (probe < 0) return -errno;
+    bool lives = connect(probe, (const struct sockaddr *)name, sizeof *name) == 0;
+    close(probe);
+    // Whoever has the lock and does not listen is starting or ending: a moment's matter.
+    if (lives || now_ms() > patience) return -EADDRINUSE;
+    nanosleep(&pause, NULL);
+  }
 }
 
 static int control_open(const char *path) {
   struct sockaddr_un name = {.sun_family = AF_UNIX};
   if (strlen(path) >= sizeof name.sun_path) return -ENAMETOOLONG;
   strcpy(name.sun_path, path);
+  int locked = control_lock(&name);
+  if (locked < 0) return locked;
   int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0) return -errno;
+  // One of an earlier version has no lock.
   if (connect(fd, (struct sockaddr *)&name, sizeof name) == 0) return -EADDRINUSE;
   unlink(path);
   umask(0177);
@@ -290,7 +328,9 @@ static int serve(int idle_ms) {
     int due = service->turn();
     free_deferred();
     bool idle = !service->holds() && clients == 0;
-    int timeout = idle && due != 0 ? idle_ms : due;
+    // Whoever started us may be slow to come: a machine under load is no reason to leave.
+    int patience = met || idle_ms > FIRST_CLIENT_MS ? idle_ms : FIRST_CLIENT_MS;
+    int timeout = idle && due != 0 ? patience : due;
     struct epoll_event events[EVENTS];
     int count = epoll_wait(poller, events, EVENTS, timeout);
     if (count < 0 && errno != EINTR) return 1;
@@ -329,5 +369,6 @@ int resident_main(const struct service *wanted, const char *path, int idle_ms) {
   for (int fd = 0; fd <= 2; fd++) dup2(spare, fd);
   int status = serve(idle_ms);
   unlink(path);
+  unlink(lock_path);
   return status;
 }

@@ -8,6 +8,7 @@ import type { Native, Operation } from "../native/index.ts";
 import type { AttachmentRecord } from "./contract.ts";
 import { planSandbox } from "./dns-sandbox.ts";
 import { DnsTables, foldName } from "./dns-tables.ts";
+import { persist } from "./persist.ts";
 import {
   connectResident,
   type ResidentClient,
@@ -203,13 +204,13 @@ export class DnsSession {
   #watch(client: ResidentClient): ResidentClient {
     void client.closed.then(async () => {
       this.#current = undefined;
-      if (this.#closing || this.#sandboxes.size === 0) return;
-      this.#log.warn("The resolver has ended; another one takes over");
-      try {
-        await this.#reconcile(await this.#resolver());
-      } catch (error) {
-        this.#log.error("Failed to start the resolver again", { error: messageOf(error) });
-      }
+      const isNeeded = () => !this.#closing && this.#sandboxes.size > 0;
+      if (isNeeded()) this.#log.warn("The resolver has ended; another one takes over");
+      await persist(async () => await this.#reconcile(await this.#resolver()), {
+        isNeeded,
+        failed: (error) =>
+          this.#log.error("Failed to start the resolver again", { error: messageOf(error) }),
+      });
     });
     return client;
   }

@@ -2,6 +2,7 @@
 // again, with every published port bound anew, should it ever end.
 
 import { type Logger, messageOf } from "../base/index.ts";
+import { persist } from "./persist.ts";
 import {
   connectPortHolder,
   type HeldPort,
@@ -93,13 +94,13 @@ export class PortSession {
   #watch(holder: PortHolder): PortHolder {
     void holder.closed.then(async () => {
       this.#current = undefined;
-      if (this.#closing || this.#wanted().length === 0) return;
-      this.#log.warn("The port holder has ended; its ports are bound again");
-      try {
-        await this.reconcile();
-      } catch (error) {
-        this.#log.error("Failed to bind the published ports again", { error: messageOf(error) });
-      }
+      const isNeeded = () => !this.#closing && this.#wanted().length > 0;
+      if (isNeeded()) this.#log.warn("The port holder has ended; its ports are bound again");
+      await persist(() => this.reconcile(), {
+        isNeeded,
+        failed: (error) =>
+          this.#log.error("Failed to bind the published ports again", { error: messageOf(error) }),
+      });
     });
     return holder;
   }

@@ -9,6 +9,7 @@ import { errnoOf, GantryError } from "../base/index.ts";
 
 const ANSWER_LINE_BYTES_MAX = 1024;
 const START_DEADLINE_MS = 10_000;
+const STARTS_MAX = 5;
 const IDLE_MS_DEFAULT = 10_000;
 
 /** Which helper, and how it greets: "gantry-ports 1". */
@@ -37,6 +38,7 @@ export interface ResidentAnswer {
 export async function connectResident(
   kind: ResidentKind,
   path: string,
+  { lastLook = false } = {},
 ): Promise<ResidentClient | undefined> {
   const socket = connect(path);
   try {
@@ -50,7 +52,12 @@ export async function connectResident(
       cause: error,
     });
   }
-  const client = await ResidentClient.open(kind, socket);
+  const client = await ResidentClient.open(kind, socket).catch((error) => {
+    // One that ends takes its path away before it hangs up: look again, once.
+    if (lastLook) throw error;
+    return undefined;
+  });
+  if (client === undefined) return await connectResident(kind, path, { lastLook: true });
   if (client.speaks) return client;
   if (kind.replaced) {
     await client.stop();
@@ -63,8 +70,20 @@ export async function connectResident(
 
 /** Connects to the helper, starting it first where it does not run. */
 export async function startResident(kind: ResidentKind, o: ResidentStart): Promise<ResidentClient> {
-  const running = await connectResident(kind, o.path);
-  if (running) return running;
+  let why = "";
+  // Another one that we found in our way may have ended by the time that we turn to it.
+  for (let turn = 0; turn < STARTS_MAX; turn++) {
+    const running = await connectResident(kind, o.path);
+    if (running) return running;
+    why = await spawnResident(kind, o);
+  }
+  const started = await connectResident(kind, o.path);
+  if (started) return started;
+  throw new GantryError("unavailable", `Failed to start the ${kind.called}: ${why}`);
+}
+
+/** Returns when it is ready or has ended, with why it could not be spoken to then. */
+async function spawnResident(kind: ResidentKind, o: ResidentStart): Promise<string> {
   const [program = "", ...args] = o.command;
   const child = spawn(program, [...args, o.path, String(o.idleMs ?? IDLE_MS_DEFAULT)], {
     detached: true,
@@ -89,13 +108,7 @@ export async function startResident(kind: ResidentKind, o: ResidentStart): Promi
       });
   });
   child.unref();
-  // EADDRINUSE: another one started between our look and our start.
-  const started = await connectResident(kind, o.path);
-  if (!started) {
-    const why = ready ? "it ended at once" : said.trim() || "it said nothing";
-    throw new GantryError("unavailable", `Failed to start the ${kind.called}: ${why}`);
-  }
-  return started;
+  return ready ? "it ended at once" : said.trim() || "it said nothing";
 }
 
 type Waiting = {

@@ -87,12 +87,13 @@ test("names outlive the daemon, and the resolver's own end", async () => {
   const b = await lab.container([], "b", on("one", ["beta"]));
   const ask = () => a.agent.ask({ do: "dns", name: "beta", type: "A" });
   const pid = await resolverPid(lab);
-  await lab.open(); // as a daemon that was killed and started again
+  await lab.network.stop();
+  await lab.open();
   assert.equal(await resolverPid(lab), pid, "the resolver is the same");
   assert.equal(await ask(), b.address);
   process.kill(pid, "SIGKILL");
   let again = "ECONNREFUSED";
-  for (let turn = 0; turn < 100 && again !== b.address; turn++) again = await ask();
+  for (let turn = 0; turn < 20 && again !== b.address; turn++) again = await ask();
   assert.equal(again, b.address);
   assert.notEqual(await resolverPid(lab), pid);
 });

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { mkdtemp, rm } from "node:fs/promises";
+import { access, mkdtemp, rm } from "node:fs/promises";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -184,4 +184,21 @@ test("one holder serves every daemon that comes, and ends when it holds nothing"
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
   assert.equal(await probe(), false, "nothing to hold, nobody connected");
+});
+
+test("of several that are started at once one lives, and all who started them speak with it", async () => {
+  const own = join(dir, "contested.sock");
+  const command = [nativeProgramPath, "ports"];
+  for (let round = 0; round < 10; round++) {
+    const starts = Array.from({ length: 8 }, () =>
+      startPortHolder({ path: own, command, idleMs: 1 }),
+    );
+    const holders = await Promise.all(starts);
+    const pids = new Set(holders.map(({ pid }) => pid));
+    await holders[0]!.stop();
+    for (const one of holders) one.close();
+    assert.equal(pids.size, 1);
+    await assert.rejects(access(own), { code: "ENOENT" });
+    await assert.rejects(access(`${own}.lock`), { code: "ENOENT" });
+  }
 });
