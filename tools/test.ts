@@ -19,7 +19,7 @@ import type { ReportLine } from "./test-reporter.ts";
 const root = fileURLToPath(new URL("..", import.meta.url));
 const UNIT_DEADLINE_MS = 180_000;
 const FILE_DEADLINE_MS = Number(process.env["GANTRY_TEST_DEADLINE_MS"] ?? 240_000);
-const SETTLE_DEADLINE_MS = 5_000; // what is dying when the last test ends may take that long
+const SETTLE_DEADLINE_MS = 30_000; // what is dying when the last test ends may take that long
 const OUTPUT_LINES_MAX = 120;
 const CONCURRENCY = 2;
 /** What the runner says of the tests of a suite whose hook failed; the hook says why. */

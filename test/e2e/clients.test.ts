@@ -20,7 +20,7 @@ describe("libraries as clients", { skip: whyNoDaemon() }, () => {
       const since = new Date(State.StartedAt).getTime() / 1000;
       // testcontainers waits for a line in this stream before it goes on.
       const stream = await container.logs({ follow: true, stdout: true, stderr: true, since });
-      const signal = AbortSignal.timeout(10_000);
+      const signal = AbortSignal.timeout(60_000);
       const [chunk] = await new Promise<Buffer[]>((resolve, reject) => {
         stream.once("data", (data: Buffer) => resolve([data]));
         signal.onabort = () => reject(new Error("the first line is not among them"));

@@ -23,7 +23,7 @@ const GANTRY = join(root, "bin/gantry");
 const DAEMON = process.env["GANTRY_E2E_DAEMON"]?.split(" ") ?? [GANTRY, "daemon"];
 const START_DEADLINE_MS = 60_000;
 const STOP_DEADLINE_MS = 30_000;
-const SETTLE_DEADLINE_MS = 5_000;
+const SETTLE_DEADLINE_MS = 30_000;
 /** The image of the payload, imported into every daemon. */
 export const IMAGE = "payload:latest";
 

@@ -14,6 +14,7 @@ import { IMAGE, startDaemon, type TestDaemon, whyNoDaemon } from "./harness.ts";
 const CYCLES = Number(process.env["GANTRY_CRASH_CYCLES"] ?? 4);
 const SEED = Number(process.env["GANTRY_CRASH_SEED"] ?? Date.now() % 1_000_000);
 const KILLED_WITHIN_MS = 120;
+const LISTEN_TURNS = 200;
 const TABLE = "gantry_gantry0";
 const NETWORKS = ["n0", "n1", "n2"];
 const BOXES = ["b0", "b1", "b2", "b3"];
@@ -128,10 +129,18 @@ describe("networks through crashes", { skip: whyNoDaemon() }, () => {
     for (const [index, name] of BOXES.entries()) {
       const published = wanted.find((one) => one.name === name);
       if (published) assert.deepEqual(published.ports, [String(PORT_FIRST + index)], why);
-      const { stdout } = await daemon.onHost(
-        ...["connect", "tcp", "127.0.0.1", String(PORT_FIRST + index), "2000"],
-      );
-      assert.equal(/hello/.test(stdout), published !== undefined, `port of ${name}: ${why}`);
+      const port = String(PORT_FIRST + index);
+      const answers = async () => {
+        const { stdout } = await daemon.onHost("connect", "tcp", "127.0.0.1", port, "2000");
+        return /hello/.test(stdout);
+      };
+      let isThere = await answers();
+      // Its program has been started, which is not to say that it listens by now.
+      for (let turn = 0; published && !isThere && turn < LISTEN_TURNS; turn++) {
+        await delay(50);
+        isThere = await answers();
+      }
+      assert.equal(isThere, published !== undefined, `port of ${name}: ${why}`);
     }
   }
 

@@ -34,7 +34,7 @@ describe("published ports of a running container", { skip: whyNoDaemon() }, () =
     await daemon.start();
     assert.deepEqual([await answers(8080), await answers(8081)], [false, true]);
     await ok("restart", "-t", "0", id);
-    await daemon.session("logs", "-f", id).until("listening");
+    await daemon.session("logs", "-f", id).until(/listening.*listening/s);
     assert.deepEqual(
       [await answers(8080), await answers(8081), await answers(8082)],
       [false, true, true],

@@ -14,10 +14,12 @@ describe("a daemon that is killed comes back to its containers", { skip: whyNoDa
   after(() => daemon.stop());
   const ok = (...args: string[]) => daemon.ok(...args);
   const started = (...args: string[]) => ok("run", "-d", "--network", "none", ...args);
+  const says = (id: string, text: string) => daemon.session("logs", "-f", id).until(text);
   const restart = () => daemon.restart("SIGKILL");
 
   test("a running container goes on, with its process, log and attach", async () => {
     const id = await started("-i", IMAGE, "signals");
+    await says(id, "ready");
     const pid = await ok("inspect", "-f", "{{.State.Pid}}", id);
     await daemon.kill9();
     process.kill(Number(pid), "SIGUSR1");
@@ -40,6 +42,7 @@ describe("a daemon that is killed comes back to its containers", { skip: whyNoDa
 
   test("an exit in between is known with its code", async () => {
     const id = await started(IMAGE, "signals");
+    await says(id, "ready");
     const pid = Number(await ok("inspect", "-f", "{{.State.Pid}}", id));
     const killed = await started(IMAGE, "sleep");
     const other = Number(await ok("inspect", "-f", "{{.State.Pid}}", killed));
@@ -48,6 +51,7 @@ describe("a daemon that is killed comes back to its containers", { skip: whyNoDa
     process.kill(other, "SIGKILL");
     await delay(300);
     await daemon.start();
+    assert.equal(await ok("wait", id, killed), "0\n137");
     const format = "{{.State.Status}} {{.State.ExitCode}}";
     assert.equal(await ok("inspect", "-f", format, id), "exited 0");
     assert.equal(await ok("inspect", "-f", format, killed), "exited 137");
@@ -74,7 +78,7 @@ describe("a daemon that is killed comes back to its containers", { skip: whyNoDa
     await delay(200);
     await daemon.start();
     const status = (id: string) => ok("inspect", "-f", "{{.State.Status}}", id);
-    for (let n = 0; n < 50 && (await status(always)) !== "running"; n++) await delay(100);
+    for (let n = 0; n < 300 && (await status(always)) !== "running"; n++) await delay(100);
     assert.equal(await status(always), "running");
     assert.equal(await status(stopped), "exited");
     await ok("rm", "-f", always, stopped);

@@ -12,7 +12,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { dockerPath, IMAGE, root, startDaemon, type TestDaemon, whyNoDaemon } from "./harness.ts";
 
 const ENTRY = join(root, "test/fakes/registry-entry.ts");
-const RELOAD_DEADLINE_MS = 10_000;
+const RELOAD_DEADLINE_MS = 60_000;
 
 for (const client of ["docker", "gantry"] as const) {
   const noClient = client === "docker" && dockerPath === undefined && "needs the docker client";

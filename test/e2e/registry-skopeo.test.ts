@@ -19,7 +19,7 @@ const missing = ["skopeo", "docker-registry"].filter(
   (program) => !(process.env["PATH"] ?? "").split(":").some((at) => existsSync(join(at, program))),
 );
 const skip = missing.length > 0 && `needs ${missing.join(" and ")}: apt-get install`;
-const READY_DEADLINE_MS = 10_000;
+const READY_DEADLINE_MS = 60_000;
 
 /** Debian's docker-registry on a free port. */
 class DebianRegistry {

@@ -22,6 +22,7 @@ function onPath(name: string): string[] {
   return (process.env["PATH"] ?? "").split(":").map((folder) => join(folder, name));
 }
 
+const BROWSER_PATIENCE_MS = 60_000;
 const XSS = "<img src=x onerror=globalThis.hacked=1><script>globalThis.hacked=1</script>";
 const INDEX_TYPE = "application/vnd.oci.image.index.v1+json";
 const MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json";
@@ -29,14 +30,16 @@ const MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json";
 let browser: Browser;
 before(async () => {
   if (skip) return;
-  browser = await chromium.launch({ executablePath: executablePath!, args: ["--no-sandbox"] });
+  const timeout = BROWSER_PATIENCE_MS;
+  const args = ["--no-sandbox"];
+  browser = await chromium.launch({ executablePath: executablePath!, args, timeout });
 });
 after(async () => await browser?.close());
 
 /** A page that remembers whatever went wrong on it. */
 async function openPage(context: BrowserContext, base: string): Promise<[Page, string[]]> {
   const page = await context.newPage();
-  page.setDefaultTimeout(15_000);
+  page.setDefaultTimeout(BROWSER_PATIENCE_MS);
   const wrong: string[] = [];
   page.on("pageerror", (error) => wrong.push(`error: ${error.message}`));
   page.on("console", (message) => {

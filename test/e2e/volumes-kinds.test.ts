@@ -186,7 +186,7 @@ describe("kinds of mounts", { skip: whyNoDaemon() }, () => {
     const id = await ok("create", ...flags, "-v", "/:/host", IMAGE);
     assert.equal(await ok("inspect", "-f", "{{(index .Mounts 0).Propagation}}", id), "rslave");
     await ok("start", id);
-    await ok("rm", id);
+    await ok("rm", "-f", id);
     assert.match(
       await refuse("-v", "/:/host:rprivate", IMAGE),
       /must use either propagation mode "rslave" or "rshared" when mount source is within the daem/,

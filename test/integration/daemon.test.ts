@@ -241,7 +241,7 @@ async function dockerOverTls(port: number, file: (name: string) => string): Prom
 }
 
 test("a socket that systemd passed is served, and a log that nobody reads is no reason to end", {
-  timeout: 20_000,
+  timeout: 120_000,
 }, async (t) => {
   if (!isRoot) return t.skip("needs root");
   const { args } = places("activation");

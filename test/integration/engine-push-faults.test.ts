@@ -151,7 +151,7 @@ async function nothingLeft(registry: FakeRegistry, store: FakeStore): Promise<vo
 
 /** A stream is closed when what was being done with its last piece has been done. */
 async function streamsEnded(store: FakeStore): Promise<void> {
-  const deadline = Date.now() + 5_000;
+  const deadline = Date.now() + 30_000;
   while (store.openStreams > 0 && Date.now() < deadline) await new Promise(setImmediate);
   assert.equal(store.openStreams, 0, "no stream stays open");
 }

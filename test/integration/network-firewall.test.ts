@@ -41,8 +41,11 @@ async function web(lab: Lab, networkName: string, publish = [at(8080)]): Promise
     await box.agent.ask({ do: "listen", protocol: "tcp", port, host: "::" });
   return box;
 }
-const says = async (agent: Agent, host: string, port: number): Promise<string> =>
-  (await agent.ask({ do: "tcp", host, port, ...BRIEFLY })).replace("::ffff:", "");
+const says = async (agent: Agent, host: string, port: number, how = {}): Promise<string> =>
+  (await agent.ask({ do: "tcp", host, port, ...how })).replace("::ffff:", "");
+/** Where no answer is expected. A packet that is lost comes again after a second only. */
+const saysBriefly = (agent: Agent, host: string, port: number): Promise<string> =>
+  says(agent, host, port, BRIEFLY);
 const subnetOf = (box: Container): string => {
   const { address, prefix } = box.attachment.record.ipv4!;
   return `${address.split(".").slice(0, 2).join(".")}.0.0/${prefix}`;
@@ -83,12 +86,20 @@ test("published ports respect the host's rules for input where they are told to"
   await network(lab, "filtered", { Options: { "gantry.publish_filter": "input" } });
   const filtered = await web(lab, "filtered", [at(8080), at(9080)]);
   const bypassing = await web(lab, "bridge", [at(8081)]);
-  assert.equal(await says(lab.remote, HOST, 8080), "timeout", "dropped by the host's firewall");
+  assert.equal(
+    await saysBriefly(lab.remote, HOST, 8080),
+    "timeout",
+    "dropped by the host's firewall",
+  );
   const { gateway } = filtered.attachment.record.ipv4!;
   assert.equal(await says(lab.remote, HOST, 9080), `${gateway}\nbye`, "allowed by it");
   assert.equal(await says(lab.host, "127.0.0.1", 8080), `${gateway}\nbye`);
   assert.match(await says(lab.host, HOST, 8080), /bye$/);
-  assert.equal(await says(bypassing.agent, HOST, 8080), "timeout", "other networks are outside");
+  assert.equal(
+    await saysBriefly(bypassing.agent, HOST, 8080),
+    "timeout",
+    "other networks are outside",
+  );
   assert.equal(await says(lab.remote, HOST, 8081), `${REMOTE}\nbye`, "the default is docker's");
   await assert.rejects(
     lab.container([at(8083, { protocol: "sctp" })], "s", { networkName: "filtered" }),
@@ -96,7 +107,7 @@ test("published ports respect the host's rules for input where they are told to"
   );
   await lab.open({ publishFilter: "input" });
   const later = await web(lab, "bridge", [at(8082)]);
-  assert.equal(await says(lab.remote, HOST, 8082), "timeout", "the daemon's option");
+  assert.equal(await saysBriefly(lab.remote, HOST, 8082), "timeout", "the daemon's option");
   await later.end();
 });
 
@@ -111,10 +122,10 @@ test("a routed network is reached at its own addresses, at published ports only"
   );
   await lab.routeFromRemote(subnetOf(box));
   assert.equal(await says(lab.remote, box.address, 80), `${REMOTE}\nbye`);
-  assert.equal(await says(lab.remote, box.address, 81), "timeout", "not published");
+  assert.equal(await saysBriefly(lab.remote, box.address, 81), "timeout", "not published");
   assert.equal(await says(lab.remote, HOST, 8080), "ECONNREFUSED", "no port of the host");
   assert.match(await says(other.agent, box.address, 80), /bye$/, "from another network, too");
-  assert.equal(await says(other.agent, box.address, 81), "timeout");
+  assert.equal(await saysBriefly(other.agent, box.address, 81), "timeout");
   await lab.remote.ask({ do: "listen", protocol: "tcp", port: 7000 });
   assert.equal(await says(box.agent, REMOTE, 7000), `${box.address}\nbye`, "its own address");
   await box.end();
@@ -129,7 +140,7 @@ test("an unprotected network is reached at its own addresses, at every port", as
   await lab.routeFromRemote(subnetOf(shut));
   assert.equal(await says(lab.remote, box.address, 81), `${REMOTE}\nbye`);
   assert.equal(await says(lab.remote, HOST, 8080), `${REMOTE}\nbye`, "and where it is published");
-  assert.equal(await says(lab.remote, shut.address, 81), "timeout", "others stay shut");
+  assert.equal(await saysBriefly(lab.remote, shut.address, 81), "timeout", "others stay shut");
 });
 
 test("an isolated network has no address of the host's on it", async () => {
@@ -139,7 +150,7 @@ test("an isolated network has no address of the host's on it", async () => {
   await network(lab, "alone", { Internal: true, Options });
   const [one, two] = [await web(lab, "alone", []), await web(lab, "alone", [])];
   assert.match(await says(one.agent, two.address, 80), /bye$/);
-  assert.match(await says(lab.host, one.address, 80), /timeout|ENETUNREACH|EHOSTUNREACH/);
+  assert.match(await saysBriefly(lab.host, one.address, 80), /timeout|ENETUNREACH|EHOSTUNREACH/);
 });
 
 test("trusted interfaces reach published ports directly, others do not", async () => {
@@ -152,8 +163,8 @@ test("trusted interfaces reach published ports directly, others do not", async (
   await lab.routeFromRemote(subnetOf(box));
   await lab.routeFromRemote(subnetOf(wary));
   assert.equal(await says(lab.remote, box.address, 80), `${REMOTE}\nbye`);
-  assert.equal(await says(lab.remote, box.address, 81), "timeout");
-  assert.equal(await says(lab.remote, wary.address, 80), "timeout");
+  assert.equal(await saysBriefly(lab.remote, box.address, 81), "timeout");
+  assert.equal(await saysBriefly(lab.remote, wary.address, 80), "timeout");
 });
 
 test("with direct routing published ports are open directly, loopback's not", async () => {
@@ -162,21 +173,21 @@ test("with direct routing published ports are open directly, loopback's not", as
   const local = await web(lab, "bridge", [at(8081, { hostIp: "127.0.0.1" })]);
   await lab.routeFromRemote(subnetOf(box));
   assert.equal(await says(lab.remote, box.address, 80), `${REMOTE}\nbye`);
-  assert.equal(await says(lab.remote, box.address, 81), "timeout");
-  assert.equal(await says(lab.remote, local.address, 80), "timeout");
+  assert.equal(await saysBriefly(lab.remote, box.address, 81), "timeout");
+  assert.equal(await saysBriefly(lab.remote, local.address, 80), "timeout");
   const { address } = box;
   await box.end();
   const heir = await lab.container();
   await heir.agent.ask({ do: "listen", protocol: "tcp", port: 80 });
   assert.equal(heir.address, address);
-  assert.equal(await says(lab.remote, address, 80), "timeout", "it goes with its container");
+  assert.equal(await saysBriefly(lab.remote, address, 80), "timeout", "it goes with its container");
 });
 
 test("packets with the mark that the administrator named are let in", async () => {
   await using lab = await Lab.make({ bridgeAcceptFwmark: "0x40/0xf0" });
   const box = await web(lab, "bridge");
   await lab.routeFromRemote(subnetOf(box));
-  assert.equal(await says(lab.remote, box.address, 81), "timeout");
+  assert.equal(await saysBriefly(lab.remote, box.address, 81), "timeout");
   await lab.run(
     batch(
       new NftBatch("marks")
@@ -217,11 +228,11 @@ test("a loopback port is closed to the wire without a firewall, with route_local
     await lab.run({ op: "write", path, data: Buffer.from("1") });
   }
   await lab.sendLoopbackFromRemote();
-  assert.match(await says(lab.remote, "127.0.0.1", 8080), /timeout|ECONNREFUSED/);
+  assert.match(await saysBriefly(lab.remote, "127.0.0.1", 8080), /timeout|ECONNREFUSED/);
   assert.match(await says(lab.host, "127.0.0.1", 8080), /bye$/);
   assert.match(await says(lab.host, "::1", 8081), /bye$/);
   assert.equal(await says(lab.remote, HOST6, 8081), "ECONNREFUSED");
-  assert.notEqual(await says(box.agent, box.attachment.record.ipv4!.gateway, 8080), "bye");
+  assert.notEqual(await saysBriefly(box.agent, box.attachment.record.ipv4!.gateway, 8080), "bye");
 });
 
 test("an internal network reaches nothing that others publish", async () => {
@@ -230,8 +241,8 @@ test("an internal network reaches nothing that others publish", async () => {
   await web(lab, "bridge");
   const spy = await lab.container([], "spy", { networkName: "inside" });
   const { gateway } = spy.attachment.record.ipv4!;
-  assert.equal(await says(spy.agent, gateway, 8080), "timeout");
-  assert.match(await says(spy.agent, HOST, 8080), /ENETUNREACH|timeout/);
+  assert.equal(await saysBriefly(spy.agent, gateway, 8080), "timeout");
+  assert.match(await saysBriefly(spy.agent, HOST, 8080), /ENETUNREACH|timeout/);
 });
 
 test("without a userland proxy IPv6 is not carried to a container that has none", async () => {
@@ -253,7 +264,7 @@ test("without ip6tables the port holder carries IPv6, and IPv4 is filtered as ev
   assert.equal(await says(lab.remote, HOST6, 8080), `${gateway}\nbye`);
   assert.equal(await says(lab.remote, HOST, 8080), `${REMOTE}\nbye`);
   await lab.routeFromRemote(subnetOf(box));
-  assert.equal(await says(lab.remote, box.address, 81), "timeout");
+  assert.equal(await saysBriefly(lab.remote, box.address, 81), "timeout");
 });
 
 test("a host that does not forward publishes by the port holder", async () => {
@@ -272,10 +283,11 @@ test("forwarding that was switched on for containers is not a router for strange
     const stranger = await lab.cableStranger("198.51.100");
     await stranger.ask({ do: "listen", protocol: "tcp", port: 80 });
     await lab.routeFromRemote("198.51.100.0/24");
-    const said = await says(lab.remote, "198.51.100.9", 80);
-    assert.equal(said, ipForwardNoDrop ? `${REMOTE}\nbye` : "timeout");
+    const said = ipForwardNoDrop ? `${REMOTE}\nbye` : "timeout";
+    const ask = ipForwardNoDrop ? says : saysBriefly;
+    assert.equal(await ask(lab.remote, "198.51.100.9", 80), said);
     await lab.open({ ipForwardNoDrop });
-    assert.equal(await says(lab.remote, "198.51.100.9", 80), said, "nor after a restart");
+    assert.equal(await ask(lab.remote, "198.51.100.9", 80), said, "nor after a restart");
   }
 });
 

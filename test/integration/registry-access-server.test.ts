@@ -453,7 +453,7 @@ async function whyNoSkopeo(): Promise<string | false> {
 }
 
 async function eventually(condition: () => Promise<boolean>): Promise<void> {
-  for (let attempt = 0; attempt < 100; attempt++) {
+  for (let attempt = 0; attempt < 300; attempt++) {
     if (await condition()) return;
     await new Promise((resolve) => setTimeout(resolve, 100));
   }

@@ -296,15 +296,22 @@ test("under load every image that was pushed pulls whole, and garbage goes away"
   // So many that each is forgotten by everybody before it is wanted again.
   const layers = Array.from({ length: 120 }, () => randomLayer());
   const ends = Date.now() + 3_000;
+  const endsAtLast = Date.now() + 60_000;
+  // On a machine that is busy with other things it takes longer until there was any load.
+  const isOver = () =>
+    Date.now() > (pushed > 10 && runs > 3 && quarantined > 0 ? ends : endsAtLast);
   const alive = new Map<string, string>();
   let pushed = 0;
+  let runs = 0;
+  let removed = 0;
+  let quarantined = 0;
 
   async function pusher(n: number): Promise<void> {
     // A store and a content of its own, as another process has.
     const content = createContent(await openFileStore(at.root), { renewAfterMs: graceMs / 4 });
     const name = `team/p${n}`;
     const own: string[] = [];
-    for (let round = 0; Date.now() < ends; round++) {
+    for (let round = 0; !isOver(); round++) {
       const chosen = [0, 1, 2].map((at) => layers[(round * 7 + n * 5 + at * 3) % layers.length]!);
       const tag = `v${round}`;
       if (!(await pushOnce(content, name, chosen, tag, graceMs))) continue;
@@ -321,12 +328,9 @@ test("under load every image that was pushed pulls whole, and garbage goes away"
       }
     }
   }
-  let runs = 0;
-  let removed = 0;
-  let quarantined = 0;
   async function collector(): Promise<void> {
     const store = await openFileStore(at.root);
-    while (Date.now() < ends) {
+    while (!isOver()) {
       const report = await collectGarbage(store, { graceMs });
       removed += report.removed.objects;
       quarantined += report.quarantined.objects;
@@ -376,13 +380,13 @@ async function pushOnce(
     if (isThere === undefined) await upload(content, name, blob);
   }
   await delay(Math.random() * 60);
-  const promisedMs = performance.now() - begun;
   try {
     const put = { raw: manifest.data, mediaType: OCI_MANIFEST, tags: [tag] };
     await content.putManifest(name, put);
     return true;
   } catch (error) {
-    const isLate = promisedMs > graceMs;
+    // What was marked a quarter of the time ago is not marked again, and the put takes its time.
+    const isLate = performance.now() - begun > (graceMs * 3) / 4;
     if (error instanceof RegistryError && error.code === "MANIFEST_BLOB_UNKNOWN" && isLate) {
       return false;
     }

@@ -6,11 +6,10 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
-import { request } from "node:http";
+import { type IncomingMessage, request } from "node:http";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Readable } from "node:stream";
 import { test } from "node:test";
 import fc from "fast-check";
 import { createContent, openFileStore } from "../../src/registry/index.ts";
@@ -18,6 +17,8 @@ import { bytesOf, imageOf, pullWhole, randomLayer } from "../support/registry-co
 import { RegistryPlace, someBlob } from "../support/registry-http.ts";
 
 const octets = { "Content-Type": "application/octet-stream" };
+/** The server says "continue" when it has begun to read, so that nobody has to guess. */
+const awaited = { Expect: "100-continue" };
 
 test("whatever is asked, the answer is never a 500", async () => {
   await using registry = await RegistryPlace.open();
@@ -211,20 +212,18 @@ test("closing lets a transfer end and takes no new connection", async () => {
   const location = await registry.startUpload("leave");
   const data = randomBytes(200_000);
   const { digest } = bytesOf(data);
-  const body = new Readable({ read() {} });
-  body.push(data.subarray(0, 100_000));
-  const sending = fetch(`${registry.base}${location}?digest=${digest}`, {
-    method: "PUT",
-    body: Readable.toWeb(body) as ReadableStream,
-    duplex: "half",
-    headers: octets,
-  } as RequestInit);
-  await new Promise((resolve) => setTimeout(resolve, 100));
-  const closing = registry.server.close({ deadlineMs: 10_000 });
+  const url = `${registry.base}${location}?digest=${digest}`;
+  const headers = { ...octets, "Content-Length": data.length, ...awaited };
+  const sent = request(url, { method: "PUT", agent: false, headers });
+  const answered = once(sent, "response");
+  await once(sent.once("error", assert.fail), "continue");
+  sent.write(data.subarray(0, 100_000));
+  const closing = registry.server.close({ deadlineMs: 60_000 });
   await assert.rejects(fetch(`${registry.base}/v2/`));
-  body.push(data.subarray(100_000));
-  body.push(null);
-  assert.equal((await sending).status, 201);
+  sent.end(data.subarray(100_000));
+  const [answer] = (await answered) as [IncomingMessage];
+  answer.resume();
+  assert.equal(answer.statusCode, 201);
   await closing;
   await rm(registry.root, { recursive: true });
 });
@@ -232,10 +231,12 @@ test("closing lets a transfer end and takes no new connection", async () => {
 test("a transfer that does not end is cut at the deadline", async () => {
   const registry = await RegistryPlace.open();
   const location = await registry.startUpload("leave");
-  const sent = request(registry.base + location, { method: "PATCH", agent: false });
+  const headers = { ...octets, ...awaited };
+  const sent = request(registry.base + location, { method: "PATCH", agent: false, headers });
+  sent.flushHeaders();
+  await once(sent, "continue");
   const broken = once(sent, "error");
   sent.write("some");
-  await new Promise((resolve) => setTimeout(resolve, 50));
   await registry.server.close({ deadlineMs: 50 });
   await broken;
   await rm(registry.root, { recursive: true });
@@ -282,7 +283,7 @@ async function pushThrough(
   [config, layer]: [ReturnType<typeof bytesOf>, ReturnType<typeof bytesOf>],
 ): Promise<void> {
   const { manifest } = imageOf([layer]);
-  for (let attempt = 0; attempt < 200; attempt++) {
+  for (let attempt = 0; attempt < 2000; attempt++) {
     try {
       for (const { digest, data } of [config, layer]) {
         const start = await fetch(`${base()}/v2/${name}/blobs/uploads/`, { method: "POST" });

@@ -38,7 +38,7 @@ describe("size limits", { skip }, () => {
   }
 
   async function nothingAttached(): Promise<void> {
-    for (let i = 0; i < 100 && attached().length > 0; i++) await delay(20);
+    for (let i = 0; i < 1500 && attached().length > 0; i++) await delay(20);
     assert.deepEqual(attached(), []);
     assert.ok(!readFileSync("/proc/self/mountinfo", "utf8").includes(fixture.root));
   }

@@ -42,7 +42,7 @@ after(() => rmSync(folder, { recursive: true, force: true }));
 
 /** Runs the harness; anything but success and a clean refusal is a fault. */
 function run(args: string[], input: Uint8Array = Buffer.alloc(0)): { ok: boolean; out: Buffer } {
-  const done = spawnSync(harness, args, { input, maxBuffer: 1 << 27, timeout: 30_000 });
+  const done = spawnSync(harness, args, { input, maxBuffer: 1 << 27, timeout: 120_000 });
   assert(done.status === 0 || done.status === 1, `${args[0]}: ${done.status} ${done.stderr}`);
   return { ok: done.status === 0, out: done.stdout };
 }

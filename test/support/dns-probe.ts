@@ -15,7 +15,7 @@ import {
 } from "./dns-message.ts";
 
 const RESOLVER = { host: "127.0.0.11", port: 53 };
-const PATIENCE_MS = 8000;
+const PATIENCE_MS = 30_000;
 
 export interface Told {
   rcode: number;

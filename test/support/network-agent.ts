@@ -17,7 +17,7 @@ export type Ask =
   | { do: "close" };
 
 /** Far more than an answer takes; a test that expects none says less. */
-const PATIENCE_MS = 8000;
+const PATIENCE_MS = 30_000;
 const RESEND_MS = 1000;
 const open: (Server | UdpSocket)[] = [];
 
@@ -56,7 +56,12 @@ function tcp(ask: Extract<Ask, { do: "tcp" }>): Promise<string> {
     }, ask.patienceMs ?? PATIENCE_MS);
     let said = "";
     socket.on("connect", () => {
+      // Who was let in is answered, and ends; if not, that is told instead of waiting for ever.
       clearTimeout(timer);
+      socket.setTimeout(PATIENCE_MS, () => {
+        said += "(and no end)";
+        socket.destroy();
+      });
       socket.end(ask.send ?? "");
     });
     socket.on("data", (chunk) => (said += chunk));
@@ -92,7 +97,7 @@ function udp(ask: Extract<Ask, { do: "udp" }>): Promise<string> {
 }
 
 async function askDns({ name, type }: Extract<Ask, { do: "dns" }>): Promise<string> {
-  const resolver = new Resolver({ timeout: 3000, tries: 1 });
+  const resolver = new Resolver({ timeout: 3000, tries: 3 });
   resolver.setServers(["127.0.0.11"]);
   try {
     const found =

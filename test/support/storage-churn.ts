@@ -77,13 +77,22 @@ export async function commitNumbered(storage: OpenStorage, number: number): Prom
   }
 }
 
+let told = false;
+/** To who kills it: there was an image. */
+function tellOnce(): void {
+  if (!told) process.stdout.write("made\n");
+  told = true;
+}
+
 async function churn(storage: OpenStorage, random: () => number): Promise<void> {
   for (;;) {
     const number = Math.floor(random() * 8);
     const choice = random();
     try {
-      if (choice < 0.4) await loadArchive(storage, streamed(numberedImage(number).archive));
-      else if (choice < 0.5) {
+      if (choice < 0.4) {
+        await loadArchive(storage, streamed(numberedImage(number).archive));
+        tellOnce();
+      } else if (choice < 0.5) {
         const tar = streamed(numberedLayer(number));
         await importRootfs(storage, tar, { platform: PLATFORM });
       } else if (choice < 0.6) await commitNumbered(storage, number);

@@ -83,7 +83,7 @@ export function fileScenarios(daemon: () => TestDaemon): void {
     const shell = ["--entrypoint", "", IMAGE];
     const id = await ok("run", "-d", ...net, ...flags, ...more, ...shell, "sleep");
     const status = () => ok("inspect", "-f", "{{.State.Health.Status}}", id);
-    for (let n = 0; n < 100 && (await status()) !== "unhealthy"; n++) await delay(50);
+    for (let n = 0; n < 600 && (await status()) !== "unhealthy"; n++) await delay(50);
     assert.equal(await status(), "unhealthy"); // there is no /bin/sh, which the command needs
     await ok("rm", "-f", id);
   });

@@ -9,14 +9,17 @@ import { IMAGE, type TestDaemon } from "../harness.ts";
 export function lifecycleScenarios(daemon: () => TestDaemon): void {
   const ok = (...args: string[]) => daemon().ok(...args);
   const started = (...args: string[]) => ok("run", "-d", "--network", "none", ...args);
+  /** A signal before its program has its handlers is another matter. */
+  const says = (id: string, text: string) => daemon().session("logs", "-f", id).until(text);
   const inspect = (id: string, format: string) => ok("inspect", "-f", format, id);
 
   test("create, start, stop, start, restart and rm go through the states of docker", async () => {
-    const id = await ok("create", "--network", "none", "--name", "states", IMAGE, "sleep");
+    const id = await ok("create", "--network", "none", "--name", "states", IMAGE, "signals");
     const status = () => inspect(id, "{{.State.Status}} {{.State.Running}} {{.State.ExitCode}}");
     assert.equal(await status(), "created false 0");
     assert.equal(await ok("start", "states"), "states");
     assert.equal(await status(), "running true 0");
+    await says(id, "ready");
     assert.equal(await ok("stop", "states"), "states");
     assert.equal(await status(), "exited false 0");
     await ok("restart", "states");
@@ -30,6 +33,7 @@ export function lifecycleScenarios(daemon: () => TestDaemon): void {
 
   test("stop waits, then kills what does not listen", async () => {
     const id = await started(IMAGE, "stubborn");
+    await says(id, "stubborn");
     await ok("stop", "-t", "1", id);
     assert.equal(await inspect(id, "{{.State.ExitCode}}"), "137");
     assert.match(await ok("logs", id), /^stubborn\nstubborn$/);
@@ -53,7 +57,8 @@ export function lifecycleScenarios(daemon: () => TestDaemon): void {
   });
 
   test("--stop-signal is what stop sends", async () => {
-    const id = await started("--stop-signal", "USR2", "--stop-timeout", "1", IMAGE, "signals");
+    const id = await started("--stop-signal", "USR2", "--stop-timeout", "2", IMAGE, "signals");
+    await says(id, "ready");
     await ok("stop", id);
     assert.match(await ok("logs", id), /signal 12/);
     await ok("rm", id);
@@ -156,7 +161,7 @@ export function lifecycleScenarios(daemon: () => TestDaemon): void {
   test("--restart starts again what failed, as often as it says", async () => {
     const id = await started("--restart", "on-failure:2", IMAGE, "seq", "echo once", "exit 1");
     const state = () => inspect(id, "{{.State.Status}} {{.State.ExitCode}} {{.RestartCount}}");
-    for (let n = 0; n < 100 && (await state()) !== "exited 1 2"; n++) await delay(50);
+    for (let n = 0; n < 600 && (await state()) !== "exited 1 2"; n++) await delay(50);
     assert.equal(await state(), "exited 1 2");
     assert.equal(await ok("logs", id), "once\nonce\nonce");
     await ok("rm", "-f", id);

@@ -116,12 +116,13 @@ export function runScenarios(daemon: () => TestDaemon): void {
   });
 
   test("--init reaps orphans and passes signals on", async () => {
-    const reaped = await run("--init", IMAGE, "zombies", "3");
+    const reaped = await run("--init", IMAGE, "zombies", "3", "800");
     assert.doesNotMatch(reaped, / Z /);
     assert.match(await run(IMAGE, "zombies", "3"), / Z /);
-    const id = await daemon().ok("run", "-d", "--init", "--network", "none", IMAGE, "sleep");
+    const id = await daemon().ok("run", "-d", "--init", "--network", "none", IMAGE, "signals");
+    await daemon().session("logs", "-f", id).until("ready");
     await daemon().ok("stop", id);
-    assert.equal(await daemon().ok("logs", id), "got signal 15");
+    assert.equal(await daemon().ok("logs", id), "ready\nsignal 15");
     assert.equal(await daemon().ok("inspect", "-f", "{{.State.ExitCode}}", id), "0");
     await daemon().ok("rm", id);
   });
