@@ -180,7 +180,7 @@ test("one holder serves every daemon that comes, and ends when it holds nothing"
       return false;
     }
   };
-  for (let tries = 0; tries < 100 && (await probe()); tries++) {
+  for (let tries = 0; tries < 600 && (await probe()); tries++) {
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
   assert.equal(await probe(), false, "nothing to hold, nobody connected");
