@@ -229,7 +229,9 @@ class GraphMaker {
       kind: "run",
       ...{ args, user, workingDir, network, security, proxyEnv },
       env: step.env.entries(),
-      mounts: mounts.map(({ mount, from }) => ({ mount, from: this.#input(from, planned) })),
+      mounts: mounts.map(({ mount, from }) => ({
+        ...{ mount, from: readsFiles(mount) ? this.#input(from, planned) : SCRATCH },
+      })),
       ...(script && { script }),
     };
   }
@@ -286,6 +288,11 @@ class GraphMaker {
   #refuse({ range }: Step["instruction"] | PlannedStage["stage"]["from"], message: string) {
     return errorAt({ source: this.#plan.file.source, range }, message);
   }
+}
+
+/** A cache, a tmpfs or a secret comes from nowhere that a graph knows. */
+function readsFiles(mount: RunMount): boolean {
+  return mount.type === "bind" || (mount.type === "cache" && mount.from !== undefined);
 }
 
 function optionsOf(step: CopyOptions): CopyOptions {

@@ -28,7 +28,7 @@ import type { Progress } from "../contract.ts";
 import { hostPlatform } from "../images/find.ts";
 import { announceImage } from "../images/tag.ts";
 import { assembleConfig, type StepFacts, stepNames } from "./assemble.ts";
-import { baseImages } from "./base-images.ts";
+import { baseImages, credentialsFrom } from "./base-images.ts";
 import type { CacheMounts } from "./cache-mounts.ts";
 import type { CacheStore } from "./cache-store.ts";
 import { readFileIn } from "./file-content.ts";
@@ -259,7 +259,8 @@ class ClassicRun {
 
   async #graph(tell: (message: Progress) => void): Promise<BuildGraph> {
     const { place, lease, request, plan, signal } = this.#o;
-    const { pull, credentials } = request;
+    const { pull } = request;
+    const credentials = credentialsFrom(request.credentials);
     const images = baseImages({ engine: place.engine, lease, pull, credentials, tell });
     try {
       return await makeGraph(plan, images, { signal });

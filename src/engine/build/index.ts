@@ -7,6 +7,7 @@ import type { Progress } from "../contract.ts";
 import { CacheMounts } from "./cache-mounts.ts";
 import { CacheStore } from "./cache-store.ts";
 import { classicBuild } from "./classic.ts";
+import { openContextStore } from "./contexts/index.ts";
 import type { BuildRequest, Builds } from "./contract.ts";
 import { pruneCache } from "./prune.ts";
 import { BuildReport } from "./report.ts";
@@ -46,10 +47,12 @@ export async function buildVerbs(engine: EngineContext, cache: CacheStore): Prom
   await clearWorkspaces(engine);
   const cacheMounts = new CacheMounts(engine);
   const running = new RunningBuilds();
+  const contextStore = await openContextStore(engine);
   const place = {
     engine,
     cache,
     cacheMounts,
+    contextStore,
     afterwards: (work: Promise<void>) => running.afterwards(work),
   };
   return {

@@ -2,27 +2,220 @@
 // base images, the steps, the image of each platform, the outputs. Everything is told to a report;
 // whoever asked renders it. Commit point: the first output is written.
 
+import { availableParallelism } from "node:os";
 import { GantryError } from "../../base/index.ts";
+import {
+  type BuildCache,
+  type BuildGraph,
+  type Root,
+  solveAll,
+  type Vertex,
+} from "../../build/index.ts";
+import { digestOf, type Platform } from "../../spec/index.ts";
+import type { Lease } from "../../storage/index.ts";
 import type { EngineContext } from "../context.ts";
+import { assembleConfig } from "./assemble.ts";
+import {
+  checkCacheExports,
+  exportCache,
+  openCacheImports,
+  wantsInlineCache,
+  withInlineCache,
+} from "./cache/index.ts";
 import type { CacheMounts } from "./cache-mounts.ts";
 import type { CacheStore } from "./cache-store.ts";
-import type { BuildJob, BuildOutcome } from "./job.ts";
+import type { ContextStore } from "./contexts/index.ts";
+import type { BuildJob, BuildOutcome, BuildWarning, BuiltImage } from "./job.ts";
+import { excludesOf, JobContexts } from "./job-contexts.ts";
+import { readJobFile } from "./job-file.ts";
+import { type JobGraphs, makeJobGraphs } from "./job-graph.ts";
+import { neededPaths } from "./needed-paths.ts";
+import { checkOutputs, exportOutputs } from "./outputs/index.ts";
+import { collectCache } from "./prune.ts";
 import type { BuildReport } from "./report.ts";
+import { StepReports } from "./report-steps.ts";
+import { BuildWorker } from "./worker.ts";
+import { Workspace } from "./workspace.ts";
+
+const STEPS_MIN = 2;
+/** BuildKit's name of the machine that steps see. */
+const HOSTNAME = "buildkitsandbox";
 
 export interface BuildPlace {
   engine: EngineContext;
   cache: CacheStore;
   cacheMounts: CacheMounts;
+  contextStore: ContextStore;
   /** Nobody waits for this but the end of the engine. */
   afterwards(work: Promise<void>): void;
 }
 
-/** Runs a job to its end. */
+/** What the parts of one build share while it runs. */
+export interface JobRun {
+  place: BuildPlace;
+  job: BuildJob;
+  report: BuildReport;
+  workspace: Workspace;
+  lease: Lease;
+  contexts: JobContexts;
+  signal: AbortSignal;
+}
+
+/** Runs a job to its end; what it took is released when this returns or soon after. */
 export async function runJob(
-  _place: BuildPlace,
-  _job: BuildJob,
-  _report: BuildReport,
-  _o: { signal: AbortSignal },
+  place: BuildPlace,
+  job: BuildJob,
+  report: BuildReport,
+  { signal }: { signal: AbortSignal },
 ): Promise<BuildOutcome> {
-  throw new GantryError("not-implemented", "builds of this kind are being made");
+  const { engine } = place;
+  checkOutputs(job);
+  checkCacheExports(job);
+  const stop = new AbortController();
+  const signals = AbortSignal.any([signal, stop.signal, engine.closing.signal]);
+  const lease = engine.storage.lease();
+  const workspace = await Workspace.make(engine);
+  const contexts = openContexts({ place, job, report, workspace, lease, signal: signals });
+  const run: JobRun = { place, job, report, workspace, lease, contexts, signal: signals };
+  try {
+    return await build(run);
+  } catch (error) {
+    throw signals.aborted ? abortReason(signal) : error;
+  } finally {
+    stop.abort(new GantryError("cancelled", "the build has ended"));
+    // A context of many files takes longer to delete than the build took.
+    place.afterwards(clearUp(run));
+  }
+}
+
+function abortReason(signal: AbortSignal): unknown {
+  if (signal.reason instanceof GantryError) return signal.reason;
+  return new GantryError("cancelled", "context canceled");
+}
+
+async function clearUp({ place, workspace, lease, contexts }: JobRun): Promise<void> {
+  const { log } = place.engine;
+  await contexts
+    .release()
+    .catch((error) => log.warn("Cannot release a build's contexts", { error }));
+  await workspace.dispose().catch((error) => log.warn("Cannot remove a build's files", { error }));
+  await lease.release();
+  await collectCache(place).catch((error) => log.warn("Cannot collect the build cache", { error }));
+}
+
+function openContexts(run: Omit<JobRun, "contexts">): JobContexts {
+  const { place, job, report, workspace, lease, signal } = run;
+  const { session } = job;
+  const contextPlace = {
+    ...{ engine: place.engine, workspace, store: place.contextStore, lease },
+    ...(session && {
+      secret: (id: string, o: { signal: AbortSignal }) => session.secret(id, o),
+    }),
+  };
+  return new JobContexts(contextPlace, job, { report, signal });
+}
+
+async function build(run: JobRun): Promise<BuildOutcome> {
+  const { place, job, report, contexts, lease, signal } = run;
+  const startedAtMs = Date.now();
+  const file = await readJobFile(job, contexts, report);
+  const made = await makeJobGraphs(
+    { engine: place.engine, lease, contexts, report, signal },
+    job,
+    file,
+  );
+  await announceNeeds(run, made);
+  const cacheOptions = { lease, reporter: report, signal };
+  await using cache = await openCacheImports(place, job, cacheOptions);
+  const images = await solveJob(run, made, cache);
+  const dockerfile = { name: file.name, text: file.bytes };
+  const outputs = {
+    reporter: report,
+    session: job.session,
+    lease,
+    signal,
+    dockerfile,
+    startedAtMs,
+  };
+  const metadata = await exportOutputs({ engine: place.engine }, job, images, outputs);
+  Object.assign(metadata, await exportCache(place, job, images, cacheOptions));
+  return { images, metadata, warnings: warningsOf(report) };
+}
+
+function warningsOf(report: BuildReport): BuildWarning[] {
+  return report.events().flatMap((event) => (event.kind === "warning" ? event.warning : []));
+}
+
+/** What has to come of each context: only what the graphs can read. */
+async function announceNeeds({ contexts }: JobRun, { graphs, file }: JobGraphs): Promise<void> {
+  for (const [name, followPaths] of neededPaths(graphs)) {
+    const ignore = name === "" ? file.ignore : await contexts.ownIgnore(name);
+    contexts.need(name, { followPaths, exclude: excludesOf(ignore) });
+  }
+}
+
+async function solveJob(run: JobRun, made: JobGraphs, cache: BuildCache): Promise<BuiltImage[]> {
+  const { place, job, report, contexts, signal } = run;
+  const { graphs, images } = made;
+  const reports = new StepReports(graphs, contexts, {
+    ...{ report, signal, baseDigest: (stage) => images.digestOf(stage) },
+  });
+  const { engine, cacheMounts } = place;
+  const { workspace, lease } = run;
+  const worker = new BuildWorker({
+    ...{ engine, workspace, lease, cacheMounts, contexts, hostConfig: job.hostConfig },
+    ...(job.session && { session: job.session }),
+    hostname: job.buildArgs["BUILDKIT_SANDBOX_HOSTNAME"] || HOSTNAME,
+  });
+  const tops = graphs.map(({ target }) => target.top);
+  try {
+    const roots = await solveAll(tops, {
+      ...{ worker, cache, signal, observer: reports, noCache: freshSteps(job, graphs) },
+      stepsMax: Math.max(STEPS_MIN, availableParallelism()),
+    });
+    return graphs.map((graph, index) =>
+      builtImage(run, made, { graph, root: roots[index]!, reports }),
+    );
+  } catch (error) {
+    const { failure } = reports;
+    throw failure ? reports.explained(failure.vertex, failure.error) : error;
+  }
+}
+
+/** --no-cache, or --no-cache-filter with the names of stages. */
+function freshSteps(
+  { noCache }: BuildJob,
+  graphs: readonly BuildGraph[],
+): boolean | ((vertex: Vertex) => boolean) {
+  if (typeof noCache === "boolean") return noCache;
+  const names = new Set(noCache.map((name) => name.toLowerCase()));
+  const fresh = new Set(
+    graphs.flatMap(({ stages }) =>
+      stages
+        .filter(({ planned }) => names.has(planned.stage.from.name ?? String(planned.index)))
+        .flatMap(({ steps }) => steps.flatMap(({ vertex }) => vertex ?? [])),
+    ),
+  );
+  return (vertex) => fresh.has(vertex);
+}
+
+function builtImage(
+  { job }: JobRun,
+  { images }: JobGraphs,
+  { graph, root, reports }: { graph: BuildGraph; root: Root; reports: StepReports },
+): BuiltImage {
+  const epoch = job.buildArgs["SOURCE_DATE_EPOCH"];
+  const assembled = assembleConfig(
+    {
+      ...{ graph, outcomes: reports.outcomes, labels: job.labels, now: new Date() },
+      ...(epoch && /^\d{1,12}$/.test(epoch) && { epochSeconds: Number(epoch) }),
+    },
+    root.layers,
+  );
+  const steps = reports.built(graph);
+  const { layers } = root;
+  const config = wantsInlineCache(job) ? withInlineCache(assembled, steps, layers) : assembled;
+  const platform: Platform = graph.target.evaluated.platform;
+  const materials = images.materials();
+  return { platform, config, id: digestOf(config), layers, steps, materials };
 }

@@ -12,18 +12,26 @@ import type {
   Worker,
 } from "../../build/index.ts";
 import { copyFiles, makeFolder } from "./copy.ts";
-import { digestSelection } from "./digest.ts";
+import { selectionDigest } from "./digest.ts";
 import { download } from "./download.ts";
 import { type RunPlace, runStep } from "./run.ts";
-import { findSelection } from "./selection.ts";
+
+export interface WorkerPlace extends RunPlace {
+  /** Contexts that are transferred when something needs them; absent: all are there. */
+  contexts?: { open(name: string): Promise<FileSource> };
+}
 
 export class BuildWorker implements Worker {
-  readonly #place: RunPlace;
+  readonly #place: WorkerPlace;
   readonly #digests = new Map<string, Promise<string>>();
   #downloads = 0;
 
-  constructor(place: RunPlace) {
+  constructor(place: WorkerPlace) {
     this.#place = place;
+  }
+
+  async context(name: string): Promise<FileSource> {
+    return (await this.#place.contexts?.open(name)) ?? { kind: "context", name };
   }
 
   async run(request: RunRequest, output: StepOutput): Promise<{ layer: string }> {
@@ -45,11 +53,7 @@ export class BuildWorker implements Worker {
     const key = JSON.stringify([selection.from, selection.paths, selection.exclude]);
     const known = this.#digests.get(key);
     if (known !== undefined) return await known;
-    const { engine, workspace } = this.#place;
-    const source = workspace.source(selection.from);
-    const digest = findSelection(engine.files, source, selection, { signal }).then((found) =>
-      digestSelection(engine.files, found, { signal }),
-    );
+    const digest = selectionDigest(this.#place, selection, { signal });
     digest.catch(() => this.#digests.delete(key));
     this.#digests.set(key, digest);
     return await digest;

@@ -19,7 +19,10 @@ import { hostPlatform } from "./find.ts";
 import { announceImage } from "./tag.ts";
 
 type Stores = EngineContext["storage"];
-type PullOptions = Parameters<Images["pull"]>[1];
+type PullOptions = Parameters<Images["pull"]>[1] & {
+  /** The image gets no name; told where it is: for a build's base of another platform. */
+  stored?: (id: string) => void;
+};
 
 /** Yields docker's progress. Commit point: the image is named. */
 export async function* pullImage(
@@ -37,7 +40,7 @@ export async function* pullImage(
   let goesOn = false;
   try {
     yield* messagesOf(async (tell, signal) => {
-      const store = pullStore(storage, lease, brought);
+      const store = pullStore(storage, { lease, brought, stored: o.stored });
       const platformIsAsked = Boolean(o.platform);
       const request = { reference, platform, platformIsAsked, credentials, tell, signal };
       await pullImages(engine.registries, store, request).catch((error) => {
@@ -51,7 +54,7 @@ export async function* pullImage(
     lease.release();
     await storage.collectLayers(brought);
   }
-  const found = storage.images.resolve(name) ?? undefined;
+  const found = o.stored ? undefined : storage.images.resolve(name);
   if (found) announceImage(engine, "pull", found.id, familiarReference(reference));
 }
 
@@ -68,9 +71,16 @@ function parsedName(name: string): string {
   return `${plain.registry}/${plain.repository}`;
 }
 
-function pullStore(storage: Stores, lease: Lease, brought: Set<string>): PullStore {
+interface PullState {
+  lease: Lease;
+  brought: Set<string>;
+  stored: ((id: string) => void) | undefined;
+}
+
+function pullStore(storage: Stores, { lease, brought, stored }: PullState): PullStore {
   const { images, layers, content } = storage;
   const addNames = async (id: string, references: readonly string[]): Promise<void> => {
+    if (stored) return stored(id);
     for (const reference of references) await images.tag(id, reference);
   };
   return {
