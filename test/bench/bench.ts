@@ -7,6 +7,7 @@
 //   bench.ts --only images [--rounds 3]    push, pull, load: ours and dockerd, some minutes
 //   bench.ts --only registry [--rounds 3]  our registry and Debian's docker-registry
 //   bench.ts --only networks [--runs 20] [--endpoints 500]
+//   bench.ts --only builds [--rounds 3] [--scenarios small,large,runs,stages,writes]
 
 import { existsSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
@@ -15,6 +16,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { IMAGE } from "../e2e/harness.ts";
 import { ApiSequence } from "./api-sequence.ts";
+import { compareBuilds } from "./builds.ts";
 import { type Engine, output, startDockerd, startGantry, startPodman } from "./engines.ts";
 import { type FloorLevels, measureFloor } from "./floor.ts";
 import { compareImages } from "./images.ts";
@@ -36,6 +38,7 @@ const { values: flags } = parseArgs({
     engines: { type: "string", default: "gantry,dockerd,podman" },
     rounds: { type: "string", default: "3" },
     endpoints: { type: "string", default: "500" },
+    scenarios: { type: "string" },
     json: { type: "string" },
   },
 });
@@ -65,6 +68,10 @@ async function main(): Promise<void> {
   if (wanted.has("images")) {
     const peers = engines.filter(({ name }) => name === "gantry" || name === "dockerd");
     results["images"] = await compareImages(peers, Number(flags.rounds));
+  }
+  if (wanted.has("builds")) {
+    const o = { rounds: Number(flags.rounds), scenarios: flags.scenarios };
+    results["builds"] = await compareBuilds(engines, o);
   }
   if (wanted.has("networks")) {
     results["networks"] = await compareNetworks(engines, {
