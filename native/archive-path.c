@@ -214,6 +214,30 @@ bool xattr_travels(const char *key) {
   return true;
 }
 
+int drop_marks(int fd, const char *name) {
+  static const char *const marks[] = {"trusted.overlay.origin", "trusted.overlay.impure",
+                                      "trusted.overlay.nlink", "trusted.overlay.uuid",
+                                      "trusted.overlay.upper"};
+  char list[1024];
+  if (name != NULL && fchdir(fd) < 0) return -errno;
+  ssize_t n = name == NULL ? flistxattr(fd, list, sizeof list)
+                           : llistxattr(name, list, sizeof list);
+  if (n == 0 || (n < 0 && errno != ERANGE)) return 0;
+  for (size_t i = 0; i < sizeof marks / sizeof *marks; i++) {
+    int done = name == NULL ? fremovexattr(fd, marks[i]) : lremovexattr(name, marks[i]);
+    if (done < 0 && errno != ENODATA && errno != EOPNOTSUPP) return -errno;
+  }
+  return 0;
+}
+
+int finish_layer_root(int fd, int64_t *opaque) {
+  char value[2];
+  *opaque = fgetxattr(fd, "trusted.overlay.opaque", value, sizeof value) == 1 && value[0] == 'y';
+  int error = drop_marks(fd, NULL);
+  if (error < 0) return error;
+  return fchown(fd, 0, 0) < 0 || fchmod(fd, 0755) < 0 ? -errno : 0;
+}
+
 struct link_slot {
   dev_t dev;
   ino_t ino;

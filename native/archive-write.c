@@ -30,6 +30,9 @@ struct writer {
   bool upper;  // write whiteouts as .wh. files
   uint64_t mount_id;
   struct text pax;
+  struct split *split;  // of an upper folder that becomes a layer as it is
+  bool unlike;          // the tar would unpack to something else than this folder
+  int64_t bytes;        // content of files
 };
 // One file on its way out.
 struct item {
@@ -41,6 +44,17 @@ struct item {
   char type;
   uint64_t size;
 };
+
+// Everything but the content of files goes through here: the split keeps it.
+static int emit(struct writer *w, const void *data, size_t n) {
+  int error = w->split == NULL ? 0 : split_raw(w->split, data, n);
+  return error < 0 ? error : sink_write(&w->out, data, n);
+}
+
+static int emit_zeros(struct writer *w, uint64_t n) {
+  static const char zeros[2 * BLOCK];
+  return emit(w, zeros, (size_t)n);
+}
 
 static int add_text(struct text *t, const void *data, size_t n) {
   if (t->used + n > t->room) {
@@ -134,9 +148,9 @@ static int write_pax(struct writer *w, const char *name) {
   put_octal(h + 136, 11, 0);
   h[156] = 'x';
   finish_header(h);
-  int error = sink_write(&w->out, h, BLOCK);
-  if (error == 0) error = sink_write(&w->out, w->pax.data, w->pax.used);
-  return error < 0 ? error : sink_zeros(&w->out, (uint64_t)-(int64_t)w->pax.used % BLOCK);
+  int error = emit(w, h, BLOCK);
+  if (error == 0) error = emit(w, w->pax.data, w->pax.used);
+  return error < 0 ? error : emit_zeros(w, (uint64_t)-(int64_t)w->pax.used % BLOCK);
 }
 
 static int add_time(struct writer *w, const struct stat *st) {
@@ -224,7 +238,7 @@ static int write_header(struct writer *w, const struct item *i, int fd) {
     put_octal(h + 337, 7, minor(st->st_rdev));
   }
   finish_header(h);
-  return sink_write(&w->out, h, BLOCK);
+  return emit(w, h, BLOCK);
 }
 
 // Content of exactly `size` bytes: a file that shrinks meanwhile is filled with zeros.
@@ -240,7 +254,9 @@ static int write_content(struct writer *w, int fd, uint64_t size) {
     if (error < 0) return error;
     left -= (uint64_t)got;
   }
-  return sink_zeros(&w->out, left + (uint64_t)-(int64_t)size % BLOCK);
+  int error = sink_zeros(&w->out, left);
+  if (left > 0) w->unlike = true;
+  return error < 0 ? error : emit_zeros(w, (uint64_t)-(int64_t)size % BLOCK);
 }
 
 // With metacopy an upper file may have lost nothing but its content: that is beneath.
@@ -264,8 +280,19 @@ static int write_file(struct writer *w, struct item *i) {
   i->type = first != NULL ? '1' : '0';
   i->link = first;
   i->size = first != NULL ? 0 : (uint64_t)st.st_size;
+  w->bytes += (int64_t)i->size;
   error = write_header(w, i, fd);
+  if (error == 0 && w->split != NULL) error = drop_marks(fd, NULL);
+  if (error == 0 && w->split != NULL && i->size > 0) {
+    struct entry e = {.stored = i->size, .size = i->size};
+    error = split_file(w->split, i->name, st.st_ino, &e);
+  }
   return error < 0 || first != NULL ? error : write_content(w, fd, i->size);
+}
+
+static int write_closed(struct writer *w, const struct item *i) {
+  int error = write_header(w, i, -1);
+  return error < 0 || w->split == NULL ? error : drop_marks(i->parent, i->file);
 }
 
 static int write_symlink(struct writer *w, struct item *i) {
@@ -275,13 +302,16 @@ static int write_symlink(struct writer *w, struct item *i) {
   target[n] = '\0';
   i->type = '2';
   i->link = target;
-  return write_header(w, i, -1);
+  return write_closed(w, i);
 }
 
 static int write_special(struct writer *w, struct item *i) {
-  if (S_ISSOCK(i->st.st_mode)) return 0;  // tar has no sockets
+  if (S_ISSOCK(i->st.st_mode)) {  // tar has no sockets
+    if (w->split == NULL) return 0;
+    return unlinkat(i->parent, i->file, 0) < 0 && errno != ENOENT ? -errno : 0;
+  }
   i->type = S_ISCHR(i->st.st_mode) ? '3' : S_ISBLK(i->st.st_mode) ? '4' : '6';
-  return write_header(w, i, -1);
+  return write_closed(w, i);
 }
 
 // The .wh. file that stands for a whiteout or an opaque folder.
@@ -306,7 +336,7 @@ static int write_marker(struct writer *w, const struct item *of, const char *for
   put_octal(h + 136, 11, fit((uint64_t)of->st.st_mtim.tv_sec, OCTAL_MAX_11));
   h[156] = '0';
   finish_header(h);
-  return error < 0 ? error : sink_write(&w->out, h, BLOCK);
+  return error < 0 ? error : emit(w, h, BLOCK);
 }
 
 static int write_children(struct writer *w, int fd, const char *prefix);
@@ -345,13 +375,20 @@ static int write_folder(struct writer *w, struct item *i) {
   if (error < 0) return error;
   if (w->flags & ARCHIVE_ONE_MOUNT && mount_of(fd, "") != w->mount_id) return 0;
   if (!w->upper && is_kernel_fs(fd)) return 0;  // as docker, for which /proc is an empty folder
-  return write_children(w, fd, i->name);
+  error = write_children(w, fd, i->name);
+  if (error < 0 || w->split == NULL) return error;
+  // A socket that was removed changed the folder's time.
+  struct timespec times[2] = {i->st.st_atim, i->st.st_mtim};
+  error = drop_marks(fd, NULL);
+  return error < 0 ? error : futimens(fd, times) < 0 ? -errno : 0;
 }
 
 static int write_item(struct writer *w, int parent, const char *file, const char *name) {
   struct item i = {.parent = parent, .file = file, .name = name};
   if (fstatat(parent, file, &i.st, AT_SYMLINK_NOFOLLOW) < 0) return errno == ENOENT ? 0 : -errno;
   if (w->upper && is_whiteout(&i.st)) return write_marker(w, &i, "%.*s.wh.%s");
+  // A file of this name is a whiteout to whoever unpacks it.
+  if (strncmp(file, ".wh.", 4) == 0) w->unlike = true;
   if (S_ISDIR(i.st.st_mode)) return write_folder(w, &i);
   bool file_mounts = S_ISREG(i.st.st_mode) && w->flags & ARCHIVE_ONE_MOUNT;
   if (file_mounts && mount_of(parent, file) != w->mount_id) {
@@ -384,7 +421,8 @@ static int write_children(struct writer *w, int fd, const char *prefix) {
 }
 
 static int finish_writer(struct writer *w, int error) {
-  if (error == 0) error = sink_zeros(&w->out, 2 * BLOCK);
+  if (error == 0) error = emit_zeros(w, 2 * BLOCK);
+  if (error == 0 && w->split != NULL) error = split_end(w->split);
   if (error == 0) error = sink_flush(&w->out);
   sink_close(&w->out);
   links_free(&w->links);
@@ -431,4 +469,32 @@ int op_tar_upper(struct run *r, const struct op *o) {
   int error = fd < 0 ? -errno : sink_open(&w.out, to);
   if (error == 0) error = write_children(&w, fd, "");
   return finish_writer(&w, error);
+}
+
+// The tar is only hashed, and the folder is left as unpacking that tar would make it.
+int op_seal_upper(struct run *r, const struct op *o) {
+  struct split split = {0};
+  struct writer w = {.run = r, .upper = true, .split = &split};
+  struct sha256 hash;
+  struct {
+    int64_t unlike, bytes, opaque_root, tar_bytes;
+    unsigned char digest[32];
+  } result = {0};
+  int root = run_fd(r, &o->fields[0]), split_fd = run_fd(r, &o->fields[1]);
+  if (root < 0 || split_fd < 0) return -EBADF;
+  AUTO_CLOSE int fd = openat(root, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  int error = fd < 0 ? -errno : sink_open(&w.out, -1);
+  sha256_begin(&hash);
+  w.out.hash = &hash;
+  if (error == 0) error = split_open(&split, split_fd);
+  if (error == 0) error = write_children(&w, fd, "");
+  if (error == 0) error = finish_layer_root(fd, &result.opaque_root);
+  error = finish_writer(&w, error);
+  split_close(&split);
+  if (error < 0) return error;
+  sha256_end(&hash, result.digest);
+  result.unlike = w.unlike;
+  result.bytes = w.bytes;
+  result.tar_bytes = (int64_t)w.out.total;
+  return run_result(r, &result, sizeof result);
 }

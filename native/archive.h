@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "ops.h"
+#include "sha256.h"
 
 // Flags of the archive operations; src/storage/archive-flags.ts has the same numbers.
 enum {
@@ -40,7 +41,8 @@ struct source {
   struct split *split;  // gets a copy of what is read as raw bytes
 };
 struct sink {
-  int fd;
+  int fd;                // or, where it is below 0,
+  struct sha256 *hash;   // all that becomes of the bytes
   size_t used;
   char *buffer;
   uint64_t total;
@@ -147,6 +149,10 @@ ssize_t list_xattrs(int fd, const char *name, char **list);
 ssize_t get_xattr(int fd, const char *name, const char *key, char **value);
 // Whether an attribute travels in archives and copies: not overlay's own, not labels of this host.
 bool xattr_travels(const char *key);
+// Removes what overlay noted for itself while the file was in an upper folder.
+int drop_marks(int fd, const char *name);
+// Makes an upper folder's root that of a layer: it is no entry of the tar.
+int finish_layer_root(int fd, int64_t *opaque);
 int set_xattrs(const struct entry *e, int fd, const char *name);  // `fd` itself where NULL
 
 // First names of inodes that have several, for hard links.

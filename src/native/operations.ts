@@ -327,6 +327,12 @@ export const operations = {
    * still the one that started then: a pid may be another's by now. */
   enterProcess: { code: 130, fields: { pid: "int", startTicks: "int", to: "slot" } },
 
+  /** Makes an overlay upper folder a layer as it is: writes the split of the tar that it would be,
+   * and removes what unpacking that tar would not make. Result: int64[] {1 when the tar would make
+   * something else, bytes of content, whether the root is opaque, bytes of the tar}, then the tar's
+   * sha256. */
+  sealUpper: { code: 131, fields: { root: "slot", split: "slot" } },
+
   // limited areas of a disk (native/ops-disk.c)
   /** The file system inside a file as a detached mount. A loop device that has the file already
    * is used, else one is attached; the kernel frees it with the last mount. */

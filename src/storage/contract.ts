@@ -82,6 +82,9 @@ export interface LayerStore {
     upper: string | { upperDir: string; disk?: DiskImage },
     options?: { lease?: Lease; signal?: AbortSignal },
   ): Promise<Layer>;
+  /** Makes an upper folder that nothing uses any more a layer: the folder is moved, not copied,
+   * unless a layer of that content is there. What is left of it is the caller's to remove. */
+  adopt(upperDir: string, options?: { lease?: Lease; signal?: AbortSignal }): Promise<Layer>;
   get(diffId: string): Layer | undefined;
   /** Keeps a layer that no image uses yet, for the next try of an interrupted pull; a day. */
   hold(diffId: string): void;

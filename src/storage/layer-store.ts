@@ -6,7 +6,7 @@
 // reconcile() removes it. A row says until when its files are only in memory: after a power cut
 // (another boot id) such a layer is forgotten; a sync follows each unpacking in the background.
 
-import { mkdir, readdir, statfs } from "node:fs/promises";
+import { mkdir, readdir, rename, statfs } from "node:fs/promises";
 import type { Readable } from "node:stream";
 import { errnoOf, GantryError, KeyedMutex, type Logger } from "../base/index.ts";
 import type { Native, Operation } from "../native/index.ts";
@@ -20,6 +20,7 @@ import { LayerBlobs } from "./layer-blobs.ts";
 import { LayerSync } from "./layer-sync.ts";
 import { archiveError, readOutput, runWithInput } from "./native-streams.ts";
 import { openUpper } from "./overlay-mount.ts";
+import { sealUpper } from "./seal-upper.ts";
 import type { StoragePaths } from "./storage-paths.ts";
 import type { Trash } from "./trash.ts";
 
@@ -245,6 +246,35 @@ export class UnpackedLayers implements LayerStore {
       signal ? { signal } : {},
     );
     return this.apply(tar, options);
+  }
+
+  async adopt(
+    upperDir: string,
+    options: { lease?: Lease; signal?: AbortSignal } = {},
+  ): Promise<Layer> {
+    const { lease } = options;
+    const shortId = this.#database.nextShortId();
+    let isLayer = false;
+    this.#busy.add(shortId);
+    try {
+      await mkdir(this.#paths.layer(shortId), { mode: 0o755 });
+      const split = this.#paths.layerSplit(shortId);
+      const sealed = await sealUpper(this.#native, upperDir, split, options);
+      if (sealed === undefined) return await this.capture(upperDir, options);
+      lease?.add(sealed.diff_id);
+      return await this.#mutex.run(sealed.diff_id, async () => {
+        const twin = this.#layers.get(sealed.diff_id);
+        if (twin !== undefined) return twin;
+        await rename(upperDir, this.#paths.layerDiff(shortId));
+        const row = { ...sealed, short_id: shortId, unsynced_boot: this.#bootId };
+        const layer = this.#record(row);
+        isLayer = true;
+        return layer;
+      });
+    } finally {
+      if (!isLayer) await this.#discard(shortId);
+      this.#busy.delete(shortId);
+    }
   }
 
   hold(diffId: string): void {

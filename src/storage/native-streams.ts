@@ -9,7 +9,7 @@ import type { Native, Operation, PlanFailure, PlanResults } from "../native/inde
 import { spaceError } from "./content-store.ts";
 
 /** Archives of any size may take their time; a stalled peer is the caller's to abort. */
-const ARCHIVE_DEADLINE_MS = 24 * 3600 * 1000;
+export const READ_ALL_MS = 24 * 3600 * 1000;
 
 type Rendezvous = { path: string; token: Uint8Array };
 type PlanOf = (stream: Rendezvous) => Operation[];
@@ -26,7 +26,7 @@ export async function runWithInput(
   source.once("error", (error) => (sourceError = error));
   // Attached at once: a failure that comes before anyone awaits must not be "unhandled".
   const run = native.run(
-    { host: plan(rendezvous), deadlineMs: ARCHIVE_DEADLINE_MS },
+    { host: plan(rendezvous), deadlineMs: READ_ALL_MS },
     signal ? { signal } : {},
   );
   const failed = run.then(
@@ -97,10 +97,7 @@ async function* output(native: Native, plan: PlanOf, signal?: AbortSignal) {
   const rendezvous = openStream(native);
   const stop = new AbortController();
   const signals = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal;
-  const run = native.run(
-    { host: plan(rendezvous), deadlineMs: ARCHIVE_DEADLINE_MS },
-    { signal: signals },
-  );
+  const run = native.run({ host: plan(rendezvous), deadlineMs: READ_ALL_MS }, { signal: signals });
   const failed = run.then(
     () => new Promise<never>(() => {}),
     (error) => Promise.reject(error),
