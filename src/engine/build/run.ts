@@ -64,7 +64,7 @@ export async function runStep(
   if (exitCode !== 0) throw failed(request, exitCode);
   if (rootfs.kind !== "overlay") throw new GantryError("internal", "a step needs an overlay");
   await removeMountPoints(place, rootfs.upperDir, points);
-  const layer = await engine.storage.layers.capture(rootfs.upperDir, { lease, signal });
+  const layer = await engine.storage.layers.adopt(rootfs.upperDir, { lease, signal });
   return layer.diffId;
 }
 
