@@ -17,7 +17,8 @@ import { hostState, ownProcesses, RUN_ID_VARIABLE, strays } from "./leak-check.t
 import type { ReportLine } from "./test-reporter.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
-const UNIT_DEADLINE_MS = 180_000;
+const BUILD_DEADLINE_MS = 300_000;
+const UNIT_DEADLINE_MS = 240_000;
 const FILE_DEADLINE_MS = Number(process.env["GANTRY_TEST_DEADLINE_MS"] ?? 240_000);
 const SETTLE_DEADLINE_MS = 30_000; // what is dying when the last test ends may take that long
 const OUTPUT_LINES_MAX = 120;
@@ -74,8 +75,12 @@ function alone(file: string): Batch {
 async function main(batches: Batch[]): Promise<void> {
   const outcomes: Outcome[] = [];
   try {
-    const built = await build();
-    if (built !== undefined) outcomes.push(built);
+    // Tests that need it with sanitizers would compile it themselves, twice, in their own time.
+    const sanitized = batches.length > 1 && batches.some(({ name }) => /^test\/integr/.test(name));
+    for (const flags of sanitized ? [[], ["--asan"]] : [[]]) {
+      const built = await build(flags);
+      if (built !== undefined) outcomes.push(built);
+    }
     const before = await hostState();
     const queue = [...batches];
     const worker = async () => {
@@ -91,12 +96,14 @@ async function main(batches: Batch[]): Promise<void> {
 }
 
 /** Compiles the native program; a failure is reported once and the tests still run. */
-async function build(): Promise<Outcome | undefined> {
+async function build(flags: string[]): Promise<Outcome | undefined> {
   const script = "tools/build-native.ts";
   if (!existsSync(join(root, script))) return undefined;
-  const { code, output } = await run(["--disable-warning=ExperimentalWarning", script], 120_000);
+  const args = ["--disable-warning=ExperimentalWarning", script, ...flags];
+  const { code, output } = await run(args, BUILD_DEADLINE_MS);
   if (code === 0) return undefined;
-  return { passed: 0, skipped: 0, failures: [{ title: "native build", detail: output }] };
+  const title = ["native build", ...flags].join(" ");
+  return { passed: 0, skipped: 0, failures: [{ title, detail: output }] };
 }
 
 async function runBatch(batch: Batch): Promise<Outcome> {
