@@ -22,7 +22,7 @@ import {
   type Vertex,
 } from "../../build/index.ts";
 import { familiarReference, parseReference, readPlatform } from "../../spec/index.ts";
-import type { Lease, RootSource } from "../../storage/index.ts";
+import type { Lease } from "../../storage/index.ts";
 import type { EngineContext } from "../context.ts";
 import type { Progress } from "../contract.ts";
 import { hostPlatform } from "../images/find.ts";
@@ -31,7 +31,7 @@ import { assembleConfig, type StepFacts, stepNames } from "./assemble.ts";
 import { baseImages, credentialsFrom } from "./base-images.ts";
 import type { CacheMounts } from "./cache-mounts.ts";
 import type { CacheStore } from "./cache-store.ts";
-import { readFileIn } from "./file-content.ts";
+import { streamContext } from "./contexts/stream-context.ts";
 import { collectCache } from "./prune.ts";
 import { type BuildRequest, checkRequest } from "./request.ts";
 import { StepReport } from "./step-report.ts";
@@ -67,8 +67,10 @@ export async function* classicBuild(
   const cache = place.cache.forBuild(lease);
   const workspace = await Workspace.make(engine);
   try {
-    await workspace.unpack("", request.context, { signal: signals });
-    const file = await readDockerfile(engine, workspace, request, signals);
+    const { context: bytes } = request;
+    const context = await streamContext({ engine, workspace }, bytes, { signal: signals });
+    workspace.setContext("", context);
+    const file = await readDockerfile(workspace, request, signals);
     const plan = planned(file, request);
     const run = new ClassicRun({ place, request, plan, workspace, lease, cache, signal: signals });
     const quiet = request.quiet;
@@ -115,18 +117,17 @@ async function* told(warnings: string[], run: ClassicRun): AsyncGenerator<Progre
 
 /** The Dockerfile is read from the context, then left out of it where .dockerignore says so. */
 async function readDockerfile(
-  engine: EngineContext,
   workspace: Workspace,
   { dockerfile }: BuildRequest,
   signal: AbortSignal,
 ): Promise<Dockerfile> {
-  const context = workspace.source({ kind: "context", name: "" });
+  const context = { kind: "context", name: "" } as const;
   if (dockerfile.split("/").includes("..")) {
     const message = `the Dockerfile (${dockerfile}) must be within the build context`;
     throw new GantryError("invalid", message);
   }
   const read = (path: string, bytesMax: number) =>
-    readFileIn(engine.files, context, `/${path}`, { signal, bytesMax });
+    workspace.readFile(context, `/${path}`, { signal, bytesMax });
   const names = dockerfile === "Dockerfile" ? [dockerfile, "dockerfile"] : [dockerfile];
   let bytes: Buffer | undefined;
   for (const name of names) bytes ??= await read(name, DOCKERFILE_BYTES_MAX);
@@ -134,7 +135,7 @@ async function readDockerfile(
     throw new GantryError("invalid", `Cannot locate specified Dockerfile: ${dockerfile}`);
   }
   const ignore = await read(".dockerignore", IGNORE_BYTES_MAX);
-  if (ignore) await leaveOut(engine, context, ignore, [dockerfile, ".dockerignore"]);
+  if (ignore) leaveOut(workspace, ignore, [dockerfile, ".dockerignore"]);
   try {
     return parseDockerfile(bytes, dockerfile);
   } catch (error) {
@@ -143,23 +144,12 @@ async function readDockerfile(
 }
 
 /** The client leaves out everything else that is ignored, but must send these. */
-async function leaveOut(
-  engine: EngineContext,
-  context: RootSource,
-  ignore: Buffer,
-  paths: readonly string[],
-): Promise<void> {
+function leaveOut(workspace: Workspace, ignore: Buffer, paths: readonly string[]): void {
   const matcher = new IgnoreMatcher(readIgnoreFile(ignore));
-  const ignored = paths.filter((path) => matcher.ignores(path));
-  if (ignored.length === 0 || context.kind !== "mount" || context.rootfs.kind !== "bind") return;
-  const { path } = context.rootfs;
-  await engine.native.run({
-    host: [
-      { op: "open", path, flags: 0o10000000 | 0o200000, to: 0 },
-      ...ignored.map((name) => ({
-        ...({ op: "unlink", root: 0, path: `/${name}`, missingOk: true } as const),
-      })),
-    ],
+  const ignored = new Set(paths.filter((path) => matcher.ignores(path)));
+  workspace.changeContext("", {
+    ignored: (path) => matcher.ignores(path),
+    ...(ignored.size > 0 && { drops: (path: string) => ignored.has(path) }),
   });
 }
 

@@ -15,8 +15,8 @@ import {
 import type { Lease, RootSource } from "../../storage/index.ts";
 import { resolveUser } from "../containers/resolve-user.ts";
 import type { EngineContext } from "../context.ts";
-import { contentOf, isArchive, readFileIn } from "./file-content.ts";
-import { type FoundSelection, findSelection, type Item, scanItem } from "./selection.ts";
+import { isArchive, readFileIn } from "./file-content.ts";
+import { type FoundSelection, findSelection, type Item } from "./selection.ts";
 import type { TarFile, TarSink } from "./tar-scanner.ts";
 import { BLANK, contentEnd, fileHeader, tarEnd } from "./tar-writer.ts";
 import {
@@ -45,7 +45,7 @@ export async function copyFiles(place: CopyPlace, request: CopyRequest): Promise
   const { engine, workspace, signal } = place;
   const found = await Promise.all(
     request.selections.map((selection) =>
-      findSelection(engine.files, workspace.source(selection.from), selection, { signal }),
+      findSelection(workspace.files(selection.from), selection, { signal }),
     ),
   );
   const base = workspace.view(request.root);
@@ -66,7 +66,7 @@ export async function copyFiles(place: CopyPlace, request: CopyRequest): Promise
       signal,
     });
     for (const { selection, item } of unpacked) {
-      const content = contentOf(engine.files, selection.source, item, { signal });
+      const content = selection.files.content(item, { signal });
       await renewWork(overlay, workspace);
       await engine.files.untar(overlay, target.path, content, { signal, ...(owner && { owner }) });
     }
@@ -163,7 +163,7 @@ function targetIsFolder({ request, found, target }: CopyPlan): boolean {
 
 /** The files that are archives to be unpacked. */
 async function archives(
-  { engine, signal }: CopyPlace,
+  { signal }: CopyPlace,
   request: CopyRequest,
   found: readonly FoundSelection[],
 ): Promise<{ selection: FoundSelection; item: Item }[]> {
@@ -173,8 +173,7 @@ async function archives(
   for (const one of all) {
     if (one.item.isFolder) continue;
     const { selection, item } = one;
-    if (await isArchive(contentOf(engine.files, selection.source, item, { signal })))
-      kept.push(one);
+    if (await isArchive(selection.files.content(item, { signal }))) kept.push(one);
   }
   return kept;
 }
@@ -233,7 +232,7 @@ async function* rewritten(
   item: Item,
   { path, keepsRoot }: { path: string; keepsRoot: boolean },
 ): AsyncGenerator<Buffer> {
-  const { engine, signal } = plan.place;
+  const { signal } = plan.place;
   const { chmod } = plan.request;
   const out: Buffer[] = [];
   let size = 0;
@@ -258,7 +257,8 @@ async function* rewritten(
     },
     data: (chunk) => out.push(chunk),
   };
-  for await (const _ of scanItem(engine.files, selection, item, sink, { signal })) {
+  const { files, excludes } = selection;
+  for await (const _ of files.scan(item, excludes, sink, { signal })) {
     yield Buffer.concat(out.splice(0));
   }
   finish();

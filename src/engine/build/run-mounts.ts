@@ -55,7 +55,7 @@ async function mountOf(
 ): Promise<StepMount | undefined> {
   switch (mount.type) {
     case "bind": {
-      const layers = await overlayOf(place, from);
+      const layers = await overlayOf(place, from, signal);
       const record = bind(mount.target, layers.upperDir, !mount.readOnly);
       return { ...record, layers, ...subpath(mount.target, mount.source) };
     }
@@ -107,8 +107,12 @@ function subpath(target: string, path: string): Pick<MountRecord, "request"> | o
   return { request: { Type: "image", Target: target, ImageOptions: { Subpath: inside } } };
 }
 
-async function overlayOf({ workspace }: MountPlace, from: Wanted["from"]): Promise<Overlay> {
-  const source = workspace.source(from);
+async function overlayOf(
+  { workspace }: MountPlace,
+  from: Wanted["from"],
+  signal: AbortSignal,
+): Promise<Overlay> {
+  const source = await workspace.mountable(from, { signal });
   if (source.kind !== "mount") throw new GantryError("internal", "a source is a folder");
   const dir = await workspace.scratch();
   const name = dir.slice(workspace.dir.length + 1);

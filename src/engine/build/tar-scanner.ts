@@ -3,6 +3,7 @@
 // this must keep up with the disk. Archives of strangers are unpacked by the native program alone.
 
 import { GantryError } from "../../base/index.ts";
+import { decodeName } from "./contexts/names.ts";
 
 const BLOCK = 512;
 const PAX_BYTES_MAX = 1 << 20;
@@ -132,7 +133,7 @@ function nameOf(header: Buffer): string {
 
 function text(header: Buffer, at: number, length: number): string {
   const end = header.indexOf(0, at);
-  return header.toString("utf8", at, end < 0 || end > at + length ? at + length : end);
+  return decodeName(header.subarray(at, end < 0 || end > at + length ? at + length : end));
 }
 
 function octal(header: Buffer, at: number, length: number): number {
@@ -158,7 +159,7 @@ function paxOf(bytes: Buffer): Pax {
     const key = bytes.toString("utf8", space + 1, equals);
     const value = bytes.subarray(equals + 1, at + length - 1);
     if (key.startsWith("SCHILY.xattr.")) pax.xattrs.push([key, Buffer.from(value)]);
-    else pax.fields[key] = value.toString("utf8");
+    else pax.fields[key] = decodeName(value);
     at += length;
   }
   return pax;

@@ -1,6 +1,7 @@
 // Writes the headers of tars that the native program unpacks: what ustar cannot say goes into a pax
 // header in front.
 
+import { encodeName } from "./contexts/names.ts";
 import { padding, type TarFile } from "./tar-scanner.ts";
 
 const BLOCK = 512;
@@ -45,7 +46,8 @@ const plainTime = (text: string): boolean => /^\d+$/.test(text) && Number(text) 
 
 /** "LENGTH KEY=VALUE\n", where LENGTH counts its own digits. */
 function record(key: string, value: string | Buffer): Buffer {
-  const rest = Buffer.concat([Buffer.from(` ${key}=`), Buffer.from(value), Buffer.from("\n")]);
+  const bytes = typeof value === "string" ? encodeName(value) : value;
+  const rest = Buffer.concat([Buffer.from(` ${key}=`), bytes, Buffer.from("\n")]);
   let length = rest.length + 1;
   while (String(length).length + rest.length !== length) {
     length = String(length).length + rest.length;

@@ -5,12 +5,19 @@
 import { randomBytes } from "node:crypto";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import type { Readable } from "node:stream";
 import { GantryError } from "../../base/index.ts";
 import type { FileSource, Root } from "../../build/index.ts";
 import type { RootSource } from "../../storage/index.ts";
 import type { EngineContext } from "../context.ts";
+import {
+  contextTar,
+  type IndexedContext,
+  IndexFiles,
+  readIndexed,
+} from "./contexts/index-files.ts";
 import { readFileIn } from "./file-content.ts";
+import { RootSourceFiles } from "./root-source.ts";
+import type { SourceFiles } from "./source-files.ts";
 
 /** Where the builds of this engine have their folders. */
 export const buildsFolder = (engine: EngineContext): string =>
@@ -19,7 +26,10 @@ export const buildsFolder = (engine: EngineContext): string =>
 export class Workspace {
   readonly dir: string;
   readonly #engine: EngineContext;
-  readonly #contexts = new Map<string, string>();
+  /** By name: a folder of ours, or an index with a pack. */
+  readonly #contexts = new Map<string, string | IndexedContext>();
+  readonly #atEnd: (() => Promise<void>)[] = [];
+  readonly #unpacked = new Map<IndexedContext, Promise<RootSource>>();
 
   private constructor(engine: EngineContext, dir: string) {
     this.#engine = engine;
@@ -46,20 +56,28 @@ export class Workspace {
     return await this.folder(randomBytes(6).toString("hex"));
   }
 
-  /** Unpacks an archive as a context: its files are root's, whoever sent them. */
-  async unpack(name: string, tar: Readable, { signal }: { signal: AbortSignal }): Promise<void> {
-    const path = await this.scratch();
-    const source: RootSource = { kind: "mount", rootfs: { kind: "bind", path } };
-    await this.#engine.files.untar(source, "/", tar, { owner: { uid: 0, gid: 0 }, signal });
-    this.setContext(name, path);
+  /** `context`: a folder of ours, or an index, which stands still as long as the build. */
+  setContext(name: string, context: string | IndexedContext): void {
+    this.#contexts.set(name, context);
   }
 
-  async emptyContext(name: string): Promise<void> {
-    this.setContext(name, await this.scratch());
+  /** Leaves files out of a context that has an index. `ignored`: what an ignore file had left out
+   * before. */
+  changeContext(
+    name: string,
+    { drops, ignored }: { drops?: (path: string) => boolean; ignored?: (path: string) => boolean },
+  ): void {
+    const context = this.#contexts.get(name);
+    if (typeof context !== "object") return;
+    const tree = drops ? context.tree.without(drops) : context.tree;
+    this.setContext(name, { ...context, tree, ...(ignored && { ignored }) });
   }
 
-  setContext(name: string, path: string): void {
-    this.#contexts.set(name, path);
+  /** What COPY and ADD read. */
+  files(from: FileSource): SourceFiles {
+    const context = from.kind === "context" ? this.#contexts.get(from.name) : undefined;
+    if (typeof context === "object") return new IndexFiles(context);
+    return new RootSourceFiles(this.#engine.files, this.source(from));
   }
 
   /** A small file of a context or a file system, links followed inside it; undefined when there is
@@ -69,19 +87,40 @@ export class Workspace {
     path: string,
     o: { signal: AbortSignal; bytesMax: number },
   ): Promise<Buffer | undefined> {
+    const context = from.kind === "context" ? this.#contexts.get(from.name) : undefined;
+    if (typeof context === "object") return await readIndexed(context, path, o);
     return await readFileIn(this.#engine.files, this.source(from), path, o);
   }
 
   /** The files as a real folder, to be mounted: a context that has none is unpacked, once. */
-  async mountable(from: FileSource, o: { signal: AbortSignal }): Promise<RootSource> {
-    o.signal.throwIfAborted();
-    return this.source(from);
+  async mountable(from: FileSource, { signal }: { signal: AbortSignal }): Promise<RootSource> {
+    signal.throwIfAborted();
+    const context = from.kind === "context" ? this.#contexts.get(from.name) : undefined;
+    if (typeof context !== "object") return this.source(from);
+    let unpacking = this.#unpacked.get(context);
+    if (unpacking === undefined) {
+      unpacking = this.#unpack(context, signal);
+      unpacking.catch(() => this.#unpacked.delete(context));
+      this.#unpacked.set(context, unpacking);
+    }
+    return await unpacking;
   }
 
+  async #unpack(context: IndexedContext, signal: AbortSignal): Promise<RootSource> {
+    const path = await this.scratch();
+    const source: RootSource = { kind: "mount", rootfs: { kind: "bind", path } };
+    const tar = contextTar(context, { signal });
+    await this.#engine.files.untar(source, "/", tar, { withRoot: true, signal });
+    return source;
+  }
+
+  /** A file system that the native program can enter. Not for contexts: see `files`, `readFile` and
+   * `mountable`. */
   source(from: FileSource): RootSource {
     if (from.kind === "root") return this.view(from.root);
     const path = this.#contexts.get(from.name);
-    if (path !== undefined) return { kind: "mount", rootfs: { kind: "bind", path } };
+    if (typeof path === "string") return { kind: "mount", rootfs: { kind: "bind", path } };
+    if (path !== undefined) throw new GantryError("internal", "a context is no folder");
     throw new GantryError("invalid", `no build context ${JSON.stringify(from.name)} was given`);
   }
 
@@ -99,7 +138,13 @@ export class Workspace {
     await this.#engine.native.run({ host: [{ op: "removeTree", path, missingOk: true }] });
   }
 
+  /** Called when the build has ended. */
+  atEnd(close: () => Promise<void>): void {
+    this.#atEnd.push(close);
+  }
+
   async dispose(): Promise<void> {
+    await Promise.allSettled(this.#atEnd.splice(0).map((close) => close()));
     await this.remove(this.dir);
   }
 }

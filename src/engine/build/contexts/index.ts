@@ -3,6 +3,9 @@
 import { GantryError } from "../../../base/index.ts";
 import type { ContextSource, OpenContext } from "../job.ts";
 import type { ContextPlace, ContextWish } from "./contract.ts";
+import { FileTree } from "./file-tree.ts";
+import type { IndexedContext } from "./index-files.ts";
+import { streamContext } from "./stream-context.ts";
 
 export type { ContextPlace, ContextWish } from "./contract.ts";
 export { type ContextEntry, ContextStore, openContextStore } from "./store.ts";
@@ -14,24 +17,46 @@ export async function openContext(
   source: ContextSource,
   wish: ContextWish,
 ): Promise<OpenContext> {
+  const { name, reporter } = wish;
+  if (wish.vertex || !reporter) return await openKind(place, source, wish);
+  const title = name === "" ? "[internal] load build context" : `[context ${name}] load`;
+  return await reporter.step(title, (vertex) => openKind(place, source, { ...wish, vertex }));
+}
+
+async function openKind(
+  place: ContextPlace,
+  source: ContextSource,
+  wish: ContextWish,
+): Promise<OpenContext> {
   const { workspace } = place;
   const { name, signal } = wish;
-  const release = async () => {};
+  const indexed = (context: IndexedContext, release = async () => {}): OpenContext => {
+    workspace.setContext(name, context);
+    return { source: { kind: "context", name }, release };
+  };
   switch (source.kind) {
     case "empty":
-      await workspace.emptyContext(name);
-      return { source: { kind: "context", name }, release };
-    case "stream":
-      await workspace.unpack(name, source.bytes, { signal });
-      return { source: { kind: "context", name }, release };
-    case "folder":
-      workspace.setContext(name, source.path);
-      return { source: { kind: "context", name }, release };
+      return indexed({ tree: new FileTree() });
+    case "stream": {
+      return indexed(await streamContext(place, source.bytes, { signal, ...counted(wish) }));
+    }
     case "image": {
       if (!place.image) break;
       const root = await place.image(source.reference, { signal });
-      return { source: { kind: "root", root }, release };
+      return { source: { kind: "root", root }, release: async () => {} };
     }
   }
   throw new GantryError("not-implemented", `${source.kind} contexts are not supported yet`);
+}
+
+/** Tells how much has come, in BuildKit's words. */
+function counted({ name, vertex }: ContextWish) {
+  if (!vertex) return {};
+  const title = name === "" ? "transferring context:" : `transferring ${name}:`;
+  let current = 0;
+  const received = (bytes: number) => {
+    current += bytes;
+    vertex.status(title, { current, total: 0 });
+  };
+  return { received };
 }
