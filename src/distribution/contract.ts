@@ -110,9 +110,3 @@ export interface DownloadLimits {
 /** A message of docker's JSON progress stream. */
 export type Message = Record<string, unknown>;
 export type Tell = (message: Message) => void;
-
-export interface Platform {
-  os: string;
-  architecture: string;
-  variant?: string;
-}

@@ -3,7 +3,6 @@ export type {
   DistributionOptions,
   Message,
   MirrorRule,
-  Platform,
   ProxySettings,
   RegistryRule,
   Tell,
@@ -12,12 +11,12 @@ export { isBroken } from "./download.ts";
 export { inspectRemote, type RemoteImage } from "./inspect.ts";
 export { checkLogin } from "./login.ts";
 export { messagesOf } from "./messages.ts";
-export { parsePlatform } from "./platform.ts";
 export { maskProxy, proxiesOfEnvironment } from "./proxy-rules.ts";
 export { type PulledDocument, type PulledImage, type PullStore, pullImages } from "./pull.ts";
 export {
   listedManifests,
   noSuchTag,
+  type PushedArtifact,
   type PushedIndex,
   type PushImage,
   pushImage,

@@ -1,7 +1,7 @@
 // What a registry has under a reference, without pulling it.
 
-import type { Reference } from "../spec/index.ts";
-import type { Credentials, Descriptor, Platform } from "./contract.ts";
+import type { Platform, Reference } from "../spec/index.ts";
+import type { Credentials, Descriptor } from "./contract.ts";
 import { parseManifest } from "./manifest.ts";
 import type { Registries } from "./registries.ts";
 import { pullError } from "./registry-error.ts";

@@ -2,7 +2,8 @@
 // has a limit before anything is believed.
 
 import { GantryError } from "../base/index.ts";
-import type { Descriptor, Platform } from "./contract.ts";
+import type { Platform } from "../spec/index.ts";
+import type { Descriptor } from "./contract.ts";
 import {
   DOCKER_LIST,
   DOCKER_MANIFEST,

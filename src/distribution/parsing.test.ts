@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { readPlatform } from "../spec/index.ts";
 import { parseChallenges } from "./challenge.ts";
 import { chooseManifest, parseManifest } from "./manifest.ts";
 import { OCI_INDEX } from "./media-types.ts";
-import { parsePlatform, platformRank } from "./platform.ts";
+import { platformRank } from "./platform.ts";
 import { Registries } from "./registries.ts";
 
 const host = { os: "linux", architecture: "amd64" };
@@ -45,7 +46,7 @@ test("the best platform of an index is taken, as containerd orders them", () => 
   );
   assert(index.kind === "index");
   const chosen = (text: string): string | undefined =>
-    chooseManifest(index, parsePlatform(text, host))?.digest[7];
+    chooseManifest(index, readPlatform(text, host))?.digest[7];
   assert.equal(chosen("linux/amd64"), "3");
   assert.equal(chosen("x86_64"), "3");
   assert.equal(chosen("linux/386"), "2");
@@ -56,7 +57,7 @@ test("the best platform of an index is taken, as containerd orders them", () => 
     platformRank({ os: "linux", architecture: "amd64", variant: "v3" }, host),
     undefined,
   );
-  assert.throws(() => parsePlatform("linux/../x/y", host), { kind: "invalid" });
+  assert.throws(() => readPlatform("linux/../x/y", host), { kind: "invalid" });
 });
 
 test("loopback and declared registries are insecure, others are not", () => {

@@ -1,46 +1,14 @@
 // Which manifest of an index fits a machine: exact matches first, then what the machine also runs
 // (arm64 runs 32-bit arm, amd64 runs 386), as containerd orders them.
 
-import { GantryError } from "../base/index.ts";
-import type { Platform } from "./contract.ts";
+import { normalizePlatform, type Platform } from "../spec/index.ts";
 
-const ARCHITECTURE_ALIASES: Record<string, string> = {
-  x86_64: "amd64",
-  "x86-64": "amd64",
-  aarch64: "arm64",
-  i386: "386",
-  armhf: "arm",
-};
 const ARM_VARIANTS = ["v8", "v7", "v6", "v5"];
-
-/** "linux/arm64/v8", "arm64", "linux" → a platform; `host` gives what is not said. */
-export function parsePlatform(text: string, host: Platform): Platform {
-  const parts = text.toLowerCase().split("/");
-  if (parts.length > 3 || parts.some((part) => !/^[a-z0-9_.-]+$/.test(part))) {
-    throw new GantryError("invalid", `"${text}" is an invalid platform: invalid argument`);
-  }
-  const [first = "", second, variant] = parts;
-  if (second === undefined) {
-    if (first === "linux" || first === "windows") return { ...host, os: first };
-    return normal({ os: host.os, architecture: first });
-  }
-  return normal({ os: first, architecture: second, ...(variant ? { variant } : {}) });
-}
-
-function normal(platform: Platform): Platform {
-  const known = ARCHITECTURE_ALIASES[platform.architecture];
-  const architecture = known ?? platform.architecture;
-  return { ...platform, architecture };
-}
-
-export function formatPlatform({ os, architecture, variant }: Platform): string {
-  return [os, architecture, ...(variant ? [variant] : [])].join("/");
-}
 
 /** How well `offered` runs on `wanted`: 0 is exact, larger is worse, undefined does not run. */
 export function platformRank(offered: Platform, wanted: Platform): number | undefined {
   if (offered.os !== wanted.os) return undefined;
-  const there = normal(offered);
+  const there = normalizePlatform(offered);
   const same = there.architecture === wanted.architecture;
   const asked = wanted.variant ?? defaultVariant(wanted.architecture);
   const given = there.variant ?? defaultVariant(there.architecture);

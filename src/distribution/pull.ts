@@ -9,13 +9,15 @@ import {
   formatReference,
   type ImageConfigDocument,
   isDigest,
+  type Platform,
   type Reference,
+  writePlatform,
 } from "../spec/index.ts";
-import type { Credentials, Descriptor, Platform, Tell } from "./contract.ts";
+import type { Credentials, Descriptor, Tell } from "./contract.ts";
 import { type LayerSink, transferLayer } from "./layer-transfer.ts";
 import { chooseManifest, type ImageManifest, isRegistryDigest, parseManifest } from "./manifest.ts";
 import { shortId, step } from "./messages.ts";
-import { formatPlatform, platformRank } from "./platform.ts";
+import { platformRank } from "./platform.ts";
 import type { Registries } from "./registries.ts";
 import type { FetchedManifest, Registry } from "./registry.ts";
 import { pullError } from "./registry-error.ts";
@@ -160,7 +162,7 @@ async function resolveImage(context: Context, reference: Reference): Promise<Res
     if (chosen === undefined) {
       throw new GantryError(
         "not-found",
-        `no matching manifest for ${formatPlatform(platform)} in the manifest list entries`,
+        `no matching manifest for ${writePlatform(platform)} in the manifest list entries`,
       );
     }
     fetched = await fetchByDigest(context, reference.repository, chosen.digest);
@@ -248,8 +250,8 @@ function checkConfig(
     throw new GantryError(
       "not-found",
       `image with reference ${familiarReference(reference)} was found but its platform ` +
-        `(${formatPlatform(actual)}) does not match the specified platform ` +
-        `(${formatPlatform(platform)})`,
+        `(${writePlatform(actual)}) does not match the specified platform ` +
+        `(${writePlatform(platform)})`,
     );
   }
   const diffIds: unknown = config.rootfs?.diff_ids;

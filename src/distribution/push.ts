@@ -5,8 +5,8 @@
 // manifest with their digests is made.
 
 import { GantryError } from "../base/index.ts";
-import { digestOf, type Reference } from "../spec/index.ts";
-import type { Credentials, Descriptor, Platform, Tell } from "./contract.ts";
+import { digestOf, type Platform, type Reference } from "../spec/index.ts";
+import type { Credentials, Descriptor, Tell } from "./contract.ts";
 import { type ImageManifest, parseManifest } from "./manifest.ts";
 import { shortId, step } from "./messages.ts";
 import { newManifest } from "./new-manifest.ts";
@@ -26,14 +26,27 @@ export interface PushRequest {
   reference: Reference;
   image: PushImage;
   credentials?: Credentials;
+  /** The registry may be spoken to without verified TLS. */
+  insecure?: boolean;
+  /** Under no tag. */
+  byDigest?: boolean;
+  /** With its very manifest, or not at all. */
+  exact?: boolean;
   tell: Tell;
   signal: AbortSignal;
 }
 export interface PushedIndex {
   raw: Uint8Array;
   mediaType: string;
-  /** Of every manifest that it lists. */
+  /** Of every image manifest that it lists. */
   images: PushImage[];
+  /** The other manifests that it lists (attestations), with all that they refer to. */
+  artifacts?: readonly PushedArtifact[];
+}
+export interface PushedArtifact {
+  raw: Uint8Array;
+  mediaType: string;
+  blobs: readonly Uint8Array[];
 }
 
 /** Pushes one tag. Commit point: the manifest is stored. Returns its digest. */
@@ -43,8 +56,9 @@ export async function pushImage(
   request: PushRequest,
 ): Promise<string> {
   const context = await openTarget(registries, store, request);
-  const tag = request.reference.tag ?? "latest";
   const manifest = await pushContent(context, request.image);
+  if (request.exact) checkExact(request.image, manifest.raw);
+  const tag = placeOf(request, manifest.raw);
   await putManifest(context.registry, request.reference.repository, tag, manifest, context.retry);
   return tellDigest(request.tell, tag, manifest.raw);
 }
@@ -56,22 +70,45 @@ export async function pushIndex(
   store: PushStore,
   { index, ...rest }: Omit<PushRequest, "image"> & { index: PushedIndex },
 ): Promise<string> {
-  const tag = rest.reference.tag ?? "latest";
+  const tag = placeOf(rest, index.raw);
   const { repository } = rest.reference;
   let context: PushContext | undefined;
   for (const image of index.images) {
-    context = await openTarget(registries, store, { ...rest, image });
+    context ??= await openTarget(registries, store, { ...rest, image });
     const manifest = await pushContent(context, image);
-    const digest = digestOf(manifest.raw);
-    if (image.manifest === undefined || digest !== digestOf(image.manifest.raw)) {
-      const message = "an image of the index has lost the form of its layers: pull it again";
-      throw new GantryError("conflict", message);
-    }
+    const digest = checkExact(image, manifest.raw);
     await putManifest(context.registry, repository, digest, manifest, context.retry);
   }
   if (context === undefined) throw new GantryError("invalid", "the index lists no manifest");
+  for (const artifact of index.artifacts ?? []) {
+    for (const blob of artifact.blobs) await putSmall(context, repository, blob);
+    const digest = digestOf(artifact.raw);
+    await putManifest(context.registry, repository, digest, artifact, context.retry);
+  }
   await putManifest(context.registry, repository, tag, index, context.retry);
   return tellDigest(rest.tell, tag, index.raw);
+}
+
+/** The tag, or the digest itself. */
+function placeOf({ reference, byDigest }: Omit<PushRequest, "image">, raw: Uint8Array): string {
+  return byDigest ? digestOf(raw) : (reference.tag ?? "latest");
+}
+
+function checkExact(image: PushImage, raw: Uint8Array): string {
+  const digest = digestOf(raw);
+  if (image.manifest !== undefined && digest === digestOf(image.manifest.raw)) return digest;
+  const message = "an image has lost the form of its layers: pull it again";
+  throw new GantryError("conflict", message);
+}
+
+async function putSmall(
+  { registry, retry }: PushContext,
+  repository: string,
+  bytes: Uint8Array,
+): Promise<void> {
+  const digest = digestOf(bytes);
+  if (await retrying(() => registry.hasBlob(repository, digest), retry)) return;
+  await putBlob(registry, repository, digest, bytes, retry);
 }
 
 function tellDigest(tell: Tell, tag: string, raw: Uint8Array): string {
@@ -84,11 +121,12 @@ function tellDigest(tell: Tell, tag: string, raw: Uint8Array): string {
 async function openTarget(
   registries: Registries,
   store: PushStore,
-  { reference, credentials = {}, tell, signal }: PushRequest,
+  { reference, credentials = {}, insecure, tell, signal }: PushRequest,
 ): Promise<PushContext> {
   const registry = await registries.open(reference.registry, {
     repository: reference.repository,
     credentials,
+    ...(insecure && { insecure }),
     signal,
   });
   const attemptsMax = registries.options.maxUploadAttempts ?? 5;

@@ -9,6 +9,7 @@ import type { Monitor, Native } from "../native/index.ts";
 import type { NetworkLayer } from "../network/index.ts";
 import type { RootFiles, Storage } from "../storage/index.ts";
 import { buildVerbs, openCache } from "./build/index.ts";
+import { followHostResolvers } from "./containers/host-resolvers.ts";
 import { containerVerbs } from "./containers/index.ts";
 import { LiveContainers } from "./containers/live.ts";
 import type { ContainerRecord } from "./containers/record.ts";
@@ -60,6 +61,7 @@ export async function openEngine(
   await recover(engine);
   const builds = await buildVerbs(engine, cache);
   void applyRestartPolicies(engine);
+  followHostResolvers(engine);
   return {
     containers: containerVerbs(engine),
     images: imageVerbs(engine),

@@ -43,8 +43,10 @@ export class Agent {
     });
   }
 
-  static async start(): Promise<Agent> {
-    const child = spawn("unshare", ["-n", process.execPath, agentPath], {
+  /** `beside`: in the network namespace of that process. */
+  static async start({ beside }: { beside?: number } = {}): Promise<Agent> {
+    const way = beside === undefined ? ["unshare", "-n"] : ["nsenter", "-t", `${beside}`, "-n"];
+    const child = spawn(way[0]!, [...way.slice(1), process.execPath, agentPath], {
       stdio: ["ignore", "inherit", "inherit", "ipc"],
     });
     const agent = new Agent(child);

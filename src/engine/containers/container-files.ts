@@ -14,6 +14,7 @@ import type { ContainerRecord } from "./record.ts";
 const MODE = 0o644;
 /** Where systemd-resolved keeps the servers behind its stub. */
 const RESOLVED = "/run/systemd/resolve/resolv.conf";
+export const HOST_RESOLV_CONFS = ["/etc/resolv.conf", RESOLVED] as const;
 
 /** Returns the paths to mount: those of another container where its network is shared. */
 export function writeContainerFiles(

@@ -1,7 +1,7 @@
 // Load: the images of an archive. Nothing is tagged unless all of it was sound.
 
 import type { Readable } from "node:stream";
-import { parsePlatform } from "../../distribution/index.ts";
+import { readPlatform } from "../../spec/index.ts";
 import { loadArchive } from "../../storage/index.ts";
 import type { EngineContext } from "../context.ts";
 import type { Progress, Signal } from "../contract.ts";
@@ -16,7 +16,7 @@ export async function* loadImages(
   o: Signal & { quiet?: boolean; platform?: string[] } = {},
 ): AsyncGenerator<Progress> {
   const loaded = await loadArchive(engine.storage, from, {
-    platforms: (o.platform ?? []).map((text) => parsePlatform(text, hostPlatform())),
+    platforms: (o.platform ?? []).map((text) => readPlatform(text, hostPlatform())),
     ...(o.signal && { signal: o.signal }),
   });
   for (const { id, references } of loaded) {

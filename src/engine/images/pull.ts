@@ -3,15 +3,14 @@
 
 import type { Readable } from "node:stream";
 import { GantryError } from "../../base/index.ts";
+import { isBroken, messagesOf, type PullStore, pullImages } from "../../distribution/index.ts";
 import {
-  isBroken,
-  messagesOf,
+  familiarReference,
   type Platform,
-  type PullStore,
-  parsePlatform,
-  pullImages,
-} from "../../distribution/index.ts";
-import { familiarReference, parseReference, type Reference } from "../../spec/index.ts";
+  parseReference,
+  type Reference,
+  readPlatform,
+} from "../../spec/index.ts";
 import { decompress, type Lease } from "../../storage/index.ts";
 import type { EngineContext } from "../context.ts";
 import type { Images, Progress } from "../contract.ts";
@@ -33,7 +32,7 @@ export async function* pullImage(
   const { storage } = engine;
   const reference = pullReference(name, o.tag ?? "");
   const host = hostPlatform();
-  const platform: Platform = o.platform ? parsePlatform(o.platform, host) : host;
+  const platform: Platform = o.platform ? readPlatform(o.platform, host) : host;
   const { credentials = {} } = o;
   const lease = storage.lease();
   const brought = new Set<string>();
