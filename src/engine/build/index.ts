@@ -9,6 +9,8 @@ import { CacheStore } from "./cache-store.ts";
 import { classicBuild } from "./classic.ts";
 import { openContextStore } from "./contexts/index.ts";
 import type { BuildRequest, Builds } from "./contract.ts";
+import { BuildRecords } from "./history.ts";
+import type { BuildJob, BuildOutcome } from "./job.ts";
 import { pruneCache } from "./prune.ts";
 import { BuildReport } from "./report.ts";
 import { type BuildPlace, runJob } from "./run-job.ts";
@@ -48,6 +50,7 @@ export async function buildVerbs(engine: EngineContext, cache: CacheStore): Prom
   const cacheMounts = new CacheMounts(engine);
   const running = new RunningBuilds();
   const contextStore = await openContextStore(engine);
+  const history = new BuildRecords(engine, (work) => running.afterwards(work));
   const place = {
     engine,
     cache,
@@ -61,14 +64,12 @@ export async function buildVerbs(engine: EngineContext, cache: CacheStore): Prom
       const report = new BuildReport(o.tell);
       return await running.run(job.ref, report, async (cancelled) => {
         const signal = o.signal ? AbortSignal.any([o.signal, cancelled]) : cancelled;
-        try {
-          return await runJob(place, job, report, { signal });
-        } finally {
-          report.end();
-        }
+        return await recorded(history, job, report, () => runJob(place, job, report, { signal }));
       });
     },
     follow: async function* (ref, o) {
+      const told = running.get(ref) ? undefined : await history.events(ref);
+      if (told) return yield* told;
       const { report } = await running.begun(ref, o?.signal);
       if (!report) throw new GantryError("not-found", `the build ${ref} tells its own client only`);
       yield* report.follow(o?.signal);
@@ -77,9 +78,7 @@ export async function buildVerbs(engine: EngineContext, cache: CacheStore): Prom
     subrequest: async (name) => {
       throw new GantryError("not-implemented", `the subrequest ${name} is being made`);
     },
-    get history(): never {
-      throw new GantryError("not-implemented", "the history of builds is being made");
-    },
+    history,
     get failures(): never {
       throw new GantryError("not-implemented", "shells in failed steps are being made");
     },
@@ -92,6 +91,26 @@ export async function buildVerbs(engine: EngineContext, cache: CacheStore): Prom
     usage: async () => [...usageOf(cache), ...(await mountUsage(cacheMounts))],
     idle: () => running.idle(),
   };
+}
+
+/** A job in the history, from its beginning to its end. */
+async function recorded(
+  history: BuildRecords,
+  job: BuildJob,
+  report: BuildReport,
+  work: () => Promise<BuildOutcome>,
+): Promise<BuildOutcome> {
+  history.begin(job, report);
+  try {
+    const outcome = await work();
+    report.end();
+    history.finish(job.ref, { outcome });
+    return outcome;
+  } catch (error) {
+    report.end();
+    history.finish(job.ref, { error });
+    throw error;
+  }
 }
 
 async function* classic(

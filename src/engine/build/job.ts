@@ -56,10 +56,15 @@ export interface BuildJob {
   outputs: readonly OutputRequest[];
   /** Attestations: "sbom", "provenance" → their parameters. */
   attest: ReadonlyMap<string, Readonly<Record<string, string>>>;
+  /** What the client knows of its sources ("source", "revision", "localdir:context"), for the
+   * provenance: BuildKit's frontend attributes "vcs:…". */
+  vcs?: Readonly<Record<string, string>> | undefined;
   /** Also what a step was looked up by, and what differs from the last time (--explain). */
   explain?: boolean | undefined;
   /** On a failed step keeps its state until the caller lets go (--debug). */
   keepFailed?: boolean | undefined;
+  /** What the door was asked, as it was asked, for the history: BuildKit's frontend attributes. */
+  attrs?: Readonly<Record<string, string>> | undefined;
 }
 
 /** `type=registry,ref=…,mode=max` */
