@@ -39,15 +39,22 @@ export interface GzipPoint {
 }
 export const GZIP_START: GzipPoint = { input: 0, output: 0, crc: 0 };
 
+export interface GzipOptions {
+  from?: GzipPoint;
+  onPoint?: (point: GzipPoint) => void;
+  /** 0 to 9; the same one for every part of a stream. */
+  level?: number;
+}
+
 /** Yields the gzip form of `input`. With `from`, `input` starts at that point's byte and so does
  * what is yielded; `onPoint` is told every point on the way. */
 export async function* parallelGzip(
   input: AsyncIterable<Uint8Array>,
-  { from = GZIP_START, onPoint }: { from?: GzipPoint; onPoint?: (point: GzipPoint) => void } = {},
+  { from = GZIP_START, onPoint, level = OPTIONS.level }: GzipOptions = {},
 ): AsyncGenerator<Buffer> {
   streams++;
   try {
-    yield* gzip(input, { from, onPoint });
+    yield* gzip(input, { from, onPoint, level });
   } finally {
     streams--;
   }
@@ -55,7 +62,11 @@ export async function* parallelGzip(
 
 async function* gzip(
   input: AsyncIterable<Uint8Array>,
-  { from, onPoint }: { from: GzipPoint; onPoint: ((point: GzipPoint) => void) | undefined },
+  {
+    from,
+    onPoint,
+    level,
+  }: { from: GzipPoint; onPoint: ((point: GzipPoint) => void) | undefined; level: number },
 ): AsyncGenerator<Buffer> {
   let point = from;
   const pending: Promise<Deflated>[] = [];
@@ -73,7 +84,7 @@ async function* gzip(
   let { crc } = from;
   for await (const block of blocks(input)) {
     crc = crc32(block, crc);
-    const deflated = deflate(block, crc);
+    const deflated = deflate(block, crc, level);
     deflated.catch(() => {}); // seen when its turn comes, which may be never
     pending.push(deflated);
     while (pending.length >= Math.ceil(blocksAhead / streams)) yield await take();
@@ -121,12 +132,14 @@ let running = 0;
 const waiting: (() => void)[] = [];
 
 /** Deflates on a thread of the pool; all streams of this process share them. */
-async function deflate(block: Buffer<ArrayBuffer>, crc: number): Promise<Deflated> {
+async function deflate(block: Buffer<ArrayBuffer>, crc: number, level: number): Promise<Deflated> {
   if (running >= threadsMax) await new Promise<void>((resolve) => waiting.push(resolve));
   else running++;
   try {
     const bytes = await new Promise<Buffer<ArrayBuffer>>((resolve, reject) =>
-      deflateRaw(block, OPTIONS, (error, result) => (error ? reject(error) : resolve(result))),
+      deflateRaw(block, { ...OPTIONS, level }, (error, result) =>
+        error ? reject(error) : resolve(result),
+      ),
     );
     const { length } = block;
     block.buffer.transfer(0); // given back now: nobody else has it

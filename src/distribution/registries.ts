@@ -54,6 +54,8 @@ export interface OpenOptions {
   repository?: string;
   /** The credentials are to be proved: no token of an earlier operation counts. */
   fresh?: boolean;
+  /** Also without verified TLS, whatever the configuration says. */
+  insecure?: boolean;
 }
 type Place = { host: string; rename?: Rename; insecure: boolean; isOwn: boolean };
 type TransportOptions = { insecure: boolean; limits?: Partial<ExchangeLimits> };
@@ -143,7 +145,9 @@ export class Registries {
    * once. Throws forbidden for one that is blocked. */
   async open(registry: string, o: OpenOptions = {}): Promise<Registry> {
     const { signal, repository } = o;
-    const { host, rename, insecure, isOwn } = await this.#placeOf(registry, repository);
+    const place = await this.#placeOf(registry, repository);
+    const { host, rename, isOwn } = place;
+    const insecure = place.insecure || o.insecure === true;
     const transport = await this.#transportOf(host, { insecure });
     const credentials = isOwn ? (o.credentials ?? {}) : {};
     const make = (base: URL): Registry => {

@@ -18,7 +18,7 @@ import {
   parseReference,
   type Reference,
 } from "../../spec/index.ts";
-import type { StoredImage } from "../../storage/index.ts";
+import type { Layer, StoredImage } from "../../storage/index.ts";
 import type { EngineContext } from "../context.ts";
 import type { Images, Progress } from "../contract.ts";
 import { checkImagePlatform } from "./find.ts";
@@ -91,20 +91,27 @@ async function toPush(
   manifest = image.manifest,
 ): Promise<PushImage> {
   const raw = manifest && (await storage.content.read(manifest.digest).catch(() => undefined));
-  const repositories = repositoriesByLayer(storage, registry);
   return {
     rawConfig: image.rawConfig,
-    layers: image.layers.map(({ diffId, size, tarSize }) => ({
-      diffId,
-      size,
-      tarSize,
-      mountFrom: [...(repositories.get(diffId) ?? [])],
-    })),
+    layers: pushedLayers(storage, image.layers, registry),
     ...(raw && manifest ? { manifest: { raw, mediaType: manifest.mediaType } } : {}),
   };
 }
 
-function pushStore({ storage: { layers, content }, log }: EngineContext): PushStore {
+/** Layers with the repositories of `registry` that may have them. */
+export function pushedLayers(
+  storage: EngineContext["storage"],
+  layers: readonly Layer[],
+  registry: string,
+): PushImage["layers"] {
+  const repositories = repositoriesByLayer(storage, registry);
+  return layers.map(({ diffId, size, tarSize }) => ({
+    ...{ diffId, size, tarSize },
+    mountFrom: [...(repositories.get(diffId) ?? [])],
+  }));
+}
+
+export function pushStore({ storage: { layers, content }, log }: EngineContext): PushStore {
   const named = ({ registry, repository }: BlobPlace): string => `${registry}/${repository}`;
   return {
     tar: (diffId) => layers.tar(diffId),
