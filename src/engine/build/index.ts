@@ -14,6 +14,7 @@ import type { BuildJob, BuildOutcome } from "./job.ts";
 import { pruneCache } from "./prune.ts";
 import { BuildReport } from "./report.ts";
 import { type BuildPlace, runJob } from "./run-job.ts";
+import { clearGifts } from "./run-session.ts";
 import { RunningBuilds } from "./running-builds.ts";
 import { clearWorkspaces } from "./workspace.ts";
 
@@ -47,6 +48,7 @@ export function openCache(engine: Pick<EngineContext, "storage">): CacheStore {
 
 export async function buildVerbs(engine: EngineContext, cache: CacheStore): Promise<BuildVerbs> {
   await clearWorkspaces(engine);
+  await clearGifts(engine);
   const cacheMounts = new CacheMounts(engine);
   const running = new RunningBuilds();
   const contextStore = await openContextStore(engine);

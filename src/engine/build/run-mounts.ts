@@ -2,14 +2,16 @@
 // are the lower layer of an overlay of their own, so that what is written there is gone afterwards
 // and a link in them stays inside; what the mount points left in the step's own files is removed.
 
-import { writeFile } from "node:fs/promises";
-import { join } from "node:path/posix";
+import { lstat, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path/posix";
 import { GantryError, type Rollback } from "../../base/index.ts";
-import type { RunRequest } from "../../build/index.ts";
+import type { Root, RunRequest } from "../../build/index.ts";
 import type { RootfsMount } from "../../spec/index.ts";
+import type { RootSource } from "../../storage/index.ts";
 import type { MountRecord } from "../containers/record.ts";
 import type { EngineContext } from "../context.ts";
 import type { CacheMounts } from "./cache-mounts.ts";
+import { agentTarget, type Gift, giveAgent, giveSecret } from "./run-session.ts";
 import type { BuildSession } from "./session.ts";
 import type { Workspace } from "./workspace.ts";
 
@@ -23,8 +25,17 @@ export interface MountPlace {
 type Overlay = Extract<RootfsMount, { kind: "overlay" }>;
 type StepMount = MountRecord & { layers?: Overlay };
 type Wanted = RunRequest["mounts"][number];
+type FolderMount = Exclude<Wanted["mount"], { type: "secret" } | { type: "ssh" }>;
 
 const SCRIPT_MODE = 0o755;
+/** What every container gets to see in the place of its own. */
+const NETWORK_FILES = ["/etc/hosts", "/etc/hostname", "/etc/resolv.conf"];
+
+/** What a step is given: its mounts, and variables that are in no key and no history. */
+export interface Given {
+  mounts: StepMount[];
+  env: string[];
+}
 
 /** The mounts of a step; what they take is released by `undo`. */
 export async function stepMounts(
@@ -32,27 +43,42 @@ export async function stepMounts(
   request: RunRequest,
   undo: Rollback,
   signal: AbortSignal,
-): Promise<StepMount[]> {
-  const mounts: StepMount[] = [];
+): Promise<Given> {
+  const given: Given = { mounts: [], env: [] };
+  let agents = 0;
   for (const wanted of request.mounts) {
-    const mount = await mountOf(place, wanted, undo, signal);
-    if (mount) mounts.push(mount);
+    const { mount } = wanted;
+    if (mount.type === "secret") {
+      receive(given, await giveSecret(place, mount, { undo, signal }));
+    } else if (mount.type === "ssh") {
+      const target = mount.target ?? agentTarget(agents);
+      // The first one's, there or not, as BuildKit sets it; the step's own variable wins.
+      if (agents++ === 0 && !request.env.some((entry) => entry.startsWith("SSH_AUTH_SOCK="))) {
+        given.env.push(`SSH_AUTH_SOCK=${target}`);
+      }
+      receive(given, await giveAgent(place, { ...mount, target }, { undo, signal }));
+    } else given.mounts.push(await mountOf(place, { ...wanted, mount }, undo, signal));
   }
   if (request.script) {
     const { path, content } = request.script;
     const file = join(await place.workspace.scratch(), "script");
     await writeFile(file, content, { mode: SCRIPT_MODE });
-    mounts.push(bind(path, file, false));
+    given.mounts.push(bind(path, file, false));
   }
-  return mounts;
+  return given;
+}
+
+function receive({ mounts, env }: Given, gift: Gift | undefined): void {
+  if (gift?.env !== undefined) env.push(gift.env);
+  if (gift?.mount) mounts.push(bind(gift.mount.target, gift.mount.source, false));
 }
 
 async function mountOf(
   place: MountPlace,
-  { mount, from }: Wanted,
+  { mount, from }: Wanted & { mount: FolderMount },
   undo: Rollback,
   signal: AbortSignal,
-): Promise<StepMount | undefined> {
+): Promise<StepMount> {
   switch (mount.type) {
     case "bind": {
       const layers = await overlayOf(place, from, signal);
@@ -82,13 +108,6 @@ async function mountOf(
       const { path, release } = await place.cacheMounts.take({ id, sharing, ...owner }, signal);
       undo.defer("cache mount", release);
       return { ...bind(target, path, !mount.readOnly), ...subpath(target, source) };
-    }
-    case "secret":
-    case "ssh": {
-      // Only a session brings any; those that are not required are then left out, as in BuildKit.
-      if (!mount.required) return undefined;
-      const what = mount.type === "ssh" ? `ssh agent ${mount.id}` : `secret ${mount.id}`;
-      throw new GantryError("invalid", `${what}: not found`);
     }
   }
 }
@@ -123,20 +142,62 @@ async function overlayOf(
   return { kind: "overlay", lowerDirs, upperDir, workDir, volatile: true };
 }
 
-/** Removes the empty files and folders that were made to mount on; deepest first. Those that hold
- * something by now stay. */
+/** Removes what was made in the step's files only to mount on: `paths`, deepest first, and the
+ * files of the network. Those that hold something by now stay. */
 export async function removeMountPoints(
-  { engine }: MountPlace,
+  place: MountPlace,
+  root: Root,
   upperDir: string,
   paths: readonly string[],
 ): Promise<void> {
-  for (const path of paths) {
-    const open = { op: "open", path: upperDir, flags: 0o10000000 | 0o200000, to: 0 } as const;
-    const remove = async (op: "rmdir" | "unlink") =>
-      await engine.native.run({ host: [open, { op, root: 0, path, missingOk: true }] }).then(
-        () => true,
-        () => false,
-      );
-    if (!(await remove("rmdir"))) await remove("unlink");
+  const made = [...paths, ...(await emptyNetworkFiles(upperDir))];
+  for (const path of made) {
+    if (!(await remove(place, upperDir, "rmdir", path))) {
+      await remove(place, upperDir, "unlink", path);
+    }
   }
+  const folders = new Set(made.map((path) => dirname(path)).filter((path) => path !== "/"));
+  for (const path of folders) await removeUntouched(place, root, upperDir, path);
+}
+
+/** They are mounted in every step, which cannot have written what lies beneath. */
+async function emptyNetworkFiles(upperDir: string): Promise<string[]> {
+  const folder = await lstat(join(upperDir, "etc")).catch(() => undefined);
+  if (!folder?.isDirectory()) return [];
+  const found = NETWORK_FILES.map(async (path) => {
+    const stat = await lstat(join(upperDir, path)).catch(() => undefined);
+    return stat?.isFile() && stat.size === 0 ? path : [];
+  });
+  return (await Promise.all(found)).flat();
+}
+
+/** A folder that the kernel copied up only because something was made in it is as it was. */
+async function removeUntouched(
+  place: MountPlace,
+  root: Root,
+  upperDir: string,
+  path: string,
+): Promise<void> {
+  const { files } = place.engine;
+  const stat = (source: RootSource) => files.stat(source, path, { follow: false });
+  const upper = await stat({ kind: "mount", rootfs: { kind: "bind", path: upperDir } }).catch(
+    () => undefined,
+  );
+  if (upper === undefined) return;
+  const base = await stat(place.workspace.view(root)).catch(() => undefined);
+  const same = base?.mode === upper.mode && base.uid === upper.uid && base.gid === upper.gid;
+  if (base === undefined || same) await remove(place, upperDir, "rmdir", path);
+}
+
+async function remove(
+  { engine }: MountPlace,
+  upperDir: string,
+  op: "rmdir" | "unlink",
+  path: string,
+): Promise<boolean> {
+  const open = { op: "open", path: upperDir, flags: 0o10000000 | 0o200000, to: 0 } as const;
+  return await engine.native.run({ host: [open, { op, root: 0, path, missingOk: true }] }).then(
+    () => true,
+    () => false,
+  );
 }

@@ -43,9 +43,6 @@ export async function runStep(
 ): Promise<string> {
   const { engine, lease } = place;
   const { signal } = output;
-  if (request.security === "insecure") {
-    throw new GantryError("forbidden", "security.insecure is not allowed");
-  }
   const c = recordOf(place, request);
   await using undo = new Rollback((what, error) =>
     engine.log.error(`Failed to undo ${what} of a build step`, { id: c.id, error }),
@@ -55,15 +52,17 @@ export async function runStep(
   undo.defer("folder", () => rm(dir, { recursive: true, force: true }));
   const rootfs = await engine.storage.snapshots.prepare(c.id, c.diffIds, { volatile: true });
   undo.defer("snapshot", () => engine.storage.snapshots.remove(c.id));
-  const points = await missingPoints(place, request, signal);
-  c.mounts = await stepMounts(place, request, undo, signal);
+  const given = await stepMounts(place, request, undo, signal);
+  c.mounts = given.mounts;
+  c.config.Env = [...request.env, ...given.env];
+  const points = await missingPoints(place, request, given.mounts, signal);
   output.started(c.id);
   undo.defer("notice", () => output.ended(c.id));
   const exitCode = await runContainer(engine, c, output);
   signal.throwIfAborted();
   if (exitCode !== 0) throw failed(request, exitCode);
   if (rootfs.kind !== "overlay") throw new GantryError("internal", "a step needs an overlay");
-  await removeMountPoints(place, rootfs.upperDir, points);
+  await removeMountPoints(place, request.root, rootfs.upperDir, points);
   const layer = await engine.storage.layers.adopt(rootfs.upperDir, { lease, signal });
   return layer.diffId;
 }
@@ -71,16 +70,16 @@ export async function runStep(
 /** What has to be made to mount on, deepest first. */
 async function missingPoints(
   place: RunPlace,
-  { root, mounts }: RunRequest,
+  { root }: RunRequest,
+  mounts: readonly { Destination: string }[],
   signal: AbortSignal,
 ): Promise<string[]> {
   const missing = new Set<string>();
-  for (const { mount } of mounts) {
-    if (mount.target === undefined) continue;
+  for (const { Destination: path } of mounts) {
     const view = place.workspace.view(root);
-    const target = await findTarget({ engine: place.engine, signal }, view, mount.target);
+    const target = await findTarget({ engine: place.engine, signal }, view, path);
     if (target.exists) continue;
-    for (const path of [...target.missing, target.path]) missing.add(path);
+    for (const made of [...target.missing, target.path]) missing.add(made);
   }
   return [...missing].sort((a, b) => b.length - a.length);
 }
@@ -92,16 +91,16 @@ function failed({ args }: RunRequest, exitCode: number): GantryError {
 
 /** What a container's record would say, for the parts of the engine that work with one. */
 function recordOf({ engine, ...place }: RunPlace, request: RunRequest): ContainerRecord {
-  const { args, env, user, workingDir, root, network } = request;
+  const { args, user, workingDir, root, network, security } = request;
   const hostConfig = completeHostConfig(engine, {
     ...place.hostConfig,
     ...(network !== "default" && { NetworkMode: network }),
+    ...(security === "insecure" && { Privileged: true }),
     LogConfig: { Type: "none", Config: {} },
     Init: false,
   });
   const config: ContainerConfig = {
     Hostname: place.hostname,
-    Env: [...env],
     User: user,
     WorkingDir: workingDir,
   };
