@@ -2,37 +2,18 @@
 // host's proxy alone. Skips where apt, or its mirror, is not there.
 
 import assert from "node:assert/strict";
-import { existsSync } from "node:fs";
 import { mkdtemp } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { hostSources } from "../../src/engine/bootstrap/apt-root.ts";
 import { payloadProgram } from "../payload/payload.ts";
+import { whyNoDebian } from "../support/debian-mirror.ts";
 import { type HostProxy, startHostProxy } from "../support/host-proxy.ts";
 import { TestDaemon, whyNoDaemon } from "./harness.ts";
 
-const REACH_DEADLINE_MS = 5_000;
 const BOOTSTRAP_DEADLINE_MS = 180_000;
 
-async function whyNoApt(): Promise<string | false> {
-  if (!existsSync("/usr/bin/apt-get")) return "needs apt";
-  const sources = await hostSources();
-  const main = sources.find(
-    ({ suites, uris }) => suites[0] === "bookworm" && /debian/.test(uris[0]!),
-  );
-  if (main === undefined) return "needs a host whose apt knows Debian bookworm";
-  try {
-    const url = `${main.uris[0]}/dists/bookworm/InRelease`;
-    const answer = await fetch(url, { signal: AbortSignal.timeout(REACH_DEADLINE_MS) });
-    await answer.body?.cancel();
-    return answer.ok ? false : `needs a mirror that has bookworm: it answers ${answer.status}`;
-  } catch {
-    return "needs a mirror that can be reached";
-  }
-}
-
-const skip = whyNoDaemon() || (await whyNoApt());
+const skip = whyNoDaemon() || (await whyNoDebian());
 
 describe("image bootstrap", { skip }, () => {
   let daemon: TestDaemon;
