@@ -18,6 +18,7 @@ import { stopRunning } from "./containers/stop.ts";
 import type { EngineContext, EngineOptions } from "./context.ts";
 import type { EngineDoors } from "./contract.ts";
 import { EventBus } from "./events/bus.ts";
+import { clearBootstraps } from "./images/bootstrap.ts";
 import { imageVerbs } from "./images/index.ts";
 import { networkVerbs } from "./networks/verbs.ts";
 import { enginePaths } from "./paths.ts";
@@ -60,6 +61,7 @@ export async function openEngine(
   const cache = openCache(engine);
   await recover(engine);
   const builds = await buildVerbs(engine, cache);
+  await clearBootstraps(engine);
   void applyRestartPolicies(engine);
   followHostResolvers(engine);
   return {

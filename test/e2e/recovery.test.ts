@@ -2,6 +2,8 @@
 // whole, what ended meanwhile is known with the right code, what was half made is gone.
 
 import assert from "node:assert/strict";
+import { access, mkdir } from "node:fs/promises";
+import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { IMAGE, startDaemon, type TestDaemon, whyNoDaemon } from "./harness.ts";
@@ -99,6 +101,20 @@ describe("a daemon that is killed comes back to its containers", { skip: whyNoDa
       }
       if (all.length > 0) await ok("rm", "-f", ...all);
     }
+  });
+
+  test("what an image bootstrap left when it was cut short is removed", async () => {
+    const folder = join(daemon.folder, "data", "bootstrap", "apt-cut");
+    await mkdir(folder, { recursive: true });
+    const base = await started(IMAGE, "sleep");
+    const image = await ok("commit", base);
+    const id = await started("-v", `${folder}:/mnt:ro`, image, "sleep");
+    await restart();
+    assert.equal(await ok("ps", "-aq", "--no-trunc"), base);
+    assert.notEqual((await daemon.client(["inspect", id])).code, 0);
+    assert.notEqual((await daemon.client(["inspect", image])).code, 0);
+    await assert.rejects(access(folder), { code: "ENOENT" });
+    await ok("rm", "-f", base);
   });
 
   test("a polite stop and start keeps what runs, too", async () => {

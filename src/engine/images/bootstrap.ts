@@ -2,7 +2,7 @@
 // fetches and verifies packages in a root of its own; storage unpacks them; their scripts run
 // inside a container; the result is one layer. Commit point: the image is named.
 
-import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import tar from "tar-stream";
@@ -27,6 +27,7 @@ import {
 import { withInstalled } from "../bootstrap/configure.ts";
 import { outputOf } from "../bootstrap/host-command.ts";
 import { mergedFolders, packageEntries } from "../bootstrap/package-tar.ts";
+import { removeContainer } from "../containers/remove.ts";
 import type { EngineContext } from "../context.ts";
 import type { BootstrapRequest, Progress, Signal } from "../contract.ts";
 import { hostPlatform } from "./find.ts";
@@ -84,6 +85,21 @@ export function planBootstrap(o: BootstrapRequest): Plan {
   return { distribution, suite, packages, ...(o.mirror && { mirror: o.mirror }) };
 }
 
+const foldersOf = (engine: EngineContext): string => join(engine.options.dataRoot, "bootstrap");
+
+/** What bootstraps of a daemon that was killed left: their containers, images and folders. */
+export async function clearBootstraps(engine: EngineContext): Promise<void> {
+  const parent = foldersOf(engine);
+  if ((await readdir(parent).catch(() => [])).length === 0) return;
+  for (const { id, imageId, hostConfig } of engine.containers.all()) {
+    if (!hostConfig.Binds?.some((bind) => bind.startsWith(`${parent}/`))) continue;
+    await removeContainer(engine, id, { force: true, volumes: true });
+    const { images } = engine.storage;
+    if (images.get(imageId)?.references.length === 0) await images.remove(imageId);
+  }
+  await rm(parent, { recursive: true, force: true });
+}
+
 const EXAMPLES = { debian: "bookworm", ubuntu: "noble" };
 
 /** Yields what happens; the last message but one names the image. */
@@ -94,7 +110,7 @@ export async function* bootstrapImage(
   const plan = planBootstrap(o);
   const target = parseTarget(o.tag ?? o.image, "");
   const signal = o.signal ? { signal: o.signal } : {};
-  const parent = join(engine.options.dataRoot, "bootstrap");
+  const parent = foldersOf(engine);
   await mkdir(parent, { recursive: true, mode: 0o711 });
   const folder = await mkdtemp(join(parent, "apt-"));
   const lease = engine.storage.lease();
