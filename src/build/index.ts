@@ -11,6 +11,14 @@ export {
 } from "./graph.ts";
 export * from "./language/index.ts";
 export {
+  type Outline,
+  type OutlineArg,
+  type OutlineNeed,
+  outlineOf,
+  type TargetSummary,
+  targetsOf,
+} from "./outline.ts";
+export {
   neededBy,
   type SolveObserver,
   type SolverOptions,

@@ -13,7 +13,7 @@ import { BuildRecords } from "./history.ts";
 import type { BuildJob, BuildOutcome } from "./job.ts";
 import { pruneCache } from "./prune.ts";
 import { BuildReport } from "./report.ts";
-import { type BuildPlace, runJob } from "./run-job.ts";
+import { askJob, type BuildPlace, runJob } from "./run-job.ts";
 import { clearGifts } from "./run-session.ts";
 import { RunningBuilds } from "./running-builds.ts";
 import { clearWorkspaces } from "./workspace.ts";
@@ -77,9 +77,8 @@ export async function buildVerbs(engine: EngineContext, cache: CacheStore): Prom
       yield* report.follow(o?.signal);
     },
     cancel: (ref) => running.cancel(ref),
-    subrequest: async (name) => {
-      throw new GantryError("not-implemented", `the subrequest ${name} is being made`);
-    },
+    subrequest: async (name, job, o) =>
+      await askJob(place, name, job, { signal: o?.signal ?? engine.closing.signal }),
     history,
     get failures(): never {
       throw new GantryError("not-implemented", "shells in failed steps are being made");

@@ -13,8 +13,8 @@ export interface JobFile {
   bytes: Uint8Array;
   /** The vertex that read it, for warnings. */
   vertex: string;
-  /** What is left out of the main context. */
-  ignore: IgnoreFile | undefined;
+  /** What is left out of the main context; it may still be on its way. */
+  ignore: Promise<IgnoreFile | undefined>;
 }
 
 /** Reads it. Throws invalid where there is none. */
@@ -29,8 +29,7 @@ export async function readJobFile(
     const vertex = report.open(`[internal] load build definition from ${name}`);
     vertex.status(`transferring dockerfile: ${bytes.length}B`, { ...sizes(bytes), done: true });
     vertex.done();
-    const ignore = await contexts.ownIgnore("");
-    return { name, bytes, vertex: vertex.digest, ignore };
+    return { name, bytes, vertex: vertex.digest, ignore: generalIgnore(contexts) };
   }
   const { context, path } = dockerfile;
   if (path.split("/").includes("..")) {
@@ -54,12 +53,18 @@ export async function readJobFile(
     vertex.done();
     const at = found.findIndex((one, index) => index >= names.length && one !== undefined);
     const ignore = at < 0 ? undefined : { name: own[at - names.length]!, bytes: found[at]! };
-    const general = ignore ?? (await contexts.ownIgnore(""));
-    return { name: path, bytes, vertex: vertex.digest, ignore: general };
+    const whole = ignore ? Promise.resolve(ignore) : generalIgnore(contexts);
+    return { name: path, bytes, vertex: vertex.digest, ignore: whole };
   } catch (error) {
     vertex.failed(error);
     throw error;
   }
+}
+
+function generalIgnore(contexts: JobContexts): Promise<IgnoreFile | undefined> {
+  const reading = contexts.ownIgnore("");
+  reading.catch(() => {}); // who needs it awaits it
+  return reading;
 }
 
 const sizes = ({ length }: Uint8Array) => ({ current: length, total: length });

@@ -28,13 +28,14 @@ import { hostPlatform } from "../images/find.ts";
 import { findImage, resolved } from "./base-images.ts";
 import { refuseForeignRuns } from "./foreign-platform.ts";
 import type { BuildJob, Material } from "./job.ts";
-import type { JobContexts } from "./job-contexts.ts";
+import type { IgnoreFile, JobContexts } from "./job-contexts.ts";
 import type { JobFile } from "./job-file.ts";
 import { pullReport } from "./pull-report.ts";
 import type { BuildReport } from "./report.ts";
 
 export interface JobGraphs {
   file: JobFile;
+  ignore: IgnoreFile | undefined;
   /** One a platform, in the order of the job. */
   graphs: readonly BuildGraph[];
   images: JobImages;
@@ -56,11 +57,14 @@ export async function makeJobGraphs(
   const dockerfile = parseDockerfile(file.bytes, file.name);
   const plans = plansOf(dockerfile, job);
   const images = new JobImages(place, job);
-  const graphs = await makeGraphs(plans, images, { signal: place.signal });
-  warn(place.report, file, lintOf(job, file, graphs));
+  const [graphs, ignore] = await Promise.all([
+    makeGraphs(plans, images, { signal: place.signal }),
+    file.ignore,
+  ]);
+  warn(place.report, file, lintOf(job, { ...file, ignore }, graphs));
   for (const graph of graphs) checkEntitlements(graph, job.entitlements);
   await refuseForeignRuns(graphs);
-  return { file, graphs, images };
+  return { file, ignore, graphs, images };
 }
 
 function plansOf(file: Dockerfile, job: BuildJob): BuildPlan[] {
@@ -87,7 +91,11 @@ function isOwn({ dockerfile }: BuildJob, name: string): boolean {
   return name === "" || ("context" in dockerfile && dockerfile.context === name);
 }
 
-function lintOf(job: BuildJob, file: JobFile, graphs: readonly BuildGraph[]): LintResult {
+function lintOf(
+  job: BuildJob,
+  file: { name: string; bytes: Uint8Array; ignore: IgnoreFile | undefined },
+  graphs: readonly BuildGraph[],
+): LintResult {
   const [graph] = graphs;
   const bases = new Map<string, ResolvedImage>();
   for (const { planned, image } of graph?.stages ?? []) {

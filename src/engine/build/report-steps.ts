@@ -189,7 +189,8 @@ export class StepReports implements SolveObserver {
 const isCancelled = (error: unknown): boolean =>
   error instanceof GantryError && error.kind === "cancelled";
 
-const baseKey = ({ image, baseLabel }: GraphStage): string => `${baseLabel} ${image?.id}`;
+/** Stages that begin with one image share its vertex. */
+const baseKey = ({ image }: GraphStage): string => image?.id ?? "";
 
 function sourcesOf({ operation }: Vertex): Input[] {
   if (operation.kind === "run") return operation.mounts.map(({ from }) => from);

@@ -32,8 +32,9 @@ import { type JobGraphs, makeJobGraphs } from "./job-graph.ts";
 import { neededPaths } from "./needed-paths.ts";
 import { checkOutputs, exportOutputs } from "./outputs/index.ts";
 import { collectCache } from "./prune.ts";
-import type { BuildReport } from "./report.ts";
+import { BuildReport } from "./report.ts";
 import { StepReports } from "./report-steps.ts";
+import { answerRequest, describeRequests, isDescribe } from "./subrequests.ts";
 import { BuildWorker } from "./worker.ts";
 import { Workspace } from "./workspace.ts";
 
@@ -66,11 +67,35 @@ export async function runJob(
   place: BuildPlace,
   job: BuildJob,
   report: BuildReport,
-  { signal }: { signal: AbortSignal },
+  o: { signal: AbortSignal },
 ): Promise<BuildOutcome> {
-  const { engine } = place;
   checkOutputs(job);
   checkCacheExports(job);
+  return await withRun(place, job, { ...o, report }, build);
+}
+
+/** Answers a subrequest: the Dockerfile is read, nothing is built. */
+export async function askJob(
+  place: BuildPlace,
+  name: string,
+  job: BuildJob,
+  o: { signal: AbortSignal },
+): Promise<Record<string, string>> {
+  if (isDescribe(name)) return describeRequests();
+  const report = new BuildReport();
+  return await withRun(place, job, { ...o, report }, async ({ contexts }) => {
+    const file = await readJobFile(job, contexts, report);
+    return answerRequest(place.engine, name, job, { ...file, ignore: await file.ignore });
+  });
+}
+
+async function withRun<T>(
+  place: BuildPlace,
+  job: BuildJob,
+  { report, signal }: { report: BuildReport; signal: AbortSignal },
+  work: (run: JobRun) => Promise<T>,
+): Promise<T> {
+  const { engine } = place;
   const stop = new AbortController();
   const signals = AbortSignal.any([signal, stop.signal, engine.closing.signal]);
   const lease = engine.storage.lease();
@@ -78,7 +103,7 @@ export async function runJob(
   const contexts = openContexts({ place, job, report, workspace, lease, signal: signals });
   const run: JobRun = { place, job, report, workspace, lease, contexts, signal: signals };
   try {
-    return await build(run);
+    return await work(run);
   } catch (error) {
     throw signals.aborted ? abortReason(signal) : error;
   } finally {
@@ -147,9 +172,10 @@ function warningsOf(report: BuildReport): BuildWarning[] {
 }
 
 /** What has to come of each context: only what the graphs can read. */
-async function announceNeeds({ contexts }: JobRun, { graphs, file }: JobGraphs): Promise<void> {
+async function announceNeeds({ contexts }: JobRun, made: JobGraphs): Promise<void> {
+  const { graphs } = made;
   for (const [name, followPaths] of neededPaths(graphs)) {
-    const ignore = name === "" ? file.ignore : await contexts.ownIgnore(name);
+    const ignore = name === "" ? made.ignore : await contexts.ownIgnore(name);
     contexts.need(name, { followPaths, exclude: excludesOf(ignore) });
   }
 }
