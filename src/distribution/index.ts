@@ -22,6 +22,7 @@ export {
   pushImage,
   pushIndex,
 } from "./push.ts";
+export { type PushedBlobs, pushBlobs } from "./push-blobs.ts";
 export type { BlobPlace, PushStore } from "./push-layer.ts";
 export { listReferrers, type Referrer } from "./referrers.ts";
 export { Registries } from "./registries.ts";

@@ -101,7 +101,7 @@ function checkExact(image: PushImage, raw: Uint8Array): string {
   throw new GantryError("conflict", message);
 }
 
-async function putSmall(
+export async function putSmall(
   { registry, retry }: PushContext,
   repository: string,
   bytes: Uint8Array,
@@ -118,7 +118,7 @@ function tellDigest(tell: Tell, tag: string, raw: Uint8Array): string {
   return digest;
 }
 
-async function openTarget(
+export async function openTarget(
   registries: Registries,
   store: PushStore,
   { reference, credentials = {}, insecure, tell, signal }: PushRequest,
@@ -156,7 +156,7 @@ function originalOf({ manifest, layers }: PushImage): ImageManifest | undefined 
   return parsed;
 }
 
-async function putLayers(
+export async function putLayers(
   context: PushContext,
   { layers }: PushImage,
   original: ImageManifest | undefined,

@@ -13,6 +13,8 @@ export interface StoredRecord {
   createdAtMs: number;
   lastUsedAtMs: number;
   usageCount: number;
+  /** Keys of the operations that it stands on. */
+  inputs?: readonly string[];
 }
 export interface CacheEntry extends StoredRecord {
   id: string;
@@ -79,15 +81,17 @@ export class CacheStore {
     record.lastUsedAtMs = Date.now();
     record.usageCount++;
     this.#remember(key, record);
-    return { layer, description: record.description, createdAtMs: record.createdAtMs };
+    const { description, createdAtMs, inputs = [] } = record;
+    return { layer, description, createdAtMs, inputs };
   }
 
   #put(key: string, made: CacheRecord, used: Set<string>): void {
-    const { layer, description, createdAtMs } = made;
+    const { layer, description, createdAtMs, inputs = [] } = made;
     const before = this.#leases.get(key);
     const record: StoredRecord = {
       ...(layer !== undefined && { layer }),
-      ...{ description, createdAtMs, lastUsedAtMs: createdAtMs, usageCount: 1 },
+      ...(inputs.length > 0 && { inputs }),
+      ...{ description, createdAtMs, lastUsedAtMs: Date.now(), usageCount: 1 },
     };
     used.add(key);
     this.#leases.delete(key);
@@ -103,6 +107,11 @@ export class CacheStore {
     } catch {
       // It is known as long as this process lives.
     }
+  }
+
+  /** Keys of what a record stands on. */
+  inputsOf(key: string): readonly string[] {
+    return this.#known.get(key)?.inputs ?? [];
   }
 
   list(): CacheEntry[] {

@@ -2,12 +2,15 @@
 // (`--cache-to`) and the cache that travels in an image's config. The format is BuildKit's cache
 // config; the digests of its records are our cache keys.
 
-import { GantryError } from "../../../base/index.ts";
 import type { BuildCache } from "../../../build/index.ts";
 import type { Lease } from "../../../storage/index.ts";
 import type { EngineContext } from "../../context.ts";
 import type { CacheStore } from "../cache-store.ts";
 import type { BuildJob, BuildReporter, BuiltImage, BuiltStep } from "../job.ts";
+import { encodeInline, INLINE_FIELD } from "./cache-config.ts";
+import { exportCaches } from "./cache-exports.ts";
+import { ImportedCaches } from "./cache-imports.ts";
+import { cacheSources, cacheTargets } from "./cache-places.ts";
 
 export interface CacheImportPlace {
   engine: EngineContext;
@@ -25,28 +28,29 @@ export type CacheJob = Pick<BuildJob, "cacheFrom" | "cacheTo" | "credentials" | 
  * read is a warning; one of a type that is not supported is refused. Throws invalid,
  * not-implemented. */
 export async function openCacheImports(
-  { cache }: CacheImportPlace,
-  _job: CacheJob,
-  { lease }: CacheOptions,
+  place: CacheImportPlace,
+  job: CacheJob,
+  options: CacheOptions,
 ): Promise<BuildCache & AsyncDisposable> {
-  const local = cache.forBuild(lease);
-  return { ...local, [Symbol.asyncDispose]: async () => local.release() };
+  return new ImportedCaches(place, job, options);
 }
 
-/** Throws at once what `exportCache` would refuse after the build. */
-export function checkCacheExports(_job: CacheJob): void {}
+/** Throws at once what the build could do nothing with: types, attributes, values. */
+export function checkCacheExports(job: Pick<CacheJob, "cacheFrom" | "cacheTo">): void {
+  cacheTargets(job);
+  cacheSources(job);
+}
 
 /** Sends the cache of what was built to every place of the job; returns what it says of itself for
  * the build's metadata ("cache.manifest"). `images`: one a platform, their steps those of every
  * stage that was needed. */
 export async function exportCache(
-  _place: CacheImportPlace,
+  place: CacheImportPlace,
   job: CacheJob,
-  _images: readonly BuiltImage[],
-  _options: CacheOptions,
+  images: readonly BuiltImage[],
+  options: CacheOptions,
 ): Promise<Record<string, string>> {
-  if (job.cacheTo.length === 0) return {};
-  throw new GantryError("not-implemented", "exporting a build cache is not supported yet");
+  return await exportCaches(place, job, images, options);
 }
 
 /** Whether the images of a job carry their cache (`--cache-to type=inline`). */
@@ -57,8 +61,13 @@ export function wantsInlineCache({ cacheTo }: Pick<BuildJob, "cacheTo">): boolea
 /** A raw image config with the cache of its own layers in it. `layers`: the image's diff ids. */
 export function withInlineCache(
   config: Uint8Array,
-  _steps: readonly BuiltStep[],
-  _layers: readonly string[],
+  steps: readonly BuiltStep[],
+  layers: readonly string[],
 ): Uint8Array {
-  return config;
+  const own = steps.filter(({ layer }) => layer === undefined || layers.includes(layer));
+  const cached = own.map(({ key, layer, name, createdAtMs }) => ({
+    ...{ key, layer, description: name, createdAtMs, inputs: [] },
+  }));
+  const document = JSON.parse(Buffer.from(config).toString("utf8")) as Record<string, unknown>;
+  return Buffer.from(JSON.stringify({ ...document, [INLINE_FIELD]: encodeInline(cached, layers) }));
 }
