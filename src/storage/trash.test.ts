@@ -28,25 +28,27 @@ const native = {
 beforeEach(() => {
   root = mkdtempSync(join(tmpdir(), "trash-"));
   paths = new StoragePaths(root);
-  for (const folder of ["trash", "a", "b"]) mkdirSync(join(root, folder));
+  for (const folder of ["trash", "a", "b", "c"]) mkdirSync(join(root, folder));
   plans = [];
   turn = async () => {};
 });
 afterEach(() => rmSync(root, { recursive: true }));
 
-test("what is taken is out of sight at once, and all of it goes with one plan", async () => {
+test("what is taken is out of sight at once, and what waits goes with one plan", async () => {
   const gate = Promise.withResolvers<void>();
   turn = () => gate.promise;
   const trash = new Trash(native, paths, silentLogger);
-  await Promise.all([trash.take(join(root, "a")), trash.take(join(root, "b"))]);
+  await trash.take(join(root, "a"));
+  while (plans.length === 0) await new Promise(setImmediate);
+  await Promise.all([trash.take(join(root, "b")), trash.take(join(root, "c"))]);
   assert.deepEqual(readdirSync(root), ["trash"]);
-  assert.equal(readdirSync(paths.trash).length, 2);
+  assert.equal(readdirSync(paths.trash).length, 3);
   gate.resolve();
   await trash.settled();
   assert.deepEqual(readdirSync(paths.trash), []);
   assert.deepEqual(
     plans.map(({ length }) => length),
-    [2],
+    [1, 2],
   );
 });
 
