@@ -17,13 +17,15 @@ import { fileURLToPath } from "node:url";
 
 const root = realpathSync(fileURLToPath(new URL("..", import.meta.url)));
 const output = join(root, "native/build");
-const FOLDERS = ["src/base", "src/spec", "src/client", "src/distribution", "src/cli"];
+const FOLDERS = ["base", "spec", "build", "gen", "client", "distribution", "cli"].map(
+  (name) => `src/${name}`,
+);
 const FILES = ["bin/gantry.ts", "bin/gantry-warm.ts", "native/launcher.c", "package.json"];
 
 function inputs(): string[] {
   const sources = FOLDERS.flatMap((folder) =>
     readdirSync(join(root, folder), { recursive: true, encoding: "utf8" })
-      .filter((file) => file.endsWith(".ts") && !file.endsWith(".test.ts"))
+      .filter((file) => /\.(ts|js)$/.test(file) && !/\.(test|d)\.ts$/.test(file))
       .map((file) => join(folder, file)),
   );
   return [...sources.sort(), ...FILES];

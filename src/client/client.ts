@@ -25,6 +25,8 @@ export interface CallOptions {
   contentType?: string;
   headers?: Headers;
   signal?: AbortSignal;
+  /** What a hijacked connection becomes; "tcp" where nothing is said. */
+  upgrade?: string;
 }
 
 export interface Answer {
@@ -156,13 +158,18 @@ export class Client {
     const connection = await this.#connect("POST", url);
     const response = await this.#exchange(connection, "POST", url, {
       ...options,
-      headers: { ...options.headers, Connection: "Upgrade", Upgrade: "tcp" },
+      headers: { ...options.headers, Connection: "Upgrade", Upgrade: options.upgrade ?? "tcp" },
     });
     if (response.status >= 400) throw await responseError(response, url);
     return {
       stream: connection.release(),
       contentType: response.headers["content-type"] ?? "",
     };
+  }
+
+  /** Ends every connection, whatever goes on there. */
+  cut(): void {
+    for (const stream of this.#open) stream.destroy();
   }
 
   /** Ends idle connections. */

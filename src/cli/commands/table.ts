@@ -56,11 +56,14 @@ const container: Record<string, CommandEntry> = {
   ),
 };
 
+const build = entry("Build an image from a Dockerfile", () => import("./build/build.ts"));
+
 const image: Record<string, CommandEntry> = {
   bootstrap: entry(
     "Make a base image of the host's package sources",
     () => import("./image/bootstrap.ts"),
   ),
+  build,
   history: entry("Show how an image was made", () => import("./image/history.ts")),
   import: entry("Make an image of a root file system archive", () => import("./image/import.ts")),
   inspect: entry("Show details of images", () => import("./image/inspect.ts")),
@@ -145,8 +148,14 @@ const context: Record<string, CommandEntry> = {
   use: entry("Set the current context", () => import("./context/use.ts")),
 };
 
+const builder: Record<string, CommandEntry> = {
+  build,
+};
+
 const ls = { list: "ls" };
 export const GROUPS: Record<string, CommandGroup> = {
+  builder: { short: "Manage builds", commands: builder, aliases: { b: "build", f: "bake" } },
+  buildx: { short: "Manage builds", commands: builder, aliases: { b: "build", f: "bake" } },
   container: {
     short: "Manage containers",
     commands: container,
@@ -196,6 +205,7 @@ const COMMON = [
   "run",
   "exec",
   "ps",
+  "build",
   "pull",
   "push",
   "images",

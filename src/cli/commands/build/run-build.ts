@@ -1,0 +1,194 @@
+// One build from options to result: opens inputs and session, asks the builder, feeds the display,
+// and writes what the caller wants to know of the result. The session is closed last: the daemon
+// may still be sending outputs when the build itself is done.
+
+import { writeFile } from "node:fs/promises";
+import { GantryError, messageOf } from "../../../base/index.ts";
+import { callerPath } from "../../io.ts";
+import type { Session } from "../../session.ts";
+import { type Builder, newRef, openBuilder } from "./builder.ts";
+import { placeOutputs } from "./outputs.ts";
+import type { Display } from "./progress/display.ts";
+import { openInputs } from "./request/inputs.ts";
+import { localCaches, writeLayouts } from "./request/local-caches.ts";
+import type { BuildOptions } from "./request/options.ts";
+import { cacheExportsOf, entitlements, exportersOf, frontendAttrs } from "./request/solve.ts";
+import { openSecrets } from "./session/secrets.ts";
+import { openSession } from "./session/serve.ts";
+import { openAgents } from "./session/ssh.ts";
+
+export interface BuildResult {
+  ref: string;
+  /** What the outputs say of themselves, or the answer to a call. */
+  response: Record<string, string>;
+}
+export interface RunOptions {
+  display: Display;
+  signal: AbortSignal;
+  /** A builder that is open already (bake). */
+  builder?: Builder;
+  /** Called with the build's name before it begins. */
+  named?(ref: string): void;
+}
+
+/** Throws why the build failed; the display has been told everything then. */
+export async function runBuild(
+  session: Session,
+  options: BuildOptions,
+  run: RunOptions,
+): Promise<BuildResult> {
+  const { io } = session;
+  const exporters = exportersOf(options);
+  const placed = placeOutputs(io, exporters);
+  const [secrets, agents, caches] = await Promise.all([
+    openSecrets(io, options.secrets),
+    openAgents(io, options.ssh),
+    localCaches(session, options.cacheFrom, cacheExportsOf(options)),
+  ]);
+  const inputs = await openInputs(io, options);
+  try {
+    const [open, builder] = await Promise.all([
+      openSession(session, {
+        folders: inputs.folders,
+        uploads: inputs.uploads,
+        ...{ secrets, agents },
+        outputs: placed.targets,
+        stores: new Map([...inputs.stores, ...caches.stores, ...placed.stores]),
+        sharedKey: inputs.sharedKey,
+      }),
+      run.builder ?? openBuilder(session),
+    ]);
+    try {
+      const ref = newRef();
+      run.named?.(ref);
+      const request = {
+        ref,
+        sessionId: open.id,
+        attrs: { ...frontendAttrs(options, proxiesOf(session)), ...inputs.attrs },
+        exporters,
+        cacheFrom: caches.imports,
+        cacheTo: caches.exports,
+        entitlements: entitlements(options),
+        internal: options.call !== undefined,
+      };
+      const response = await solve(builder, request, run);
+      await writeLayouts(response, { caches: caches.written, outputs: placed.layouts });
+      return { ref, response };
+    } finally {
+      open.close();
+      if (!run.builder) builder[Symbol.dispose]();
+    }
+  } finally {
+    await inputs.release();
+  }
+}
+
+/** Asks for the build and follows it; both end before this does. */
+async function solve(
+  builder: Builder,
+  request: Parameters<Builder["solve"]>[0],
+  { display, signal }: RunOptions,
+): Promise<Record<string, string>> {
+  const following = new AbortController();
+  const both = AbortSignal.any([signal, following.signal]);
+  const follow = async () => {
+    for await (const status of builder.status(request.ref, { signal: both })) {
+      display.update(status);
+    }
+  };
+  // A call is answered without steps: there is nothing to follow.
+  const followed = request.internal ? Promise.resolve() : follow().catch((error) => error);
+  try {
+    const response = await builder.solve(request, { signal });
+    await followed;
+    return response;
+  } catch (error) {
+    // The status ends with the build; where no build began it would wait for one.
+    const isRefused = !(error instanceof GantryError) || error.kind === "cancelled";
+    if (isRefused) following.abort();
+    const late = setTimeout(() => following.abort(), STATUS_MS_MAX);
+    await followed;
+    clearTimeout(late);
+    throw error;
+  }
+}
+
+/** How long a failed build's last words may take. */
+const STATUS_MS_MAX = 2_000;
+
+/** config.json's proxies are build arguments that leave no trace in the image. */
+function proxiesOf(session: Session): Record<string, string> {
+  const { proxies } = session.config;
+  if (!proxies) return {};
+  const { endpoint } = session.resolve();
+  const found = proxies[endpoint.text] ?? proxies["default"];
+  if (!found) return {};
+  const all = {
+    HTTP_PROXY: found.httpProxy,
+    HTTPS_PROXY: found.httpsProxy,
+    NO_PROXY: found.noProxy,
+    FTP_PROXY: found.ftpProxy,
+    ALL_PROXY: found.allProxy,
+  };
+  const out: Record<string, string> = {};
+  for (const [name, value] of Object.entries(all)) {
+    if (!value) continue;
+    out[name] = value;
+    out[name.toLowerCase()] = value;
+  }
+  return out;
+}
+
+/** The image's id where there is an image: of its config, or of its manifest. */
+export function imageIdOf(response: Readonly<Record<string, string>>): string | undefined {
+  return response["containerimage.config.digest"] ?? response["containerimage.digest"];
+}
+
+/** --metadata-file: what the outputs said; values that are JSON in base64 are written as JSON. */
+export function metadataOf(response: Readonly<Record<string, string>>): Record<string, unknown> {
+  const out: Record<string, unknown> = {};
+  for (const [name, value] of Object.entries(response)) {
+    out[name] = jsonInBase64(value) ?? value;
+  }
+  return out;
+}
+
+function jsonInBase64(text: string): unknown {
+  const decoded = Buffer.from(text, "base64");
+  if (decoded[0] !== 0x7b && decoded[0] !== 0x5b) return undefined;
+  if (decoded.toString("base64") !== text) return undefined;
+  try {
+    return JSON.parse(decoded.toString("utf8")) as unknown;
+  } catch {
+    return undefined;
+  }
+}
+
+export async function writeMetadata(
+  session: Session,
+  path: string,
+  metadata: Record<string, unknown>,
+): Promise<void> {
+  const sorted = Object.fromEntries(Object.entries(metadata).sort(([a], [b]) => (a < b ? -1 : 1)));
+  await writeResult(session, path, JSON.stringify(sorted, undefined, 2));
+}
+
+export async function writeResult(session: Session, path: string, text: string): Promise<void> {
+  try {
+    await writeFile(callerPath(session.io, path), text);
+  } catch (error) {
+    throw new GantryError("invalid", `cannot write ${path}: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+/** Passes the caller's signals on as one; the first asks the build to end, the second ends us. */
+export function untilSignalled(session: Session): { signal: AbortSignal; stop(): void } {
+  const abort = new AbortController();
+  let count = 0;
+  const stop = session.io.onSignal((name) => {
+    if (!["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"].includes(name)) return;
+    if (++count > 1) void session.openedClient?.then((client) => client.cut());
+    abort.abort(new GantryError("cancelled", "context canceled"));
+  });
+  return { signal: AbortSignal.any([session.io.signal, abort.signal]), stop };
+}
