@@ -18,7 +18,7 @@ import { websocketStream } from "./websocket.ts";
 
 const PARSER_STOPS_AFTER_HEADERS = 2;
 /** A cheap look before the route table is asked. */
-const MAY_HIJACK = /\/(attach|attach\/ws|start)(\?|$)/;
+const MAY_HIJACK = /\/(attach|attach\/ws|start|session|grpc)(\?|$)/;
 
 type Door = { server: Server; handlers: Handlers; options: ApiOptions & { log: Logger } };
 type Parser = { onIncoming?: ((request: IncomingMessage, keepAlive: boolean) => number) | null };
@@ -88,6 +88,10 @@ async function takeOver(
       await bridge({ input: inside, output: inside }, reply.stream, { stdin: reply.stdin });
       return;
     }
+    if (reply.kind === "tunnel") {
+      stream.write(tunnelHead(reply.protocol));
+      return await reply.take(stream);
+    }
     if (reply.kind !== "hijack") {
       stream.off("error", ignore);
       return answerAndReturn(door, stream, reply);
@@ -156,6 +160,11 @@ function hijackHead(
       ]
     : ["HTTP/1.1 200 OK", "Content-Type: application/vnd.docker.raw-stream"];
   return `${lines.join("\r\n")}\r\n${headerLines(options)}\r\n`;
+}
+
+/** Nothing but what the upgrade needs: the client's next bytes are the other protocol's. */
+function tunnelHead(protocol: string): string {
+  return `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${protocol}\r\n\r\n`;
 }
 
 function headerLines(options: ApiOptions): string {

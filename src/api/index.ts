@@ -2,9 +2,11 @@
 
 import type { TlsOptions } from "node:tls";
 import type { Logger } from "../base/index.ts";
+import { openBuildkit } from "../buildkit/index.ts";
 import type { ApiOptions, Handlers } from "./call.ts";
 import { archiveHandlers } from "./routes/archive.ts";
 import { buildHandlers } from "./routes/build.ts";
+import { buildkitHandlers } from "./routes/buildkit.ts";
 import { containerStateHandlers } from "./routes/container-state.ts";
 import { containerStreamHandlers } from "./routes/container-streams.ts";
 import { containerHandlers } from "./routes/containers.ts";
@@ -33,6 +35,7 @@ export function createApi(options: ApiOptions & { log: Logger }): {
     ...execHandlers(engine),
     ...imageHandlers(engine),
     ...buildHandlers(engine),
+    ...buildkitHandlers(openBuildkit(options)),
     ...gantryImageHandlers(engine),
     ...volumeHandlers(engine),
     ...networkHandlers(engine),

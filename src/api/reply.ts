@@ -31,7 +31,9 @@ export type Reply =
   /** The connection becomes a raw stream. */
   | { kind: "hijack"; stream: Duplex; stdin: boolean; contentType: string }
   /** The same over a WebSocket; `head` is the handshake's answer. */
-  | { kind: "websocket"; stream: Duplex; stdin: boolean; head: string; version: ApiVersion };
+  | { kind: "websocket"; stream: Duplex; stdin: boolean; head: string; version: ApiVersion }
+  /** The connection speaks another protocol from now on; `take` resolves when it has ended. */
+  | { kind: "tunnel"; protocol: string; take(socket: Duplex): Promise<void> };
 
 export function json(body: unknown, status = 200): Reply {
   return { kind: "json", status, body };
@@ -53,7 +55,7 @@ export function progress(documents: AsyncIterable<unknown>): Reply {
   };
 }
 
-export type PlainReply = Exclude<Reply, { kind: "hijack" | "websocket" }>;
+export type PlainReply = Exclude<Reply, { kind: "hijack" | "websocket" | "tunnel" }>;
 
 /** Sends a reply. Rejects only before the headers are out. */
 export async function send(response: ServerResponse, reply: PlainReply): Promise<void> {

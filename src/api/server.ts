@@ -106,6 +106,7 @@ async function serve(
     });
     if (reply.kind === "hijack") return void replyOverResponse(request, response, reply);
     if (reply.kind === "websocket") throw new GantryError("invalid", "not a WebSocket");
+    if (reply.kind === "tunnel") throw new GantryError("invalid", "not an upgrade");
     const sent = send(response, reply);
     if (endless(reply)) void sent.catch(() => response.destroy());
     else await sent;

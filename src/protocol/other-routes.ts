@@ -14,13 +14,10 @@ export interface RefusedRoute {
   answer?: string;
 }
 
-const BUILD = "Building images with BuildKit";
 const PLUGINS = "Plugins";
 const CHECKPOINTS = "Checkpoints";
 
 export const refusedRoutes: readonly RefusedRoute[] = [
-  { method: "POST", path: "/session", missing: BUILD },
-  { method: "POST", path: "/grpc", missing: BUILD },
   { method: "GET", path: "/images/{name}/attestations", since: "1.55", missing: "Attestations" },
   { method: "GET", path: "/plugins/privileges", missing: PLUGINS },
   { method: "GET", path: "/plugins/{name}/json", missing: PLUGINS },

@@ -422,6 +422,8 @@ export const routes = defineRoutes({
   },
 
   ...networkRoutes,
+  session: { method: "POST", path: "/session", since: "1.31", answer: "hijack" },
+  grpc: { method: "POST", path: "/grpc", since: "1.39", answer: "hijack" },
   imageBuild: {
     method: "POST",
     path: "/build",

@@ -71,7 +71,7 @@ function ping(text: string): Reply {
       "Content-Type": "text/plain; charset=utf-8",
       "Cache-Control": "no-cache, no-store, must-revalidate",
       Pragma: "no-cache",
-      "Builder-Version": "1",
+      "Builder-Version": "2",
       Swarm: "inactive",
     },
   };

@@ -24,6 +24,8 @@ export type ContextSource =
   | { kind: "image"; reference: string }
   /** An OCI layout in the client's content store: "name@sha256:…". */
   | { kind: "oci-layout"; session: BuildSession; reference: string }
+  /** What another build makes, as an image or as files: bake's linked targets. */
+  | { kind: "build"; job: BuildJob }
   | { kind: "empty" };
 
 export interface BuildJob {

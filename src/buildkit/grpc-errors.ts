@@ -1,0 +1,71 @@
+// Errors as gRPC tells them: a code, a message, and for errors of a Dockerfile its lines, which
+// BuildKit's clients print.
+
+import { create } from "@bufbuild/protobuf";
+import { type Code, ConnectError, type Interceptor } from "@connectrpc/connect";
+import { GantryError, kindOf, type Logger, messageOf } from "../base/index.ts";
+import { errdefs } from "../gen/buildkit/index.ts";
+import { CODES } from "./grpc-status.ts";
+
+type Detail = ConstructorParameters<typeof ConnectError>[3];
+
+export function grpcErrors(log: Logger): Interceptor {
+  return (next) => async (request) => {
+    const failed = (error: unknown): ConnectError => {
+      log.debug(`${request.url} returned error: ${messageOf(error)}`);
+      return connectError(error);
+    };
+    try {
+      const response = await next(request);
+      if (!response.stream) return response;
+      return { ...response, message: translated(response.message, failed) };
+    } catch (error) {
+      throw failed(error);
+    }
+  };
+}
+
+async function* translated<T>(
+  messages: AsyncIterable<T>,
+  failed: (error: unknown) => ConnectError,
+): AsyncGenerator<T> {
+  try {
+    yield* messages;
+  } catch (error) {
+    throw failed(error);
+  }
+}
+
+export function connectError(error: unknown): ConnectError {
+  if (error instanceof ConnectError) return error;
+  const code: Code = CODES[kindOf(error)];
+  const details = error instanceof GantryError ? detailsOf(error) : [];
+  const message = messageOf(error);
+  return new ConnectError(
+    message === "" ? "unknown error" : message,
+    code,
+    undefined,
+    details,
+    error,
+  );
+}
+
+function detailsOf({ detail }: GantryError): NonNullable<Detail> {
+  const { file, line, endLine, source, subrequest } = detail as Readonly<Record<string, unknown>>;
+  const details: NonNullable<Detail> = [];
+  if (typeof subrequest === "string") {
+    details.push({ desc: errdefs.SubrequestSchema, value: { name: subrequest } });
+  }
+  if (typeof line !== "number" || typeof file !== "string") return details;
+  const last = typeof endLine === "number" ? endLine : line;
+  const value = create(errdefs.SourceSchema, {
+    info: {
+      filename: file,
+      data: source instanceof Uint8Array ? source : new Uint8Array(),
+      language: "Dockerfile",
+    },
+    ranges: [{ start: { line }, end: { line: last } }],
+  });
+  details.push({ desc: errdefs.SourceSchema, value });
+  return details;
+}

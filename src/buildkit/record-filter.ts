@@ -1,0 +1,61 @@
+// containerd's filters, as BuildKit's clients send them: `type==regular,description~=npm`. The
+// selectors of one filter must all hold, of several filters one.
+
+import { GantryError } from "../base/index.ts";
+
+export type Fields = Readonly<Record<string, string>>;
+type Test = (fields: Fields) => boolean;
+
+const SELECTOR =
+  /^\s*([A-Za-z_][\w.-]*)\s*(?:(==|!=|~=)\s*("(?:[^"\\]|\\.)*"|[^,\s"]+)\s*)?(?:,|$)/;
+const PATTERN_CHARACTERS_MAX = 1_000;
+
+/** Throws invalid. No filter: everything. */
+export function recordFilter(filters: readonly string[]): Test {
+  const tests = filters.map(filterOf);
+  return (fields) => tests.length === 0 || tests.some((test) => test(fields));
+}
+
+function filterOf(text: string): Test {
+  const tests: Test[] = [];
+  for (let rest = text; rest !== ""; ) {
+    const found = SELECTOR.exec(rest);
+    if (!found) throw invalid(text);
+    const [whole, name = "", operator, value = ""] = found;
+    tests.push(testOf(name, operator, value.startsWith('"') ? unquoted(value, text) : value));
+    rest = rest.slice(whole.length);
+  }
+  return (fields) => tests.every((test) => test(fields));
+}
+
+function testOf(name: string, operator: string | undefined, value: string): Test {
+  if (operator === undefined) return (fields) => fields[name] !== undefined;
+  if (operator === "==") return (fields) => fields[name] === value;
+  if (operator === "!=") return (fields) => fields[name] !== value;
+  const pattern = patternOf(value);
+  return (fields) => fields[name] !== undefined && pattern.test(fields[name]);
+}
+
+function patternOf(text: string): RegExp {
+  if (text.length > PATTERN_CHARACTERS_MAX) throw invalid(text);
+  // A stranger's expression would run on the daemon's thread for as long as it likes: words and
+  // the few signs that filters are written with are taken, everything else stands for itself.
+  const safe = text
+    .split(/(\.\*|\^|\$)/)
+    .map((part) =>
+      /^(\.\*|\^|\$)$/.test(part) ? part : part.replace(/[\\.*+?^${}()|[\]]/g, "\\$&"),
+    )
+    .join("");
+  return new RegExp(safe, "s");
+}
+
+function unquoted(text: string, filter: string): string {
+  try {
+    return JSON.parse(text) as string;
+  } catch (cause) {
+    throw new GantryError("invalid", `invalid filter ${JSON.stringify(filter)}`, { cause });
+  }
+}
+
+const invalid = (filter: string): GantryError =>
+  new GantryError("invalid", `invalid filter ${JSON.stringify(filter)}`);

@@ -1,0 +1,57 @@
+// The gRPC server of a daemon's `/grpc` connections, and the registry of its clients' sessions.
+
+import type { IncomingMessage } from "node:http";
+import { createServer, type Http2ServerRequest, type Http2ServerResponse } from "node:http2";
+import type { Duplex } from "node:stream";
+import { connectNodeAdapter } from "@connectrpc/connect-node";
+import { control, gateway, health } from "../gen/buildkit/index.ts";
+import { bridgeService } from "./bridge-service.ts";
+import { controlService } from "./control-service.ts";
+import { grpcErrors } from "./grpc-errors.ts";
+import { MESSAGE_BYTES_MAX } from "./grpc-frames.ts";
+import { healthService } from "./health-service.ts";
+import type { Buildkit, BuildkitOptions } from "./index.ts";
+import { Sessions } from "./sessions.ts";
+import { Solves } from "./solves.ts";
+
+const STREAM_WINDOW_BYTES = 1024 * 1024;
+const MEMORY_MEGABYTES = 64;
+
+export function buildkitService(options: BuildkitOptions): Buildkit {
+  const sessions = new Sessions();
+  const solves = new Solves();
+  const place = { ...options, sessions, solves };
+  const handler = connectNodeAdapter({
+    ...{ grpc: true, grpcWeb: false, connect: false },
+    ...{ readMaxBytes: MESSAGE_BYTES_MAX, acceptCompression: [] },
+    interceptors: [grpcErrors(options.log)],
+    routes: (router) => {
+      router.service(control.Control, controlService(place));
+      router.service(gateway.LLBBridge, bridgeService(place));
+      router.service(health.Health, healthService);
+    },
+  });
+  const server = createServer({
+    settings: { initialWindowSize: STREAM_WINDOW_BYTES },
+    maxSessionMemory: MEMORY_MEGABYTES,
+  });
+  server.on("request", (request: Http2ServerRequest, response: Http2ServerResponse) =>
+    handler(request as unknown as IncomingMessage as never, response as never),
+  );
+  server.on("sessionError", () => {});
+  return {
+    session: async (header) => {
+      const facts = sessions.facts(header);
+      return (socket) => sessions.serve(socket, facts);
+    },
+    grpc: async () => (socket) => serve(server, socket),
+  };
+}
+
+function serve(server: ReturnType<typeof createServer>, socket: Duplex): Promise<void> {
+  return new Promise((resolve) => {
+    if (socket.destroyed) return resolve();
+    socket.once("close", () => resolve());
+    server.emit("connection", socket);
+  });
+}
