@@ -20,6 +20,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/un.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -554,6 +555,81 @@ static int v_fill(int argc, char **argv) {
   return 0;
 }
 
+// ---- steps of a build
+
+static int v_chmod(int argc, char **argv) {
+  if (argc < 3) return 2;
+  return chmod(argv[2], (mode_t)strtol(argv[1], NULL, 8)) < 0 ? fail(argv[2]) : 0;
+}
+static int v_chown(int argc, char **argv) {
+  if (argc < 4) return 2;
+  return chown(argv[3], (uid_t)atoi(argv[1]), (gid_t)atoi(argv[2])) < 0 ? fail(argv[3]) : 0;
+}
+static int v_symlink(int argc, char **argv) {
+  return argc < 3 ? 2 : symlink(argv[1], argv[2]) < 0 ? fail(argv[2]) : 0;
+}
+static int v_link(int argc, char **argv) {
+  return argc < 3 ? 2 : link(argv[1], argv[2]) < 0 ? fail(argv[2]) : 0;
+}
+static int v_rename(int argc, char **argv) {
+  return argc < 3 ? 2 : rename(argv[1], argv[2]) < 0 ? fail(argv[2]) : 0;
+}
+
+static void record(FILE *to, const char *what, const char *text) {
+  fprintf(to, "%s ", what);
+  for (; *text; text++) {
+    if (*text == '\n') fputs("\\n", to);
+    else if (*text == '\\') fputs("\\\\", to);
+    else fputc(*text, to);
+  }
+  fputc('\n', to);
+}
+
+static int by_text(const void *a, const void *b) {
+  return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+// Also called as "sh", though it is no shell: writes down what one was given, in the first free
+// file of /log (or of the folder that LOG names).
+static int v_record(int argc, char **argv) {
+  const char *folder = getenv("LOG") ? getenv("LOG") : "/log";
+  char path[4096];
+  int fd = -1;
+  for (int i = 1; i < 100 && fd < 0; i++) {
+    snprintf(path, sizeof path, "%s/%d", folder, i);
+    fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (fd < 0 && errno != EEXIST) return fail(path);
+  }
+  FILE *to = fdopen(fd, "w");
+  if (!to) return fail(path);
+  for (int i = 0; i < argc; i++) record(to, "arg", argv[i]);
+  record(to, "cwd", getcwd(path, sizeof path) ? path : "?");
+  gid_t groups[64];
+  int n = getgroups(64, groups);
+  fprintf(to, "ids %d %d", getuid(), getgid());
+  for (int i = 0; i < n; i++) fprintf(to, " %d", groups[i]);
+  fputc('\n', to);
+  size_t count = 0;
+  while (environ[count]) count++;
+  qsort(environ, count, sizeof *environ, by_text);
+  for (size_t i = 0; i < count; i++) record(to, "env", environ[i]);
+  return fclose(to) < 0 ? fail("write") : 0;
+}
+
+// Sends a line to a unix socket and prints the answer.
+static int v_unix(int argc, char **argv) {
+  struct sockaddr_un to = {.sun_family = AF_UNIX};
+  if (argc < 3 || strlen(argv[1]) >= sizeof to.sun_path) return 2;
+  strcpy(to.sun_path, argv[1]);
+  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof to) < 0) return fail(argv[1]);
+  if (dprintf(fd, "%s\n", argv[2]) < 0) return fail("write");
+  shutdown(fd, SHUT_WR);
+  int code = copy_to_stdout(fd);
+  close(fd);
+  return code;
+}
+
 static const struct {
   const char *name;
   verb_function *run;
@@ -569,6 +645,8 @@ static const struct {
     {"unshare", v_unshare}, {"listen", v_listen},     {"connect", v_connect}, {"limits", v_limits},
     {"hostname", v_hostname}, {"hold", v_hold}, {"resolve", v_resolve},
     {"names", v_names},     {"flip", v_flip},         {"fill", v_fill},
+    {"chmod", v_chmod},     {"chown", v_chown},       {"symlink", v_symlink}, {"link", v_link},
+    {"rename", v_rename},   {"record", v_record},             {"unix", v_unix},
 };
 #define VERB_COUNT (sizeof verbs / sizeof *verbs)
 
@@ -580,6 +658,7 @@ static int run_verb(int argc, char **argv) {
   for (size_t i = 0; i < VERB_COUNT; i++) {
     if (!strcmp(verbs[i].name, name)) return verbs[i].run(argc, argv);
   }
+  if (!strcmp(name, "sh")) return v_record(argc, argv);
   if (bare) {  // alone: the names, from which the harness makes /bin
     for (size_t i = 0; i < VERB_COUNT; i++) puts(verbs[i].name);
     return 0;

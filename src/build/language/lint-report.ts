@@ -1,7 +1,7 @@
 // What `docker build --check` prints, as text and as JSON, from the findings.
 
 import { placeOf } from "./dockerfile-error.ts";
-import type { LintFinding, LintResult } from "./lint.ts";
+import { type LintFinding, type LintResult, lintViolation } from "./lint.ts";
 import { excerptOf, type SourceText } from "./source.ts";
 
 /** One finding with its lines. */
@@ -18,9 +18,13 @@ export function checkSummary({ findings }: Pick<LintResult, "findings">): string
   return `Check complete, ${count} been found!`;
 }
 
+/** What fails the build: the file's own fault, or findings where these are to be errors. */
+const errorOf = (result: LintResult) => result.error ?? lintViolation(result);
+
 /** The whole report for a terminal. */
 export function formatLint(result: LintResult): string {
-  const { source, findings, error } = result;
+  const { source, findings } = result;
+  const error = errorOf(result);
   const parts = findings.map((finding) => formatFinding(source, finding));
   if (error !== undefined) {
     const place = placeOf(error);
@@ -42,7 +46,8 @@ interface JsonLocation {
 
 /** The answer of `--format json`, field for field as BuildKit's. */
 export function lintJson(result: LintResult): object {
-  const { source, findings, error } = result;
+  const { source, findings } = result;
+  const error = errorOf(result);
   const place = error && placeOf(error);
   return {
     warnings: findings.map(({ rule, description, url, detail, range }) => ({
@@ -57,7 +62,7 @@ export function lintJson(result: LintResult): object {
         fileName: source.name,
         language: "Dockerfile",
         definition: null,
-        data: Buffer.from(source.text).toString("base64"),
+        data: Buffer.from(source.bytes).toString("base64"),
       },
     ],
     ...(error === undefined

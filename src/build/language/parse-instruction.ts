@@ -106,7 +106,9 @@ function parseRaw(raw: RawInstruction, token: EscapeToken): Instruction {
   const kind = INSTRUCTION_KINDS.find((known) => known === name);
   if (kind === undefined) {
     const at = raw.line.text.indexOf(raw.keyword);
-    const hint = didYouMean(name, INSTRUCTION_KINDS);
+    const isLower = raw.keyword === raw.keyword.toLowerCase();
+    const kinds = INSTRUCTION_KINDS.map((one) => (isLower ? one.toLowerCase() : one));
+    const hint = didYouMean(name, kinds);
     const remedy = `a line starts with one of ${INSTRUCTION_KINDS.join(", ")}`;
     const message = `unknown instruction: ${raw.keyword}${hint}`;
     throw new TextFault(message, at, raw.keyword.length, hint === "" ? remedy : undefined);

@@ -32,17 +32,19 @@ function fault(text: string): { message: string; line: number; column: number; r
 
 test("directives stand at the top, in any case, and only once", () => {
   const { directives, escape: token } = parseDockerfile(
-    "#!/usr/bin/env docker\n# Syntax = docker/dockerfile:1\n#escape=`\n# check=skip=all\nFROM a\n",
+    "# Syntax = docker/dockerfile:1\n#escape=`\n# check=skip=all\nFROM a\n",
   );
   assert.deepEqual(
     directives.map(({ name, value, line }) => [name, value, line]),
     [
-      ["syntax", "docker/dockerfile:1", 2],
-      ["escape", "`", 3],
-      ["check", "skip=all", 4],
+      ["syntax", "docker/dockerfile:1", 1],
+      ["escape", "`", 2],
+      ["check", "skip=all", 3],
     ],
   );
   assert.equal(token, "`");
+  // As in BuildKit a shebang ends them.
+  assert.equal(parseDockerfile("#!/bin/x\n# escape=`\nFROM a").escape, "\\");
   assert.equal(parseDockerfile("# a comment\n# escape=`\nFROM a").escape, "\\");
   assert.equal(parseDockerfile("# other=1\n# escape=`\nFROM a").escape, "\\");
   assert.equal(parseDockerfile("\n# escape=`\nFROM a").escape, "\\");

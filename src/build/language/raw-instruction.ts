@@ -53,7 +53,11 @@ class Reader {
   read(): RawFile {
     let comments: string[] = [];
     const { lines } = this.#source;
-    if (lines[0]?.startsWith("#!")) this.#next = 1;
+    if (lines[0]?.startsWith("#!")) {
+      // As BuildKit does it, only `syntax` is still looked for below it (detectSyntax).
+      this.#next = 1;
+      this.#directivesEnded = true;
+    }
     while (this.#next < lines.length) {
       const line = lines[this.#next]!;
       const indent = indentOf(line);

@@ -19,6 +19,8 @@ export interface SourceRange {
 export interface SourceText {
   /** As the user called it: "Dockerfile", "-" … */
   name: string;
+  /** As it came: what the checks answer with. */
+  bytes: Uint8Array;
   text: string;
   /** Lines without their line ends. */
   lines: readonly string[];
@@ -39,7 +41,7 @@ export function readSource(bytes: Uint8Array | string, name = "Dockerfile"): Sou
   }
   if (text.endsWith("\n")) text = text.slice(0, -1);
   const lines = text.split("\n").map((line) => (line.endsWith("\r") ? line.slice(0, -1) : line));
-  return { name, text, lines };
+  return { name, bytes: Buffer.from(bytes as Uint8Array), text, lines };
 }
 
 function decode(bytes: Uint8Array, name: string): string {

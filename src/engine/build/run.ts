@@ -54,7 +54,8 @@ export async function runStep(
   undo.defer("snapshot", () => engine.storage.snapshots.remove(c.id));
   const given = await stepMounts(place, request, undo, signal);
   c.mounts = given.mounts;
-  c.config.Env = [...request.env, ...given.env];
+  // The name alone: no HOSTNAME but the step's own, as in BuildKit.
+  c.config.Env = ["HOSTNAME", ...request.env, ...given.env];
   const points = await missingPoints(place, request, given.mounts, signal);
   output.started(c.id);
   undo.defer("notice", () => output.ended(c.id));
