@@ -147,7 +147,8 @@ export interface ImageStore {
   document(digest: string): Descriptor | undefined;
   tag(id: string, reference: string): Promise<void>;
   untag(reference: string): Promise<void>;
-  /** By normalised reference, digest reference, id, or unambiguous id prefix (≥ 1 hex digit). */
+  /** By normalised reference, digest reference, id, unambiguous id prefix (≥ 1 hex digit), or the
+   * digest of its manifest or index. */
   resolve(reference: string): StoredImage | undefined;
   get(id: string): StoredImage | undefined;
   list(): StoredImage[];

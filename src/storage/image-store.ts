@@ -39,6 +39,10 @@ type Image = {
 
 type Document = { raw: Uint8Array; mediaType: string };
 
+const INDEXES = [
+  "application/vnd.oci.image.index.v1+json",
+  "application/vnd.docker.distribution.manifest.list.v2+json",
+];
 const OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json";
 
 export class ImageRecords implements ImageStore {
@@ -249,7 +253,11 @@ export class ImageRecords implements ImageStore {
   }
 
   resolve(reference: string): StoredImage | undefined {
-    const id = this.#byId(reference) ?? this.#byName(reference) ?? this.#byPrefix(reference);
+    const id =
+      this.#byId(reference) ??
+      this.#byName(reference) ??
+      this.#byPrefix(reference) ??
+      this.#byManifest(reference);
     return id === undefined ? undefined : this.get(id);
   }
 
@@ -275,6 +283,16 @@ export class ImageRecords implements ImageStore {
     const image = this.#images.get(reference.digest);
     const hasName = [...(image?.names.keys() ?? [])].some((name) => repositoryOf(name) === prefix);
     return hasName ? image?.id : undefined;
+  }
+
+  /** By the digest of its manifest or of an index that led to it; the one that has a name first. */
+  #byManifest(reference: string): string | undefined {
+    if (!isDigest(reference)) return undefined;
+    const found = [...this.#images.values()].filter(({ manifest, documents }) => {
+      const document = documents.get(reference);
+      return manifest?.digest === reference || INDEXES.includes(document?.mediaType ?? "");
+    });
+    return (found.find(({ names }) => names.size > 0) ?? found[0])?.id;
   }
 
   #byPrefix(text: string): string | undefined {

@@ -9,6 +9,7 @@ import type { EngineContext } from "../context.ts";
 import type { Filters, Image, Signal } from "../contract.ts";
 import { parseMoment } from "../prune-filters.ts";
 import { millisecondsOf } from "../timestamps.ts";
+import { companionIds } from "./companions.ts";
 import { findImage } from "./find.ts";
 import { familiar, renderImage } from "./render.ts";
 
@@ -24,11 +25,13 @@ export async function listImages(
   }
   const images = engine.storage.images.list();
   const parents = new Set(images.map((image) => image.parent).filter(Boolean));
-  const matches = matcher(engine, filters, parents);
+  // What nobody sees apart: parents of other images, and an index's further platforms.
+  const hidden = new Set([...parents, ...companionIds(images)]);
+  const matches = matcher(engine, filters, hidden);
   const layerUses = countLayerUses(images);
   const containers = countContainers(engine);
   return images
-    .filter((image) => o.all || image.references.length > 0 || !parents.has(image.id))
+    .filter((image) => o.all || image.references.length > 0 || !hidden.has(image.id))
     .filter(matches)
     .map((image) => {
       const rendered = renderImage(withNames(image, filters.get("reference")));
@@ -46,7 +49,7 @@ export async function listImages(
 function matcher(
   engine: EngineContext,
   filters: Filters,
-  parents: ReadonlySet<string | undefined>,
+  hidden: ReadonlySet<string | undefined>,
 ): (image: StoredImage) => boolean {
   const createdOf = (key: string): number | undefined => {
     const ref = filters.get(key)?.at(-1);
@@ -64,7 +67,7 @@ function matcher(
     if (before !== undefined && created >= before) return false;
     if (since !== undefined && created <= since) return false;
     if (untilMs !== undefined && created > untilMs) return false;
-    const isDangling = image.references.length === 0 && !parents.has(image.id);
+    const isDangling = image.references.length === 0 && !hidden.has(image.id);
     if (dangling !== undefined && dangling !== isDangling) return false;
     const labels = image.config.config?.Labels ?? {};
     if (!(filters.get("label") ?? []).every((label) => matchesLabel(labels, label))) return false;

@@ -4,6 +4,7 @@
 import type { EngineContext } from "../context.ts";
 import type { Filters, Signal } from "../contract.ts";
 import { type PruneFilters, parsePruneFilters, passesPrune } from "../prune-filters.ts";
+import { companionIds } from "./companions.ts";
 import { danglingWanted } from "./list.ts";
 import { deleteImage, type RemovedItem, usersOf } from "./remove.ts";
 import { familiar } from "./render.ts";
@@ -18,11 +19,13 @@ export async function pruneImages(
   const onlyDangling = danglingWanted(filters.get("dangling")) ?? true;
   const deleted: RemovedItem[] = [];
   const before = layerBytes(engine);
-  for (const image of engine.storage.images.list()) {
+  const all = engine.storage.images.list();
+  const companions = onlyDangling ? companionIds(all) : new Set<string>();
+  for (const image of all) {
     if (signal?.aborted) break;
     const labels = image.config.config?.Labels ?? {};
     if (!passesPrune(wanted, { created: image.config.created ?? "", labels })) continue;
-    if (onlyDangling && image.references.length > 0) continue;
+    if (onlyDangling && (image.references.length > 0 || companions.has(image.id))) continue;
     if (usersOf(engine, image).length > 0) continue;
     if (engine.storage.images.list().some((other) => other.parent === image.id)) continue;
     // A parent may have gone with its child.

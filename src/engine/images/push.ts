@@ -6,6 +6,7 @@ import {
   type BlobPlace,
   messagesOf,
   noSuchTag,
+  type PushedArtifact,
   type PushImage,
   type PushStore,
   pushImage,
@@ -23,7 +24,7 @@ import type { EngineContext } from "../context.ts";
 import type { Images, Progress } from "../contract.ts";
 import { checkImagePlatform } from "./find.ts";
 import { announceImage } from "./tag.ts";
-import { indexOf } from "./whole-index.ts";
+import { indexOf, type WholeIndex } from "./whole-index.ts";
 
 type PushOptions = Parameters<Images["push"]>[1];
 
@@ -58,7 +59,7 @@ export async function* pushImages(
         const digest = group
           ? await pushIndex(engine.registries, store, {
               ...request,
-              index: { ...group.document, images: given },
+              index: { ...group.document, images: given, artifacts: artifactsOf(group) },
             })
           : await pushImage(engine.registries, store, { ...request, image: given[0]! });
         await engine.storage.images.tag(image.id, `${registry}/${repository}@${digest}`);
@@ -68,6 +69,12 @@ export async function* pushImages(
     }
     announceImage(engine, "push", image.id, familiarReference(one));
   }
+}
+
+function artifactsOf({ artifacts }: WholeIndex): PushedArtifact[] {
+  return artifacts.map(({ raw, descriptor, blobs }) => ({
+    ...{ raw, mediaType: descriptor.mediaType, blobs: [...blobs.values()] },
+  }));
 }
 
 function namesMeant({ storage }: EngineContext, reference: Reference): Reference[] {

@@ -7,6 +7,7 @@ import type { StoredImage } from "../../storage/index.ts";
 import { type ContainerRecord, isRunning } from "../containers/record.ts";
 import type { EngineContext } from "../context.ts";
 import type { Signal } from "../contract.ts";
+import { companionIds, companionsOf } from "./companions.ts";
 import { findImage } from "./find.ts";
 import { familiar } from "./render.ts";
 import { announceImage } from "./tag.ts";
@@ -25,6 +26,7 @@ export async function removeImage(
 ): Promise<RemovedItem[]> {
   const image = findImage(engine, ref);
   const removed: RemovedItem[] = [];
+  const companions = companionsOf(engine.storage.images.list(), image);
   const named = isId(ref, image) ? undefined : referenceOf(ref, image);
   if (named !== undefined) {
     const last = image.references.length <= 1;
@@ -39,13 +41,33 @@ export async function removeImage(
     await untag(engine, image, named, removed);
     if (!last) return removed;
     // What still uses the image keeps it, now without a name.
-    if (usersOf(engine, image).length > 0 || hasChildren(engine, image)) return removed;
+    if (usersOf(engine, image).length > 0 || hasChildren(engine, image)) {
+      await deleteCompanions(engine, companions, removed, o);
+      return removed;
+    }
   } else {
     checkDeletable(engine, image, ref, o.force === true);
     for (const reference of image.references) await untag(engine, image, reference, removed);
   }
   await deleteImage(engine, image, removed, o);
+  await deleteCompanions(engine, companions, removed, o);
   return removed;
+}
+
+/** The other platforms of an index that has lost its name, unless something needs them. */
+async function deleteCompanions(
+  engine: EngineContext,
+  companions: readonly StoredImage[],
+  removed: RemovedItem[],
+  o: RemoveImageOptions,
+): Promise<void> {
+  const still = companionIds(engine.storage.images.list());
+  for (const { id } of companions) {
+    const image = engine.storage.images.get(id);
+    if (!image || image.references.length > 0 || still.has(id)) continue;
+    if (usersOf(engine, image).length > 0 || hasChildren(engine, image)) continue;
+    await deleteImage(engine, image, removed, o);
+  }
 }
 
 /** `ref` is an id or a prefix of one, rather than a name. */

@@ -18,6 +18,11 @@ const layersAtOnce = 2;
 /** How a blob's media type says that it is compressed: "", "gzip", "zstd". */
 const compressionOf = (mediaType: string): string => /[.+](gzip|zstd)$/.exec(mediaType)?.[1] ?? "";
 
+export interface ShapeOptions {
+  hasBytes: boolean;
+  isOwn: boolean;
+}
+
 export class LayerForms {
   readonly #engine: EngineContext;
   readonly #signal: AbortSignal;
@@ -32,13 +37,10 @@ export class LayerForms {
     this.#signal = signal;
   }
 
-  /** The layer's blob. `hasBytes`: it can be read here, not only at a registry. */
-  async shape(
-    diffId: string,
-    form: LayerForm,
-    { hasBytes }: { hasBytes: boolean },
-  ): Promise<Descriptor> {
-    const known = this.#known(diffId, form, hasBytes);
+  /** The layer's blob. `hasBytes`: it can be read here, not only at a registry; `isOwn`: the build
+   * made it, so no other form than the one that is asked for will do. */
+  async shape(diffId: string, form: LayerForm, o: ShapeOptions): Promise<Descriptor> {
+    const known = this.#known(diffId, { ...form, force: form.force || o.isOwn }, o.hasBytes);
     if (known !== undefined) return known;
     const key = JSON.stringify([diffId, form.compression, form.level]);
     let work = this.#work.get(key);

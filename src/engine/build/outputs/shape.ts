@@ -2,7 +2,7 @@
 // index over them, in the form that one output asks for. Outputs of the same form share the work.
 
 import { GantryError } from "../../../base/index.ts";
-import { digestOf, writePlatform } from "../../../spec/index.ts";
+import { digestOf, familiarName, parseReference, writePlatform } from "../../../spec/index.ts";
 import type { Descriptor, Lease } from "../../../storage/index.ts";
 import type { EngineContext } from "../../context.ts";
 import { wantsInlineCache, withInlineCache } from "../cache/index.ts";
@@ -21,6 +21,7 @@ import {
   imageIndex,
   imageManifest,
 } from "./manifests.ts";
+import { packageUrl } from "./packages.ts";
 import { part } from "./progress.ts";
 import { clampLayer } from "./rewrite-times.ts";
 
@@ -50,6 +51,8 @@ export interface ShapedImage {
   config: Uint8Array;
   id: string;
   diffIds: readonly string[];
+  /** Those that the build made. */
+  own: ReadonlySet<string>;
   /** Undefined: nobody asked for one. */
   manifest?: Document;
   layers: readonly Descriptor[];
@@ -115,10 +118,10 @@ async function rebased(
 ): Promise<ShapedImage> {
   const { epochSeconds, rewriteTimestamp } = form;
   const renamed = new Map<string, string>();
+  const made = new Set(built.steps.flatMap(({ layer }) => layer ?? []));
   if (rewriteTimestamp && epochSeconds !== undefined) {
-    const own = new Set(built.steps.flatMap(({ layer }) => layer ?? []));
     for (const layer of built.layers) {
-      if (own.has(layer)) renamed.set(layer, await clampLayer(place, layer, epochSeconds));
+      if (made.has(layer)) renamed.set(layer, await clampLayer(place, layer, epochSeconds));
     }
   }
   const diffIds = built.layers.map((layer) => renamed.get(layer) ?? layer);
@@ -126,13 +129,15 @@ async function rebased(
     ...(renamed.size > 0 && { diffIds }),
     ...(epochSeconds !== undefined && { epochSeconds }),
   });
-  if (wantsInlineCache(place.job)) {
+  if (renamed.size > 0 && wantsInlineCache(place.job)) {
+    // It names the layers as they were.
     const steps = built.steps.map((step) => ({
       ...{ ...step, layer: step.layer && (renamed.get(step.layer) ?? step.layer) },
     }));
     config = withInlineCache(config, steps, diffIds);
   }
-  return { built, config, id: digestOf(config), diffIds, layers: [] };
+  const own = new Set([...made].map((layer) => renamed.get(layer) ?? layer));
+  return { built, config, id: digestOf(config), diffIds, own, layers: [] };
 }
 
 async function withLayers(
@@ -141,7 +146,9 @@ async function withLayers(
   form: ImageForm,
   { hasBytes }: Wanted,
 ): Promise<ShapedImage> {
-  const shapes = image.diffIds.map((diffId) => forms.shape(diffId, form.layers, { hasBytes }));
+  const shapes = image.diffIds.map((diffId) =>
+    forms.shape(diffId, form.layers, { hasBytes, isOwn: image.own.has(diffId) }),
+  );
   const results = await Promise.allSettled(shapes);
   for (const result of results) if (result.status === "rejected") throw result.reason;
   const layers = results.map((result) => (result as PromiseFulfilledResult<Descriptor>).value);
@@ -176,7 +183,12 @@ function withManifest(
 /** What a statement is about: the image by every name, as a package URL. */
 function subjectsOf(names: readonly string[], platform: string, digest: string): object[] {
   const sha256 = digest.slice("sha256:".length);
-  const urls = names.map((name) => `pkg:docker/${name}?platform=${encodeURIComponent(platform)}`);
+  const urls = names.map((name) => {
+    const reference = parseReference(name);
+    return packageUrl("docker", familiarName(reference).split("/"), reference.tag ?? "", {
+      ...{ platform },
+    });
+  });
   return (urls.length > 0 ? urls : ["_"]).map((name) => ({ name, digest: { sha256 } }));
 }
 
