@@ -7,6 +7,7 @@ export {
   type Input,
   makeGraph,
   makeGraphs,
+  type Operation,
   type Vertex,
 } from "./graph.ts";
 export * from "./language/index.ts";
@@ -25,5 +26,6 @@ export {
   type SourceDigest,
   solve,
   solveAll,
+  type VertexLookup,
   type VertexOutcome,
 } from "./solver.ts";

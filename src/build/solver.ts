@@ -4,32 +4,46 @@
 
 import { GantryError } from "../base/index.ts";
 import { copyKey, folderKey, runKey } from "./cache-key.ts";
-import type { BuildCache, CacheRecord, FileSource, Root, StepOutput, Worker } from "./contract.ts";
+import type {
+  BuildCache,
+  CacheRecord,
+  FileSelection,
+  FileSource,
+  Root,
+  StepOutput,
+  Worker,
+} from "./contract.ts";
 import type { CopyOperation, Input, RunOperation, Vertex } from "./graph.ts";
 import { StepSlots } from "./solver-slots.ts";
 
 /** Told what becomes of each operation, in no particular order. */
 export interface SolveObserver {
   started(vertex: Vertex): void;
+  /** Its key is known, and whether the cache has it; waited for before the operation runs. */
+  looked?(vertex: Vertex, lookup: VertexLookup): Promise<void> | void;
   /** `record`: what is remembered of it. */
   done(vertex: Vertex, outcome: VertexOutcome): void;
   failed(vertex: Vertex, error: unknown): void;
   output(vertex: Vertex): Omit<StepOutput, "signal">;
 }
 
-export interface VertexOutcome {
+export interface VertexLookup {
+  key: string;
+  /** The file system that it begins with, and what it reads, by content. */
+  from: Root;
+  reads: readonly SourceDigest[];
+  found: boolean;
+  /** The cache was not asked. */
+  fresh: boolean;
+}
+export interface VertexOutcome extends Pick<VertexLookup, "key" | "from" | "reads"> {
   cached: boolean;
   record: CacheRecord;
   root: Root;
-  key: string;
-  /** The file system that it began with, and what it read, by content. */
-  from: Root;
-  reads: readonly SourceDigest[];
 }
-/** What an operation read: where from, which paths, and the digest of what was there. */
+/** What an operation read, and the digest of what was there. */
 export interface SourceDigest {
-  from: FileSource;
-  paths: readonly string[];
+  selection: FileSelection;
   digest: string;
 }
 
@@ -130,9 +144,12 @@ class Solver {
       const task = await this.#task(vertex, base, sources);
       this.#keys.set(vertex, task.key);
       this.#signal.throwIfAborted();
+      const about = { key: task.key, from: base, reads: task.reads };
       const { cached, record } = await this.#exclusive(task.key, async () => {
         const fresh = typeof noCache === "function" ? noCache(vertex) : noCache;
         const known = fresh ? undefined : await cache.find(task.key);
+        const found = known !== undefined;
+        await observer.looked?.(vertex, { ...about, found, fresh });
         if (known !== undefined) return { cached: true, record: known };
         const layer = await task.run({ ...observer.output(vertex), signal: this.#signal });
         const inputs = this.#inputKeys(vertex);
@@ -141,7 +158,7 @@ class Solver {
         return { cached: false, record: made };
       });
       const root = record.layer === undefined ? base : { layers: [...base.layers, record.layer] };
-      observer.done(vertex, { cached, record, root, key: task.key, from: base, reads: task.reads });
+      observer.done(vertex, { ...about, cached, record, root });
       return root;
     } catch (error) {
       observer.failed(vertex, error);
@@ -203,19 +220,21 @@ class Solver {
     const { worker } = this.#options;
     const { args, user, workingDir, network, security, script } = operation;
     const mounts = operation.mounts.map(({ mount }, index) => ({ mount, from: sources[index]! }));
-    const digests = mounts.map(({ mount, from }) => {
-      if (mount.type !== "bind") return "";
-      const path = { written: mount.source, path: `/${mount.source}` };
-      return worker.digest({ from, paths: [path], exclude: [] }, { signal: this.#signal });
+    const wanted = mounts.map(({ mount, from }): FileSelection | undefined => {
+      if (mount.type !== "bind") return undefined;
+      return { from, paths: [{ written: mount.source, path: `/${mount.source}` }], exclude: [] };
     });
+    const digests = wanted.map((selection) =>
+      selection ? worker.digest(selection, { signal: this.#signal }) : "",
+    );
     const request = {
       ...{ root: base, args, user, workingDir, network, security, mounts },
       env: withProxies(operation),
       ...(script && { script }),
     };
     const known = await Promise.all(digests);
-    const reads = mounts.flatMap(({ mount, from }, index) =>
-      mount.type === "bind" ? [{ from, paths: [`/${mount.source}`], digest: known[index]! }] : [],
+    const reads = wanted.flatMap((selection, index) =>
+      selection ? [{ selection, digest: known[index]! }] : [],
     );
     return {
       ...{ key: runKey(base, operation, known), reads },
@@ -251,10 +270,7 @@ class Solver {
       ...(chown && { chown }),
       ...(chmod && { chmod }),
     };
-    const reads = selections.map(({ from, paths }, index) => ({
-      ...{ from, paths: paths.map(({ path, pattern }) => path + (pattern ? `/./${pattern}` : "")) },
-      digest: digests[index]!,
-    }));
+    const reads = selections.map((selection, index) => ({ selection, digest: digests[index]! }));
     return {
       ...{ key: copyKey(root, operation, digests, destination), reads },
       run: async (output) => (await worker.copy(request, output)).layer,

@@ -16,6 +16,7 @@ import { BuildReport } from "./report.ts";
 import { askJob, type BuildPlace, runJob } from "./run-job.ts";
 import { clearGifts } from "./run-session.ts";
 import { RunningBuilds } from "./running-builds.ts";
+import { StepMemories } from "./step-memory.ts";
 import { clearWorkspaces } from "./workspace.ts";
 
 export interface BuildVerbs extends Builds {
@@ -58,6 +59,7 @@ export async function buildVerbs(engine: EngineContext, cache: CacheStore): Prom
     cache,
     cacheMounts,
     contextStore,
+    stepMemories: new StepMemories(engine),
     afterwards: (work: Promise<void>) => running.afterwards(work),
   };
   return {

@@ -13,6 +13,7 @@ import {
   type SolveObserver,
   type Step,
   type Vertex,
+  type VertexLookup,
   type VertexOutcome,
 } from "../../build/index.ts";
 import { writePlatform } from "../../spec/index.ts";
@@ -30,6 +31,12 @@ export interface PlacedStep {
   /** Its number in the stage. */
   index: number;
 }
+type Explain = (
+  vertex: Vertex,
+  placed: PlacedStep,
+  lookup: VertexLookup,
+) => Promise<string | undefined>;
+
 export class StepReports implements SolveObserver {
   readonly outcomes = new Map<Vertex, StepFacts & VertexOutcome>();
   /** The step that failed first; what its failure ended is none of its own. */
@@ -39,7 +46,8 @@ export class StepReports implements SolveObserver {
   readonly #vertices = new Map<Vertex, OpenVertex>();
   readonly #steps = new Map<Vertex, PlacedStep>();
   readonly #bases = new Map<string, OpenVertex>();
-  readonly #told: ((vertex: Vertex, outcome: VertexOutcome) => void) | undefined;
+  readonly #reasons = new Map<Vertex, string>();
+  readonly #explain: Explain;
 
   constructor(
     graphs: readonly BuildGraph[],
@@ -49,12 +57,13 @@ export class StepReports implements SolveObserver {
       signal: AbortSignal;
       /** What the base of a stage is, beside its label: its digest. */
       baseDigest(stage: GraphStage): string;
-      told?: (vertex: Vertex, outcome: VertexOutcome) => void;
+      /** Why a step runs or was found, where that is asked for. */
+      explain: Explain;
     },
   ) {
     this.#report = o.report;
     this.#signal = o.signal;
-    this.#told = o.told;
+    this.#explain = o.explain;
     const needed = neededBy(...graphs.map(({ target }) => target.top));
     for (const graph of graphs) {
       for (const stage of graph.stages) {
@@ -126,20 +135,27 @@ export class StepReports implements SolveObserver {
     this.#vertices.get(vertex)!.begin();
   }
 
+  async looked(vertex: Vertex, lookup: VertexLookup): Promise<void> {
+    const placed = this.#steps.get(vertex);
+    const reason = placed && (await this.#explain(vertex, placed, lookup));
+    if (reason === undefined) return;
+    this.#reasons.set(vertex, reason);
+    void this.#vertices.get(vertex)!.log(`${reason}\n`, 2);
+  }
+
   done(vertex: Vertex, outcome: VertexOutcome): void {
     const { cached, record, root } = outcome;
     const isEmpty = record.layer === undefined;
     const { createdAtMs } = record;
     this.outcomes.set(vertex, { ...outcome, createdAtMs, layers: root.layers, isEmpty });
-    this.#told?.(vertex, outcome);
-    this.#vertices.get(vertex)!.done({ cached });
+    this.#vertices.get(vertex)!.done({ cached, because: this.#reasons.get(vertex) });
   }
 
   failed(vertex: Vertex, error: unknown): void {
     const own = !this.#signal.aborted && !isCancelled(error);
     if (own) this.failure ??= { vertex, error };
     const words = own ? this.explained(vertex, error) : new Error("context canceled");
-    this.#vertices.get(vertex)!.failed(words);
+    this.#vertices.get(vertex)!.failed(words, this.#reasons.get(vertex));
   }
 
   output(vertex: Vertex): ReturnType<SolveObserver["output"]> {

@@ -196,10 +196,10 @@ export class OpenVertex implements VertexReport {
     this.#end({ ...(o.cached && { cached: true }), ...(o.because && { because: o.because }) });
   }
 
-  failed(error: unknown): void {
+  failed(error: unknown, because?: string): void {
     const message = error instanceof Error ? error.message : String(error);
     const first = message.split("\n", 1)[0] ?? "";
-    this.#end({ error: first === "" ? "failed" : first });
+    this.#end({ error: first === "" ? "failed" : first, ...(because && { because }) });
   }
 
   log(text: string | Uint8Array, stream: 1 | 2 = 1): Promise<void> | undefined {

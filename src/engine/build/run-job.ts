@@ -34,6 +34,7 @@ import { checkOutputs, exportOutputs } from "./outputs/index.ts";
 import { collectCache } from "./prune.ts";
 import { BuildReport } from "./report.ts";
 import { StepReports } from "./report-steps.ts";
+import type { StepMemories } from "./step-memory.ts";
 import { answerRequest, describeRequests, isDescribe } from "./subrequests.ts";
 import { BuildWorker } from "./worker.ts";
 import { Workspace } from "./workspace.ts";
@@ -47,6 +48,7 @@ export interface BuildPlace {
   cache: CacheStore;
   cacheMounts: CacheMounts;
   contextStore: ContextStore;
+  stepMemories: StepMemories;
   /** Nobody waits for this but the end of the engine. */
   afterwards(work: Promise<void>): void;
 }
@@ -183,11 +185,13 @@ async function announceNeeds({ contexts }: JobRun, made: JobGraphs): Promise<voi
 async function solveJob(run: JobRun, made: JobGraphs, cache: BuildCache): Promise<BuiltImage[]> {
   const { place, job, report, contexts, signal } = run;
   const { graphs, images } = made;
-  const reports = new StepReports(graphs, contexts, {
-    ...{ report, signal, baseDigest: (stage) => images.digestOf(stage) },
-  });
   const { engine, cacheMounts } = place;
   const { workspace, lease } = run;
+  const memory = place.stepMemories.forBuild(job, { workspace, signal });
+  const reports = new StepReports(graphs, contexts, {
+    ...{ report, signal, baseDigest: (stage) => images.digestOf(stage) },
+    explain: (vertex, placed, lookup) => memory.look(vertex, placed, lookup),
+  });
   const worker = new BuildWorker({
     ...{ engine, workspace, lease, cacheMounts, contexts, hostConfig: job.hostConfig },
     ...(job.session && { session: job.session }),
@@ -205,6 +209,10 @@ async function solveJob(run: JobRun, made: JobGraphs, cache: BuildCache): Promis
   } catch (error) {
     const { failure } = reports;
     throw failure ? reports.explained(failure.vertex, failure.error) : error;
+  } finally {
+    await memory.keep(reports).catch((error) => {
+      engine.log.warn("Cannot remember the steps of a build", { error });
+    });
   }
 }
 
