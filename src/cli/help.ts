@@ -88,7 +88,8 @@ function list(title: string, rows: readonly (readonly [string, string])[]): stri
 
 /** The help of `gantry container` and the like. */
 export function groupHelp(name: string, group: CommandGroup): string {
-  const rows = Object.entries(group.commands).map(([verb, entry]) => [verb, entry.short] as const);
+  const all = [...Object.entries(group.commands), ...Object.entries(group.groups ?? {})];
+  const rows = all.map(([verb, { short }]) => [verb, short] as const);
   return (
     `Usage:  ${PROGRAM} ${name} COMMAND\n\n${group.short}\n` +
     list("Commands", rows) +

@@ -10,7 +10,13 @@ import {
   parseFlags,
 } from "../base/index.ts";
 import type { Command } from "./command.ts";
-import { type CommandEntry, GROUPS, isGroup, ROOT_COMMANDS } from "./commands/table.ts";
+import {
+  type CommandEntry,
+  type CommandGroup,
+  GROUPS,
+  isGroup,
+  ROOT_COMMANDS,
+} from "./commands/table.ts";
 import { GLOBAL_FLAGS } from "./global-flags.ts";
 import type { Io } from "./io.ts";
 import { type Globals, PROGRAM, Session, type StartDaemon, VERSION } from "./session.ts";
@@ -54,23 +60,30 @@ async function runArguments(
   if (Object.hasOwn(ROOT_COMMANDS, first)) {
     return runCommand(session, first, ROOT_COMMANDS[first]!, rest);
   }
-  if (isGroup(first)) return runGroup(session, first, rest);
+  if (isGroup(first)) return runGroup(session, first, GROUPS[first]!, rest);
   io.stderr.write(
     `${PROGRAM}: unknown command: ${PROGRAM} ${first}\n\nRun '${PROGRAM} --help' for more information\n`,
   );
   return 1;
 }
 
-async function runGroup(session: Session, name: string, rest: string[]): Promise<number> {
+async function runGroup(
+  session: Session,
+  name: string,
+  group: CommandGroup,
+  rest: string[],
+): Promise<number> {
   const { io } = session;
-  const group = GROUPS[name]!;
   const [verb, ...args] = rest;
   if (verb === undefined || verb === "--help" || verb === "-h" || verb === "help") {
     const { groupHelp } = await import("./help.ts");
     io.stdout.write(groupHelp(name, group));
     return 0;
   }
-  const known = group.aliases[verb] ?? verb;
+  const known = Object.hasOwn(group.aliases, verb) ? group.aliases[verb]! : verb;
+  if (group.groups && Object.hasOwn(group.groups, known)) {
+    return runGroup(session, `${name} ${known}`, group.groups[known]!, args);
+  }
   if (Object.hasOwn(group.commands, known)) {
     return runCommand(session, `${name} ${known}`, group.commands[known]!, args);
   }

@@ -10,6 +10,8 @@ export interface CommandEntry {
 export interface CommandGroup {
   short: string;
   commands: Record<string, CommandEntry>;
+  /** Groups within the group: `builder history ls`. */
+  groups?: Record<string, CommandGroup>;
   aliases: Record<string, string>;
 }
 
@@ -150,12 +152,33 @@ const context: Record<string, CommandEntry> = {
 
 const builder: Record<string, CommandEntry> = {
   build,
+  du: entry("Show what the build cache takes", () => import("./build/du.ts")),
+  inspect: entry("Show the builder", () => import("./build/builder-inspect.ts")),
+  ls: entry("List builders", () => import("./build/builder-ls.ts")),
+  prune: entry("Remove what the build cache does not need", () => import("./build/prune.ts")),
+  use: entry("Choose the builder", () => import("./build/builder-use.ts")),
+  version: entry(
+    "Show the version of the builder's commands",
+    () => import("./build/builder-version.ts"),
+  ),
+};
+const history: Record<string, CommandEntry> = {
+  inspect: entry("Show a build", () => import("./build/history-inspect.ts")),
+  logs: entry("Show what a build said", () => import("./build/history-logs.ts")),
+  ls: entry("List builds", () => import("./build/history-ls.ts")),
+  rm: entry("Forget builds", () => import("./build/history-rm.ts")),
+};
+const builderGroup: CommandGroup = {
+  short: "Manage builds",
+  commands: builder,
+  groups: { history: { short: "Manage what is known of builds", commands: history, aliases: {} } },
+  aliases: { b: "build", f: "bake" },
 };
 
 const ls = { list: "ls" };
 export const GROUPS: Record<string, CommandGroup> = {
-  builder: { short: "Manage builds", commands: builder, aliases: { b: "build", f: "bake" } },
-  buildx: { short: "Manage builds", commands: builder, aliases: { b: "build", f: "bake" } },
+  builder: builderGroup,
+  buildx: builderGroup,
   container: {
     short: "Manage containers",
     commands: container,

@@ -2,6 +2,7 @@
 
 import { randomBytes } from "node:crypto";
 import type { Duplex } from "node:stream";
+import type { MessageInitShape } from "@bufbuild/protobuf";
 import { control } from "../../../gen/buildkit/index.ts";
 import type { Session } from "../../session.ts";
 import { type Status, statusOf } from "./progress/status.ts";
@@ -19,7 +20,6 @@ export interface SolveRequest {
   internal: boolean;
 }
 
-type Records = AsyncGenerator<control.UsageRecord, void, void>;
 interface Signal {
   signal: AbortSignal;
 }
@@ -56,16 +56,18 @@ export class Builder implements Disposable {
     }
   }
 
-  async diskUsage(filter: readonly string[], o: Signal): Promise<control.UsageRecord[]> {
-    const request = { filter: [...filter] };
+  async diskUsage(
+    request: MessageInitShape<typeof control.DiskUsageRequestSchema>,
+    o: Signal,
+  ): Promise<control.UsageRecord[]> {
     return (await this.#client.unary(control.Control.method.diskUsage, request, o)).record;
   }
 
-  prune(request: Parameters<GrpcClient["stream"]>[1] & object, o: Signal): Records {
+  prune(request: MessageInitShape<typeof control.PruneRequestSchema>, o: Signal) {
     return this.#client.stream(control.Control.method.prune, request, o);
   }
 
-  history(request: { ref?: string; earlyExit?: boolean; activeOnly?: boolean }, o: Signal) {
+  history(request: MessageInitShape<typeof control.BuildHistoryRequestSchema>, o: Signal) {
     return this.#client.stream(control.Control.method.listenBuildHistory, request, o);
   }
 
