@@ -2,7 +2,7 @@
 // BuildKit's clients print.
 
 import { create } from "@bufbuild/protobuf";
-import { type Code, ConnectError, type Interceptor } from "@connectrpc/connect";
+import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
 import { GantryError, kindOf, type Logger, messageOf } from "../base/index.ts";
 import { errdefs } from "../gen/buildkit/index.ts";
 import { CODES } from "./grpc-status.ts";
@@ -11,9 +11,10 @@ type Detail = ConstructorParameters<typeof ConnectError>[3];
 
 export function grpcErrors(log: Logger): Interceptor {
   return (next) => async (request) => {
+    const isBuild = request.method.name === "Solve";
     const failed = (error: unknown): ConnectError => {
       log.debug(`${request.url} returned error: ${messageOf(error)}`);
-      return connectError(error);
+      return connectError(error, isBuild);
     };
     try {
       const response = await next(request);
@@ -36,9 +37,11 @@ async function* translated<T>(
   }
 }
 
-export function connectError(error: unknown): ConnectError {
+/** Clients put every code but Unknown before the message, where a build's has none in BuildKit. */
+function connectError(error: unknown, isBuild: boolean): ConnectError {
   if (error instanceof ConnectError) return error;
-  const code: Code = CODES[kindOf(error)];
+  const kind = kindOf(error);
+  const code: Code = isBuild && kind !== "cancelled" ? Code.Unknown : CODES[kind];
   const details = error instanceof GantryError ? detailsOf(error) : [];
   const message = messageOf(error);
   return new ConnectError(

@@ -12,7 +12,8 @@ export interface ErrorPlace {
   cause?: unknown;
 }
 
-/** An error at a place of the Dockerfile; `detail` has file, line, column, excerpt and remedy. */
+/** An error at a place of the Dockerfile; `detail` has file, line, column, excerpt, the file's bytes
+ * and the remedy. */
 export function errorAt(place: ErrorPlace, message: string): GantryError {
   const { source, range, remedy, cause } = place;
   return new GantryError("invalid", message, {
@@ -23,6 +24,8 @@ export function errorAt(place: ErrorPlace, message: string): GantryError {
       column: range.start.column,
       endLine: range.end.line,
       excerpt: excerptOf(source, range),
+      // Clients of BuildKit's show the lines themselves.
+      source: source.bytes,
       ...(remedy === undefined ? {} : { remedy }),
     },
   });
@@ -65,3 +68,6 @@ export class TextFault extends Error {
     this.remedy = remedy;
   }
 }
+
+/** A line whose arguments cannot be told apart: BuildKit names no line in the message. */
+export class LineFault extends TextFault {}
