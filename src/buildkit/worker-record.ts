@@ -5,6 +5,10 @@ import type { worker } from "../gen/buildkit/index.ts";
 import { hostPlatform } from "./job-attributes.ts";
 import type { ServicePlace } from "./make-job.ts";
 
+/** By this one `docker buildx` knows an image store that takes whole indexes: without it, the client
+ * itself refuses several platforms, attestations, archives and exports of caches. */
+const LABELS = { "org.mobyproject.buildkit.worker.snapshotter": "overlayfs" };
+
 export function buildkitVersion({ serverVersion }: Pick<ServicePlace, "serverVersion">) {
   return { package: "gantry", version: `v${serverVersion}`, revision: "" };
 }
@@ -17,7 +21,7 @@ export async function workerRecord(
   const { os, architecture, variant = "" } = own;
   return {
     id: String(info["ID"] ?? ""),
-    labels: {},
+    labels: LABELS,
     platforms: [{ os, architecture, variant }],
     buildkitVersion: buildkitVersion(place),
   };
