@@ -26,6 +26,14 @@ export class Rollback implements AsyncDisposable {
     this.#releases = [];
   }
 
+  /** What is to be undone, for another owner; nothing is undone here. */
+  handOver(): Rollback {
+    const next = new Rollback(this.#onFailure);
+    next.#releases = this.#releases;
+    this.#releases = [];
+    return next;
+  }
+
   /** Undoes now, in reverse order. Throws an AggregateError when releases failed. */
   async undo(): Promise<void> {
     const failures: unknown[] = [];

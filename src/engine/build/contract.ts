@@ -75,7 +75,7 @@ export interface BuildHistory {
 export interface FailedSteps {
   /** The step that failed, while its files are kept. */
   get(ref: string): FailedStep | undefined;
-  /** Starts a command in the state of the failed step: its files, mounts, environment, user and
+  /** One at a time. Starts a command in the state of the failed step: its files, mounts, environment, user and
    * folder. The duplex is the terminal, or framed output (docker's attach) without `tty`. */
   shell(ref: string, o: ShellOptions & Signal): Promise<Shell>;
   /** Removes the files. Nothing happens when there are none. */
@@ -90,7 +90,7 @@ export interface FailedStep {
   exitCode: number | undefined;
 }
 export interface ShellOptions {
-  /** None: /bin/bash where there is one, or /bin/sh, or what the image's SHELL says. */
+  /** None: the shell that ran the step, else /bin/sh. */
   args?: readonly string[] | undefined;
   tty: boolean;
   size?: { columns: number; rows: number } | undefined;

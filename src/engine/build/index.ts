@@ -9,6 +9,7 @@ import { CacheStore } from "./cache-store.ts";
 import { classicBuild } from "./classic.ts";
 import { openContextStore } from "./contexts/index.ts";
 import type { BuildRequest, Builds } from "./contract.ts";
+import { KeptSteps } from "./failed-steps.ts";
 import { BuildRecords } from "./history.ts";
 import type { BuildJob, BuildOutcome } from "./job.ts";
 import { pruneCache } from "./prune.ts";
@@ -53,6 +54,7 @@ export async function buildVerbs(engine: EngineContext, cache: CacheStore): Prom
   const cacheMounts = new CacheMounts(engine);
   const running = new RunningBuilds();
   const contextStore = await openContextStore(engine);
+  const keptSteps = new KeptSteps(engine, (work) => running.afterwards(work));
   const history = new BuildRecords(engine, (work) => running.afterwards(work));
   const place = {
     engine,
@@ -60,6 +62,7 @@ export async function buildVerbs(engine: EngineContext, cache: CacheStore): Prom
     cacheMounts,
     contextStore,
     stepMemories: new StepMemories(engine),
+    keptSteps,
     afterwards: (work: Promise<void>) => running.afterwards(work),
   };
   return {
@@ -82,9 +85,7 @@ export async function buildVerbs(engine: EngineContext, cache: CacheStore): Prom
     subrequest: async (name, job, o) =>
       await askJob(place, name, job, { signal: o?.signal ?? engine.closing.signal }),
     history,
-    get failures(): never {
-      throw new GantryError("not-implemented", "shells in failed steps are being made");
-    },
+    failures: keptSteps,
     prune: async (o) => {
       const result = await pruneCache({ engine, cache, cacheMounts }, o);
       const reclaimed = String(result.spaceReclaimed);

@@ -25,6 +25,7 @@ import {
 import type { CacheMounts } from "./cache-mounts.ts";
 import type { CacheStore } from "./cache-store.ts";
 import type { ContextStore } from "./contexts/index.ts";
+import type { KeptSteps } from "./failed-steps.ts";
 import type { BuildJob, BuildOutcome, BuildWarning, BuiltImage } from "./job.ts";
 import { excludesOf, JobContexts } from "./job-contexts.ts";
 import { readJobFile } from "./job-file.ts";
@@ -34,6 +35,7 @@ import { checkOutputs, exportOutputs } from "./outputs/index.ts";
 import { collectCache } from "./prune.ts";
 import { BuildReport } from "./report.ts";
 import { StepReports } from "./report-steps.ts";
+import type { LeftStep } from "./run.ts";
 import type { StepMemories } from "./step-memory.ts";
 import { answerRequest, describeRequests, isDescribe } from "./subrequests.ts";
 import { BuildWorker } from "./worker.ts";
@@ -49,6 +51,7 @@ export interface BuildPlace {
   cacheMounts: CacheMounts;
   contextStore: ContextStore;
   stepMemories: StepMemories;
+  keptSteps: KeptSteps;
   /** Nobody waits for this but the end of the engine. */
   afterwards(work: Promise<void>): void;
 }
@@ -62,6 +65,8 @@ export interface JobRun {
   lease: Lease;
   contexts: JobContexts;
   signal: AbortSignal;
+  /** The first step that failed, with --debug. */
+  left?: { step: LeftStep; vertex: string; name: string };
 }
 
 /** Runs a job to its end; what it took is released when this returns or soon after. */
@@ -111,8 +116,18 @@ async function withRun<T>(
   } finally {
     stop.abort(new GantryError("cancelled", "the build has ended"));
     // A context of many files takes longer to delete than the build took.
-    place.afterwards(clearUp(run));
+    if (run.left === undefined) place.afterwards(clearUp(run));
+    else keepLeft(run, run.left);
   }
+}
+
+/** What a failed step needs stays until somebody lets go of it. */
+function keepLeft(run: JobRun, { step, vertex, name }: NonNullable<JobRun["left"]>): void {
+  const { place, job, workspace } = run;
+  const { args, exitCode } = step;
+  const about = { ref: job.ref, vertex, name, args, exitCode };
+  const until = job.session?.closed;
+  place.keptSteps.keep({ ...about, left: step, workspace, until, release: () => clearUp(run) });
 }
 
 function abortReason(signal: AbortSignal): unknown {
@@ -192,9 +207,11 @@ async function solveJob(run: JobRun, made: JobGraphs, cache: BuildCache): Promis
     ...{ report, signal, baseDigest: (stage) => images.digestOf(stage) },
     explain: (vertex, placed, lookup) => memory.look(vertex, placed, lookup),
   });
+  const left: LeftStep[] = [];
   const worker = new BuildWorker({
     ...{ engine, workspace, lease, cacheMounts, contexts, hostConfig: job.hostConfig },
     ...(job.session && { session: job.session }),
+    ...(job.keepFailed && { keepFailed: (step: LeftStep) => void left.push(step) }),
     hostname: job.buildArgs["BUILDKIT_SANDBOX_HOSTNAME"] || HOSTNAME,
   });
   const tops = graphs.map(({ target }) => target.top);
@@ -208,12 +225,21 @@ async function solveJob(run: JobRun, made: JobGraphs, cache: BuildCache): Promis
     );
   } catch (error) {
     const { failure } = reports;
+    await keepFirst(run, left, failure?.vertex);
     throw failure ? reports.explained(failure.vertex, failure.error) : error;
   } finally {
     await memory.keep(reports).catch((error) => {
       engine.log.warn("Cannot remember the steps of a build", { error });
     });
   }
+}
+
+/** Of several steps that failed the one that is shown is kept. */
+async function keepFirst(run: JobRun, left: LeftStep[], vertex: Vertex | undefined): Promise<void> {
+  const { operation } = vertex ?? {};
+  const kept = left.find(({ args }) => operation?.kind === "run" && operation.args === args);
+  for (const other of left) if (other !== kept) await other.undo.undo().catch(() => {});
+  if (kept && vertex) run.left = { step: kept, vertex: vertex.identity, name: vertex.label };
 }
 
 /** --no-cache, or --no-cache-filter with the names of stages. */

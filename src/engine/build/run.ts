@@ -28,6 +28,15 @@ export interface RunPlace extends MountPlace {
   /** Limits of resources, network, hosts: the same for every step of a build. */
   hostConfig: HostConfig;
   hostname: string;
+  /** Takes over what a failed step leaves, where somebody wants to look at it (--debug). */
+  keepFailed?: (step: LeftStep) => void;
+}
+/** A step that failed: its files and mounts are there until `undo`. */
+export interface LeftStep {
+  record: ContainerRecord;
+  exitCode: number;
+  args: readonly string[];
+  undo: Rollback;
 }
 
 const ID_BYTES = 32;
@@ -61,7 +70,11 @@ export async function runStep(
   undo.defer("notice", () => output.ended(c.id));
   const exitCode = await runContainer(engine, c, output);
   signal.throwIfAborted();
-  if (exitCode !== 0) throw failed(request, exitCode);
+  if (exitCode !== 0) {
+    const { args } = request;
+    place.keepFailed?.({ record: c, exitCode, args, undo: undo.handOver() });
+    throw failed(request, exitCode);
+  }
   if (rootfs.kind !== "overlay") throw new GantryError("internal", "a step needs an overlay");
   await removeMountPoints(place, request.root, rootfs.upperDir, points);
   const layer = await engine.storage.layers.adopt(rootfs.upperDir, { lease, signal });
