@@ -248,6 +248,7 @@ async function* rewritten(
       const changed: TarFile = {
         ...file,
         ...plan.owner,
+        mtime: wholeSeconds(file.mtime),
         name: tarName(join(path, file.name)),
         ...(file.type === "1" && { link: tarName(join(path, file.link)) }),
         ...(chmod && file.type !== "2" && { mode: changeFileMode(chmod, file.mode, isFolder) }),
@@ -263,6 +264,12 @@ async function* rewritten(
   }
   finish();
   yield Buffer.concat(out);
+}
+
+/** As BuildKit's layers have it: fractions would double the headers of a layer. */
+function wholeSeconds(mtime: string): string {
+  const dot = mtime.indexOf(".");
+  return dot < 0 ? mtime : String(Math.floor(Number(mtime)));
 }
 
 function* inlineFile(

@@ -5,6 +5,7 @@
 import { createHash } from "node:crypto";
 import type { FileSelection } from "../../build/index.ts";
 import type { EngineContext } from "../context.ts";
+import { layerDigests } from "./digest-memory.ts";
 import { type FoundSelection, findSelection } from "./selection.ts";
 import type { TarFile } from "./tar-scanner.ts";
 import type { Workspace } from "./workspace.ts";
@@ -18,14 +19,20 @@ interface DigestPlace {
 
 /** The digest of what COPY names. Those of layers are remembered, since a layer never changes. */
 export async function selectionDigest(
-  { workspace }: DigestPlace,
+  { workspace, engine }: DigestPlace,
   selection: FileSelection,
   o: { signal: AbortSignal },
 ): Promise<string> {
-  return await digestSelection(
-    await findSelection(workspace.files(selection.from), selection, o),
-    o,
-  );
+  const { from, paths, exclude } = selection;
+  const files = workspace.files(from);
+  const what = JSON.stringify([paths.map(({ path, pattern }) => [path, pattern]), exclude]);
+  const ofLayers = from.kind === "root" ? from.root.layers : undefined;
+  const memory = files.digests ?? (ofLayers && layerDigests(engine.storage, ofLayers));
+  const known = memory?.get(what);
+  if (known !== undefined) return known;
+  const digest = await digestSelection(await findSelection(files, selection, o), o);
+  memory?.set(what, digest);
+  return digest;
 }
 
 export async function digestSelection(

@@ -23,6 +23,8 @@ export type Excludes = (path: string) => boolean;
 type Call = { signal: AbortSignal };
 
 export interface SourceFiles {
+  /** Digests of what was selected of these very files before. */
+  readonly digests?: Map<string, string>;
   /** What a path or pattern names. Throws what the user is shown when that is nothing. */
   find(path: CopyPath, o: Call): Promise<Item[]>;
   /** Reads the files of an item into `sink`, and yields between chunks: names are relative to the

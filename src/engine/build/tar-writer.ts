@@ -55,28 +55,38 @@ function record(key: string, value: string | Buffer): Buffer {
   return Buffer.concat([Buffer.from(String(length)), rest]);
 }
 
+const TEMPLATE = Buffer.alloc(BLOCK);
+TEMPLATE.write("ustar\x0000", 257, "latin1");
+const BLANKS_SUM = 8 * 32;
+
+/** Tens of thousands are made for one step: no more than it takes. */
 function block(file: TarFile, name: string): Buffer {
-  const header = Buffer.alloc(BLOCK);
+  const header = Buffer.allocUnsafe(BLOCK);
+  TEMPLATE.copy(header);
   header.write(name, 0, 100, "utf8");
   put(header, 100, 7, file.mode & 0o7777);
   put(header, 108, 7, file.uid > OCTAL_7 ? 0 : file.uid);
   put(header, 116, 7, file.gid > OCTAL_7 ? 0 : file.gid);
   put(header, 124, 11, file.size > OCTAL_11 ? 0 : file.size);
   put(header, 136, 11, plainTime(file.mtime) ? Number(file.mtime) : 0);
-  header.write(file.type, 156, "latin1");
-  header.write(file.link, 157, 100, "utf8");
-  header.write("ustar\x0000", 257, "latin1");
+  header[156] = file.type.charCodeAt(0);
+  if (file.link !== "") header.write(file.link, 157, 100, "utf8");
   if (file.type === "3" || file.type === "4") {
     put(header, 329, 7, file.major);
     put(header, 337, 7, file.minor);
   }
-  header.fill(32, 148, 156);
-  let sum = 0;
-  for (const byte of header) sum += byte;
-  header.write(`${sum.toString(8).padStart(6, "0")}\0 `, 148, "latin1");
+  let sum = BLANKS_SUM;
+  for (let at = 0; at < 148; at++) sum += header[at]!;
+  for (let at = 156; at < 345; at++) sum += header[at]!;
+  put(header, 148, 6, sum);
+  header[155] = 32;
   return header;
 }
 
-function put(header: Buffer, at: number, digits: number, value: number): void {
-  header.write(value.toString(8).padStart(digits, "0"), at, "latin1");
+function put(header: Buffer, start: number, digits: number, value: number): void {
+  let left = value;
+  for (let at = start + digits - 1; at >= start; at--) {
+    header[at] = 48 + (left % 8);
+    left = Math.floor(left / 8);
+  }
 }

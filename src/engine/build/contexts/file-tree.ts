@@ -141,22 +141,22 @@ export class FileTree {
 
 /** A client's name for a file, checked: relative, cleaned, no longer than a file system takes. */
 export function pathParts(path: string): string[] {
-  const parts = path.split("/");
-  const odd = parts.some(
-    (part) => part === "" || part === "." || part === ".." || part.includes("\0"),
-  );
-  if (odd) throw new GantryError("invalid", `invalid path in a build context: ${quoted(path)}`);
-  const long = parts.some(
-    (part) => part.length * 3 > NAME_BYTES_MAX && bytes(part) > NAME_BYTES_MAX,
-  );
-  if (long || (path.length * 3 > PATH_BYTES_MAX && bytes(path) > PATH_BYTES_MAX)) {
-    throw new GantryError(
-      "invalid",
-      `file name too long: ${quoted(path.slice(0, NAME_BYTES_MAX))}`,
-    );
+  if (tooLong(path, PATH_BYTES_MAX)) {
+    throw new GantryError("invalid", `file name too long: ${path.slice(0, NAME_BYTES_MAX)}…`);
   }
-  return parts;
+  return path.split("/").map((name) => checkedName(name, path));
 }
 
-const bytes = (text: string): number => Buffer.byteLength(text);
-const quoted = (text: string): string => JSON.stringify(text);
+/** The last part of `path`. */
+export function checkedName(name: string, path: string): string {
+  if (name === "" || name === "." || name === ".." || name.includes("\0")) {
+    throw new GantryError("invalid", `invalid path in a build context: ${JSON.stringify(path)}`);
+  }
+  if (tooLong(name, NAME_BYTES_MAX)) {
+    throw new GantryError("invalid", `file name too long: ${name.slice(0, NAME_BYTES_MAX)}`);
+  }
+  return name;
+}
+
+const tooLong = (text: string, bytesMax: number): boolean =>
+  text.length * 3 > bytesMax && Buffer.byteLength(text) > bytesMax;

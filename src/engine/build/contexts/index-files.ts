@@ -32,6 +32,10 @@ export class IndexFiles implements SourceFiles {
     this.#context = context;
   }
 
+  get digests(): Map<string, string> {
+    return this.#context.tree.digests;
+  }
+
   async find({ path, pattern, written }: CopyPath): Promise<Item[]> {
     const { tree } = this.#context;
     const whole = pattern === undefined ? path : `${path}/${pattern}`;

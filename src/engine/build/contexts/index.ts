@@ -1,10 +1,14 @@
 // The door to contexts: opens every kind of source that a build can name.
 
 import { GantryError } from "../../../base/index.ts";
+import { IgnoreMatcher, readIgnoreFile } from "../../../build/index.ts";
 import type { ContextSource, OpenContext } from "../job.ts";
+import type { ClientFolder } from "../session.ts";
 import type { ContextPlace, ContextWish } from "./contract.ts";
 import { FileTree } from "./file-tree.ts";
 import type { IndexedContext } from "./index-files.ts";
+import { openLocalFolder } from "./local-folder.ts";
+import { syncFolder } from "./session-context.ts";
 import { streamContext } from "./stream-context.ts";
 
 export type { ContextPlace, ContextWish } from "./contract.ts";
@@ -40,6 +44,21 @@ async function openKind(
     case "stream": {
       return indexed(await streamContext(place, source.bytes, { signal, ...counted(wish) }));
     }
+    case "session": {
+      const { session } = source;
+      const identity = [session.sharedKey || session.id, source.name];
+      const signals = AbortSignal.any([signal, session.closed]);
+      const request = { ...filterOf(wish), name: source.name };
+      await using folder = await session.openFolder(request, { signal: signals });
+      const synced = await syncKept(place, folder, { identity, wish, signal: signals });
+      return indexed(synced, synced.release);
+    }
+    case "folder": {
+      const identity = ["folder", source.path];
+      await using folder = await openLocalFolder(source.path, filterOf(wish));
+      const synced = await syncKept(place, folder, { identity, wish, signal });
+      return indexed(synced, synced.release);
+    }
     case "image": {
       if (!place.image) break;
       const root = await place.image(source.reference, { signal });
@@ -47,6 +66,39 @@ async function openKind(
     }
   }
   throw new GantryError("not-implemented", `${source.kind} contexts are not supported yet`);
+}
+
+function filterOf({ include = [], exclude = [], followPaths = [] }: ContextWish) {
+  return { include, exclude, followPaths };
+}
+
+interface SyncWish {
+  identity: readonly string[];
+  wish: ContextWish;
+  signal: AbortSignal;
+}
+
+/** What the client's folder holds, of which only what changed is sent. */
+async function syncKept(
+  { store }: ContextPlace,
+  folder: ClientFolder,
+  { identity, wish, signal }: SyncWish,
+): Promise<IndexedContext & { release: () => Promise<void> }> {
+  const filter = JSON.stringify(filterOf(wish));
+  const { kept, release } = await store.takeKept(identity, `local source for ${identity[1]}`);
+  try {
+    const synced = await syncFolder(kept, folder, { filter, signal, ...counted(wish) });
+    const releaseBoth = async () => {
+      await synced.release();
+      await release();
+    };
+    const exclude = wish.exclude ?? [];
+    const matcher = new IgnoreMatcher(readIgnoreFile(exclude.join("\n")));
+    return { ...synced, ignored: (path) => matcher.ignores(path), release: releaseBoth };
+  } catch (error) {
+    await release();
+    throw error;
+  }
 }
 
 /** Tells how much has come, in BuildKit's words. */
