@@ -11,6 +11,7 @@ import { containerStateHandlers } from "./routes/container-state.ts";
 import { containerStreamHandlers } from "./routes/container-streams.ts";
 import { containerHandlers } from "./routes/containers.ts";
 import { execHandlers } from "./routes/exec.ts";
+import { failedStepHandlers } from "./routes/failed-step.ts";
 import { gantryImageHandlers } from "./routes/gantry-images.ts";
 import { imageHandlers } from "./routes/images.ts";
 import { networkHandlers } from "./routes/networks.ts";
@@ -35,6 +36,7 @@ export function createApi(options: ApiOptions & { log: Logger }): {
     ...execHandlers(engine),
     ...imageHandlers(engine),
     ...buildHandlers(engine),
+    ...failedStepHandlers(engine),
     ...buildkitHandlers(openBuildkit(options)),
     ...gantryImageHandlers(engine),
     ...volumeHandlers(engine),

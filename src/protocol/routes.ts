@@ -12,6 +12,7 @@ import {
   volumeCreateBodySchema,
   volumeUpdateBodySchema,
 } from "./container-schemas.ts";
+import { failedStepRoutes } from "./failed-step-routes.ts";
 import { networkRoutes } from "./network-routes.ts";
 import { defineRoutes } from "./route-table.ts";
 
@@ -422,6 +423,7 @@ export const routes = defineRoutes({
   },
 
   ...networkRoutes,
+  ...failedStepRoutes,
   session: { method: "POST", path: "/session", since: "1.31", answer: "hijack" },
   grpc: { method: "POST", path: "/grpc", since: "1.39", answer: "hijack" },
   imageBuild: {

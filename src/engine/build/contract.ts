@@ -78,6 +78,8 @@ export interface FailedSteps {
   /** One at a time. Starts a command in the state of the failed step: its files, mounts, environment, user and
    * folder. The duplex is the terminal, or framed output (docker's attach) without `tty`. */
   shell(ref: string, o: ShellOptions & Signal): Promise<Shell>;
+  /** The terminal of the shell that is open. Throws not-found where there is none. */
+  resize(ref: string, size: { columns: number; rows: number }): Promise<void>;
   /** Removes the files. Nothing happens when there are none. */
   release(ref: string): Promise<void>;
 }
@@ -88,6 +90,8 @@ export interface FailedStep {
   name: string;
   args: readonly string[];
   exitCode: number | undefined;
+  /** Of the shell that ended last. */
+  shellExitCode?: number | undefined;
 }
 export interface ShellOptions {
   /** None: the shell that ran the step, else /bin/sh. */

@@ -19,9 +19,16 @@ export interface KeptStep extends FailedStep {
   /** Releases what the build held for it. */
   release(): Promise<void>;
 }
+interface OpenShell {
+  ended: Promise<unknown>;
+  end(): void;
+  isOver: boolean;
+  resize?: Shell["resize"];
+}
 interface Kept {
   step: KeptStep;
-  shell: { ended: Promise<unknown>; end(): void; isOver: boolean } | undefined;
+  shell: OpenShell | undefined;
+  shellExitCode: number | undefined;
   leave(): void;
 }
 
@@ -43,7 +50,7 @@ export class KeptSteps implements FailedSteps {
     const { ref, until } = step;
     this.#letGo(ref);
     const leave = () => this.#letGo(ref);
-    this.#kept.set(ref, { step, shell: undefined, leave });
+    this.#kept.set(ref, { step, shell: undefined, shellExitCode: undefined, leave });
     for (const oldest of [...this.#kept.keys()].slice(0, -KEPT_MAX)) this.#letGo(oldest);
     until?.addEventListener("abort", leave, { once: true });
     if (until?.aborted || this.#engine.closing.signal.aborted) leave();
@@ -53,7 +60,8 @@ export class KeptSteps implements FailedSteps {
     const kept = this.#kept.get(ref);
     if (kept === undefined) return undefined;
     const { vertex, name, args, exitCode } = kept.step;
-    return { ref, vertex, name, args, exitCode };
+    const { shellExitCode } = kept;
+    return { ref, vertex, name, args, exitCode, shellExitCode };
   }
 
   async shell(ref: string, o: ShellOptions & { signal?: AbortSignal }): Promise<Shell> {
@@ -65,18 +73,26 @@ export class KeptSteps implements FailedSteps {
     const end = new AbortController();
     const signals = o.signal ? AbortSignal.any([o.signal, end.signal]) : end.signal;
     const opening = openShell(this.#engine, left, { ...o, workspace, signal: signals });
-    const gone = opening.then(({ ended }) => ended).catch(() => {});
-    const ended = gone.then(() => {
+    const gone = opening.then(({ ended }) => ended).catch(() => undefined);
+    const ended = gone.then((code) => {
       kept.shell = undefined;
+      kept.shellExitCode = code;
     });
-    const shell = { ended, end: () => end.abort(), isOver: false };
+    const shell: OpenShell = { ended, end: () => end.abort(), isOver: false };
     kept.shell = shell;
     const opened = await opening;
+    shell.resize = opened.resize;
     const over = () => {
       shell.isOver = true;
     };
     opened.stream.once("end", over).once("close", over);
     return opened;
+  }
+
+  async resize(ref: string, size: { columns: number; rows: number }): Promise<void> {
+    const resize = this.#kept.get(ref)?.shell?.resize;
+    if (!resize) throw new GantryError("not-found", `no shell of a build ${ref} is open`);
+    await resize(size);
   }
 
   async release(ref: string): Promise<void> {
