@@ -11,6 +11,7 @@ export class Pack {
   readonly path: string;
   readonly #file: FileHandle;
   #end: number;
+  #closed: Promise<void> | undefined;
 
   private constructor(path: string, file: FileHandle, end: number) {
     this.path = path;
@@ -69,8 +70,9 @@ export class Pack {
     await this.#file.datasync();
   }
 
-  async close(): Promise<void> {
-    await this.#file.close();
+  close(): Promise<void> {
+    this.#closed ??= this.#file.close();
+    return this.#closed;
   }
 
   reader(): PackReader {

@@ -4,6 +4,7 @@
 
 import { mkdir, readdir, rm, stat, statfs } from "node:fs/promises";
 import { join } from "node:path";
+import { KeyedMutex } from "../../../base/index.ts";
 import { digestOf, hexOf } from "../../../spec/index.ts";
 import type { Collection } from "../../../storage/index.ts";
 import type { EngineContext } from "../../context.ts";
@@ -48,6 +49,7 @@ export class ContextStore {
   readonly #root: string;
   readonly #facts: Collection<ContextFacts>;
   readonly #users = new Map<string, number>();
+  readonly #mutex = new KeyedMutex();
   /** Of clients' folders; the least recently used first. */
   readonly #loaded = new Map<string, Promise<KeptContext>>();
 
@@ -86,11 +88,15 @@ export class ContextStore {
     const key = keyOf(type, identity);
     this.#begin(key, type, description);
     const dir = join(this.#root, key);
-    await mkdir(dir, { recursive: true, mode: 0o700 });
+    await this.#mutex.run(key, () => mkdir(dir, { recursive: true, mode: 0o700 }));
     return { dir, release: (bytes) => this.#end(key, bytes) };
   }
 
-  async #load(key: string): Promise<KeptContext> {
+  #load(key: string): Promise<KeptContext> {
+    return this.#mutex.run(key, () => this.#open(key));
+  }
+
+  async #open(key: string): Promise<KeptContext> {
     let loading = this.#loaded.get(key);
     this.#loaded.delete(key);
     loading ??= KeptContext.open(join(this.#root, key), this.#engine.log);
@@ -131,10 +137,17 @@ export class ContextStore {
 
   async #unload(): Promise<void> {
     const idle = [...this.#loaded].filter(([key]) => !this.#users.has(key));
-    for (const [key, loading] of idle.slice(0, Math.max(0, idle.length - LOADED_MAX))) {
-      this.#loaded.delete(key);
-      await loading.then((kept) => kept.close()).catch(() => {});
+    for (const [key] of idle.slice(0, Math.max(0, idle.length - LOADED_MAX))) {
+      await this.#mutex.run(key, async () => {
+        if (!this.#users.has(key)) await this.#forget(key);
+      });
     }
+  }
+
+  async #forget(key: string): Promise<void> {
+    const loading = this.#loaded.get(key);
+    this.#loaded.delete(key);
+    await loading?.then((kept) => kept.close()).catch(() => {});
   }
 
   async #collect(): Promise<void> {
@@ -156,16 +169,16 @@ export class ContextStore {
   }
 
   /** Does nothing to what a build uses. Returns the bytes that came free. */
-  async remove(key: string): Promise<number> {
-    const facts = this.#facts.get(key);
-    if (this.#users.has(key) || facts === undefined) return 0;
-    const loading = this.#loaded.get(key);
-    this.#loaded.delete(key);
-    this.#facts.delete(key);
-    await loading?.then((kept) => kept.close()).catch(() => {});
-    if (this.#users.has(key)) return 0; // a build came in between
-    await removeTree(this.#engine, join(this.#root, key));
-    return facts.size;
+  remove(key: string): Promise<number> {
+    return this.#mutex.run(key, async () => {
+      const facts = this.#facts.get(key);
+      if (this.#users.has(key) || facts === undefined) return 0;
+      await this.#forget(key);
+      await removeTree(this.#engine, join(this.#root, key));
+      // Whoever came meanwhile waits, and begins with nothing.
+      if (!this.#users.has(key)) this.#facts.delete(key);
+      return facts.size;
+    });
   }
 
   async close(): Promise<void> {
