@@ -31,6 +31,7 @@ import { assembleConfig, type StepFacts, stepNames } from "./assemble.ts";
 import { baseImages, credentialsFrom } from "./base-images.ts";
 import type { CacheMounts } from "./cache-mounts.ts";
 import type { CacheStore } from "./cache-store.ts";
+import type { ContextStore } from "./contexts/index.ts";
 import { streamContext } from "./contexts/stream-context.ts";
 import { collectCache } from "./prune.ts";
 import { type BuildRequest, checkRequest } from "./request.ts";
@@ -49,6 +50,7 @@ export interface ClassicPlace {
   engine: EngineContext;
   cache: CacheStore;
   cacheMounts: CacheMounts;
+  contextStore: ContextStore;
   /** Nobody waits for this but the end of the engine. */
   afterwards(work: Promise<void>): void;
 }

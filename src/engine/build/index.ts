@@ -7,7 +7,7 @@ import type { Progress } from "../contract.ts";
 import { CacheMounts } from "./cache-mounts.ts";
 import { CacheStore } from "./cache-store.ts";
 import { classicBuild } from "./classic.ts";
-import { openContextStore } from "./contexts/index.ts";
+import { type ContextStore, openContextStore } from "./contexts/index.ts";
 import type { BuildRequest, Builds } from "./contract.ts";
 import { KeptSteps } from "./failed-steps.ts";
 import { BuildRecords } from "./history.ts";
@@ -87,13 +87,20 @@ export async function buildVerbs(engine: EngineContext, cache: CacheStore): Prom
     history,
     failures: keptSteps,
     prune: async (o) => {
-      const result = await pruneCache({ engine, cache, cacheMounts }, o);
+      const result = await pruneCache(place, o);
       const reclaimed = String(result.spaceReclaimed);
       engine.bus.publish("builder", "prune", "", { reclaimed });
       return result;
     },
-    usage: async () => [...usageOf(cache), ...(await mountUsage(cacheMounts))],
-    idle: () => running.idle(),
+    usage: async () => [
+      ...usageOf(cache),
+      ...(await mountUsage(cacheMounts)),
+      ...(await contextUsage(contextStore)),
+    ],
+    idle: async () => {
+      await running.idle();
+      await contextStore.close();
+    },
   };
 }
 
@@ -153,6 +160,17 @@ async function mountUsage(mounts: CacheMounts): Promise<BuildCacheUsage[]> {
     ...{ ID: entry.key.slice(0, MOUNT_ID_DIGITS), Parents: [], Type: "exec.cachemount" },
     Description: `cached mount ${entry.name}`,
     ...{ InUse: entry.inUse, Shared: false, Size: entry.size },
+    CreatedAt: new Date(entry.createdAtMs).toISOString(),
+    LastUsedAt: new Date(entry.lastUsedAtMs).toISOString(),
+    UsageCount: entry.usageCount,
+  }));
+}
+
+/** Folders of clients and what was fetched, kept for the next build. */
+async function contextUsage(contexts: ContextStore): Promise<BuildCacheUsage[]> {
+  return (await contexts.list()).map((entry) => ({
+    ...{ ID: entry.key.slice(0, MOUNT_ID_DIGITS), Parents: [], Type: entry.type },
+    ...{ Description: entry.description, InUse: entry.inUse, Shared: false, Size: entry.size },
     CreatedAt: new Date(entry.createdAtMs).toISOString(),
     LastUsedAt: new Date(entry.lastUsedAtMs).toISOString(),
     UsageCount: entry.usageCount,

@@ -8,6 +8,7 @@ import type { Filters } from "../contract.ts";
 import { parseMoment } from "../prune-filters.ts";
 import type { CacheMountEntry, CacheMounts } from "./cache-mounts.ts";
 import type { CacheEntry, CacheStore } from "./cache-store.ts";
+import type { ContextEntry, ContextStore, ContextType } from "./contexts/index.ts";
 
 export interface CachePruneOptions {
   filters?: Filters;
@@ -28,15 +29,16 @@ export interface PrunePlace {
   engine: EngineContext;
   cache: CacheStore;
   cacheMounts: CacheMounts;
+  contextStore: ContextStore;
 }
 
 export async function pruneCache(
-  { engine, cache, cacheMounts }: PrunePlace,
+  place: PrunePlace,
   o: CachePruneOptions = {},
 ): Promise<{ deleted: string[]; spaceReclaimed: number }> {
+  const { engine, cache } = place;
   const matches = entryFilter(o.filters ?? new Map());
-  const mounts = (await cacheMounts.list()).map(entryOfMount);
-  const entries = [...cache.list().map(entryOfStep), ...mounts];
+  const entries = await entriesOf(place);
   const candidates = entries
     .filter((entry) => !entry.inUse && (o.all || !entry.shared) && matches(entry))
     .sort((a, b) => a.lastUsedAtMs - b.lastUsedAtMs);
@@ -49,17 +51,28 @@ export async function pruneCache(
     if (!entry.shared) total -= entry.size;
   }
   let spaceReclaimed = await cache.remove(doomed.flatMap(({ step }) => step ?? []));
-  for (const { step, key, size } of doomed) {
-    if (step) continue;
-    await cacheMounts.remove(key);
-    spaceReclaimed += size;
-  }
+  for (const entry of doomed) if (!entry.step) spaceReclaimed += await removeFolder(place, entry);
   return { deleted: doomed.map(({ id }) => id), spaceReclaimed };
 }
 
-/** A cached step or a cache mount. */
+async function entriesOf({ cache, cacheMounts, contextStore }: PrunePlace): Promise<Entry[]> {
+  const mounts = (await cacheMounts.list()).map(entryOfMount);
+  const contexts = (await contextStore.list()).map(entryOfContext);
+  return [...cache.list().map(entryOfStep), ...mounts, ...contexts];
+}
+
+async function removeFolder(
+  { cacheMounts, contextStore }: PrunePlace,
+  { type, key, size }: Entry,
+): Promise<number> {
+  if (type !== "exec.cachemount") return await contextStore.remove(key);
+  await cacheMounts.remove(key);
+  return size;
+}
+
+/** A cached step, a cache mount or a kept context. */
 interface Entry extends Pick<CacheEntry, "id" | "key" | "size" | "inUse" | "shared"> {
-  type: "regular" | "exec.cachemount";
+  type: "regular" | "exec.cachemount" | ContextType;
   description: string;
   lastUsedAtMs: number;
   /** What is counted once however many records have it. */
@@ -81,13 +94,16 @@ function entryOfMount({ key, name, ...facts }: CacheMountEntry): Entry {
   };
 }
 
+function entryOfContext({ key, ...facts }: ContextEntry): Entry {
+  return { ...facts, id: key.slice(0, MOUNT_ID_DIGITS), key, shared: false, content: key };
+}
+
 /** After each build: what grew beyond its share of the disk. */
 export async function collectCache(place: PrunePlace): Promise<void> {
-  const { engine, cache, cacheMounts } = place;
+  const { engine } = place;
   const { blocks, bsize } = await statfs(engine.options.dataRoot);
   const maxUsedBytes = Math.floor(blocks * bsize * DISK_SHARE_MAX);
-  const mounts = (await cacheMounts.list()).map(entryOfMount);
-  if (sizeOf([...cache.list().map(entryOfStep), ...mounts]) <= maxUsedBytes) return;
+  if (sizeOf(await entriesOf(place)) <= maxUsedBytes) return;
   await pruneCache(place, { maxUsedBytes, all: true });
 }
 

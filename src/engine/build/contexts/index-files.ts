@@ -5,7 +5,7 @@ import { basename, dirname, relative } from "node:path/posix";
 import { Readable } from "node:stream";
 import { GantryError } from "../../../base/index.ts";
 import type { CopyPath } from "../../../build/index.ts";
-import { noMatch, notFound } from "../copy-words.ts";
+import { notFound } from "../copy-words.ts";
 import type { Excludes, Item, SourceFiles } from "../source-files.ts";
 import type { TarFile, TarSink } from "../tar-scanner.ts";
 import { contentEnd, fileHeader, tarEnd } from "../tar-writer.ts";
@@ -41,7 +41,6 @@ export class IndexFiles implements SourceFiles {
     const whole = pattern === undefined ? path : `${path}/${pattern}`;
     const isPattern = /[*?[\\]/.test(whole);
     const found = isPattern ? matchPaths(tree, whole) : [whole];
-    if (found.length === 0) throw noMatch(written);
     return found.map((at) => {
       const file = tree.find(at, { follow: true });
       if (file === undefined) throw this.#missing(at, written);

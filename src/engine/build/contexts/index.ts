@@ -12,7 +12,7 @@ import { syncFolder } from "./session-context.ts";
 import { streamContext } from "./stream-context.ts";
 
 export type { ContextPlace, ContextWish } from "./contract.ts";
-export { type ContextEntry, ContextStore, openContextStore } from "./store.ts";
+export { type ContextEntry, ContextStore, type ContextType, openContextStore } from "./store.ts";
 
 /** Opens a context: its files stand still until `release`. The workers of `place.workspace` find it
  * by `source`. Throws what the user is shown. */
