@@ -123,6 +123,8 @@ export interface StoredImage {
   layers: Layer[];
   references: string[]; // normalised: docker.io/library/alpine:3.20
   digests: string[]; // docker.io/library/alpine@sha256:…
+  /** Names that stand for a whole index, one of `documents`, and not for this image alone. */
+  indexes: ReadonlyMap<string, string>;
   createdAt: Date; // when it was stored or last tagged
   parent?: string;
 }
@@ -145,7 +147,8 @@ export interface ImageStore {
   ): Promise<void>;
   /** A manifest or index that some image came by. */
   document(digest: string): Descriptor | undefined;
-  tag(id: string, reference: string): Promise<void>;
+  /** `index`: the digest of the index that the name stands for; the image is its one for here. */
+  tag(id: string, reference: string, o?: { index?: string }): Promise<void>;
   untag(reference: string): Promise<void>;
   /** By normalised reference, digest reference, id, unambiguous id prefix (≥ 1 hex digit), or the
    * digest of its manifest or index. */

@@ -56,6 +56,10 @@ const MIGRATIONS = [
   -- How a snapshot's size is limited, as JSON; "" where it is not.
   ALTER TABLE snapshots ADD COLUMN size_limit TEXT NOT NULL DEFAULT '';
   `,
+  `
+  -- The index that a name of an image stands for; "": the image alone.
+  ALTER TABLE image_names ADD COLUMN index_digest TEXT NOT NULL DEFAULT '';
+  `,
 ];
 
 /** Says in words of ours, and of one kind, that the disk is full. */

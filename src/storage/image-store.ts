@@ -34,7 +34,8 @@ type Image = {
   documents: Map<string, Descriptor>;
   parent?: string;
   createdAt: number;
-  names: Map<string, number>; // normalised name → when it was given, milliseconds
+  /** Normalised name → when it was given (milliseconds), and for which index. */
+  names: Map<string, { taggedAt: number; index: string }>;
 };
 
 type Document = { raw: Uint8Array; mediaType: string };
@@ -83,9 +84,10 @@ export class ImageRecords implements ImageStore {
       name: string;
       image_id: string;
       tagged_at: number;
+      index_digest: string;
     }[];
-    for (const { name, image_id, tagged_at } of names) {
-      this.#images.get(image_id)?.names.set(name, tagged_at);
+    for (const { name, image_id, tagged_at: taggedAt, index_digest: index } of names) {
+      this.#images.get(image_id)?.names.set(name, { taggedAt, index });
       this.#names.set(name, image_id);
     }
   }
@@ -228,17 +230,17 @@ export class ImageRecords implements ImageStore {
   }
 
   /** `reference` is a tag ("alpine:3.20") or a digest reference ("alpine@sha256:…"). */
-  async tag(id: string, reference: string): Promise<void> {
+  async tag(id: string, reference: string, { index = "" } = {}): Promise<void> {
     const image = this.#images.get(id);
     if (image === undefined) throw new GantryError("not-found", `No such image: ${id}`);
     const name = formatReference(parseReference(reference));
     const now = Date.now();
     this.#database.sql
-      .prepare("INSERT OR REPLACE INTO image_names VALUES (?, ?, ?)")
-      .run(name, id, now);
+      .prepare("INSERT OR REPLACE INTO image_names VALUES (?, ?, ?, ?)")
+      .run(name, id, now, index);
     const before = this.#names.get(name);
     if (before !== undefined) this.#images.get(before)?.names.delete(name);
-    image.names.set(name, now);
+    image.names.set(name, { taggedAt: now, index });
     this.#names.set(name, id);
   }
 
@@ -311,7 +313,11 @@ export class ImageRecords implements ImageStore {
     const image = this.#images.get(id);
     if (image === undefined) return undefined;
     const names = [...image.names.keys()].sort();
-    const taggedAt = Math.max(image.createdAt, ...image.names.values());
+    const times = [...image.names.values()].map(({ taggedAt }) => taggedAt);
+    const taggedAt = Math.max(image.createdAt, ...times);
+    const indexes = [...image.names].flatMap(([name, { index }]): [string, string][] =>
+      index === "" ? [] : [[name, index]],
+    );
     return {
       id,
       config: image.config,
@@ -320,6 +326,7 @@ export class ImageRecords implements ImageStore {
       references: names.filter((name) => !name.includes("@")),
       digests: names.filter((name) => name.includes("@")),
       documents: [...image.documents.values()],
+      indexes: new Map(indexes),
       createdAt: new Date(taggedAt),
       ...(image.manifest ? { manifest: image.manifest } : {}),
       ...(image.parent !== undefined ? { parent: image.parent } : {}),

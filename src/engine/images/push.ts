@@ -45,7 +45,11 @@ export async function* pushImages(
   for (const one of namesMeant(engine, reference)) {
     const image = engine.storage.images.resolve(formatReference(one))!;
     if (o.platform) checkImagePlatform(image, o.platform, familiarReference(one));
-    const group = o.allPlatforms ? await indexOf(engine, image, familiarReference(one)) : undefined;
+    const group = o.allPlatforms
+      ? await wholeIndex(engine, image, one)
+      : o.platform
+        ? undefined
+        : await ownIndex(engine, image, one);
     const images = group?.images ?? [image];
     const lease = engine.storage.lease(
       images.flatMap(({ layers }) => layers.map(({ diffId }) => diffId)),
@@ -62,13 +66,35 @@ export async function* pushImages(
               index: { ...group.document, images: given, artifacts: artifactsOf(group) },
             })
           : await pushImage(engine.registries, store, { ...request, image: given[0]! });
-        await engine.storage.images.tag(image.id, `${registry}/${repository}@${digest}`);
+        const name = `${registry}/${repository}@${digest}`;
+        await engine.storage.images.tag(image.id, name, group ? { index: digest } : {});
       }, o.signal);
     } finally {
       lease.release();
     }
     announceImage(engine, "push", image.id, familiarReference(one));
   }
+}
+
+/** --all-platforms. */
+async function wholeIndex(
+  engine: EngineContext,
+  image: StoredImage,
+  reference: Reference,
+): Promise<WholeIndex> {
+  const own = await ownIndex(engine, image, reference);
+  return own ?? (await indexOf(engine, image, { name: familiarReference(reference) }));
+}
+
+/** A name that stands for an index means all of it. */
+async function ownIndex(
+  engine: EngineContext,
+  image: StoredImage,
+  reference: Reference,
+): Promise<WholeIndex | undefined> {
+  const index = image.indexes.get(formatReference(reference));
+  if (index === undefined) return undefined;
+  return await indexOf(engine, image, { name: familiarReference(reference), index });
 }
 
 function artifactsOf({ artifacts }: WholeIndex): PushedArtifact[] {

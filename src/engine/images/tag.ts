@@ -2,6 +2,7 @@
 
 import { GantryError } from "../../base/index.ts";
 import { familiarReference, formatReference, parseReference } from "../../spec/index.ts";
+import type { StoredImage } from "../../storage/index.ts";
 import type { EngineContext } from "../context.ts";
 import { findImage } from "./find.ts";
 
@@ -13,8 +14,21 @@ export async function tagImage(
 ): Promise<void> {
   const image = findImage(engine, ref);
   const reference = parseTarget(repo, tag);
-  await engine.storage.images.tag(image.id, formatReference(reference));
+  const index = indexMeant(image, ref);
+  await engine.storage.images.tag(image.id, formatReference(reference), index ? { index } : {});
   announceImage(engine, "tag", image.id, familiarReference(reference));
+}
+
+/** A name that stands for an index hands that on. */
+function indexMeant({ indexes, documents }: StoredImage, ref: string): string | undefined {
+  if (documents.some(({ digest }) => digest === ref) && [...indexes.values()].includes(ref)) {
+    return ref;
+  }
+  try {
+    return indexes.get(formatReference(parseReference(ref)));
+  } catch {
+    return undefined; // an id
+  }
 }
 
 /** "repo" and "tag" as the API has them apart; either may hold the tag. */

@@ -25,9 +25,10 @@ export interface Artifact {
 export async function indexOf(
   { storage }: EngineContext,
   image: StoredImage,
-  name: string,
+  { name, index }: { name: string; index?: string },
 ): Promise<WholeIndex> {
-  for (const { digest, mediaType } of image.documents) {
+  const documents = image.documents.filter(({ digest }) => !index || digest === index);
+  for (const { digest, mediaType } of documents) {
     const raw = await storage.content.read(digest);
     const listed = listedManifests(raw, mediaType);
     if (listed === undefined) continue;

@@ -85,9 +85,10 @@ async function storeImages(
     });
   }
   const { id } = mainImage(shaped);
+  const index = shaped.index && { index: shaped.index.descriptor.digest };
   for (const reference of output.names) {
     await part(vertex, `naming to ${formatReference(reference)}`, async () => {
-      await images.tag(id, formatReference(reference));
+      await images.tag(id, formatReference(reference), index);
       announceImage(engine, "tag", id, familiarReference(reference));
     });
   }
@@ -96,7 +97,9 @@ async function storeImages(
   const canonical = output.nameCanonical ? output.names.map(repositoryOf) : [];
   const dangling = output.names.length === 0 && output.danglingPrefix;
   for (const name of [...canonical, ...(dangling ? [dangling] : [])]) {
-    await part(vertex, `naming to ${name}@${digest}`, () => images.tag(id, `${name}@${digest}`));
+    await part(vertex, `naming to ${name}@${digest}`, () =>
+      images.tag(id, `${name}@${digest}`, index),
+    );
   }
 }
 
@@ -117,7 +120,8 @@ async function pushAll(
     if (!output.store) continue;
     const { images } = place.engine.storage;
     const digest = shaped.top!.digest;
-    await images.tag(mainImage(shaped).id, `${repositoryOf(reference)}@${digest}`);
+    const index = shaped.index && { index: digest };
+    await images.tag(mainImage(shaped).id, `${repositoryOf(reference)}@${digest}`, index);
   }
 }
 
