@@ -4,7 +4,7 @@
 import { GantryError } from "../../base/index.ts";
 import { type FileSource, readIgnoreFile } from "../../build/index.ts";
 import { type ContextPlace, openContext } from "./contexts/index.ts";
-import type { BuildJob, ContextSource, OpenContext } from "./job.ts";
+import type { BuildJob, ContextSource, OpenContext, VertexReport } from "./job.ts";
 import type { BuildReport, OpenVertex } from "./report.ts";
 
 const IGNORE_BYTES_MAX = 4 * 1024 * 1024;
@@ -82,11 +82,13 @@ export class JobContexts {
     const vertex = this.vertex(name);
     vertex.begin();
     const need = this.isFiltered(name) ? this.#needs.get(name) : undefined;
+    const transfer = new Transfer(vertex, `transferring ${name || "context"}:`);
     try {
       const open = await openContext(this.#place, this.source(name), {
-        ...{ name, vertex, signal: this.#signal },
+        ...{ name, vertex: transfer, signal: this.#signal },
         ...(need && { followPaths: need.followPaths, exclude: need.exclude }),
       });
+      transfer.done();
       vertex.done();
       return open;
     } catch (error) {
@@ -100,17 +102,19 @@ export class JobContexts {
   async files(
     name: string,
     paths: readonly string[],
-    { vertex, bytesMax }: { vertex: OpenVertex; bytesMax: number },
+    { vertex, bytesMax, title }: { vertex: OpenVertex; bytesMax: number; title: string },
   ): Promise<(Buffer | undefined)[]> {
     const { workspace } = this.#place;
     const signal = this.#signal;
     const isPart = this.isFiltered(name);
+    const transfer = new Transfer(vertex, `transferring ${title}:`);
     const part = isPart
       ? await openContext(this.#place, this.source(name), {
-          ...{ name: `internal:${++this.#partial}`, vertex, signal },
+          ...{ name: `internal:${++this.#partial}`, vertex: transfer, signal },
           ...{ followPaths: paths },
         })
       : undefined;
+    transfer.done();
     const from = part?.source ?? (await this.open(name));
     try {
       const read = (path: string) => workspace.readFile(from, `/${path}`, { signal, bytesMax });
@@ -127,7 +131,9 @@ export class JobContexts {
       name === "" ? "[internal] load .dockerignore" : `[context ${name}] load .dockerignore`;
     return await this.#report.step(title, async (report) => {
       const vertex = report as OpenVertex;
-      const found = await this.files(name, IGNORE_NAMES, { vertex, bytesMax: IGNORE_BYTES_MAX });
+      const found = await this.files(name, IGNORE_NAMES, {
+        ...{ vertex, bytesMax: IGNORE_BYTES_MAX, title: name || "context" },
+      });
       const at = found.findIndex((bytes) => bytes !== undefined);
       return at < 0 ? undefined : { name: IGNORE_NAMES[at]!, bytes: found[at]! };
     });
@@ -138,6 +144,36 @@ export class JobContexts {
       const open = await opening.catch(() => undefined);
       await open?.release();
     }
+  }
+}
+
+/** How much of one thing has come, whatever those who fetch it call it. */
+class Transfer implements VertexReport {
+  readonly #vertex: OpenVertex;
+  readonly #title: string;
+  #current = 0;
+
+  constructor(vertex: OpenVertex, title: string) {
+    this.#vertex = vertex;
+    this.#title = title;
+  }
+
+  get digest(): string {
+    return this.#vertex.digest;
+  }
+
+  log(text: string | Uint8Array): void {
+    void this.#vertex.log(text);
+  }
+
+  status(_id: string, { current, total }: { current: number; total: number }): void {
+    this.#current = current;
+    this.#vertex.status(this.#title, { current, total });
+  }
+
+  done(): void {
+    const current = this.#current;
+    this.#vertex.status(this.#title, { current, total: 0, done: true });
   }
 }
 

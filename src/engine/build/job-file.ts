@@ -27,7 +27,7 @@ export async function readJobFile(
   if ("text" in dockerfile) {
     const { text: bytes, name } = dockerfile;
     const vertex = report.open(`[internal] load build definition from ${name}`);
-    vertex.status(`transferring dockerfile: ${bytes.length}B`, { ...sizes(bytes), done: true });
+    vertex.status("transferring dockerfile:", { ...sizes(bytes), done: true });
     vertex.done();
     return { name, bytes, vertex: vertex.digest, ignore: generalIgnore(contexts) };
   }
@@ -41,7 +41,7 @@ export async function readJobFile(
     const own = [`${path}.dockerignore`, `${path}.containerignore`];
     const names = path === "Dockerfile" ? [path, "dockerfile"] : [path];
     const found = await contexts.files(context, [...names, ...own], {
-      ...{ vertex, bytesMax: DOCKERFILE_BYTES_MAX },
+      ...{ vertex, bytesMax: DOCKERFILE_BYTES_MAX, title: "dockerfile" },
     });
     const bytes = found.slice(0, names.length).find((one) => one !== undefined);
     if (bytes === undefined) {

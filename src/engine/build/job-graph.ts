@@ -157,7 +157,10 @@ export class JobImages implements ImageResolver {
     { platform }: { platform: Platform },
   ): Promise<ResolvedImage | undefined> {
     const source = this.#place.contexts.source(name);
-    if (source.kind === "image") return await this.image(source.reference, { platform });
+    if (source.kind === "image") {
+      const reference = formatReference(parseReference(source.reference));
+      return await this.image(reference, { platform });
+    }
     if (source.kind === "oci-layout") {
       throw new GantryError("not-implemented", "oci-layout:// contexts are not supported yet");
     }

@@ -22,6 +22,10 @@ import type { BuiltStep } from "./job.ts";
 import type { JobContexts } from "./job-contexts.ts";
 import type { BuildReport, OpenVertex } from "./report.ts";
 
+const REF_DIGITS = 25;
+const NOT_FOUND =
+  /^COPY failed: (?:file not found in build context[^:]*: stat (.*?): file does not exist|no source files were specified: (\S*))(.*)$/s;
+
 /** An operation with where in the Dockerfile it stands. */
 export interface PlacedStep {
   graph: BuildGraph;
@@ -172,12 +176,7 @@ export class StepReports implements SolveObserver {
     const placed = this.#steps.get(vertex);
     if (!(error instanceof GantryError) || placed?.step === undefined) return error;
     if (placeOf(error)) return error;
-    const { exitCode, args } = error.detail as { exitCode?: number; args?: string[] };
-    const message =
-      exitCode === undefined || args === undefined
-        ? error.message
-        : `process ${JSON.stringify(args.join(" "))} did not complete successfully: ` +
-          `exit code: ${exitCode}`;
+    const message = inBuildKitsWords(vertex, error);
     const { source } = placed.graph.plan.file;
     const { detail } = errorAt({ source, range: placed.step.instruction.range }, message);
     const own = { ...error.detail, ...detail, vertex: vertex.identity, step: vertex.label };
@@ -200,6 +199,27 @@ export class StepReports implements SolveObserver {
       };
     });
   }
+}
+
+/** What clients of BuildKit's search for; what we know beyond that stays. */
+function inBuildKitsWords({ operation, identity }: Vertex, error: GantryError): string {
+  const { message } = error;
+  if (operation.kind === "copy") {
+    const sought = NOT_FOUND.exec(message);
+    if (!sought) return message;
+    const [, stated, written = stated ?? "", hint = ""] = sought;
+    const ref = `${identity.slice("sha256:".length).slice(0, REF_DIGITS)}`;
+    const path = JSON.stringify(`/${written.replace(/^\/+/, "")}`);
+    const checksum = `failed to calculate checksum of ref ${ref}: ${path}: not found${hint}`;
+    return `failed to compute cache key: ${checksum}`;
+  }
+  if (operation.kind !== "run") return message;
+  const command = JSON.stringify(operation.args.join(" "));
+  const failed = `process ${command} did not complete successfully`;
+  const { exitCode } = error.detail as { exitCode?: number };
+  if (exitCode !== undefined) return `${failed}: exit code: ${exitCode}`;
+  const start = /unable to start container process: .*/s.exec(message);
+  return start ? `${failed}: ${start[0].replace(/: unknown$/, "")}` : message;
 }
 
 const isCancelled = (error: unknown): boolean =>
