@@ -150,7 +150,9 @@ const context: Record<string, CommandEntry> = {
   use: entry("Set the current context", () => import("./context/use.ts")),
 };
 
+const bake = entry("Build several targets of a file", () => import("./build/bake/bake.ts"));
 const builder: Record<string, CommandEntry> = {
+  bake,
   build,
   du: entry("Show what the build cache takes", () => import("./build/du.ts")),
   inspect: entry("Show the builder", () => import("./build/builder-inspect.ts")),
@@ -209,6 +211,7 @@ const {
 export const ROOT_COMMANDS: Record<string, CommandEntry> = {
   ...plainContainer,
   ...plainImage,
+  bake,
   ps: ps!,
   images: images!,
   rmi: rmi!,

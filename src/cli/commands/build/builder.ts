@@ -3,7 +3,8 @@
 import { randomBytes } from "node:crypto";
 import type { Duplex } from "node:stream";
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import { control } from "../../../gen/buildkit/index.ts";
+import { GantryError } from "../../../base/index.ts";
+import { control, gateway, type ops } from "../../../gen/buildkit/index.ts";
 import type { Session } from "../../session.ts";
 import { type Status, statusOf } from "./progress/status.ts";
 import type { CacheRequest, Exporter } from "./request/solve.ts";
@@ -17,8 +18,21 @@ export interface SolveRequest {
   cacheFrom: readonly CacheRequest[];
   cacheTo: readonly CacheRequest[];
   entitlements: readonly string[];
+  inputs: Record<string, ops.Definition>;
   internal: boolean;
 }
+
+/** A build whose result others use as a context. */
+export interface Hold {
+  /** Called with the result, before it is built: a promise of it. */
+  ready(result: ops.Definition): void;
+  /** Resolves when nobody uses it any more. */
+  released: Promise<unknown>;
+  /** Whether the result is wanted for itself, too. */
+  isWanted: boolean;
+}
+
+const BUILD_ID = "buildkit-controlapi-buildid";
 
 interface Signal {
   signal: AbortSignal;
@@ -36,18 +50,41 @@ export class Builder implements Disposable {
     const { exporterResponse } = await this.#client.unary(
       control.Control.method.solve,
       {
-        ref: request.ref,
-        session: request.sessionId,
+        ...controlRequest(request),
         frontend: "dockerfile.v0",
         frontendAttrs: request.attrs,
-        exporters: request.exporters.map(({ type, attrs }) => ({ type, attrs })),
-        cache: { imports: [...request.cacheFrom], exports: [...request.cacheTo] },
-        entitlements: [...request.entitlements],
-        internal: request.internal,
+        frontendInputs: request.inputs,
       },
       o,
     );
     return exporterResponse;
+  }
+
+  /** As buildx drives its builds: the front end is asked apart, its result returned at the end. */
+  async solveHeld(request: SolveRequest, hold: Hold, o: Signal): Promise<Record<string, string>> {
+    const solving = this.#client.unary(control.Control.method.solve, controlRequest(request), o);
+    const failed = solving.then(() => {
+      throw new GantryError("internal", "the build ended before its result was returned");
+    });
+    failed.catch(() => {});
+    const { solve, return: giveBack } = gateway.LLBBridge.method;
+    const headers = { [BUILD_ID]: request.ref };
+    const question = {
+      frontend: "dockerfile.v0",
+      frontendOpt: request.attrs,
+      frontendInputs: request.inputs,
+      allowResultReturn: true,
+    };
+    const asked = this.#client.unary(solve, question, { ...o, headers });
+    const { result } = await Promise.race([asked, failed]);
+    if (result?.result.case !== "ref" || !result.result.value.def) {
+      throw new GantryError("internal", "the daemon gave no result that others could use");
+    }
+    hold.ready(result.result.value.def);
+    await Promise.race([hold.released, failed]);
+    const answer = hold.isWanted ? { result } : {};
+    await this.#client.unary(giveBack, answer, { ...o, headers });
+    return (await solving).exporterResponse;
   }
 
   async *status(ref: string, o: Signal): AsyncGenerator<Status, void, void> {
@@ -87,6 +124,17 @@ export class Builder implements Disposable {
   [Symbol.dispose](): void {
     this.#client.close();
   }
+}
+
+function controlRequest(request: SolveRequest) {
+  return {
+    ref: request.ref,
+    session: request.sessionId,
+    exporters: request.exporters.map(({ type, attrs }) => ({ type, attrs })),
+    cache: { imports: [...request.cacheFrom], exports: [...request.cacheTo] },
+    entitlements: [...request.entitlements],
+    internal: request.internal,
+  };
 }
 
 export async function openBuilder(session: Session): Promise<Builder> {

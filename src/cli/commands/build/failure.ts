@@ -54,7 +54,9 @@ export function failureText(error: unknown): string {
   const { sources, remedy } = detailsOf(error);
   const places = sources.map((source) => excerpt(source)).join("");
   const advice = remedy === undefined ? "" : `${remedy}\n`;
-  return `${places}ERROR: failed to build: failed to solve: ${messageOf(error)}\n${advice}`;
+  const target = error instanceof GantryError ? error.detail["target"] : undefined;
+  const what = typeof target === "string" ? `target ${target}` : "failed to build";
+  return `${places}ERROR: ${what}: failed to solve: ${messageOf(error)}\n${advice}`;
 }
 
 /** The warnings of a build, after it: each a line, or with its lines of the source. */

@@ -4,9 +4,10 @@
 
 import { writeFile } from "node:fs/promises";
 import { GantryError, messageOf } from "../../../base/index.ts";
+import type { ops } from "../../../gen/buildkit/index.ts";
 import { callerPath } from "../../io.ts";
 import type { Session } from "../../session.ts";
-import { type Builder, newRef, openBuilder } from "./builder.ts";
+import { type Builder, type Hold, newRef, openBuilder } from "./builder.ts";
 import { placeOutputs } from "./outputs.ts";
 import type { Display } from "./progress/display.ts";
 import { openInputs } from "./request/inputs.ts";
@@ -23,8 +24,12 @@ export interface BuildResult {
   response: Record<string, string>;
 }
 export interface RunOptions {
-  display: Display;
+  display: Pick<Display, "update">;
   signal: AbortSignal;
+  /** Results of other builds that are contexts of this one, by the context's name. */
+  linked?: ReadonlyMap<string, ops.Definition>;
+  /** Others use this build's result: it is held until they are done. */
+  hold?: Hold;
   /** A builder that is open already (bake). */
   builder?: Builder;
   /** Called with the build's name before it begins. */
@@ -64,11 +69,16 @@ export async function runBuild(
       const request = {
         ref,
         sessionId: open.id,
-        attrs: { ...frontendAttrs(options, proxiesOf(session)), ...inputs.attrs },
+        attrs: {
+          ...frontendAttrs(options, proxiesOf(session)),
+          ...inputs.attrs,
+          ...linkedAttrs(run.linked),
+        },
         exporters,
         cacheFrom: caches.imports,
         cacheTo: caches.exports,
         entitlements: entitlements(options),
+        inputs: Object.fromEntries(run.linked ?? []),
         internal: options.call !== undefined,
       };
       const response = await solve(builder, request, run);
@@ -87,7 +97,7 @@ export async function runBuild(
 async function solve(
   builder: Builder,
   request: Parameters<Builder["solve"]>[0],
-  { display, signal }: RunOptions,
+  { display, signal, hold }: RunOptions,
 ): Promise<Record<string, string>> {
   const following = new AbortController();
   const both = AbortSignal.any([signal, following.signal]);
@@ -99,7 +109,9 @@ async function solve(
   // A call is answered without steps: there is nothing to follow.
   const followed = request.internal ? Promise.resolve() : follow().catch((error) => error);
   try {
-    const response = await builder.solve(request, { signal });
+    const response = await (hold
+      ? builder.solveHeld(request, hold, { signal })
+      : builder.solve(request, { signal }));
     await followed;
     return response;
   } catch (error) {
@@ -111,6 +123,15 @@ async function solve(
     clearTimeout(late);
     throw error;
   }
+}
+
+function linkedAttrs(linked: RunOptions["linked"]): Record<string, string> {
+  const names = [...(linked?.keys() ?? [])];
+  if (names.length === 0) return {};
+  return {
+    "frontend.caps": "moby.buildkit.frontend.contexts+forward",
+    ...Object.fromEntries(names.map((name) => [`context:${name}`, `input:${name}`])),
+  };
 }
 
 /** How long a failed build's last words may take. */
@@ -179,16 +200,4 @@ export async function writeResult(session: Session, path: string, text: string):
   } catch (error) {
     throw new GantryError("invalid", `cannot write ${path}: ${messageOf(error)}`, { cause: error });
   }
-}
-
-/** Passes the caller's signals on as one; the first asks the build to end, the second ends us. */
-export function untilSignalled(session: Session): { signal: AbortSignal; stop(): void } {
-  const abort = new AbortController();
-  let count = 0;
-  const stop = session.io.onSignal((name) => {
-    if (!["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"].includes(name)) return;
-    if (++count > 1) void session.openedClient?.then((client) => client.cut());
-    abort.abort(new GantryError("cancelled", "context canceled"));
-  });
-  return { signal: AbortSignal.any([session.io.signal, abort.signal]), stop };
 }
