@@ -11,6 +11,11 @@ const STREAM_WINDOW_BYTES = 1024 * 1024;
 const CONNECTION_WINDOW_BYTES = 8 * 1024 * 1024;
 const MEMORY_MEGABYTES = 64;
 
+/** The API's connections may be half open, which HTTP/2's are not: a client that ends has gone. */
+export function endWhole(socket: Duplex): void {
+  socket.once("end", () => socket.destroy());
+}
+
 export class ClientConnection {
   readonly #session: ClientHttp2Session;
   readonly #gone = new AbortController();
@@ -18,6 +23,7 @@ export class ClientConnection {
   readonly ended: Promise<void>;
 
   constructor(socket: Duplex) {
+    endWhole(socket);
     this.#session = connect("http://localhost", {
       createConnection: () => socket,
       settings: { enablePush: false, initialWindowSize: STREAM_WINDOW_BYTES },

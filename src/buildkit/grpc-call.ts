@@ -44,6 +44,8 @@ export class GrpcCall {
       this.#trailers = headers;
     });
     this.#stream.on("data", (chunk: Buffer) => this.#data(chunk));
+    // A server that has ended its half has ended the call, whatever is still to be sent.
+    this.#stream.on("end", () => this.#stream.close(constants.NGHTTP2_NO_ERROR));
     this.#stream.on("error", (error) => {
       this.#failure ??= error;
     });

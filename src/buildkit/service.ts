@@ -6,6 +6,7 @@ import type { Duplex } from "node:stream";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { control, gateway, health } from "../gen/buildkit/index.ts";
 import { bridgeService } from "./bridge-service.ts";
+import { endWhole } from "./client-connection.ts";
 import { controlService } from "./control-service.ts";
 import { grpcErrors } from "./grpc-errors.ts";
 import { MESSAGE_BYTES_MAX } from "./grpc-frames.ts";
@@ -51,6 +52,7 @@ export function buildkitService(options: BuildkitOptions): Buildkit {
 function serve(server: ReturnType<typeof createServer>, socket: Duplex): Promise<void> {
   return new Promise((resolve) => {
     if (socket.destroyed) return resolve();
+    endWhole(socket);
     socket.once("close", () => resolve());
     server.emit("connection", socket);
   });

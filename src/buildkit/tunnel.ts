@@ -36,8 +36,6 @@ export async function* tunnel(
     },
   });
   socket.on("error", () => {});
-  // A client that ends its half has gone: HTTP/2 does not close by halves.
-  socket.on("end", () => socket.destroy());
   const serving = serve(socket).finally(() => socket.destroy());
   try {
     while (!isOver) {
