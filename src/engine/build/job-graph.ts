@@ -21,7 +21,7 @@ import {
   readIgnoreFile,
   shortFinding,
 } from "../../build/index.ts";
-import { type Platform, parseReference, writePlatform } from "../../spec/index.ts";
+import { formatReference, type Platform, parseReference, writePlatform } from "../../spec/index.ts";
 import type { Lease, StoredImage } from "../../storage/index.ts";
 import type { EngineContext } from "../context.ts";
 import { hostPlatform } from "../images/find.ts";
@@ -172,7 +172,7 @@ export class JobImages implements ImageResolver {
     const { pull, credentials } = this.#job;
     const several = this.#job.platforms.length > 1 ? `${writePlatform(platform)} ` : "";
     return await report.step(
-      `[internal] load metadata for ${several}${reference}`,
+      `[${several}internal] load metadata for ${reference}`,
       async (vertex) => {
         const o = { engine, lease, pull, credentials, tell: pullReport(vertex) };
         const image = await findImage(o, reference, { platform, signal });
