@@ -18,6 +18,8 @@ export class ImportedCaches implements BuildCache, AsyncDisposable {
   readonly #options: CacheOptions;
   readonly #offered: Promise<Offer[]>;
   readonly #fetches = new Map<string, Promise<boolean>>();
+  /** Nobody waits for a cache that no step has asked for. */
+  readonly #unwanted = new AbortController();
 
   constructor(place: CacheImportPlace, job: CacheJob, options: CacheOptions) {
     this.#place = place;
@@ -30,14 +32,16 @@ export class ImportedCaches implements BuildCache, AsyncDisposable {
   }
 
   async #read(job: CacheJob, source: CacheSource): Promise<Offer | undefined> {
-    const { reporter, signal } = this.#options;
+    const { reporter, signal: outer } = this.#options;
+    const signal = AbortSignal.any([outer, this.#unwanted.signal]);
     const name = `importing cache manifest from ${source.name}`;
     return await reporter
       .step(name, async (vertex) => {
         try {
           return offerOf(await readCache(this.#place, job, source, { signal }));
         } catch (error) {
-          signal.throwIfAborted();
+          outer.throwIfAborted();
+          if (signal.aborted) return undefined;
           const short = `cache of ${source.name} is not used: ${messageOf(error)}`;
           vertex.log(`${short}\n`);
           const { digest } = vertex;
@@ -119,6 +123,7 @@ export class ImportedCaches implements BuildCache, AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#unwanted.abort();
     await this.#offered;
     await Promise.allSettled(this.#fetches.values());
     this.#local.release();
