@@ -93,7 +93,9 @@ export function serveSession(
     streams[String(headers[":path"])]?.(stream as ServerHttp2Stream, headers);
   });
   server.on("request", (incoming, response) => {
-    if (!streams[incoming.url]) handler(incoming as never, response as never);
+    // Of raw streams only the trailers are the library's.
+    if (streams[incoming.url]) response.setTrailer("grpc-status", "0");
+    else handler(incoming as never, response as never);
   });
   server.on("sessionError", () => {});
   socket.on("error", () => {});
@@ -103,5 +105,4 @@ export function serveSession(
 /** Answers a raw stream's headers. */
 export function accept(stream: ServerHttp2Stream): void {
   stream.respond({ ":status": 200, "content-type": "application/grpc" }, { waitForTrailers: true });
-  stream.on("wantTrailers", () => stream.sendTrailers({ "grpc-status": "0" }));
 }
