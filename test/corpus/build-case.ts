@@ -5,7 +5,7 @@ import { text } from "node:stream/consumers";
 import type Docker from "dockerode";
 import { IgnoreMatcher, lintDockerfile, lintJson, readIgnoreFile } from "../../src/build/index.ts";
 import { BASE_HISTORY, contextFiles, contextTar } from "./base.ts";
-import type { Case } from "./case.ts";
+import type { Case, ContextFile } from "./case.ts";
 import { type ImageFacts, imageFacts } from "./image-facts.ts";
 
 /** What came of a case. */
@@ -71,14 +71,27 @@ async function built(docker: Docker, c: Case): Promise<Outcome> {
 }
 
 /** What the client would leave out. */
-function ignored<T>(files: Record<string, T>): Record<string, T> {
+function ignored(files: Record<string, ContextFile>): Record<string, ContextFile> {
   const rules = files[".dockerignore"];
   if (typeof rules !== "string") return files;
   const matcher = new IgnoreMatcher(readIgnoreFile(rules));
-  const kept = Object.entries(files).filter(
+  const kept = Object.entries(withFolders(files)).filter(
     ([path]) => path === "Dockerfile" || path === ".dockerignore" || !matcher.ignores(path),
   );
   return Object.fromEntries(kept);
+}
+
+/** A folder may stay when all that it holds is left out. */
+function withFolders(files: Record<string, ContextFile>): Record<string, ContextFile> {
+  const all: Record<string, ContextFile> = {};
+  for (const [path, file] of Object.entries(files)) {
+    const parts = path.split("/").slice(0, -1);
+    for (const at of parts.keys()) {
+      all[parts.slice(0, at + 1).join("/")] ??= { kind: "folder" };
+    }
+    all[path] = file;
+  }
+  return all;
 }
 
 const PLATFORM = { os: "linux", architecture: "amd64" };
@@ -115,8 +128,6 @@ interface CheckJson {
 
 /** "Rule 2-3: detail", the error, and the bytes of the file where they are not those of the case. */
 export function checkLines(json: CheckJson, dockerfile: string): string[] {
-  const place = ({ location }: Located) =>
-    (location?.ranges ?? []).map(({ start, end }) => `${start.line}-${end.line}`).join(",");
   const said = (json.warnings ?? []).map(
     (warning) => `${warning.ruleName} ${place(warning)}: ${warning.detail}`,
   );
@@ -125,8 +136,23 @@ export function checkLines(json: CheckJson, dockerfile: string): string[] {
     const bytes = Buffer.from(data, "base64").toString();
     if (bytes !== dockerfile) said.push(`data ${JSON.stringify(bytes)}`);
   }
-  return said;
+  return said.sort();
 }
+
+/** Ranges as one where they touch: stock gives each line of a here-document its own. */
+function place({ location }: Located): string {
+  const merged: [number, number][] = [];
+  for (const { start, end } of location?.ranges ?? []) {
+    const last = merged.at(-1);
+    if (last && start.line <= last[1] + 1) last[1] = Math.max(last[1], end.line);
+    else merged.push([start.line, end.line]);
+  }
+  return merged.map((range) => range.join("-")).join(",");
+}
+
+/** Our classic door says the place in the message; a modern one apart. */
+const bare = (error: string | undefined): string | undefined =>
+  error?.replace(/\nDockerfile:.*$/s, "").replace(/^dockerfile parse error on line \d+: /, "");
 
 /** A line for each thing that is not as expected. */
 export function differences(c: Case, ours: Outcome, wanted: Outcome): string[] {
@@ -140,7 +166,7 @@ export function differences(c: Case, ours: Outcome, wanted: Outcome): string[] {
   if (ours.check) compare("check", ours.check, wanted.check);
   if (c.check === "only") return found;
   if (ours.error !== undefined || wanted.error !== undefined) {
-    compare("error", ours.error, wanted.error);
+    compare("error", bare(ours.error), bare(wanted.error));
     return found;
   }
   const keys = (a: object = {}, b: object = {}) => new Set([...Object.keys(a), ...Object.keys(b)]);

@@ -144,7 +144,12 @@ async function peerArguments(c: Case, path: string): Promise<string[]> {
 /** The last words of buildx. */
 function errorOf(stderr: string): string {
   const [last = stderr] = stderr.split("ERROR: ").slice(-1);
-  return last.replace(/^(?:failed to build: )?(?:failed to solve: )?/, "").trim();
+  return last
+    .replace(/^(?:failed to build: )?(?:failed to solve: )?/, "")
+    .replace(/ref [0-9a-f-]+::\w+/, "ref …")
+    .replace(/\/\S+\/overlay2\/\w+\/merged/, "")
+    .replace(/lookup (\S+) on [^:]+:53: .*$/s, "lookup $1")
+    .trim();
 }
 
 async function askOurs(socket: string): Promise<void> {

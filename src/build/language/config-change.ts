@@ -28,7 +28,15 @@ type Apply<K extends Kinds> = (
   instruction: Extract<ConfigInstruction, { kind: K }>,
 ) => string | undefined;
 
-const SIGNAL = /^(?:\d{1,2}|(?:SIG)?(?:[A-Z][A-Z0-9]*|RTM(?:IN|AX)[+-]\d{1,2}))$/i;
+/** Of Linux, as moby/sys/signal knows them. */
+const SIGNALS = new Set(
+  (
+    "ABRT ALRM BUS CHLD CLD CONT FPE HUP ILL INT IO IOT KILL PIPE POLL PROF PWR QUIT SEGV " +
+    "STKFLT STOP SYS TERM TRAP TSTP TTIN TTOU URG USR1 USR2 VTALRM WINCH XCPU XFSZ RTMIN RTMAX"
+  ).split(" "),
+);
+const REAL_TIME = /^(?:RTMIN\+(?:[1-9]|1[0-5])|RTMAX-(?:[1-9]|1[0-4]))$/;
+const SIGNAL_MAX = 64;
 
 const APPLY: { [K in Kinds]: Apply<K> } = {
   MAINTAINER(state, { author }) {
@@ -80,8 +88,8 @@ const APPLY: { [K in Kinds]: Apply<K> } = {
     return `SHELL ${goList(shell)}`;
   },
   STOPSIGNAL({ config }, { signal }) {
-    if (!SIGNAL.test(signal)) {
-      throw new TextFault(`Invalid signal: ${signal}`, 0, 0, "write a name such as SIGTERM");
+    if (!isSignal(signal)) {
+      throw new TextFault(`invalid signal: ${signal}`, 0, 0, "write a name such as SIGTERM");
     }
     config.StopSignal = signal;
     return `STOPSIGNAL ${signal}`;
@@ -101,6 +109,12 @@ const APPLY: { [K in Kinds]: Apply<K> } = {
     return `WORKDIR ${config.WorkingDir}`;
   },
 };
+
+function isSignal(text: string): boolean {
+  if (/^\d+$/.test(text)) return Number(text) >= 1 && Number(text) <= SIGNAL_MAX;
+  const name = text.toUpperCase().replace(/^SIG/, "");
+  return SIGNALS.has(name) || REAL_TIME.test(name);
+}
 
 /** Applies an expanded instruction; returns its history line, if it has one. */
 export function applyInstruction(

@@ -145,7 +145,7 @@ test("ADD knows files, URLs and repositories, COPY only files", () => {
     ["COPY --chmod=999 a b", /invalid chmod parameter: '999'/],
     ["EXPOSE 80/icmp", /invalid proto: icmp/],
     ["EXPOSE 9-8", /invalid containerPort: 9-8/],
-    ["STOPSIGNAL now!", /Invalid signal: now!/],
+    ["STOPSIGNAL now!", /invalid signal: now!/],
     ["RUN --network=$X y", /invalid network mode ""/],
     ["RUN --mount=type=$X,target=/a y", /unsupported mount type ""/],
     ["WORKDIR ${X?needed}", /needed/],

@@ -25,7 +25,8 @@ export function exposedPort(word: string): ExposedPort {
   const protocol = written.toLowerCase() || "tcp";
   if (numbers === "") throw new TextFault(`no port specified: ${word}<empty>`);
   if (!["tcp", "udp", "sctp"].includes(protocol)) {
-    throw new TextFault(`invalid proto: ${protocol}`, 0, 0, "use tcp, udp or sctp");
+    const message = `invalid port: ${JSON.stringify(word)}: invalid proto: ${protocol}`;
+    throw new TextFault(message, 0, 0, "use tcp, udp or sctp");
   }
   if (address !== "" && isIP(address) === 0) {
     throw new TextFault(`invalid IP address: ${address}`);

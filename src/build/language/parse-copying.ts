@@ -1,6 +1,6 @@
 // ADD and COPY: sources, here-documents among them, the destination and the flags.
 
-import { TextFault } from "./dockerfile-error.ts";
+import { LineFault, TextFault } from "./dockerfile-error.ts";
 import { heredocOpening, heredocText } from "./heredoc.ts";
 import type { Given } from "./parse-instruction.ts";
 import { hasVariables } from "./run-mount.ts";
@@ -18,9 +18,11 @@ export function parseCopying(kind: "ADD" | "COPY", given: Given): Add | Copy {
     const from = flags.string("from");
     if (from !== undefined && hasVariables(from)) {
       const { offset, text } = flags.word("from")!;
-      const message = `COPY --from=${from} doesn't support variable expansion`;
+      const message =
+        "variable expansion is not supported for --from, define a new stage with FROM using ARG " +
+        "from global scope as a workaround";
       const remedy = "name the image in a stage: FROM $image AS name, then COPY --from=name";
-      throw new TextFault(message, offset, text.length, remedy);
+      throw new LineFault(message, offset, text.length, remedy);
     }
     const parents = flags.bool("parents") ?? false;
     return { ...base, kind, ...parts, ...(from ? { from } : {}), parents };
@@ -42,10 +44,8 @@ function copyParts(kind: "ADD" | "COPY", given: Given): CopyParts {
   const words = jsonWords(rest) ?? blankWords(rest).map(({ text }) => text);
   if (words.length < 2) {
     const message =
-      words.length === 0
-        ? `${kind} requires at least two arguments`
-        : `${kind} requires at least two arguments, but only one was provided. ` +
-          "Destination could not be determined";
+      `${kind} requires at least two arguments, but only one was provided. ` +
+      "Destination could not be determined";
     const remedy = `write ${kind} SOURCE… DESTINATION`;
     throw new TextFault(message, rest.offset, rest.text.length, remedy);
   }

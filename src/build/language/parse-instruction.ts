@@ -2,7 +2,7 @@
 // is added here, once, for all of them.
 
 import { GantryError } from "../../base/index.ts";
-import { errorAt, TextFault } from "./dockerfile-error.ts";
+import { errorAt, LineFault, TextFault } from "./dockerfile-error.ts";
 import { GivenFlags } from "./flag-rules.ts";
 import { parseCopying } from "./parse-copying.ts";
 import { parseHealthcheck } from "./parse-healthcheck.ts";
@@ -97,7 +97,8 @@ function located(error: unknown, raw: RawInstruction, source: SourceText): unkno
   const range =
     isFault && error.length > 0 ? raw.line.rangeOf(error.offset, error.length) : raw.range;
   const remedy = isFault && error.remedy !== undefined ? { remedy: error.remedy } : {};
-  const message = `dockerfile parse error on line ${line}: ${error.message}`;
+  const prefix = error instanceof LineFault ? "" : `dockerfile parse error on line ${line}: `;
+  const message = `${prefix}${error.message}`;
   return errorAt({ source, range, ...remedy, ...(isFault ? {} : { cause: error }) }, message);
 }
 
@@ -200,7 +201,9 @@ function pairsOf(name: string, given: Given): { pairs: KeyValue[]; legacy: boole
   if (!first.text.includes("=")) {
     const [, key, value] = /^([^\t\v\f\r ]+)[\t\v\f\r ]+(.+)$/s.exec(given.rest.text) ?? [];
     if (key === undefined || value === undefined) {
-      throw atRest(given, `${name} must have two arguments`, `write ${name} name=value`);
+      const { offset, text } = given.rest;
+      const message = `${name} must have two arguments`;
+      throw new LineFault(message, offset, text.length, `write ${name} name=value`);
     }
     return { pairs: [{ key, value }], legacy: true };
   }
@@ -209,7 +212,7 @@ function pairsOf(name: string, given: Given): { pairs: KeyValue[]; legacy: boole
     if (equals < 0) {
       const hint = `can't find = in ${JSON.stringify(word.text)}. Must be of the form: name=value`;
       const remedy = "put a value with blanks in quotes";
-      throw new TextFault(`Syntax error - ${hint}`, word.offset, word.text.length, remedy);
+      throw new LineFault(`Syntax error - ${hint}`, word.offset, word.text.length, remedy);
     }
     if (equals === 0) {
       throw new TextFault(`${name} names can not be blank`, word.offset, word.text.length);
@@ -222,7 +225,7 @@ function pairsOf(name: string, given: Given): { pairs: KeyValue[]; legacy: boole
 function parseRun(given: Given): Run {
   const { flags, raw } = given;
   for (const word of flags.words("mount")) {
-    atWord(word, () => checkMount(word.text));
+    atWord(word, () => checkMount(word.text), LineFault);
   }
   const network = flags.word("network");
   if (network) atWord(network, () => checkNetwork(network.text));
@@ -241,12 +244,12 @@ function parseRun(given: Given): Run {
 }
 
 /** Gives a fault of the inner reader the place of the word that it read. */
-function atWord(word: Word, read: () => void): void {
+function atWord(word: Word, read: () => void, Fault: typeof TextFault = TextFault): void {
   try {
     read();
   } catch (error) {
     if (!(error instanceof TextFault)) throw error;
-    throw new TextFault(error.message, word.offset, word.text.length, error.remedy);
+    throw new Fault(error.message, word.offset, word.text.length, error.remedy);
   }
 }
 
@@ -265,11 +268,11 @@ function parseOnbuild(given: Given): Onbuild {
   }
   const parsed = parseRaw({ ...raw, ...inner }, given.escape) as StageInstruction;
   const bodies = raw.heredocs.map(({ content, name }) => `\n${content}${name}`);
-  const text = raw.line.text.replace(/^\s*onbuild\s*/i, "").trimEnd();
+  const text = raw.line.text.replace(/^\s*onbuild\s*/i, "").replace(/\r+$/, "");
   return {
     ...given.base,
     kind: "ONBUILD",
     expression: text + bodies.join(""),
-    trigger: { ...parsed, original: text },
+    trigger: { ...parsed, original: text.trimEnd() },
   };
 }

@@ -203,7 +203,7 @@ test("wrong flags are named with their place and the nearest right one", () => {
     ["RUN --security=none x", /security "none" is not valid/],
     ["RUN --mount=type=x,target=/a x", /unsupported mount type "x"/],
     ["ENV --a=b c=d", /unknown flag: --a/],
-    ["COPY --from=$X a b", /doesn't support variable expansion/],
+    ["COPY --from=$X a b", /variable expansion is not supported for --from/],
     ["HEALTHCHECK --interval=1us CMD x", /Interval "interval" cannot be less than 1ms/],
     ["HEALTHCHECK --interval=x CMD x", /time: invalid duration "x"/],
     ["HEALTHCHECK --retries=-1 CMD x", /--retries cannot be negative \(-1\)/],

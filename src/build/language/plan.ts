@@ -106,8 +106,9 @@ export function planBuild(file: Dockerfile, options: PlanOptions): BuildPlan {
   }
   for (const planned of plan.stages) addInstructions(plan, planned);
   refuseCycles(plan);
-  for (const planned of plan.stages) refuseLater(plan, planned);
   plan.needed = neededStages(plan, options.allStages ? plan.stages.map(({ index }) => index) : []);
+  // What is not built may be wrong.
+  for (const index of plan.needed) refuseLater(plan, plan.stages[index]!);
   return plan;
 }
 
@@ -291,8 +292,10 @@ function refuseLater(plan: BuildPlan, planned: PlannedStage): void {
     if (later === undefined) continue;
     const from = JSON.stringify(nameOf(plan.stages[later.index]!));
     const own = JSON.stringify(nameOf(planned));
-    const verb = instruction.kind === "RUN" ? "mount" : "copy";
-    const message = `cannot ${verb} from stage ${from}, it needs to be defined before current stage ${own}`;
+    const message =
+      instruction.kind === "RUN"
+        ? `cannot mount from stage ${from}, stage needs to be defined before current command`
+        : `cannot copy from stage ${from}, it needs to be defined before current stage ${own}`;
     const remedy = `move the stage ${from} above line ${planned.stage.from.range.start.line}`;
     throw errorAt({ source: plan.file.source, range: instruction.range, remedy }, message);
   }

@@ -12,7 +12,7 @@ export function nearest(word: string, options: Iterable<string>): string | undef
   for (const option of options) {
     if (option.toLowerCase() === wanted) return undefined;
     const distance = editDistance(wanted, option.toLowerCase());
-    if (distance < bestDistance && distance < Math.max(wanted.length, option.length)) {
+    if (distance < bestDistance) {
       best = option;
       bestDistance = distance;
     }

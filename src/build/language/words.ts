@@ -2,7 +2,7 @@
 // one an instruction has decides what quotes and escapes mean in it. Each word keeps its offset, so
 // that an error can point at it.
 
-import { TextFault } from "./dockerfile-error.ts";
+import { LineFault } from "./dockerfile-error.ts";
 import { type EscapeToken, isSpace } from "./shell-lexer.ts";
 
 export interface Word {
@@ -107,5 +107,5 @@ export function jsonWords(word: Word): string[] | undefined {
   }
   if (!Array.isArray(value)) return undefined;
   if (value.every((item) => typeof item === "string")) return value as string[];
-  throw new TextFault(NOT_STRINGS, word.offset, word.text.length, "put each word in double quotes");
+  throw new LineFault(NOT_STRINGS, word.offset, word.text.length, "put each word in double quotes");
 }

@@ -8,6 +8,7 @@ import {
   BUILDER_ARGS,
   type BuildGraph,
   type BuildPlan,
+  checkEntitlements,
   type Dockerfile,
   type GraphStage,
   IgnoreMatcher,
@@ -34,6 +35,7 @@ import type { CacheStore } from "./cache-store.ts";
 import type { ContextStore } from "./contexts/index.ts";
 import { streamContext } from "./contexts/stream-context.ts";
 import { collectCache } from "./prune.ts";
+import { refuseFindings } from "./refuse-findings.ts";
 import { type BuildRequest, checkRequest } from "./request.ts";
 import { StepReport } from "./step-report.ts";
 import { BuildWorker } from "./worker.ts";
@@ -254,11 +256,14 @@ class ClassicRun {
     const { pull } = request;
     const credentials = credentialsFrom(request.credentials);
     const images = baseImages({ engine: place.engine, lease, pull, credentials, tell });
-    try {
-      return await makeGraph(plan, images, { signal });
-    } catch (error) {
+    const graph = await makeGraph(plan, images, { signal }).catch((error) => {
       throw withPlace(error);
-    }
+    });
+    // Who gives all steps the host's network may give it to one.
+    const isHost = request.hostConfig.NetworkMode === "host";
+    checkEntitlements(graph, isHost ? ["network.host"] : []);
+    refuseFindings(graph);
+    return graph;
   }
 
   async #solve(graph: BuildGraph): Promise<void> {

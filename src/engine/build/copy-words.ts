@@ -6,10 +6,6 @@ import { didYouMean } from "../../build/index.ts";
 
 const SUGGESTIONS_MAX = 10_000;
 
-export function noMatch(written: string): GantryError {
-  return new GantryError("invalid", `COPY failed: no source files were specified: ${written}`);
-}
-
 export interface Missing {
   /** The last part of what was asked for. */
   name: string;

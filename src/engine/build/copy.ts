@@ -5,7 +5,7 @@
 
 import { join } from "node:path/posix";
 import { Readable } from "node:stream";
-import { GantryError } from "../../base/index.ts";
+import { GantryError, kindOf, messageOf } from "../../base/index.ts";
 import {
   type CopyRequest,
   changeFileMode,
@@ -36,8 +36,11 @@ export interface CopyPlace {
   workspace: Workspace;
   lease: Lease;
   signal: AbortSignal;
+  /** Tells the user. */
+  say(text: string): Promise<void> | void;
 }
 
+const FOLDER_MODE = 0o755;
 const ACCOUNT_BYTES_MAX = 4 * 1024 * 1024;
 
 /** Returns the layer's diff id. */
@@ -146,6 +149,8 @@ interface CopyPlan {
 /** Whether files go beneath the destination, or one file becomes it. */
 function targetIsFolder({ request, found, target }: CopyPlan): boolean {
   const items = found.flatMap((selection) => selection.items);
+  // A pattern may fit nothing.
+  if (items.length + request.inline.length === 0) return false;
   const several = items.length + request.inline.length > 1;
   const slash = request.destination.endsWith("/") || request.destination === "/";
   if (several && !slash && !target.isFolder) {
@@ -182,23 +187,27 @@ async function archives(
 async function* copied(plan: CopyPlan, isFolder: boolean): AsyncGenerator<Buffer> {
   const { request, target, place } = plan;
   const owner = plan.owner ?? { uid: 0, gid: 0 };
-  for (const path of target.missing) yield folderHeader(path, owner);
+  const items = plan.found.flatMap((selection) => selection.items);
+  if (items.length + request.inline.length === 0) {
+    yield tarEnd;
+    return;
+  }
+  const mode = madeFolderMode(request);
+  for (const path of target.missing) yield folderHeader(path, owner, mode);
   const unpacked = new Set(plan.unpacked.map(({ item }) => item));
-  const single = plan.found.flatMap(({ items }) => items)[0];
-  // A folder that is copied to a new place brings its own mode, unless a slash says "a folder".
-  const takesMode = single?.isFolder === true && !request.destination.endsWith("/");
-  if (isFolder && !target.isFolder && !takesMode) yield folderHeader(target.path, owner);
+  const holds = isFolder || unpacked.size > 0 || items.some((item) => item.isFolder);
+  if (holds && !target.isFolder) yield folderHeader(target.path, owner, mode);
   const made = new Set<string>();
   for (const selection of plan.found) {
     for (const item of selection.items) {
       if (unpacked.has(item)) continue;
-      if (item.into !== "") yield* foldersAbove(target.path, item.into, owner, made);
+      if (item.into !== "") yield* foldersAbove(target.path, item.into, { owner, mode, made });
       const folder = join(target.path, item.into);
       const parents = request.parents && item.isFolder;
       const beneath = item.isFolder && !parents ? folder : join(folder, item.name);
       const path = isFolder || item.isFolder ? beneath : target.path;
-      const keepsRoot = item.isFolder && !parents && (target.isFolder || !takesMode);
-      yield* rewritten(plan, selection, item, { path, keepsRoot });
+      // A folder gives what it holds, not its own mode.
+      yield* rewritten(plan, selection, item, { path, keepsRoot: item.isFolder && !parents });
     }
   }
   for (const { name, content } of request.inline) {
@@ -209,19 +218,23 @@ async function* copied(plan: CopyPlan, isFolder: boolean): AsyncGenerator<Buffer
   yield tarEnd;
 }
 
+/** Of the folders that a copy makes: as in BuildKit, an octal --chmod is theirs too. */
+function madeFolderMode({ chmod }: CopyRequest): number {
+  return chmod && "octal" in chmod ? chmod.octal : FOLDER_MODE;
+}
+
 /** --parents: the folders between the destination and a file. */
 function* foldersAbove(
   target: string,
   into: string,
-  owner: Owner,
-  made: Set<string>,
+  { owner, mode, made }: { owner: Owner; mode: number; made: Set<string> },
 ): Generator<Buffer> {
   let at = target;
   for (const name of into.split("/")) {
     at = join(at, name);
     if (made.has(at)) continue;
     made.add(at);
-    yield folderHeader(at, owner);
+    yield folderHeader(at, owner, mode);
   }
 }
 
@@ -287,7 +300,7 @@ function* inlineFile(
 }
 
 /** --chown and the owner of a WORKDIR, by the accounts of the base. */
-async function ownerOf({ engine, signal }: CopyPlace, base: RootSource, user: string) {
+async function ownerOf({ engine, signal, say }: CopyPlace, base: RootSource, user: string) {
   if (/^\d+(:\d+)?$/.test(user)) {
     const [uid, gid = uid] = user.split(":").map(Number);
     return { uid: uid!, gid: gid! };
@@ -295,8 +308,15 @@ async function ownerOf({ engine, signal }: CopyPlace, base: RootSource, user: st
   const [passwd, group] = await Promise.all(
     ["/etc/passwd", "/etc/group"].map((path) => readSmall(engine, base, path, signal)),
   );
-  const { uid, gid } = resolveUser(user, { passwd: passwd!, group: group! });
-  return { uid, gid };
+  try {
+    const { uid, gid } = resolveUser(user, { passwd: passwd!, group: group! });
+    return { uid, gid };
+  } catch (error) {
+    // BuildKit takes root without a word.
+    if (kindOf(error) !== "invalid") throw error;
+    await say(`WARNING: ${messageOf(error)}: the files are root's\n`);
+    return { uid: 0, gid: 0 };
+  }
 }
 
 async function readSmall(

@@ -9,7 +9,7 @@ import type { CopyPath } from "../../build/index.ts";
 import type { RootFiles, RootSource } from "../../storage/index.ts";
 import { matchPaths } from "./contexts/match-paths.ts";
 import { treeOfNames } from "./contexts/tree-builder.ts";
-import { noMatch, notFound } from "./copy-words.ts";
+import { notFound } from "./copy-words.ts";
 import { contentOf } from "./file-content.ts";
 import type { Excludes, Item, SourceFiles } from "./source-files.ts";
 import { type TarFile, TarScanner, type TarSink } from "./tar-scanner.ts";
@@ -30,7 +30,6 @@ export class RootSourceFiles implements SourceFiles {
   async find({ path, pattern, written }: CopyPath, { signal }: Call): Promise<Item[]> {
     const whole = pattern === undefined ? path : join(path, pattern);
     const found = /[*?[\\]/.test(whole) ? await this.#match(whole, signal) : [whole];
-    if (found.length === 0) throw noMatch(written);
     const items: Item[] = [];
     for (const at of found) {
       const stat = await this.#files

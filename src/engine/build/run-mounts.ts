@@ -29,7 +29,7 @@ type FolderMount = Exclude<Wanted["mount"], { type: "secret" } | { type: "ssh" }
 
 const SCRIPT_MODE = 0o755;
 /** What every container gets to see in the place of its own. */
-const NETWORK_FILES = ["/etc/hosts", "/etc/hostname", "/etc/resolv.conf"];
+const NETWORK_FILES = ["/etc/hosts", "/etc/resolv.conf"];
 
 /** What a step is given: its mounts, and variables that are in no key and no history. */
 export interface Given {

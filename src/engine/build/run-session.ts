@@ -45,7 +45,8 @@ export async function giveSecret(
   const { id, target, env, required } = mount;
   const bytes = await place.session?.secret(id, { signal });
   if (bytes === undefined) {
-    if (!required) return undefined;
+    // The variable is there all the same, as in BuildKit.
+    if (!required) return env === undefined ? undefined : { env: `${env}=` };
     throw new GantryError("invalid", `secret ${id}: not found`);
   }
   if (bytes.length > SECRET_BYTES_MAX) {

@@ -127,7 +127,14 @@ function recordOf({ engine, ...place }: RunPlace, request: RunRequest): Containe
     imageId: chainIds(root.layers).at(-1) ?? "",
     ...{ imageName: "", platform: "linux", diffIds: [...root.layers], config, hostConfig },
     ...{ endpoints, mounts: [], manuallyStopped: false, restartCount: 0 },
-    ...{ startedAt: NEVER, finishedAt: NEVER, exitCode: 0, oomKilled: false, error: "" },
+    ...{
+      isBuildStep: true,
+      startedAt: NEVER,
+      finishedAt: NEVER,
+      exitCode: 0,
+      oomKilled: false,
+      error: "",
+    },
   };
 }
 

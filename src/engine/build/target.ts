@@ -112,7 +112,7 @@ async function firstFiles(
 export const now = () => ({ mtime: String(Math.floor(Date.now() / 1000)) });
 export const tarName = (path: string): string => path.replace(/^\/+/, "");
 
-export function folderHeader(path: string, owner: Owner): Buffer {
+export function folderHeader(path: string, owner: Owner, mode = FOLDER_MODE): Buffer {
   const name = tarName(path);
-  return fileHeader({ ...BLANK, name, type: "5", mode: FOLDER_MODE, ...owner, ...now() });
+  return fileHeader({ ...BLANK, name, type: "5", mode, ...owner, ...now() });
 }

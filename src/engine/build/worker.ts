@@ -38,15 +38,15 @@ export class BuildWorker implements Worker {
     return { layer: await runStep(this.#place, request, output) };
   }
 
-  async copy(request: CopyRequest, { signal }: StepOutput): Promise<{ layer: string }> {
-    return { layer: await copyFiles({ ...this.#place, signal }, request) };
+  async copy(request: CopyRequest, output: StepOutput): Promise<{ layer: string }> {
+    return { layer: await copyFiles({ ...this.#place, ...voiceOf(output) }, request) };
   }
 
   async makeFolder(
     request: FolderRequest,
-    { signal }: StepOutput,
+    output: StepOutput,
   ): Promise<{ layer: string | undefined }> {
-    return { layer: await makeFolder({ ...this.#place, signal }, request) };
+    return { layer: await makeFolder({ ...this.#place, ...voiceOf(output) }, request) };
   }
 
   async digest(selection: FileSelection, { signal }: { signal: AbortSignal }): Promise<string> {
@@ -73,4 +73,9 @@ export class BuildWorker implements Worker {
   hold({ layers }: Root): void {
     for (const layer of layers) this.#place.lease.add(layer);
   }
+}
+
+function voiceOf(output: StepOutput) {
+  const say = (text: string) => output.write("stderr", Buffer.from(text));
+  return { signal: output.signal, say };
 }

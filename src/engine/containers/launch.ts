@@ -24,7 +24,8 @@ export async function prepareLaunch(
 ): Promise<PlannedCreate> {
   const { kernel } = engine.runtime;
   const joined = joinedNamespaces(engine, c);
-  const files = writeContainerFiles(engine, c, attached.records);
+  const written = writeContainerFiles(engine, c, attached.records);
+  const files = c.isBuildStep ? { ...written, hostname: "", readOnly: true } : written;
   const accounts = await readAccounts(engine, c);
   const rootfs = await engine.storage.snapshots.renew(c.id);
   const spec = toOciSpec({

@@ -9,7 +9,8 @@ import type { MountRecord } from "./record.ts";
 export interface MountInput {
   host: HostConfig;
   mounts: readonly PreparedMount[];
-  files: { hostname: string; hosts: string; resolvConf: string };
+  /** Paths on the host; "" is not mounted. */
+  files: { hostname: string; hosts: string; resolvConf: string; readOnly?: boolean };
   /** Where the shared memory of a joined IPC namespace is found, from the host. */
   joinedIpc?: number;
   writableCgroups: boolean;
@@ -103,9 +104,10 @@ function networkFiles({ files, host }: MountInput, taken: ReadonlySet<string>): 
     ["/etc/hostname", files.hostname],
     ["/etc/hosts", files.hosts],
   ];
-  const options = ["rbind", "rprivate", ...(host.ReadonlyRootfs ? ["ro"] : [])];
+  const readOnly = host.ReadonlyRootfs || files.readOnly;
+  const options = ["rbind", "rprivate", ...(readOnly ? ["ro"] : [])];
   return all
-    .filter(([destination]) => !taken.has(destination))
+    .filter(([destination, source]) => source !== "" && !taken.has(destination))
     .map(([destination, source]) => ({ destination, type: "bind", source, options }));
 }
 

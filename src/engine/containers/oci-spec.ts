@@ -22,7 +22,7 @@ import { containerEnv } from "./container-env.ts";
 import { allHostDevices, mappedDevices } from "./host-devices.ts";
 import type { PreparedMount } from "./mount-sources.ts";
 import { capabilitiesFor, processCapabilities } from "./oci-capabilities.ts";
-import { toOciMounts } from "./oci-mounts.ts";
+import { type MountInput, toOciMounts } from "./oci-mounts.ts";
 import { parseDeviceRule, resourcesOf } from "./oci-resources.ts";
 import { resolveGroups, resolveUser } from "./resolve-user.ts";
 import { parseSecurityOptions, type SecurityOptions } from "./security-options.ts";
@@ -36,7 +36,7 @@ export interface SpecInput {
   /** Entrypoint and command. */
   args: string[];
   mounts: readonly PreparedMount[];
-  files: { hostname: string; hosts: string; resolvConf: string };
+  files: MountInput["files"];
   /** /etc/passwd and /etc/group of the container. */
   accounts: { passwd: string; group: string };
   /** Pids whose namespaces are joined. */

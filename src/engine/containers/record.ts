@@ -85,6 +85,9 @@ export interface ContainerRecord {
   exitCode: number;
   oomKilled: boolean;
   error: string;
+  /** A step of a build, which is on no record: its /etc/hostname is the image's own, and what it
+   * cannot keep, /etc/hosts and /etc/resolv.conf, it cannot write. */
+  isBuildStep?: boolean;
   /** Removal failed half-way. */
   dead?: boolean;
 }

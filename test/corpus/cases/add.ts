@@ -13,7 +13,7 @@ async function archive(): Promise<Buffer> {
   tar.entry({ ...entry, name: "in/file", mode: 0o640 }, "inside");
   tar.entry({ ...entry, name: "in/suid", mode: 0o4755 }, "s");
   tar.entry({ ...entry, name: "in/link", type: "symlink", linkname: "file" });
-  tar.entry({ ...entry, name: "in/hard", type: "link", linkname: "in/file" });
+  tar.entry({ ...entry, name: "in/hard", type: "link", linkname: "in/file", mode: 0o640 });
   tar.entry({ ...entry, name: "deep/er/file" }, "no folder above");
   tar.finalize();
   return await buffer(tar);

@@ -69,7 +69,7 @@ export const lint: Case[] = [
   ),
   of("definition-description-off", "# bar this is the bar", "ARG foo=bar", "FROM base"),
   of("expose-casing", "FROM base", "EXPOSE 80/TCP 90/Udp"),
-  of("expose-format", "FROM base", "EXPOSE 127.0.0.1:80:80 [::1]:90 80"),
+  of("expose-format", "FROM base", "EXPOSE 127.0.0.1:80:80 [::1]:90:90 80"),
   of("skip-one", "# check=skip=MaintainerDeprecated", "FROM base", "MAINTAINER x", "CMD y"),
   of("skip-all", "# check=skip=all", "FROM base as x", "MAINTAINER x", "CMD y"),
   of("skip-unknown", "# check=skip=Nothing", "FROM base", "CMD y"),

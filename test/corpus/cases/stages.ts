@@ -99,7 +99,6 @@ export const stages: Case[] = [
   },
   {
     name: "stage-mount-later",
-    fails: true,
     dockerfile: lines("FROM base AS a", "RUN --mount=from=b,target=/m x", "FROM base AS b"),
   },
   {
