@@ -14,6 +14,7 @@ import {
 import type { Lease, StoredImage } from "../../storage/index.ts";
 import type { EngineContext } from "../context.ts";
 import type { Progress } from "../contract.ts";
+import { companionsOf } from "../images/companions.ts";
 import { hostPlatform } from "../images/find.ts";
 import { ensureHelloWorld } from "../images/hello-world.ts";
 import { pullImage } from "../images/pull.ts";
@@ -75,6 +76,8 @@ function findHere(
   const named =
     images.resolve(reference) ?? images.resolve(familiarReference(parseReference(reference)));
   if (named && fits(named, wanted)) return named;
+  const other = named && companionsOf(images.list(), named).find((image) => fits(image, wanted));
+  if (other) return other;
   const id = records.collection<{ id: string }>(UNNAMED).get(unnamedKey(reference, wanted))?.id;
   const found = id === undefined ? undefined : images.get(id);
   return found && fits(found, wanted) ? found : undefined;

@@ -86,7 +86,9 @@ export class KeptSteps implements FailedSteps {
       shell.isOver = true;
     };
     opened.stream.once("end", over).once("close", over);
-    return opened;
+    const code = opened.ended.finally(() => ended);
+    code.catch(() => {}); // who asked may not wait for it
+    return { ...opened, ended: code };
   }
 
   async resize(ref: string, size: { columns: number; rows: number }): Promise<void> {

@@ -102,7 +102,9 @@ export class BuildRecords implements BuildHistory {
   async *listen(
     o: { signal?: AbortSignal; activeOnly?: boolean; once?: boolean } = {},
   ): AsyncGenerator<HistoryEvent> {
-    const listener = new Listener(o.signal);
+    const { signal: closing } = this.#engine.closing;
+    const signal = o.signal ? AbortSignal.any([o.signal, closing]) : closing;
+    const listener = new Listener(signal);
     for (const record of this.list().reverse()) {
       const isActive = record.status === "running";
       if (isActive || !o.activeOnly) {

@@ -65,6 +65,8 @@ export async function buildVerbs(engine: EngineContext, cache: CacheStore): Prom
     keptSteps,
     afterwards: (work: Promise<void>) => running.afterwards(work),
   };
+  const untilClosed = (signal: AbortSignal | undefined) =>
+    signal ? AbortSignal.any([signal, engine.closing.signal]) : engine.closing.signal;
   return {
     build: (request, o) => classic(place, running, request, o?.signal),
     solve: async (job, o = {}) => {
@@ -77,7 +79,7 @@ export async function buildVerbs(engine: EngineContext, cache: CacheStore): Prom
     follow: async function* (ref, o) {
       const told = running.get(ref) ? undefined : await history.events(ref);
       if (told) return yield* told;
-      const { report } = await running.begun(ref, o?.signal);
+      const { report } = await running.begun(ref, untilClosed(o?.signal));
       if (!report) throw new GantryError("not-found", `the build ${ref} tells its own client only`);
       yield* report.follow(o?.signal);
     },

@@ -156,7 +156,9 @@ export class StepReports implements SolveObserver {
   }
 
   failed(vertex: Vertex, error: unknown): void {
-    const own = !this.#signal.aborted && !isCancelled(error);
+    // What the first failure ended is no failure of its own.
+    const isFirst = this.failure === undefined || this.failure.error !== error;
+    const own = !this.#signal.aborted && !isCancelled(error) && isFirst;
     if (own) this.failure ??= { vertex, error };
     const words = own ? this.explained(vertex, error) : new Error("context canceled");
     this.#vertices.get(vertex)!.failed(words, this.#reasons.get(vertex));
