@@ -137,10 +137,5 @@ export function outputsOf({
 }: control.SolveRequest): OutputRequest[] {
   const old = exporter === "" ? [] : [{ type: exporter, attrs: exporterAttrs }];
   const asked = exporters.length > 0 ? exporters : old;
-  return asked.map(({ type, attrs }, index) => {
-    // The docker driver's word for the engine's own images; its client pushes them itself.
-    if (type !== "moby") return { type, attrs, exporter: String(index) };
-    const { push: _byTheClient, ...others } = attrs;
-    return { type: "image", attrs: others, exporter: String(index) };
-  });
+  return asked.map(({ type, attrs }, index) => ({ type, attrs, exporter: String(index) }));
 }

@@ -13,11 +13,15 @@ export function writeMarker(id: string): ops.Definition {
   const source = encode({
     op: { case: "source", value: { identifier: `${SCHEME}${id}` } },
   });
-  const digest = `sha256:${createHash("sha256").update(source).digest("hex")}`;
   // The last operation names what the definition is of.
-  const last = encode({ inputs: [{ digest }] });
-  return create(ops.DefinitionSchema, { def: [source, last] });
+  const last = encode({ inputs: [{ digest: digestOf(source) }] });
+  // Clients take a definition without metadata for none.
+  const metadata = { [digestOf(source)]: {}, [digestOf(last)]: {} };
+  return create(ops.DefinitionSchema, { def: [source, last], metadata });
 }
+
+const digestOf = (bytes: Uint8Array): string =>
+  `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
 
 function encode(op: Parameters<typeof create<typeof ops.OpSchema>>[1]): Uint8Array<ArrayBuffer> {
   return toBinary(ops.OpSchema, create(ops.OpSchema, op)) as Uint8Array<ArrayBuffer>;

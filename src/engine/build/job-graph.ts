@@ -46,6 +46,8 @@ interface GraphPlace {
   contexts: JobContexts;
   report: BuildReport;
   signal: AbortSignal;
+  /** Another job's image, for one platform. */
+  build(job: BuildJob, platform: Platform): Promise<ResolvedImage>;
 }
 
 /** Plans, resolves, checks. Throws invalid with the place in the Dockerfile. */
@@ -161,10 +163,18 @@ export class JobImages implements ImageResolver {
       const reference = formatReference(parseReference(source.reference));
       return await this.image(reference, { platform });
     }
+    if (source.kind === "build") return await this.#linked(name, source.job, platform);
     if (source.kind === "oci-layout") {
       throw new GantryError("not-implemented", "oci-layout:// contexts are not supported yet");
     }
     return undefined;
+  }
+
+  async #linked(name: string, job: BuildJob, platform: Platform): Promise<ResolvedImage> {
+    const key = `${name}:${writePlatform(platform)}`;
+    const building = this.#found.get(key) ?? this.#place.build(job, platform);
+    this.#found.set(key, building);
+    return await building;
   }
 
   async #find(reference: string, platform: Platform): Promise<ResolvedImage> {

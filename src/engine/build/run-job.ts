@@ -7,6 +7,7 @@ import { GantryError } from "../../base/index.ts";
 import {
   type BuildCache,
   type BuildGraph,
+  type ResolvedImage,
   type Root,
   solveAll,
   type Vertex,
@@ -162,7 +163,10 @@ async function build(run: JobRun): Promise<BuildOutcome> {
   const startedAtMs = Date.now();
   const file = await readJobFile(job, contexts, report);
   const made = await makeJobGraphs(
-    { engine: place.engine, lease, contexts, report, signal },
+    {
+      ...{ engine: place.engine, lease, contexts, report, signal },
+      build: (other, platform) => buildLinked(run, other, platform),
+    },
     job,
     file,
   );
@@ -182,6 +186,22 @@ async function build(run: JobRun): Promise<BuildOutcome> {
   const metadata = await exportOutputs({ engine: place.engine }, job, images, outputs);
   Object.assign(metadata, await exportCache(place, job, images, cacheOptions));
   return { images, metadata, warnings: warningsOf(report) };
+}
+
+/** Another job's image as a base or a source of this one's: its steps are found in the cache, or
+ * made once for both when the two run side by side. */
+async function buildLinked(
+  { place, report, lease, signal }: JobRun,
+  job: BuildJob,
+  platform: Platform,
+): Promise<ResolvedImage> {
+  const alone = { ...job, platforms: [platform], cacheTo: [], outputs: [], attest: new Map() };
+  const { images } = await runJob(place, alone, report, { signal });
+  const [image] = images;
+  if (!image) throw new GantryError("internal", "a linked build made no image");
+  for (const layer of image.layers) lease.add(layer);
+  const document = JSON.parse(Buffer.from(image.config).toString("utf8"));
+  return { document, root: { layers: image.layers }, id: image.id };
 }
 
 function warningsOf(report: BuildReport): BuildWarning[] {
