@@ -3,6 +3,7 @@
 // beginning, in one order; what is kept for those who come late has a bound, and who follows but
 // does not read holds the talking step back, but not for ever.
 
+import { randomBytes } from "node:crypto";
 import { digestOf } from "../../spec/index.ts";
 import type { BuildEvent, BuildReporter, BuildVertex, BuildWarning, VertexReport } from "./job.ts";
 
@@ -26,6 +27,8 @@ export interface ReportCounts {
 }
 
 export class BuildReport implements BuildReporter {
+  /** Bake's builds are shown together: what is not the same step must not look the same. */
+  readonly #salt = randomBytes(8).toString("hex");
   readonly #events: BuildEvent[] = [];
   readonly #vertices = new Map<string, BuildVertex>();
   /** Where in the events the last word of each part stands. */
@@ -142,7 +145,7 @@ export class BuildReport implements BuildReporter {
   #digestFor(name: string): string {
     const count = (this.#names.get(name) ?? 0) + 1;
     this.#names.set(name, count);
-    return digestOf(JSON.stringify(["vertex", name, count]));
+    return digestOf(JSON.stringify(["vertex", this.#salt, name, count]));
   }
 
   #keep(event: BuildEvent): void {
