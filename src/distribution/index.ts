@@ -1,3 +1,14 @@
+export {
+  type AnyManifest,
+  copyManifest,
+  type FullDescriptor,
+  fetchAny,
+  isIndexType,
+  putAny,
+  type RepositoryPlace,
+  readAnyManifest,
+  readDescriptor,
+} from "./any-manifest.ts";
 export type {
   Credentials,
   DistributionOptions,

@@ -170,10 +170,20 @@ const history: Record<string, CommandEntry> = {
   ls: entry("List builds", () => import("./build/history-ls.ts")),
   rm: entry("Forget builds", () => import("./build/history-rm.ts")),
 };
+const imagetools: Record<string, CommandEntry> = {
+  create: entry(
+    "Create an image of others that are in registries",
+    () => import("./imagetools/create.ts"),
+  ),
+  inspect: entry("Show details of an image in a registry", () => import("./imagetools/inspect.ts")),
+};
 const builderGroup: CommandGroup = {
   short: "Manage builds",
   commands: builder,
-  groups: { history: { short: "Manage what is known of builds", commands: history, aliases: {} } },
+  groups: {
+    history: { short: "Manage what is known of builds", commands: history, aliases: {} },
+    imagetools: { short: "Work on images in registries", commands: imagetools, aliases: {} },
+  },
   aliases: { b: "build", f: "bake" },
 };
 

@@ -1,15 +1,17 @@
 // Go's text/template for --format: parse once, run over any number of values.
 
 import { type ExecuteOptions, executeTemplate } from "./execute.ts";
-import { FUNCTIONS, HEADER_FUNCTIONS } from "./functions.ts";
+import { FUNCTIONS, HEADER_FUNCTIONS, type TemplateFunction } from "./functions.ts";
 import { parseTemplate } from "./parse.ts";
 
 export { EvaluationError, goJson, parseJson, TemplateObject, TypedNil } from "./values.ts";
+export type { TemplateFunction };
 
 const NAMES: ReadonlySet<string> = new Set(Object.keys(FUNCTIONS));
 
 export interface Template {
-  execute(data: unknown, options?: Pick<ExecuteOptions, "missingKey">): string;
+  /** `functions` stand for those of the same names. */
+  execute(data: unknown, options?: ExecuteOptions): string;
   /** The table header: functions leave the column titles alone. */
   header(data: unknown): string;
 }
@@ -18,7 +20,8 @@ export interface Template {
 export function compileTemplate(source: string, name = ""): Template {
   const parsed = parseTemplate(name, source, NAMES);
   return {
-    execute: (data, options) => executeTemplate(parsed, data, options),
+    execute: (data, { functions, ...options } = {}) =>
+      executeTemplate(parsed, data, { ...options, functions: { ...FUNCTIONS, ...functions } }),
     header: (data) => executeTemplate(parsed, data, { functions: HEADER_FUNCTIONS }),
   };
 }
