@@ -1,3 +1,4 @@
+export { rootKey } from "./cache-key.ts";
 export type * from "./contract.ts";
 export { checkEntitlements } from "./entitlements.ts";
 export {

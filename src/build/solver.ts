@@ -221,7 +221,8 @@ class Solver {
     const { args, user, workingDir, network, security, script } = operation;
     const mounts = operation.mounts.map(({ mount }, index) => ({ mount, from: sources[index]! }));
     const wanted = mounts.map(({ mount, from }): FileSelection | undefined => {
-      if (mount.type !== "bind") return undefined;
+      const isSeeded = mount.type === "cache" && mount.from !== undefined;
+      if (mount.type !== "bind" && !isSeeded) return undefined;
       return { from, paths: [{ written: mount.source, path: `/${mount.source}` }], exclude: [] };
     });
     const digests = wanted.map((selection) =>

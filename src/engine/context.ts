@@ -6,6 +6,7 @@ import type { DistributionOptions, Registries } from "../distribution/index.ts";
 import type { Monitor, Native } from "../native/index.ts";
 import type { NetworkLayer } from "../network/index.ts";
 import type { RootFiles, Storage } from "../storage/index.ts";
+import type { BuilderOptions } from "./build/cache/gc-policy.ts";
 import type { LiveContainers } from "./containers/live.ts";
 import type { ContainerRegistry } from "./containers/registry.ts";
 import type { EventBus } from "./events/bus.ts";
@@ -47,6 +48,8 @@ export interface EngineOptions {
   distribution: Omit<DistributionOptions, "userAgent">;
   labels: string[];
   debug: boolean;
+  /** `builder` of daemon.json. */
+  builder?: BuilderOptions;
 }
 
 export interface EngineContext {

@@ -1,11 +1,13 @@
 // What the doors may ask of building.
 
-import type { Duplex } from "node:stream";
+import type { Duplex, Readable } from "node:stream";
 import type { Progress, Signal } from "../contract.ts";
+import type { CacheMountEntry } from "./cache-mounts.ts";
 import type { BuildEvent, BuildJob, BuildOutcome } from "./job.ts";
 import type { CachePruneOptions } from "./prune.ts";
 import type { BuildRequest } from "./request.ts";
 
+export type { CacheMountEntry } from "./cache-mounts.ts";
 export type * from "./job.ts";
 export type { CachePruneOptions } from "./prune.ts";
 export type { BuildRequest } from "./request.ts";
@@ -33,6 +35,7 @@ export interface Builds {
   readonly failures: FailedSteps;
   /** Forgets cached steps and frees their layers; the least recently used first. */
   prune(o?: CachePruneOptions): Promise<{ deleted: string[]; spaceReclaimed: number }>;
+  readonly cacheMounts: BuildCacheMounts;
 }
 
 /** A build as the history remembers it. Times are milliseconds since the epoch. */
@@ -104,4 +107,17 @@ export interface Shell {
   resize(size: { columns: number; rows: number }): Promise<void>;
   /** The exit code. */
   ended: Promise<number>;
+}
+
+/** The folders of RUN --mount=type=cache. One is named by what the Dockerfile calls it, or by its
+ * key or the beginning of one; not-found where none fits, conflict where several do. */
+export interface BuildCacheMounts {
+  list(): Promise<CacheMountEntry[]>;
+  find(wanted: string): Promise<CacheMountEntry>;
+  /** Its files as a tar. */
+  export(wanted: string, o?: Signal): Promise<Readable>;
+  /** Makes the mount of that name what a tar holds, compressed or not. */
+  import(name: string, tar: Readable, o?: Signal): Promise<CacheMountEntry>;
+  /** Throws conflict while a step uses it. */
+  remove(wanted: string): Promise<{ spaceReclaimed: number }>;
 }

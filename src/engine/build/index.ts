@@ -4,10 +4,12 @@ import { randomBytes } from "node:crypto";
 import { GantryError } from "../../base/index.ts";
 import type { EngineContext } from "../context.ts";
 import type { Progress } from "../contract.ts";
+import { type BuildCacheUsage, cacheUsage } from "./cache/cache-entries.ts";
+import { cacheMountVerbs } from "./cache/mount-verbs.ts";
 import { CacheMounts } from "./cache-mounts.ts";
 import { CacheStore } from "./cache-store.ts";
 import { classicBuild } from "./classic.ts";
-import { type ContextStore, openContextStore } from "./contexts/index.ts";
+import { openContextStore } from "./contexts/index.ts";
 import type { BuildRequest, Builds } from "./contract.ts";
 import { KeptSteps } from "./failed-steps.ts";
 import { BuildRecords } from "./history.ts";
@@ -25,22 +27,6 @@ export interface BuildVerbs extends Builds {
   usage(): Promise<BuildCacheUsage[]>;
   /** Resolves when no build runs; `engine.closing` has ended them. */
   idle(): Promise<void>;
-}
-
-const MOUNT_ID_DIGITS = 25;
-
-/** Docker's BuildCache. */
-export interface BuildCacheUsage {
-  ID: string;
-  Parents: string[];
-  Type: string;
-  Description: string;
-  InUse: boolean;
-  Shared: boolean;
-  Size: number;
-  CreatedAt: string;
-  LastUsedAt: string;
-  UsageCount: number;
 }
 
 /** To be called before garbage is collected: the cache keeps its layers from then on. */
@@ -94,14 +80,12 @@ export async function buildVerbs(engine: EngineContext, cache: CacheStore): Prom
       engine.bus.publish("builder", "prune", "", { reclaimed });
       return result;
     },
-    usage: async () => [
-      ...usageOf(cache),
-      ...(await mountUsage(cacheMounts)),
-      ...(await contextUsage(contextStore)),
-    ],
+    usage: async () => await cacheUsage(place),
+    cacheMounts: cacheMountVerbs(cacheMounts),
     idle: async () => {
       await running.idle();
       await contextStore.close();
+      await cacheMounts.settled();
     },
   };
 }
@@ -140,41 +124,4 @@ async function* classic(
   } finally {
     build.leave();
   }
-}
-
-function usageOf(cache: CacheStore): BuildCacheUsage[] {
-  return cache.list().map((entry) => ({
-    ID: entry.id,
-    Parents: [],
-    Type: "regular",
-    Description: entry.description,
-    InUse: entry.inUse,
-    Shared: entry.shared,
-    Size: entry.size,
-    CreatedAt: new Date(entry.createdAtMs).toISOString(),
-    LastUsedAt: new Date(entry.lastUsedAtMs).toISOString(),
-    UsageCount: entry.usageCount,
-  }));
-}
-
-async function mountUsage(mounts: CacheMounts): Promise<BuildCacheUsage[]> {
-  return (await mounts.list()).map((entry) => ({
-    ...{ ID: entry.key.slice(0, MOUNT_ID_DIGITS), Parents: [], Type: "exec.cachemount" },
-    Description: `cached mount ${entry.name}`,
-    ...{ InUse: entry.inUse, Shared: false, Size: entry.size },
-    CreatedAt: new Date(entry.createdAtMs).toISOString(),
-    LastUsedAt: new Date(entry.lastUsedAtMs).toISOString(),
-    UsageCount: entry.usageCount,
-  }));
-}
-
-/** Folders of clients and what was fetched, kept for the next build. */
-async function contextUsage(contexts: ContextStore): Promise<BuildCacheUsage[]> {
-  return (await contexts.list()).map((entry) => ({
-    ...{ ID: entry.key.slice(0, MOUNT_ID_DIGITS), Parents: [], Type: entry.type },
-    ...{ Description: entry.description, InUse: entry.inUse, Shared: false, Size: entry.size },
-    CreatedAt: new Date(entry.createdAtMs).toISOString(),
-    LastUsedAt: new Date(entry.lastUsedAtMs).toISOString(),
-    UsageCount: entry.usageCount,
-  }));
 }

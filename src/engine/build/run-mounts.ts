@@ -5,12 +5,12 @@
 import { lstat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path/posix";
 import { GantryError, type Rollback } from "../../base/index.ts";
-import type { Root, RunRequest } from "../../build/index.ts";
+import { type Root, type RunRequest, rootKey } from "../../build/index.ts";
 import type { RootfsMount } from "../../spec/index.ts";
 import type { RootSource } from "../../storage/index.ts";
 import type { MountRecord } from "../containers/record.ts";
 import type { EngineContext } from "../context.ts";
-import type { CacheMounts } from "./cache-mounts.ts";
+import type { CacheMountSeed, CacheMounts } from "./cache-mounts.ts";
 import { agentTarget, type Gift, giveAgent, giveSecret } from "./run-session.ts";
 import type { BuildSession } from "./session.ts";
 import type { Workspace } from "./workspace.ts";
@@ -94,22 +94,27 @@ async function mountOf(
       return { ...bind(target, "", !mount.readOnly), Type: "tmpfs", request };
     }
     case "cache": {
-      if (mount.from !== undefined) {
-        const what = "RUN --mount=type=cache,from=…";
-        throw new GantryError("not-implemented", `${what} is not supported yet`);
-      }
       const { mode, uid, gid, sharing, target, source } = mount;
+      const seed = mount.from === undefined ? undefined : seedOf(place, from, source);
       const id = mount.id ?? target;
       const owner = {
         ...(mode !== undefined && { mode }),
         ...(uid !== undefined && { uid }),
         ...(gid !== undefined && { gid }),
       };
-      const { path, release } = await place.cacheMounts.take({ id, sharing, ...owner }, signal);
+      const wish = { id, sharing, ...owner, ...(seed && { seed }) };
+      const { path, release } = await place.cacheMounts.take(wish, signal);
       undo.defer("cache mount", release);
-      return { ...bind(target, path, !mount.readOnly), ...subpath(target, source) };
+      // With `from`, the source is the folder there that the mount begins with.
+      return { ...bind(target, path, !mount.readOnly), ...subpath(target, seed ? "" : source) };
     }
   }
+}
+
+function seedOf({ workspace }: MountPlace, from: Wanted["from"], path: string): CacheMountSeed {
+  const content = from.kind === "root" ? rootKey(from.root) : `context ${from.name}`;
+  const source = workspace.source(from);
+  return { key: `${content} ${path}`, source, path: join("/", path) };
 }
 
 function bind(target: string, source: string, writable: boolean): MountRecord {
