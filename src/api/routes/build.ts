@@ -55,6 +55,7 @@ function buildRequest({ query, body, headers }: BuildCall): BuildRequest {
     tags: query.t.filter((tag) => tag !== ""),
     buildArgs: record("buildargs", query.buildargs),
     labels: record("labels", query.labels) as Record<string, string>,
+    ...(query.remote && { remote: query.remote }),
     ...(query.target && { target: query.target }),
     ...(query.platform && { platform: query.platform }),
     ...{ pull: query.pull, noCache: query.nocache, quiet: query.q, remove: query.rm },
@@ -66,14 +67,9 @@ function buildRequest({ query, body, headers }: BuildCall): BuildRequest {
 }
 
 function refuseRemote({ remote = "", outputs = "", isolation = "" }: BuildCall["query"]): void {
-  if (remote !== "" && remote !== "client-session") {
-    throw new GantryError(
-      "not-implemented",
-      "building from a remote context is not supported: fetch it first and build from the folder",
-    );
-  }
-  if (remote !== "") {
-    throw new GantryError("not-implemented", "contexts of a session are not supported yet");
+  if (remote === "client-session") {
+    const remedy = "only builds with BuildKit (version 2) have one";
+    throw new GantryError("invalid", `a context of a session was given: ${remedy}`);
   }
   if (outputs !== "" && outputs !== "[]" && outputs !== "null") {
     throw new GantryError("invalid", "outputs is only supported with BuildKit");

@@ -9,31 +9,25 @@ import {
   type BuildGraph,
   type BuildPlan,
   checkEntitlements,
-  type Dockerfile,
   type GraphStage,
-  IgnoreMatcher,
   makeGraph,
   PROXY_ARGS,
-  parseDockerfile,
-  placeOf,
-  planBuild,
-  readIgnoreFile,
   type SolveObserver,
   solve,
   type Vertex,
 } from "../../build/index.ts";
-import { familiarReference, parseReference, readPlatform } from "../../spec/index.ts";
+import { familiarReference, parseReference } from "../../spec/index.ts";
 import type { Lease } from "../../storage/index.ts";
 import type { EngineContext } from "../context.ts";
 import type { Progress } from "../contract.ts";
-import { hostPlatform } from "../images/find.ts";
 import { announceImage } from "../images/tag.ts";
 import { assembleConfig, type StepFacts, stepNames } from "./assemble.ts";
 import { baseImages, credentialsFrom } from "./base-images.ts";
 import type { CacheMounts } from "./cache-mounts.ts";
 import type { CacheStore } from "./cache-store.ts";
-import type { ContextStore } from "./contexts/index.ts";
-import { streamContext } from "./contexts/stream-context.ts";
+import { contextOf, planned, readDockerfile, withPlace } from "./classic-file.ts";
+import { type ContextStore, openContext } from "./contexts/index.ts";
+import type { OpenContext } from "./job.ts";
 import { collectCache } from "./prune.ts";
 import { refuseFindings } from "./refuse-findings.ts";
 import { type BuildRequest, checkRequest } from "./request.ts";
@@ -41,8 +35,6 @@ import { StepReport } from "./step-report.ts";
 import { BuildWorker } from "./worker.ts";
 import { Workspace } from "./workspace.ts";
 
-const DOCKERFILE_BYTES_MAX = 2 * 1024 * 1024;
-const IGNORE_BYTES_MAX = 4 * 1024 * 1024;
 const STEPS_MIN = 2;
 const SHORT_ID = 12;
 /** BuildKit's name of the machine that steps see. */
@@ -70,10 +62,11 @@ export async function* classicBuild(
   const lease = engine.storage.lease();
   const cache = place.cache.forBuild(lease);
   const workspace = await Workspace.make(engine);
+  let opened: OpenContext | undefined;
   try {
-    const { context: bytes } = request;
-    const context = await streamContext({ engine, workspace }, bytes, { signal: signals });
-    workspace.setContext("", context);
+    const { contextStore: store } = place;
+    const contextPlace = { engine, workspace, store, lease };
+    opened = await openContext(contextPlace, contextOf(request), { name: "", signal: signals });
     const file = await readDockerfile(workspace, request, signals);
     const plan = planned(file, request);
     const run = new ClassicRun({ place, request, plan, workspace, lease, cache, signal: signals });
@@ -99,12 +92,20 @@ export async function* classicBuild(
     stop.abort(new GantryError("cancelled", "the build has ended"));
     cache.release();
     // A context of many files takes longer to delete than the build took.
-    place.afterwards(clearUp(place, workspace, lease));
+    place.afterwards(clearUp(place, { workspace, lease, opened }));
   }
 }
 
-async function clearUp(place: ClassicPlace, workspace: Workspace, lease: Lease): Promise<void> {
+async function clearUp(
+  place: ClassicPlace,
+  {
+    workspace,
+    lease,
+    opened,
+  }: { workspace: Workspace; lease: Lease; opened: OpenContext | undefined },
+): Promise<void> {
   const { log } = place.engine;
+  await opened?.release();
   await workspace.dispose().catch((error) => log.warn("Cannot remove a build's files", { error }));
   await lease.release();
   await collectCache(place).catch((error) => log.warn("Cannot collect the build cache", { error }));
@@ -117,71 +118,6 @@ async function* told(warnings: string[], run: ClassicRun): AsyncGenerator<Progre
   if (unused.length === 0) return;
   const names = `[${unused.join(" ")}]`;
   yield { stream: `[Warning] One or more build-args ${names} were not consumed\n` };
-}
-
-/** The Dockerfile is read from the context, then left out of it where .dockerignore says so. */
-async function readDockerfile(
-  workspace: Workspace,
-  { dockerfile }: BuildRequest,
-  signal: AbortSignal,
-): Promise<Dockerfile> {
-  const context = { kind: "context", name: "" } as const;
-  if (dockerfile.split("/").includes("..")) {
-    const message = `the Dockerfile (${dockerfile}) must be within the build context`;
-    throw new GantryError("invalid", message);
-  }
-  const read = (path: string, bytesMax: number) =>
-    workspace.readFile(context, `/${path}`, { signal, bytesMax });
-  const names = dockerfile === "Dockerfile" ? [dockerfile, "dockerfile"] : [dockerfile];
-  let bytes: Buffer | undefined;
-  for (const name of names) bytes ??= await read(name, DOCKERFILE_BYTES_MAX);
-  if (bytes === undefined) {
-    throw new GantryError("invalid", `Cannot locate specified Dockerfile: ${dockerfile}`);
-  }
-  const ignore = await read(".dockerignore", IGNORE_BYTES_MAX);
-  if (ignore) leaveOut(workspace, ignore, [dockerfile, ".dockerignore"]);
-  try {
-    return parseDockerfile(bytes, dockerfile);
-  } catch (error) {
-    throw withPlace(error);
-  }
-}
-
-/** The client leaves out everything else that is ignored, but must send these. */
-function leaveOut(workspace: Workspace, ignore: Buffer, paths: readonly string[]): void {
-  const matcher = new IgnoreMatcher(readIgnoreFile(ignore));
-  const ignored = new Set(paths.filter((path) => matcher.ignores(path)));
-  workspace.changeContext("", {
-    ignored: (path) => matcher.ignores(path),
-    ...(ignored.size > 0 && { drops: (path: string) => ignored.has(path) }),
-  });
-}
-
-/** Errors of the language with the place that they speak of, in the classic builder's words. */
-function withPlace(error: unknown): unknown {
-  const place = placeOf(error);
-  if (!(error instanceof GantryError) || place === undefined) return error;
-  const start = /^dockerfile parse error/.test(error.message)
-    ? ""
-    : `dockerfile parse error on line ${place.line}: `;
-  const remedy = place.remedy === undefined ? "" : `\n${place.remedy}`;
-  const message = `${start}${error.message}\n${place.excerpt}${remedy}`.trimEnd();
-  return new GantryError("invalid", message, { cause: error, detail: error.detail });
-}
-
-function planned(file: Dockerfile, request: BuildRequest): BuildPlan {
-  const host = hostPlatform();
-  const given = Object.entries(request.buildArgs).filter(([, value]) => value !== null);
-  try {
-    return planBuild(file, {
-      buildArgs: Object.fromEntries(given) as Record<string, string>,
-      ...(request.target && { target: request.target }),
-      buildPlatform: host,
-      ...(request.platform && { targetPlatform: readPlatform(request.platform, host) }),
-    });
-  } catch (error) {
-    throw withPlace(error);
-  }
 }
 
 interface RunOptions {

@@ -4,7 +4,7 @@
 import { GantryError } from "../../base/index.ts";
 import { type FileSource, readIgnoreFile } from "../../build/index.ts";
 import { type ContextPlace, openContext } from "./contexts/index.ts";
-import type { BuildJob, ContextSource, OpenContext, VertexReport } from "./job.ts";
+import type { BuildJob, ContextSource, Material, OpenContext, VertexReport } from "./job.ts";
 import type { BuildReport, OpenVertex } from "./report.ts";
 
 const IGNORE_BYTES_MAX = 4 * 1024 * 1024;
@@ -137,6 +137,14 @@ export class JobContexts {
       const at = found.findIndex((bytes) => bytes !== undefined);
       return at < 0 ? undefined : { name: IGNORE_NAMES[at]!, bytes: found[at]! };
     });
+  }
+
+  /** What the contexts that were read were made of. */
+  async materials(): Promise<Material[]> {
+    const opened = await Promise.all(
+      [...this.#open.values()].map((one) => one.catch(() => undefined)),
+    );
+    return opened.flatMap((open) => open?.materials ?? []);
   }
 
   async release(): Promise<void> {

@@ -9,6 +9,8 @@ import { formatReference, type HostConfig, parseReference } from "../../spec/ind
 export interface BuildRequest {
   /** A tar, compressed or not. */
   context: Readable;
+  /** Instead of it: a git repository, or a tar or Dockerfile at an http(s) address. */
+  remote?: string;
   /** In the context. */
   dockerfile: string;
   tags: readonly string[];

@@ -27,7 +27,7 @@ import type { CacheMounts } from "./cache-mounts.ts";
 import type { CacheStore } from "./cache-store.ts";
 import type { ContextStore } from "./contexts/index.ts";
 import type { KeptSteps } from "./failed-steps.ts";
-import type { BuildJob, BuildOutcome, BuildWarning, BuiltImage } from "./job.ts";
+import type { BuildJob, BuildOutcome, BuildWarning, BuiltImage, Material } from "./job.ts";
 import { excludesOf, JobContexts } from "./job-contexts.ts";
 import { readJobFile } from "./job-file.ts";
 import { type JobGraphs, makeJobGraphs } from "./job-graph.ts";
@@ -240,8 +240,9 @@ async function solveJob(run: JobRun, made: JobGraphs, cache: BuildCache): Promis
       ...{ worker, cache, signal, observer: reports, noCache: freshSteps(job, graphs) },
       stepsMax: Math.max(STEPS_MIN, availableParallelism()),
     });
+    const materials = [...images.materials(), ...(await contexts.materials())];
     return graphs.map((graph, index) =>
-      builtImage(run, made, { graph, root: roots[index]!, reports }),
+      builtImage(job, { graph, root: roots[index]!, reports, materials }),
     );
   } catch (error) {
     const { failure } = reports;
@@ -279,11 +280,14 @@ function freshSteps(
   return (vertex) => fresh.has(vertex);
 }
 
-function builtImage(
-  { job }: JobRun,
-  { images }: JobGraphs,
-  { graph, root, reports }: { graph: BuildGraph; root: Root; reports: StepReports },
-): BuiltImage {
+interface BuiltParts {
+  graph: BuildGraph;
+  root: Root;
+  reports: StepReports;
+  materials: readonly Material[];
+}
+
+function builtImage(job: BuildJob, { graph, root, reports, materials }: BuiltParts): BuiltImage {
   const epoch = job.buildArgs["SOURCE_DATE_EPOCH"];
   const assembled = assembleConfig(
     {
@@ -296,6 +300,5 @@ function builtImage(
   const { layers } = root;
   const config = wantsInlineCache(job) ? withInlineCache(assembled, steps, layers) : assembled;
   const platform: Platform = graph.target.evaluated.platform;
-  const materials = images.materials();
   return { platform, config, id: digestOf(config), layers, steps, materials };
 }
