@@ -244,12 +244,12 @@ class Attributes {
 
   constructor({ attrs, type }: OutputRequest, allowed: readonly string[]) {
     this.#attrs = attrs;
-    this.#type = type;
+    this.#type = type === "moby" ? "image" : type;
     const annotated = allowed.some(isAnnotation);
     for (const name of Object.keys(attrs)) {
       if (allowed.includes(name) || (annotated && isAnnotation(name))) continue;
       const which = allowed.length === 0 ? "it has none" : `one of ${allowed.join(", ")}`;
-      const message = `output "${type}" has no attribute "${name}": ${which}`;
+      const message = `output "${this.#type}" has no attribute "${name}": ${which}`;
       throw new GantryError("invalid", message);
     }
   }

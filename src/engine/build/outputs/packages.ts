@@ -33,7 +33,10 @@ export function packageUrl(
   return `pkg:${type}/${names.join("/")}@${escapePart(version)}${query && `?${query}`}`;
 }
 const escapePart = (text: string): string =>
-  encodeURIComponent(text).replaceAll("%3A", ":").replaceAll("%2B", "+");
+  encodeURIComponent(text)
+    .replace(/[!'()*]/g, (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`)
+    .replaceAll("%3A", ":")
+    .replaceAll("%2B", "+");
 
 /** "Key: value" paragraphs; lines that begin with a blank go on. */
 export function paragraphs(text: string): Map<string, string>[] {
