@@ -4,7 +4,7 @@
 //
 // Crash safety: the folder comes first, the row last. A folder without a row is rubbish, and
 // reconcile() removes it. A row says until when its files are only in memory: after a power cut
-// (another boot id) such a layer is forgotten; a sync follows each unpacking in the background.
+// (another boot id) such a layer is forgotten; a sync follows in the background when no more come.
 
 import { mkdir, readdir, rename, statfs } from "node:fs/promises";
 import type { Readable } from "node:stream";
@@ -93,7 +93,7 @@ export class UnpackedLayers implements LayerStore {
     if (rows.some((row) => row.unsynced_boot !== "")) this.#sync.soon();
   }
 
-  /** Resolves when every layer is on the disk. */
+  /** Brings every layer to the disk now; resolves when they are there. */
   settled(): Promise<void> {
     return this.#sync.settled();
   }

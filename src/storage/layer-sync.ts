@@ -1,6 +1,10 @@
 // Brings unpacked layers to the disk, in the background: nothing is synced file by file, and nobody
 // waits. A row says in which boot its layer was unpacked until a sync has followed; after a power
 // cut (another boot id) such a layer is forgotten.
+//
+// A sync of a file system stops everybody's changes to it while its journal is written, for seconds
+// where there is much to write. So it waits until no layer has come for a while: by then the kernel
+// has written most of it by itself.
 
 import type { Logger } from "../base/index.ts";
 import type { Native } from "../native/index.ts";
@@ -10,6 +14,10 @@ import type { StoragePaths } from "./storage-paths.ts";
 
 /** A slow disk with much to write may take minutes. */
 const SYNC_DEADLINE_MS = 30 * 60 * 1000;
+/** The kernel writes by itself what has been dirty for half a minute. */
+const QUIET_MS = 60 * 1000;
+/** Where layers keep coming. */
+const LATE_MS = 10 * 60 * 1000;
 
 export class LayerSync {
   #native: Native;
@@ -17,7 +25,8 @@ export class LayerSync {
   #database: Database;
   #log: Logger;
   #running: Promise<void> | undefined;
-  #again = false;
+  #timer: NodeJS.Timeout | undefined;
+  #waitingSince: number | undefined;
 
   constructor(native: Native, paths: StoragePaths, database: Database, log: Logger) {
     this.#native = native;
@@ -36,20 +45,25 @@ export class LayerSync {
     }
   }
 
-  /** One sync at a time, for all that wait. */
+  /** One sync for all layers that come before it is quiet for a while. */
   soon(): void {
-    if (this.#running !== undefined) {
-      this.#again = true;
-      return;
+    const now = Date.now();
+    this.#waitingSince ??= now;
+    clearTimeout(this.#timer);
+    const waitMs = Math.min(QUIET_MS, Math.max(0, this.#waitingSince + LATE_MS - now));
+    this.#timer = setTimeout(() => this.#start(), waitMs).unref();
+  }
+
+  /** One at a time: what comes meanwhile waits for the next. */
+  #start(): void {
+    clearTimeout(this.#timer);
+    this.#waitingSince = undefined;
+    if (this.#running !== undefined) this.soon();
+    else {
+      this.#running = this.#run()
+        .catch((error) => this.#log.warn("cannot sync the layers", { error }))
+        .finally(() => (this.#running = undefined));
     }
-    this.#running = this.#run()
-      .catch((error) => this.#log.warn("cannot sync the layers", { error }))
-      .finally(() => {
-        this.#running = undefined;
-        if (!this.#again) return;
-        this.#again = false;
-        this.soon();
-      });
   }
 
   async #run(): Promise<void> {
@@ -70,8 +84,10 @@ export class LayerSync {
     });
   }
 
-  /** Resolves when nothing waits for the disk. */
+  /** Syncs what waits, at once; resolves when nothing does. */
   async settled(): Promise<void> {
-    while (this.#running !== undefined) await this.#running;
+    await this.#running;
+    if (this.#waitingSince !== undefined) this.#start();
+    await this.#running;
   }
 }
