@@ -9,7 +9,7 @@ import type { CopyOperation, FolderOperation, RunOperation } from "./graph.ts";
 import type { RunMount } from "./language/run-mount.ts";
 
 /** Counts up when the meaning of a key changes: older records are then never found again. */
-const KEY_VERSION = 1;
+const KEY_VERSION = 2;
 
 /** Names a file system by its content. */
 export function rootKey({ layers }: Root): string {

@@ -166,8 +166,9 @@ export interface SnapshotStore {
   prepare(
     id: string,
     diffIds: readonly string[],
-    /** `sizeBytes`: what the container may write. */
-    options?: { volatile?: boolean; sizeBytes?: number },
+    /** `sizeBytes`: what the container may write. `bare`: without docker's empty mount points
+     * (/.dockerenv, /etc/hostname …), as the steps of a build have it. */
+    options?: { volatile?: boolean; bare?: boolean; sizeBytes?: number },
   ): Promise<RootfsMount>;
   /** The mount for one more use: a volatile overlay needs a fresh work folder each time. */
   renew(id: string): Promise<RootfsMount>;

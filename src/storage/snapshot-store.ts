@@ -63,13 +63,17 @@ export class OverlaySnapshots implements SnapshotStore {
   async prepare(
     id: string,
     diffIds: readonly string[],
-    { volatile = false, sizeBytes }: { volatile?: boolean; sizeBytes?: number } = {},
+    {
+      volatile = false,
+      bare = false,
+      sizeBytes,
+    }: { volatile?: boolean; bare?: boolean; sizeBytes?: number } = {},
   ): Promise<OverlayMount> {
     if (!/^[A-Za-z0-9][\w.-]*$/.test(id)) throw new GantryError("invalid", `Bad snapshot id ${id}`);
     if (this.#snapshots.has(id)) throw new GantryError("conflict", `Snapshot ${id} exists`);
     this.#preparing.add(diffIds);
     try {
-      return await this.#make(id, diffIds, volatile, sizeBytes);
+      return await this.#make(id, diffIds, { volatile, bare, sizeBytes });
     } finally {
       this.#preparing.delete(diffIds);
     }
@@ -78,13 +82,13 @@ export class OverlaySnapshots implements SnapshotStore {
   async #make(
     id: string,
     diffIds: readonly string[],
-    volatile: boolean,
-    sizeBytes: number | undefined,
+    { volatile, bare, sizeBytes }: { volatile: boolean; bare: boolean; sizeBytes?: number },
   ): Promise<OverlayMount> {
-    const init = await this.#init(diffIds);
+    // An overlay needs something beneath it.
+    const init = bare && diffIds.length > 0 ? "" : await this.#init(diffIds);
     const upper = this.#paths.upper(id);
     await mkdir(this.#paths.work(id), { recursive: true, mode: 0o700 });
-    await makeLike(upper, `${this.#paths.init(init)}/fs`);
+    await makeLike(upper, this.#beneath(init, diffIds)[0]!);
     const limit = sizeBytes === undefined ? undefined : await this.#limited.create(id, sizeBytes);
     const snapshot: Snapshot = { diffIds: [...diffIds], init, volatile, ...(limit && { limit }) };
     this.#put(id, snapshot);
@@ -120,10 +124,16 @@ export class OverlaySnapshots implements SnapshotStore {
   #mount(id: string, snapshot: Snapshot): OverlayMount {
     return {
       kind: "overlay",
-      lowerDirs: [`${this.#paths.init(snapshot.init)}/fs`, ...this.#lowerDirs(snapshot.diffIds)],
+      lowerDirs: this.#beneath(snapshot.init, snapshot.diffIds),
       ...this.#writable(id, snapshot),
       ...(snapshot.volatile ? { volatile: true } : {}),
     };
+  }
+
+  /** `init`: "" where there is no init layer. */
+  #beneath(init: string, diffIds: readonly string[]): string[] {
+    const layers = this.#lowerDirs(diffIds);
+    return init === "" ? layers : [`${this.#paths.init(init)}/fs`, ...layers];
   }
 
   #writable(id: string, { limit }: Snapshot) {

@@ -1,7 +1,7 @@
 // Builds every case of the corpus with stock dockerd (its own BuildKit, through buildx) and with a
 // daemon of ours, and says what differs; `--write` keeps what stock made as expected.json. By hand:
 //
-//   node test/corpus/compare-peer.ts --peer /run/docker.sock [--ours /run/gantry.sock] [--write [--missing]] [NAME…]
+//   node test/corpus/compare-peer.ts --peer /run/docker.sock [--ours | --buildx /run/gantry.sock] [--write [--missing]] [NAME…]
 //
 // It needs docker with its buildx plugin on the PATH (or found by DOCKER_CONFIG), and payload's
 // image imported by this program into both. No network is used.
@@ -41,6 +41,7 @@ const { values, positionals } = parseArgs({
   options: {
     peer: { type: "string" },
     ours: { type: "string" },
+    buildx: { type: "string" },
     write: { type: "boolean" },
     missing: { type: "boolean" },
   },
@@ -52,7 +53,11 @@ const chosen = corpus.filter(
 const folder = await mkdtemp(join(tmpdir(), "corpus-"));
 try {
   if (values.peer) await askPeer(values.peer);
-  if (values.ours) await askOurs(values.ours);
+  if (values.ours) await askOurs(values.ours, (docker, c) => classicOutcome(docker, c));
+  if (values.buildx) {
+    const socket = values.buildx;
+    await askOurs(socket, (docker, c) => peerOutcome(docker, socket, c));
+  }
 } finally {
   await rm(folder, { recursive: true, force: true });
 }
@@ -152,17 +157,24 @@ function errorOf(stderr: string): string {
     .trim();
 }
 
-async function askOurs(socket: string): Promise<void> {
+async function classicOutcome(docker: Docker, c: Case): Promise<Outcome> {
+  const outcome: Outcome = {};
+  if (c.check !== "skip" && !c.after) outcome.check = checkCase(c);
+  if (c.check !== "only") Object.assign(outcome, await buildCase(docker, c));
+  return outcome;
+}
+
+async function askOurs(
+  socket: string,
+  ask: (docker: Docker, c: Case) => Promise<Outcome>,
+): Promise<void> {
   const docker = new Docker({ socketPath: socket });
   await importBase(docker);
   let different = 0;
   await order(chosen, AT_ONCE, async (c) => {
     const wanted = expected[c.name];
     if (wanted === undefined) return;
-    const outcome: Outcome = {};
-    if (c.check !== "skip" && !c.after) outcome.check = checkCase(c);
-    if (c.check !== "only") Object.assign(outcome, await buildCase(docker, c));
-    const found = differences(c, outcome, wanted);
+    const found = differences(c, await ask(docker, c), wanted);
     if (found.length === 0) return;
     different++;
     console.log(`== ${c.name}\n${found.join("\n")}`);

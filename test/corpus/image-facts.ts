@@ -125,6 +125,7 @@ function factOf(headers: Header, content: Buffer): string {
 }
 
 function textOf(content: Buffer): string {
+  if (content.toString("latin1", 1, 4) === "ELF") return "a program"; // the payload: its compiler's
   const text = content.toString("utf8");
   if (text.length <= TEXT_CHARS_MAX && Buffer.from(text).equals(content)) {
     return JSON.stringify(text);

@@ -616,6 +616,46 @@ static int v_record(int argc, char **argv) {
   return fclose(to) < 0 ? fail("write") : 0;
 }
 
+// trouble KIND: what a step should not do.
+static int v_trouble(int argc, char **argv) {
+  const char *kind = argc > 1 ? argv[1] : "";
+  if (!strcmp(kind, "orphan")) {  // leaves a process with its output behind
+    if (fork() == 0) {
+      signal(SIGTERM, SIG_IGN), signal(SIGHUP, SIG_IGN), setsid();
+      for (;;) pause();
+    }
+    return puts("left one") < 0;
+  }
+  if (!strcmp(kind, "mute")) {  // goes on without an output
+    close(0), close(1), close(2);
+    pause_ms(200);
+    return put_file(3, (char *[]){"", "/mute", "done", NULL}, O_TRUNC);
+  }
+  if (!strcmp(kind, "binary")) {
+    for (int i = 0; i < 4096; i++) putchar(i & 0xff);
+    return 0;
+  }
+  if (!strcmp(kind, "line")) {  // one long line, no end
+    for (long left = number(argc, argv, 2, 1 << 20); left > 0; left--) putchar('x');
+    return 0;
+  }
+  if (!strcmp(kind, "crash")) __builtin_trap();
+  if (!strcmp(kind, "init")) {  // a child ends pid 1, which a signal from inside cannot
+    if (fork() == 0) return kill(1, SIGKILL) < 0 ? fail("kill") : 0;
+    wait(NULL);
+    return puts("still here") < 0;
+  }
+  if (!strcmp(kind, "forks")) {  // without end, deaf to everything
+    sigset_t all;
+    sigfillset(&all), sigprocmask(SIG_BLOCK, &all, NULL);
+    puts("forking"), fflush(stdout);
+    for (;;) {
+      if (fork() < 0) pause_ms(1);
+    }
+  }
+  return 2;
+}
+
 // Sends a line to a unix socket and prints the answer.
 static int v_unix(int argc, char **argv) {
   struct sockaddr_un to = {.sun_family = AF_UNIX};
@@ -647,6 +687,7 @@ static const struct {
     {"names", v_names},     {"flip", v_flip},         {"fill", v_fill},
     {"chmod", v_chmod},     {"chown", v_chown},       {"symlink", v_symlink}, {"link", v_link},
     {"rename", v_rename},   {"record", v_record},             {"unix", v_unix},
+    {"trouble", v_trouble},
 };
 #define VERB_COUNT (sizeof verbs / sizeof *verbs)
 

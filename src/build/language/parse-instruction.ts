@@ -225,7 +225,7 @@ function pairsOf(name: string, given: Given): { pairs: KeyValue[]; legacy: boole
 function parseRun(given: Given): Run {
   const { flags, raw } = given;
   for (const word of flags.words("mount")) {
-    atWord(word, () => checkMount(word.text), LineFault);
+    atWord(word, () => checkMount(word.text));
   }
   const network = flags.word("network");
   if (network) atWord(network, () => checkNetwork(network.text));
@@ -244,11 +244,12 @@ function parseRun(given: Given): Run {
 }
 
 /** Gives a fault of the inner reader the place of the word that it read. */
-function atWord(word: Word, read: () => void, Fault: typeof TextFault = TextFault): void {
+function atWord(word: Word, read: () => void): void {
   try {
     read();
   } catch (error) {
     if (!(error instanceof TextFault)) throw error;
+    const Fault = error instanceof LineFault ? LineFault : TextFault;
     throw new Fault(error.message, word.offset, word.text.length, error.remedy);
   }
 }

@@ -3,7 +3,7 @@
 // evaluated.
 
 import { parseRamBytes, splitCsv } from "../../base/index.ts";
-import { TextFault } from "./dockerfile-error.ts";
+import { LineFault, TextFault } from "./dockerfile-error.ts";
 import { readBool } from "./flag-rules.ts";
 import { didYouMean } from "./suggest.ts";
 
@@ -89,7 +89,13 @@ export function checkMount(text: string): void {
       throw new TextFault(message, 0, 0, "write FROM $image AS name, and from=name here");
     }
   }
-  if (!hasVariables(text)) parseMount(text, (word) => word);
+  if (hasVariables(text)) return;
+  try {
+    parseMount(text, (word) => word);
+  } catch (error) {
+    if (!(error instanceof TextFault)) throw error;
+    throw new LineFault(error.message, error.offset, error.length, error.remedy);
+  }
 }
 
 /** Reads the value of one --mount. Throws a TextFault. */

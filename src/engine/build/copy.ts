@@ -196,7 +196,9 @@ async function* copied(plan: CopyPlan, isFolder: boolean): AsyncGenerator<Buffer
   for (const path of target.missing) yield folderHeader(path, owner, mode);
   const unpacked = new Set(plan.unpacked.map(({ item }) => item));
   const holds = isFolder || unpacked.size > 0 || items.some((item) => item.isFolder);
-  if (holds && !target.isFolder) yield folderHeader(target.path, owner, mode);
+  // --chmod does not reach what comes out of an archive, nor its folder.
+  const own = unpacked.size === items.length ? FOLDER_MODE : mode;
+  if (holds && !target.isFolder) yield folderHeader(target.path, owner, own);
   const made = new Set<string>();
   for (const selection of plan.found) {
     for (const item of selection.items) {

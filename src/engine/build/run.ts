@@ -59,7 +59,9 @@ export async function runStep(
   const { dir } = engine.paths.container(c.id);
   await mkdir(dir, { mode: 0o710 });
   undo.defer("folder", () => rm(dir, { recursive: true, force: true }));
-  const rootfs = await engine.storage.snapshots.prepare(c.id, c.diffIds, { volatile: true });
+  const rootfs = await engine.storage.snapshots.prepare(c.id, c.diffIds, {
+    ...{ volatile: true, bare: true },
+  });
   undo.defer("snapshot", () => engine.storage.snapshots.remove(c.id));
   const given = await stepMounts(place, request, undo, signal);
   c.mounts = given.mounts;

@@ -83,7 +83,7 @@ export const stages: Case[] = [
     name: "stage-scratch-run",
     dockerfile: lines(
       "FROM scratch",
-      "COPY --from=base /bin /bin",
+      "COPY --from=base /bin/write /bin/write",
       'RUN ["/bin/write", "/f", "x"]',
     ),
   },
