@@ -13,9 +13,9 @@ import type {
   StepOutput,
   Worker,
 } from "./contract.ts";
-import { type BuildGraph, makeGraph, type Vertex } from "./graph.ts";
+import { type BuildGraph, makeGraph, makeGraphs, type Vertex } from "./graph.ts";
 import { parseDockerfile, planBuild } from "./language/index.ts";
-import { solve } from "./solver.ts";
+import { solve, solveAll } from "./solver.ts";
 
 const host = { os: "linux", architecture: "amd64" };
 const never = new AbortController().signal;
@@ -300,4 +300,81 @@ test("a stage's name that was mistyped is hinted at", async () => {
   };
   const making = makeGraph(plan, resolver, { signal: never });
   await assert.rejects(making, /no such image.*did you mean build/);
+});
+
+const quiet = {
+  started() {},
+  done() {},
+  failed() {},
+  output: () => ({ write() {}, started() {}, ended() {} }),
+};
+
+test("what several platforms have in common runs once", async () => {
+  const text =
+    "FROM --platform=$BUILDPLATFORM base AS make\nRUN make\n" +
+    "FROM scratch\nARG TARGETARCH\nCOPY --from=make /out /$TARGETARCH\n";
+  const plans = ["amd64", "arm64"].map((architecture) =>
+    planBuild(parseDockerfile(text), {
+      buildPlatform: host,
+      targetPlatform: { os: "linux", architecture },
+    }),
+  );
+  const resolver = { image: async (reference: string) => image(reference) };
+  const graphs = await makeGraphs(plans, resolver, { signal: never });
+  const worker = new FakeWorker();
+  const tops = graphs.map(({ target }) => target.top);
+  const options = { worker, cache: new FakeCache(), observer: quiet, stepsMax: 2, signal: never };
+  const roots = await solveAll(tops, options);
+  assert.deepEqual(worker.calls.sort(), ["copy /amd64", "copy /arm64", "make"]);
+  assert.equal(roots.length, 2);
+});
+
+test("an operation has one identity in every build, and another when it changes", async () => {
+  const identities = async (text: string) => {
+    const { graph } = await graphOf(text);
+    return graph.target.steps.flatMap(({ vertex }) => vertex?.identity ?? []);
+  };
+  const text = "FROM base\nRUN a\nRUN b\n";
+  const first = await identities(text);
+  assert.deepEqual(await identities(text), first);
+  const changed = await identities("FROM base\nRUN a\nRUN c\n");
+  assert.equal(changed[0], first[0]);
+  assert.notEqual(changed[1], first[1]);
+});
+
+test("a context is asked for when a step reads it, once its other inputs begin", async () => {
+  const asked: string[] = [];
+  const worker = Object.assign(new FakeWorker(), {
+    context: async (name: string): Promise<FileSource> => {
+      asked.push(name);
+      return { kind: "context", name: `opened ${name}` };
+    },
+  });
+  const options = { worker, cache: new FakeCache(), observer: quiet, stepsMax: 2, signal: never };
+  const { graph } = await graphOf("FROM base\nRUN --mount=type=cache,target=/c make\n");
+  await solve(graph.target.top, options);
+  assert.deepEqual(asked, []);
+  const copies = await graphOf("FROM base\nCOPY a /a\n");
+  await solve(copies.graph.target.top, options);
+  assert.deepEqual(asked, [""]);
+});
+
+test("an observer hears of the key before the step runs, and whether the cache is asked", async () => {
+  const { graph } = await graphOf("FROM base\nCOPY a /a\nRUN make\n");
+  const worker = new FakeWorker();
+  const looked: string[] = [];
+  const observer = {
+    ...quiet,
+    looked: async (
+      vertex: Vertex,
+      o: { found: boolean; fresh: boolean; reads: readonly object[] },
+    ) => {
+      looked.push(`${vertex.operation.kind} ${o.found} ${o.fresh} ${o.reads.length}`);
+      assert.equal(worker.calls.length, looked.length - 1);
+    },
+  };
+  const noCache = ({ operation }: Vertex) => operation.kind === "run";
+  const options = { worker, cache: new FakeCache(), observer, stepsMax: 2, signal: never, noCache };
+  await solve(graph.target.top, options);
+  assert.deepEqual(looked, ["copy false false 1", "run false true 0"]);
 });
