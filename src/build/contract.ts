@@ -3,7 +3,7 @@
 // layers' diff ids, so everything that passes between the two is data.
 
 import type { ImageConfigDocument, Platform } from "../spec/index.ts";
-import type { CopyPath, FileModeChange, RunMount } from "./language/index.ts";
+import type { CopyPath, FileModeChange, GitSource, RunMount } from "./language/index.ts";
 
 /** A file system: the diff ids of its layers, bottom first. None: scratch. */
 export interface Root {
@@ -100,9 +100,10 @@ export interface Worker {
   /** A digest of names, kinds, modes, owners, links and contents: everything that a copy takes
    * over but times. */
   digest(selection: FileSelection, options: { signal: AbortSignal }): Promise<string>;
-  /** Fetches a file into a context of its own; the content decides over the cache. */
+  /** Fetches a file or a repository into a context of its own; the content decides over the
+   * cache. */
   download(
-    source: { url: string; fileName: string; checksum?: string },
+    source: { url: string; fileName: string; checksum?: string; git?: GitSource },
     options: { signal: AbortSignal },
   ): Promise<FileSource>;
 }

@@ -5,6 +5,7 @@
 
 import type { FileSource, ImageResolver, ResolvedImage, Root, RunRequest } from "./contract.ts";
 import { GraphImages, withImageTriggers } from "./graph-images.ts";
+import type { GitSource } from "./language/add-source.ts";
 import { errorAt } from "./language/dockerfile-error.ts";
 import { evaluateStage, type StageBase } from "./language/evaluate-stage.ts";
 import type { BuildPlan, PlannedStage, Source } from "./language/plan.ts";
@@ -38,6 +39,8 @@ export interface Download {
   url: string;
   fileName: string;
   checksum?: string;
+  /** A repository: the whole tree of it, and no file. */
+  git?: GitSource;
 }
 export interface CopyOperation extends CopyOptions {
   kind: "copy";
@@ -245,11 +248,15 @@ class GraphMaker {
   #add(step: AddStep): CopyOperation {
     const sources = step.sources.map((source): CopyOperation["sources"][number] => {
       if (source.kind === "path") return { from: { kind: "context", name: "" }, paths: [source] };
+      const { checksum } = step;
       if (source.kind === "git") {
-        throw this.#refuse(step.instruction, "ADD of a git repository is not supported yet");
+        const { keepGitDir } = step;
+        const git = { ...source, ...(checksum && { checksum }), ...(keepGitDir && { keepGitDir }) };
+        const { remote: url } = source;
+        const paths = [{ written: url, path: "/" }];
+        return { from: { kind: "download", download: { url, fileName: "", git } }, paths };
       }
       const { url, fileName } = source;
-      const { checksum } = step;
       const download = { url, fileName, ...(checksum && { checksum }) };
       const path = { written: url, path: `/${fileName}` };
       return { from: { kind: "download", download }, paths: [path] };

@@ -210,6 +210,7 @@ class ClassicRun {
     }
     const worker = new BuildWorker({
       ...{ engine, workspace, lease, cacheMounts: place.cacheMounts },
+      contextStore: place.contextStore,
       hostConfig: request.hostConfig,
       hostname: plan.buildArgs["BUILDKIT_SANDBOX_HOSTNAME"] || HOSTNAME,
     });

@@ -1,7 +1,6 @@
 // From a job's Dockerfile to its graphs, one a platform, with the images that they name looked up
 // as vertices of their own; then what the checks have to say of the file.
 
-import { GantryError } from "../../base/index.ts";
 import {
   type BuildGraph,
   type BuildPlan,
@@ -26,6 +25,7 @@ import type { Lease, StoredImage } from "../../storage/index.ts";
 import type { EngineContext } from "../context.ts";
 import { hostPlatform } from "../images/find.ts";
 import { findImage, resolved } from "./base-images.ts";
+import { loadLayout } from "./contexts/index.ts";
 import { refuseForeignRuns } from "./foreign-platform.ts";
 import type { BuildJob, Material } from "./job.ts";
 import type { IgnoreFile, JobContexts } from "./job-contexts.ts";
@@ -165,7 +165,9 @@ export class JobImages implements ImageResolver {
     }
     if (source.kind === "build") return await this.#linked(name, source.job, platform);
     if (source.kind === "oci-layout") {
-      throw new GantryError("not-implemented", "oci-layout:// contexts are not supported yet");
+      const { engine, lease, signal } = this.#place;
+      const image = await loadLayout(engine.storage, source, { platform, signal });
+      return resolved({ lease }, image);
     }
     return undefined;
   }

@@ -185,5 +185,7 @@ export interface VertexReport {
 /** A context that is there to be read, with what is known of its files. */
 export interface OpenContext {
   source: FileSource;
+  /** What it was made of: the commit of a repository, the digest of a download. */
+  materials?: readonly Material[];
   release(): Promise<void>;
 }

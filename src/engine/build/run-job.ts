@@ -25,7 +25,7 @@ import {
 } from "./cache/index.ts";
 import type { CacheMounts } from "./cache-mounts.ts";
 import type { CacheStore } from "./cache-store.ts";
-import type { ContextStore } from "./contexts/index.ts";
+import { type ContextStore, gitSecrets } from "./contexts/index.ts";
 import type { KeptSteps } from "./failed-steps.ts";
 import type { BuildJob, BuildOutcome, BuildWarning, BuiltImage, Material } from "./job.ts";
 import { excludesOf, JobContexts } from "./job-contexts.ts";
@@ -148,12 +148,9 @@ async function clearUp({ place, workspace, lease, contexts }: JobRun): Promise<v
 
 function openContexts(run: Omit<JobRun, "contexts">): JobContexts {
   const { place, job, report, workspace, lease, signal } = run;
-  const { session } = job;
   const contextPlace = {
     ...{ engine: place.engine, workspace, store: place.contextStore, lease },
-    ...(session && {
-      secret: (id: string, o: { signal: AbortSignal }) => session.secret(id, o),
-    }),
+    ...gitSecrets(job.session),
   };
   return new JobContexts(contextPlace, job, { report, signal });
 }
@@ -230,6 +227,7 @@ async function solveJob(run: JobRun, made: JobGraphs, cache: BuildCache): Promis
   const left: LeftStep[] = [];
   const worker = new BuildWorker({
     ...{ engine, workspace, lease, cacheMounts, contexts, hostConfig: job.hostConfig },
+    contextStore: place.contextStore,
     ...(job.session && { session: job.session }),
     ...(job.keepFailed && { keepFailed: (step: LeftStep) => void left.push(step) }),
     hostname: job.buildArgs["BUILDKIT_SANDBOX_HOSTNAME"] || HOSTNAME,

@@ -6,11 +6,13 @@ import type {
   FileSelection,
   FileSource,
   FolderRequest,
+  GitSource,
   Root,
   RunRequest,
   StepOutput,
   Worker,
 } from "../../build/index.ts";
+import { type ContextStore, gitSecrets, gitTree } from "./contexts/index.ts";
 import { copyFiles, makeFolder } from "./copy.ts";
 import { selectionDigest } from "./digest.ts";
 import { download } from "./download.ts";
@@ -19,6 +21,8 @@ import { type RunPlace, runStep } from "./run.ts";
 export interface WorkerPlace extends RunPlace {
   /** Contexts that are transferred when something needs them; absent: all are there. */
   contexts?: { open(name: string): Promise<FileSource> };
+  /** Where repositories of ADD are kept. */
+  contextStore: ContextStore;
 }
 
 export class BuildWorker implements Worker {
@@ -60,11 +64,16 @@ export class BuildWorker implements Worker {
   }
 
   async download(
-    source: { url: string; fileName: string; checksum?: string },
+    source: { url: string; fileName: string; checksum?: string; git?: GitSource },
     { signal }: { signal: AbortSignal },
   ): Promise<FileSource> {
-    const { engine, workspace } = this.#place;
+    const { engine, workspace, contextStore: store, session } = this.#place;
     const name = `download:${++this.#downloads}`;
+    if (source.git) {
+      const place = { engine, workspace, store, ...gitSecrets(session) };
+      workspace.setContext(name, await gitTree(place, source.git, { signal }));
+      return { kind: "context", name };
+    }
     workspace.setContext(name, await download(engine, workspace, source, { signal }));
     return { kind: "context", name };
   }

@@ -6,6 +6,7 @@ import type { Lease } from "../../../storage/index.ts";
 import type { EngineContext } from "../../context.ts";
 import type { BuildReporter, OpenContext, VertexReport } from "../job.ts";
 import type { Workspace } from "../workspace.ts";
+import type { GitSecrets } from "./git-access.ts";
 import type { ContextStore } from "./store.ts";
 
 export type { OpenContext };
@@ -21,7 +22,9 @@ export interface ContextPlace {
   /** Finds an image that is a context (`docker-image://…`). */
   image?(reference: string, o: { signal: AbortSignal }): Promise<Root>;
   /** Secrets for git: GIT_AUTH_TOKEN, GIT_AUTH_HEADER, each also as NAME.host. */
-  secret?(id: string, o: { signal: AbortSignal }): Promise<Uint8Array | undefined>;
+  secret?: GitSecrets["secret"];
+  /** The client's ssh agent, for git over ssh; undefined where it forwards none. */
+  sshAgent?: GitSecrets["sshAgent"];
 }
 
 export interface ContextWish {

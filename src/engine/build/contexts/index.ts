@@ -1,17 +1,24 @@
 // The door to contexts: opens every kind of source that a build can name.
 
 import { GantryError } from "../../../base/index.ts";
-import { IgnoreMatcher, readIgnoreFile } from "../../../build/index.ts";
+import { gitSource, IgnoreMatcher, readIgnoreFile } from "../../../build/index.ts";
+import { hostPlatform } from "../../images/find.ts";
 import type { ContextSource, OpenContext } from "../job.ts";
 import type { ClientFolder } from "../session.ts";
 import type { ContextPlace, ContextWish } from "./contract.ts";
 import { FileTree } from "./file-tree.ts";
+import { gitTree } from "./git-source.ts";
+import { httpContext } from "./http-context.ts";
 import type { IndexedContext } from "./index-files.ts";
 import { openLocalFolder } from "./local-folder.ts";
+import { loadLayout } from "./oci-layout.ts";
 import { syncFolder } from "./session-context.ts";
 import { streamContext } from "./stream-context.ts";
 
 export type { ContextPlace, ContextWish } from "./contract.ts";
+export { gitSecrets } from "./git-access.ts";
+export { type GitPlace, gitTree } from "./git-source.ts";
+export { loadLayout } from "./oci-layout.ts";
 export { type ContextEntry, ContextStore, type ContextType, openContextStore } from "./store.ts";
 
 /** Opens a context: its files stand still until `release`. The workers of `place.workspace` find it
@@ -58,6 +65,21 @@ async function openKind(
       await using folder = await openLocalFolder(source.path, filterOf(wish));
       const synced = await syncKept(place, folder, { identity, wish, signal });
       return indexed(synced, synced.release);
+    }
+    case "git": {
+      const tree = await gitTree(place, gitSource(source.url), { signal });
+      return { ...indexed(tree), materials: [tree.material] };
+    }
+    case "http": {
+      const context = await httpContext(place, source.url, { signal, ...counted(wish) });
+      return { ...indexed(context), materials: [context.material] };
+    }
+    case "oci-layout": {
+      const platform = hostPlatform();
+      const image = await loadLayout(place.engine.storage, source, { platform, signal });
+      const layers = image.layers.map(({ diffId }) => diffId);
+      for (const layer of layers) place.lease.add(layer);
+      return { source: { kind: "root", root: { layers } }, release: async () => {} };
     }
     case "image": {
       if (!place.image) break;

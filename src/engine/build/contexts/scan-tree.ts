@@ -16,12 +16,14 @@ interface ScanOptions {
   /** Whose the files are; default: whose they were. */
   owner?: { uid: number; gid: number };
   drops?: (path: string) => boolean;
+  /** Of files and folders, by kind and what it was. */
+  mode?: (type: string, mode: number) => number;
 }
 
 export async function indexOf(
   files: SourceFiles,
   pack: Pack,
-  { signal, path = "/", owner, drops = () => false }: ScanOptions,
+  { signal, path = "/", owner, drops = () => false, mode }: ScanOptions,
 ): Promise<FileTree> {
   const builder = new TreeBuilder();
   let current: { node: FileNode; hash: Hash } | undefined;
@@ -37,6 +39,7 @@ export async function indexOf(
       if (file.name === "") return;
       if (file.type === "1") return builder.link(file.name, file.link);
       const node = nodeOf(file, owner);
+      if (mode && file.type !== "2") node.mode = mode(file.type, node.mode);
       builder.add(file.name, node);
       if (node.type !== "0") return;
       node.offset = offset;

@@ -40,6 +40,8 @@ const KEY_DIGITS = 40;
 
 export interface TakenFolder {
   dir: string;
+  /** One build at a time. */
+  exclusive<T>(work: () => Promise<T>): Promise<T>;
   /** Tells how large it is by now. */
   release(bytes: number): Promise<void>;
 }
@@ -89,7 +91,11 @@ export class ContextStore {
     this.#begin(key, type, description);
     const dir = join(this.#root, key);
     await this.#mutex.run(key, () => mkdir(dir, { recursive: true, mode: 0o700 }));
-    return { dir, release: (bytes) => this.#end(key, bytes) };
+    return {
+      dir,
+      exclusive: (work) => this.#mutex.run(key, work),
+      release: (bytes) => this.#end(key, bytes),
+    };
   }
 
   #load(key: string): Promise<KeptContext> {
