@@ -94,7 +94,7 @@ export function serveSession(
   });
   server.on("request", (incoming, response) => {
     // Of raw streams only the trailers are the library's.
-    if (streams[incoming.url]) response.setTrailer("grpc-status", "0");
+    if (streams[incoming.url]) response.addTrailers({ "grpc-status": "0" });
     else handler(incoming as never, response as never);
   });
   server.on("sessionError", () => {});
