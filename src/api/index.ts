@@ -7,6 +7,7 @@ import type { ApiOptions, Handlers } from "./call.ts";
 import { archiveHandlers } from "./routes/archive.ts";
 import { buildHandlers } from "./routes/build.ts";
 import { buildkitHandlers } from "./routes/buildkit.ts";
+import { cacheMountHandlers } from "./routes/cache-mounts.ts";
 import { containerStateHandlers } from "./routes/container-state.ts";
 import { containerStreamHandlers } from "./routes/container-streams.ts";
 import { containerHandlers } from "./routes/containers.ts";
@@ -36,6 +37,7 @@ export function createApi(options: ApiOptions & { log: Logger }): {
     ...execHandlers(engine),
     ...imageHandlers(engine),
     ...buildHandlers(engine),
+    ...cacheMountHandlers(engine),
     ...failedStepHandlers(engine),
     ...buildkitHandlers(openBuildkit(options)),
     ...gantryImageHandlers(engine),

@@ -4,7 +4,6 @@ import { nothing, type Row, refused, SWARM } from "./option-row.ts";
 import { networkRows } from "./option-rows-network.ts";
 
 const CONTAINERD = "Gantry contains what containerd does";
-const BUILDER = "images are not built yet";
 
 const daemonRows: Row[] = [
   ["data-root", "string", "Root directory of persistent state", { default: "/var/lib/gantry" }],
@@ -261,7 +260,7 @@ const imageRows: Row[] = [
     "Allow push of nondistributable artifacts to registry",
     { reload: true },
   ],
-  ["builder", "object", "Settings of the builder", { flag: "", ...nothing(BUILDER) }],
+  ["builder", "object", "Settings of the builder", { flag: "" }],
   ["containerd", "string", "containerd grpc address", refused(CONTAINERD, "")],
   [
     "containerd-namespace",

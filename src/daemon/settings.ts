@@ -7,6 +7,7 @@ import { GantryError, type LogLevel } from "../base/index.ts";
 import type { EngineOptions } from "../engine/index.ts";
 import { parseMark } from "../network/index.ts";
 import { API_VERSION_MAX, API_VERSION_MIN, compareVersions } from "../protocol/index.ts";
+import { parseBuilder } from "./builder-settings.ts";
 import type { Config } from "./config.ts";
 import { type ListenAddress, parseHost } from "./hosts.ts";
 import type { AddressPool, Ulimit } from "./option-values.ts";
@@ -153,6 +154,7 @@ function engineOptions(
 ): EngineOptions {
   const labels = read.list("labels");
   const storageBytes = storageSizeOption(read.list("storage-opts"));
+  const builder = parseBuilder(read.any("builder"));
   for (const label of labels) checkLabel(label, labels);
   for (const server of read.list("dns")) checkIp(server);
   const positive = (key: string): number => {
@@ -205,6 +207,7 @@ function engineOptions(
     },
     labels,
     debug: read.bool("debug"),
+    ...(builder && { builder }),
   };
 }
 

@@ -2,6 +2,7 @@
 // Swarm routes and those that are refused for now are in other-routes.ts.
 
 import { buildQuery } from "./build-query.ts";
+import { cacheMountRoutes } from "./cache-mount-routes.ts";
 import {
   authBodySchema,
   containerConfigSchema,
@@ -423,6 +424,7 @@ export const routes = defineRoutes({
   },
 
   ...networkRoutes,
+  ...cacheMountRoutes,
   ...failedStepRoutes,
   session: { method: "POST", path: "/session", since: "1.31", answer: "hijack" },
   grpc: { method: "POST", path: "/grpc", since: "1.39", answer: "hijack" },

@@ -177,10 +177,22 @@ const imagetools: Record<string, CommandEntry> = {
   ),
   inspect: entry("Show details of an image in a registry", () => import("./imagetools/inspect.ts")),
 };
+const cacheMount: Record<string, CommandEntry> = {
+  export: entry("Write a cache mount to an archive", () => import("./build/cache-mount-export.ts")),
+  import: entry("Fill a cache mount", () => import("./build/cache-mount-import.ts")),
+  inspect: entry("Show cache mounts", () => import("./build/cache-mount-inspect.ts")),
+  ls: entry("List cache mounts", () => import("./build/cache-mount-ls.ts")),
+  rm: entry("Remove cache mounts", () => import("./build/cache-mount-rm.ts")),
+};
 const builderGroup: CommandGroup = {
   short: "Manage builds",
   commands: builder,
   groups: {
+    "cache-mount": {
+      short: "Manage the folders of RUN --mount=type=cache",
+      commands: cacheMount,
+      aliases: { list: "ls", remove: "rm" },
+    },
     history: { short: "Manage what is known of builds", commands: history, aliases: {} },
     imagetools: { short: "Work on images in registries", commands: imagetools, aliases: {} },
   },

@@ -114,8 +114,8 @@ export interface Shell {
 export interface BuildCacheMounts {
   list(): Promise<CacheMountEntry[]>;
   find(wanted: string): Promise<CacheMountEntry>;
-  /** Its files as a tar. */
-  export(wanted: string, o?: Signal): Promise<Readable>;
+  /** Its files as a tar; compression: "", "none", "gzip", "zstd". */
+  export(wanted: string, o?: Signal & { compression?: string }): Promise<Readable>;
   /** Makes the mount of that name what a tar holds, compressed or not. */
   import(name: string, tar: Readable, o?: Signal): Promise<CacheMountEntry>;
   /** Throws conflict while a step uses it. */

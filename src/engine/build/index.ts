@@ -56,6 +56,7 @@ export async function buildVerbs(engine: EngineContext, cache: CacheStore): Prom
   return {
     build: (request, o) => classic(place, running, request, o?.signal),
     solve: async (job, o = {}) => {
+      checkGranted(engine, job);
       const report = new BuildReport(o.tell);
       return await running.run(job.ref, report, async (cancelled) => {
         const signal = o.signal ? AbortSignal.any([o.signal, cancelled]) : cancelled;
@@ -88,6 +89,15 @@ export async function buildVerbs(engine: EngineContext, cache: CacheStore): Prom
       await cacheMounts.settled();
     },
   };
+}
+
+/** What daemon.json lets nobody ask for. */
+function checkGranted({ options }: EngineContext, { entitlements }: BuildJob): void {
+  const granted = options.builder?.entitlements;
+  const refused = granted && entitlements.find((name) => !granted.includes(name.split("=")[0]!));
+  if (!refused) return;
+  const message = `granting entitlement ${refused} is not allowed by build daemon configuration`;
+  throw new GantryError("forbidden", message);
 }
 
 /** A job in the history, from its beginning to its end. */
