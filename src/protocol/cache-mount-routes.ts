@@ -5,7 +5,6 @@ import { defineRoutes } from "./route-table.ts";
 
 export const cacheMountRoutes = defineRoutes({
   cacheMountList: { method: "GET", path: "/gantry/cache-mounts", answer: "json" },
-  cacheMountInspect: { method: "GET", path: "/gantry/cache-mounts/{id}", answer: "json" },
   cacheMountExport: {
     method: "GET",
     path: "/gantry/cache-mounts/{id}/archive",
@@ -19,5 +18,6 @@ export const cacheMountRoutes = defineRoutes({
     body: "stream",
     answer: "json",
   },
+  cacheMountInspect: { method: "GET", path: "/gantry/cache-mounts/{id}", answer: "json" },
   cacheMountDelete: { method: "DELETE", path: "/gantry/cache-mounts/{id}", answer: "json" },
 });

@@ -17,7 +17,6 @@ export interface CacheMount {
 const ID_DIGITS = 12;
 const TABLE =
   "table {{.ID}}\\t{{.Name}}\\t{{.Size}}\\t{{.LastUsedSince}}\\t{{.UsageCount}}\\t{{.InUse}}";
-const NS_PER_MS = 1e6;
 
 const command: Command = defineCommand({
   usage: "[OPTIONS]",
@@ -40,8 +39,7 @@ const command: Command = defineCommand({
 export default command;
 
 const column = (header: string, value: (row: CacheMount) => unknown) => ({ header, value });
-const since = (time: string): string =>
-  `${humanDuration((Date.now() - Date.parse(time)) * NS_PER_MS)} ago`;
+const since = (time: string): string => `${humanDuration(Date.now() - Date.parse(time))} ago`;
 const mountRow: RowType<CacheMount> = {
   goType: "*formatter.cacheMountContext",
   columns: {
