@@ -149,6 +149,13 @@ test("the checks of a Dockerfile are warnings, and errors where it says so", asy
   });
 });
 
+test("a build argument that nothing declares is warned of, with what was meant", async () => {
+  const Dockerfile = "FROM payload\nARG COLOUR\n";
+  const { told } = await build({ Dockerfile }, { buildArgs: { COLOR: "red" } });
+  const [warning = ""] = told.warnings();
+  assert.match(warning, /^One or more build-args \[COLOR \(did you mean COLOUR\?\)\] were not/);
+});
+
 test("subrequests are answered without building", async () => {
   const Dockerfile =
     "# WHO is greeted\nARG WHO=you\nFROM payload AS base\n# all does everything\nFROM base AS all\n" +

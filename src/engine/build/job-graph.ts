@@ -19,6 +19,7 @@ import {
   type ResolvedImage,
   readIgnoreFile,
   shortFinding,
+  unusedBuildArgs,
 } from "../../build/index.ts";
 import { formatReference, type Platform, parseReference, writePlatform } from "../../spec/index.ts";
 import type { Lease, StoredImage } from "../../storage/index.ts";
@@ -63,6 +64,11 @@ export async function makeJobGraphs(
     makeGraphs(plans, images, { signal: place.signal }),
     file.ignore,
   ]);
+  const unused = unusedBuildArgs(graphs[0]!.plan);
+  if (unused) {
+    const text = { short: unused.warning.replace(/^\[Warning\] /, ""), detail: [], url: "" };
+    place.report.warn({ vertex: file.vertex, level: 1, ...text });
+  }
   warn(place.report, file, lintOf(job, { ...file, ignore }, graphs));
   for (const graph of graphs) checkEntitlements(graph, job.entitlements);
   await refuseForeignRuns(graphs);
