@@ -37,7 +37,7 @@ export {
   type RootSource,
   type VolumeSource,
 } from "./root-files.ts";
-export { type SaveRequest, saveArchive } from "./save-archive.ts";
+export { type SavedIndex, type SaveRequest, saveArchive } from "./save-archive.ts";
 export { type OpenStorage, openStorage, type StorageOptions } from "./storage.ts";
 export { StoragePaths } from "./storage-paths.ts";
 export { type VerifiedItem, verifyItem, verifyStore } from "./verify-store.ts";

@@ -15,13 +15,22 @@ export interface LoadPlan {
     manifest?: Uint8Array;
     manifestType?: string;
     references: string[];
+    /** The index that led to it, when all that it lists is in the archive. */
+    index?: FoundIndex;
   }[];
   /** Compressed forms that were seen on the way. */
   blobs: (Descriptor & { diffId: string; isKept: boolean })[];
 }
 export type Platform = { os: string; architecture: string; variant?: string };
 type Planned = LoadPlan["images"][number];
-type FoundManifest = { raw: Uint8Array; mediaType: string; name?: string };
+type FoundManifest = { raw: Uint8Array; mediaType: string; name?: string; index?: FoundIndex };
+type Document = { raw: Uint8Array; mediaType: string };
+export interface FoundIndex extends Document {
+  digest: string;
+  /** Manifests of attestations, and what these refer to. */
+  documents: Document[];
+  isWhole: boolean;
+}
 
 const MANIFEST_DEPTH_MAX = 4;
 const MANIFESTS_MAX = 10_000;
@@ -93,8 +102,30 @@ function dockerImages(
       rawConfig,
       references: tags.map((tag) => formatReference(parseReference(tag))),
       ...(manifest ? { manifest: manifest.raw, manifestType: manifest.mediaType } : {}),
+      ...wholeIndex(manifest),
     };
-    return [planned];
+    return [planned, ...companions(contents, manifests, planned)];
+  });
+}
+
+const wholeIndex = (found: FoundManifest | undefined): { index?: FoundIndex } =>
+  found?.index?.isWhole ? { index: found.index } : {};
+
+/** The other images of an index, which manifest.json does not name. */
+function companions(
+  contents: Contents,
+  manifests: readonly FoundManifest[],
+  { index, manifest }: Planned,
+): Planned[] {
+  const others = manifests.filter((one) => index && one.index === index && one.raw !== manifest);
+  return others.map(({ raw, mediaType }) => {
+    const rawConfig = blobAt(contents, configDigest(raw));
+    const listed = descriptorsOf(parseObject(raw, "image manifest")["layers"], "layers");
+    checkLayers(
+      rawConfig,
+      listed.map((descriptor) => layerBlob(contents, descriptor)),
+    );
+    return { rawConfig, manifest: raw, manifestType: mediaType, references: [], index: index! };
   });
 }
 
@@ -123,7 +154,8 @@ function ociImages(
     throw new GantryError("invalid", "invalid archive: does not contain a manifest.json");
   }
   const images = new Map<string, Planned>();
-  for (const { raw, mediaType, name } of manifests) {
+  for (const found of manifests) {
+    const { raw, mediaType, name } = found;
     const manifest = parseObject(raw, "image manifest");
     const rawConfig = blobAt(contents, configDigest(raw));
     if (!wantedPlatform(parseImageConfig(rawConfig), platforms)) continue;
@@ -135,6 +167,7 @@ function ociImages(
       manifest: raw,
       manifestType: mediaType,
       references: [],
+      ...wholeIndex(found),
     };
     if (name !== undefined && !image.references.includes(name)) image.references.push(name);
     images.set(id, image);
@@ -156,24 +189,61 @@ function walkIndex(
   platforms: readonly Platform[],
   depth: number,
   found: FoundManifest[],
+  group?: FoundIndex,
 ): void {
   if (depth > MANIFEST_DEPTH_MAX)
     throw new GantryError("invalid", "Image indexes are nested too deep");
   const index = parseObject(raw, "image index");
   for (const item of descriptorsOf(index["manifests"], "manifests")) {
     if (found.length > MANIFESTS_MAX) throw new GantryError("invalid", "Too many manifests");
-    if (!wantedPlatform(item.platform, platforms)) continue;
+    if (!wantedPlatform(item.platform, platforms)) {
+      if (group) keepBeside(contents, group, item);
+      continue;
+    }
     const name = nameFrom(item.annotations) ?? inherited;
     const data = contents.documents.get(`blobs/sha256/${hexOf(item.digest)}`);
     // docker save --platform writes the whole index but only some of the manifests.
-    if (data === undefined && depth > 0) continue;
+    if (data === undefined && depth > 0) {
+      if (group) group.isWhole = false;
+      continue;
+    }
     const checked = blobAt(contents, item.digest);
     const mediaType = item.mediaType ?? String(parseObject(checked, "manifest")["mediaType"] ?? "");
     if (INDEX_TYPES.has(mediaType)) {
-      walkIndex(contents, checked, name, platforms, depth + 1, found);
+      const { digest } = item;
+      const own = group ?? { raw: checked, mediaType, digest, documents: [], isWhole: true };
+      walkIndex(contents, checked, name, platforms, depth + 1, found, own);
+      if (group) group.documents.push({ raw: checked, mediaType });
     } else if (MANIFEST_TYPES.has(mediaType) && isImage(checked)) {
-      found.push({ raw: checked, mediaType, ...(name === undefined ? {} : { name }) });
+      const named = name === undefined ? {} : { name };
+      found.push({ raw: checked, mediaType, ...named, ...(group && { index: group }) });
     }
+  }
+}
+
+/** What an index lists beside the images that are wanted: attestations stay with it, and without
+ * one of them, or of its images, it is not whole. */
+function keepBeside(contents: Contents, group: FoundIndex, item: LooseDescriptor): void {
+  const at = (digest: string) => contents.documents.get(`blobs/sha256/${hexOf(digest)}`);
+  const raw = at(item.digest);
+  const isOther = (item.platform as Partial<Platform> | undefined)?.os === "unknown";
+  if (
+    raw === undefined ||
+    !isOther ||
+    !documentDigestMatches(`blobs/sha256/${hexOf(item.digest)}`, raw)
+  ) {
+    group.isWhole = false;
+    return;
+  }
+  const { config, layers } = parseObject(raw, "manifest");
+  group.documents.push({ raw, mediaType: item.mediaType ?? "" });
+  for (const { digest, mediaType = "" } of descriptorsOf(
+    [config, ...((layers ?? []) as [])],
+    "blobs",
+  )) {
+    const blob = at(digest);
+    if (blob === undefined) group.isWhole = false;
+    else group.documents.push({ raw: blobAt(contents, digest), mediaType });
   }
 }
 

@@ -18,10 +18,25 @@ export interface SaveRequest {
   image: StoredImage;
   /** Normalised tags to write; none for an image that was asked for by its id. */
   references: readonly string[];
+  /** Of tags that stand for an index. */
+  indexes?: ReadonlyMap<string, SavedIndex>;
+}
+/** An index with all that it lists. */
+export interface SavedIndex {
+  document: { raw: Uint8Array; mediaType: string };
+  images: readonly StoredImage[];
+  /** Of the images, in their order. */
+  manifests: readonly Descriptor[];
+  artifacts: readonly {
+    descriptor: Descriptor;
+    raw: Uint8Array;
+    blobs: ReadonlyMap<string, Uint8Array>;
+  }[];
 }
 
 type Packed = {
   request: SaveRequest;
+  image: StoredImage;
   manifest: Uint8Array;
   descriptor: Descriptor;
   /** The form in which each layer is written. */
@@ -40,9 +55,13 @@ export function saveArchive(storage: SaveStorage, requests: readonly SaveRequest
 /** One entry an image, however many of its names were asked for. */
 function mergeRequests(requests: readonly SaveRequest[]): SaveRequest[] {
   const merged = new Map<string, SaveRequest>();
-  for (const { image, references } of requests) {
-    const before = merged.get(image.id)?.references ?? [];
-    merged.set(image.id, { image, references: [...new Set([...before, ...references])] });
+  for (const { image, references, indexes = new Map() } of requests) {
+    const before = merged.get(image.id);
+    merged.set(image.id, {
+      image,
+      references: [...new Set([...(before?.references ?? []), ...references])],
+      indexes: new Map([...(before?.indexes ?? []), ...indexes]),
+    });
   }
   return [...merged.values()];
 }
@@ -52,31 +71,73 @@ async function* archive(
   requests: readonly SaveRequest[],
 ): AsyncGenerator<Uint8Array> {
   const packed: Packed[] = [];
-  for (const request of requests) packed.push(await pack(storage, request));
+  const members: Packed[] = [];
+  const indexes = new Map<string, SavedIndex>();
+  for (const request of requests) {
+    packed.push(await pack(storage, request));
+    for (const [name, index] of request.indexes ?? []) {
+      const found = await packMembers(storage, request, index);
+      if (found === undefined) continue;
+      members.push(...found);
+      indexes.set(name, index);
+    }
+  }
   yield tarHeader("blobs/", { mode: 0o755, type: "5" });
   yield tarHeader("blobs/sha256/", { mode: 0o755, type: "5" });
   const done = new Set<string>();
-  for (const { request, manifest, descriptor, layers } of packed) {
-    const { image } = request;
-    for (const { digest, diffId, size } of layers) {
-      if (done.has(digest)) continue;
-      done.add(digest);
-      yield tarHeader(blobPath(digest), { size });
-      const isTar = digest === diffId;
-      const bytes = isTar ? await storage.layers.tar(diffId) : await storage.content.open(digest);
-      yield* bytes as AsyncIterable<Uint8Array>;
-      yield tarPadding(size);
-    }
-    if (!done.has(image.id)) yield* file(blobPath(image.id), image.rawConfig);
-    if (!done.has(descriptor.digest)) yield* file(blobPath(descriptor.digest), manifest);
-    done.add(image.id).add(descriptor.digest);
+  function* small(digest: string, raw: Uint8Array): Generator<Uint8Array> {
+    if (!done.has(digest)) yield* file(blobPath(digest), raw);
+    done.add(digest);
   }
-  yield* file("index.json", json(ociIndex(packed)));
+  for (const { image, manifest, descriptor, layers } of [...packed, ...members]) {
+    for (const layer of layers) {
+      if (!done.has(layer.digest)) yield* layerFile(storage, layer);
+      done.add(layer.digest);
+    }
+    yield* small(image.id, image.rawConfig);
+    yield* small(descriptor.digest, manifest);
+  }
+  for (const { document, artifacts } of indexes.values()) {
+    for (const { raw, descriptor, blobs } of artifacts) {
+      for (const [digest, bytes] of blobs) yield* small(digest, bytes);
+      yield* small(descriptor.digest, raw);
+    }
+    yield* small(digestOf(document.raw), document.raw);
+  }
+  yield* file("index.json", json(ociIndex(packed, indexes)));
   yield* file("manifest.json", json(packed.map(dockerManifest)));
   yield* file("oci-layout", json({ imageLayoutVersion: "1.0.0" }));
   const repositories = dockerRepositories(requests);
   if (Object.keys(repositories).length > 0) yield* file("repositories", json(repositories));
   yield tarEnd;
+}
+
+async function* layerFile(
+  { layers, content }: SaveStorage,
+  { digest, diffId, size }: Packed["layers"][number],
+): AsyncGenerator<Uint8Array> {
+  yield tarHeader(blobPath(digest), { size });
+  const bytes = digest === diffId ? await layers.tar(diffId) : await content.open(digest);
+  yield* bytes as AsyncIterable<Uint8Array>;
+  yield tarPadding(size);
+}
+
+/** The images of an index under the very manifests that it lists; undefined when a blob of them is
+ * not here. */
+async function packMembers(
+  storage: SaveStorage,
+  request: SaveRequest,
+  { images, manifests }: SavedIndex,
+): Promise<Packed[] | undefined> {
+  const found: Packed[] = [];
+  for (const [at, image] of images.entries()) {
+    const descriptor = manifests[at]!;
+    const layers = await ownLayers(storage, image, descriptor);
+    if (layers === undefined) return undefined;
+    const manifest = await storage.content.read(descriptor.digest);
+    found.push({ request, image, manifest, descriptor, layers });
+  }
+  return found;
 }
 
 /** With its own manifest where every blob of that is here, so that digests come back; otherwise
@@ -86,13 +147,13 @@ async function pack(storage: SaveStorage, request: SaveRequest): Promise<Packed>
   const own = image.manifest && (await ownLayers(storage, image, image.manifest));
   if (own !== undefined && image.manifest !== undefined) {
     const manifest = await storage.content.read(image.manifest.digest);
-    return { request, manifest, descriptor: image.manifest, layers: own };
+    return { request, image, manifest, descriptor: image.manifest, layers: own };
   }
   const layers = image.layers.map((layer) => ({ ...layerDescriptor(layer), diffId: layer.diffId }));
   const manifest = json(ociManifest(image));
   const digest = digestOf(manifest);
   const descriptor = { mediaType: OCI_MANIFEST, digest, size: manifest.length };
-  return { request, manifest, descriptor, layers };
+  return { request, image, manifest, descriptor, layers };
 }
 
 async function ownLayers(
@@ -141,11 +202,11 @@ function ociManifest(image: StoredImage): object {
   };
 }
 
-function ociIndex(packed: readonly Packed[]): object {
+function ociIndex(packed: readonly Packed[], indexes: ReadonlyMap<string, SavedIndex>): object {
   const manifests = packed.flatMap(({ request, descriptor }) => {
     if (request.references.length === 0) return [descriptor];
     return request.references.map((reference) => ({
-      ...descriptor,
+      ...indexDescriptor(indexes.get(reference), descriptor),
       annotations: {
         "io.containerd.image.name": reference,
         "org.opencontainers.image.ref.name": parseReference(reference).tag ?? "latest",
@@ -153,6 +214,13 @@ function ociIndex(packed: readonly Packed[]): object {
     }));
   });
   return { schemaVersion: 2, mediaType: OCI_INDEX, manifests };
+}
+
+/** What a name stands for: an index, or the image. */
+function indexDescriptor(index: SavedIndex | undefined, image: Descriptor): Descriptor {
+  if (index === undefined) return image;
+  const { raw, mediaType } = index.document;
+  return { mediaType, digest: digestOf(raw), size: raw.length };
 }
 
 function dockerManifest({ request: { image, references }, layers }: Packed): object {

@@ -170,6 +170,35 @@ describe("outputs of builds", { skip }, () => {
     assert.ok((await all()).every(({ id }) => id !== other.id && id !== image.id));
   });
 
+  test("an index is saved and loaded whole, with its attestations", async () => {
+    const { metadata } = await run(SCRATCH, {
+      platforms: BOTH,
+      outputs: outputs(["image", { name: "carried:1" }]),
+      attest: new Map([["provenance", { mode: "max" }]]),
+    });
+    const archive = async () =>
+      Buffer.concat(await Array.fromAsync(await fixture.engine.images.save(["carried:1"])));
+    const saved = await archive();
+    const files = await readTar(saved);
+    const [entry] = json(files.get("index.json")?.content).manifests;
+    assert.equal(entry.digest, metadata["containerimage.digest"]);
+    assert.equal(json(files.get("manifest.json")?.content).length, 1);
+    await fixture.engine.images.remove("carried:1");
+    const from = Readable.from([saved], { objectMode: false });
+    const told: string[] = [];
+    for await (const { stream } of fixture.engine.images.load(from)) told.push(String(stream));
+    assert.deepEqual(told, ["Loaded image: carried:1\n"]);
+    const host = process.arch === "arm64" ? "arm64" : "amd64";
+    assert.equal((await inspect("carried:1")).config.architecture, host);
+    assert.ok((await archive()).equals(saved));
+    // One platform of it goes without the index.
+    const platform = [`linux/${host}`];
+    const one = await fixture.engine.images.save(["carried:1"], { platform });
+    const alone = await readTar(Buffer.concat(await Array.fromAsync(one)));
+    assert.notEqual(json(alone.get("index.json")?.content).manifests[0].digest, entry.digest);
+    await fixture.engine.images.remove("carried:1");
+  });
+
   test("annotations stand where they were asked for, and make it an OCI image", async () => {
     const registry = await listen();
     const attrs = {

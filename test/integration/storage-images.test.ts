@@ -403,7 +403,11 @@ test("OCI layouts load, with nested indexes and compressed layers", async () => 
   const { config, diffId } = imageParts();
   for (const compress of [gzipSync, zstdCompressSync]) {
     const loaded = await loadArchive(fixture.storage, streamOf(ociLayout(compress)));
-    assert.deepEqual(loaded, [{ id: digestOf(config), references: ["example.com/oci:2"] }]);
+    const [{ index, ...image } = { index: undefined }] = loaded;
+    assert.deepEqual(image, { id: digestOf(config), references: ["example.com/oci:2"] });
+    const named = fixture.storage.images.resolve("example.com/oci:2");
+    assert.equal(named?.indexes.get("example.com/oci:2"), index);
+    assert.ok(named?.documents.some(({ digest }) => digest === index));
     const blob = digestOf(compress(rootfs()));
     assert.equal(fixture.storage.layers.byBlob(blob)?.diffId, diffId);
   }

@@ -17,14 +17,17 @@ export async function* loadImages(
 ): AsyncGenerator<Progress> {
   const loaded = await loadArchive(engine.storage, from, {
     platforms: (o.platform ?? []).map((text) => readPlatform(text, hostPlatform())),
+    host: hostPlatform(),
     ...(o.signal && { signal: o.signal }),
   });
-  for (const { id, references } of loaded) {
+  const isNamed = loaded.some(({ references }) => references.length > 0);
+  for (const { id, references, index } of loaded) {
     for (const reference of references) {
       announceImage(engine, "load", id, familiar(reference));
       yield { stream: `Loaded image: ${familiar(reference)}\n` };
     }
-    if (references.length > 0) continue;
+    // The other platforms of an index go with its name.
+    if (references.length > 0 || (isNamed && index !== undefined)) continue;
     announceImage(engine, "load", id, id);
     yield { stream: `Loaded image ID: ${id}\n` };
   }

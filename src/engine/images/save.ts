@@ -4,11 +4,17 @@
 import type { Readable } from "node:stream";
 import { GantryError } from "../../base/index.ts";
 import { formatReference, parseReference, type Reference } from "../../spec/index.ts";
-import { type SaveRequest, type StoredImage, saveArchive } from "../../storage/index.ts";
+import {
+  type SavedIndex,
+  type SaveRequest,
+  type StoredImage,
+  saveArchive,
+} from "../../storage/index.ts";
 import type { EngineContext } from "../context.ts";
 import type { Signal } from "../contract.ts";
 import { checkImagePlatform, findImage } from "./find.ts";
 import { announceImage } from "./tag.ts";
+import { indexOf } from "./whole-index.ts";
 
 export async function saveImages(
   engine: EngineContext,
@@ -16,15 +22,37 @@ export async function saveImages(
   { signal, platform = [] }: Signal & { platform?: string[] } = {},
 ): Promise<Readable> {
   if (refs.length === 0) throw new GantryError("invalid", "no images to save");
-  const requests = refs.flatMap((ref) => requestsFor(engine, ref));
-  for (const { image } of requests) checkPlatforms(image, platform, refs[0]!);
-  const digests = requests.flatMap(({ image }) => image.layers.map((layer) => layer.diffId));
+  const named = refs.flatMap((ref) => requestsFor(engine, ref));
+  for (const { image } of named) checkPlatforms(image, platform, refs[0]!);
+  // One platform of an index is saved without it.
+  const isWhole = platform.length === 0;
+  const requests = isWhole
+    ? await Promise.all(named.map((one) => withIndexes(engine, one)))
+    : named;
+  const images = requests.flatMap(({ image, indexes }) => [
+    image,
+    ...[...(indexes?.values() ?? [])].flatMap((index) => index.images),
+  ]);
+  const digests = images.flatMap(({ layers }) => layers.map((layer) => layer.diffId));
   const lease = engine.storage.lease(digests);
   const stream = saveArchive(engine.storage, requests);
   stream.once("close", () => lease.release());
   signal?.addEventListener("abort", () => stream.destroy(), { once: true });
   for (const { image } of requests) announceImage(engine, "save", image.id, image.id);
   return stream;
+}
+
+/** With the indexes that its names stand for, where all of them is here. */
+async function withIndexes(engine: EngineContext, request: SaveRequest): Promise<SaveRequest> {
+  const { image, references } = request;
+  const indexes = new Map<string, SavedIndex>();
+  for (const name of references) {
+    const index = image.indexes.get(name);
+    if (index === undefined) continue;
+    const whole = await indexOf(engine, image, { name, index }).catch(() => undefined);
+    if (whole) indexes.set(name, whole);
+  }
+  return indexes.size === 0 ? request : { ...request, indexes };
 }
 
 /** An image here is of one platform: any of those that are asked for will do. */
