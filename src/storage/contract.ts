@@ -145,6 +145,8 @@ export interface ImageStore {
     id: string,
     documents: readonly { raw: Uint8Array; mediaType: string }[],
   ): Promise<void>;
+  /** Forgets documents of an image; their bytes go when nothing else needs them. */
+  dropDocuments(id: string, digests: readonly string[]): Promise<void>;
   /** A manifest or index that some image came by. */
   document(digest: string): Descriptor | undefined;
   /** `index`: the digest of the index that the name stands for; the image is its one for here. */

@@ -154,6 +154,23 @@ export class ImageRecords implements ImageStore {
     });
   }
 
+  async dropDocuments(id: string, digests: readonly string[]): Promise<void> {
+    const image = this.#images.get(id);
+    const doomed = digests.filter((digest) => image?.documents.has(digest));
+    const row = this.#database.sql.prepare(
+      "DELETE FROM image_documents WHERE image_id = ? AND digest = ?",
+    );
+    const forget = () => {
+      for (const digest of doomed) row.run(id, digest);
+    };
+    this.#database.free(() => this.#database.transaction(forget));
+    for (const digest of doomed) {
+      image?.documents.delete(digest);
+      // An image's own config and manifest are needed whatever its documents are.
+      await this.#content.remove(digest, { unless: () => this.needsBlob(digest) });
+    }
+  }
+
   document(digest: string): Descriptor | undefined {
     for (const { documents } of this.#images.values()) {
       const found = documents.get(digest);
@@ -386,8 +403,8 @@ export class ImageRecords implements ImageStore {
 
   /** Whether an image, stored or on its way, needs this blob. */
   needsBlob(digest: string): boolean {
-    for (const { id, documents } of this.#images.values()) {
-      if (digest === id || documents.has(digest)) return true;
+    for (const { id, documents, manifest } of this.#images.values()) {
+      if (digest === id || digest === manifest?.digest || documents.has(digest)) return true;
     }
     return this.#inUse().has(digest) || [...this.#pinned.values()].flat().includes(digest);
   }

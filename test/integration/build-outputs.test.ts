@@ -2,6 +2,8 @@
 // client, attestations, the same bytes twice.
 
 import assert from "node:assert/strict";
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
 import { Readable } from "node:stream";
 import { after, afterEach, before, describe, test } from "node:test";
 import { gunzipSync, zstdDecompressSync } from "node:zlib";
@@ -197,6 +199,29 @@ describe("outputs of builds", { skip }, () => {
     const alone = await readTar(Buffer.concat(await Array.fromAsync(one)));
     assert.notEqual(json(alone.get("index.json")?.content).manifests[0].digest, entry.digest);
     await fixture.engine.images.remove("carried:1");
+  });
+
+  test("built again, a name lets go of the index that it stood for", async () => {
+    const again = () =>
+      run(SCRATCH, {
+        platforms: BOTH,
+        outputs: outputs(["image", { name: "again:1" }]),
+        attest: new Map([["provenance", { mode: "max" }]]),
+      });
+    const first = await again();
+    const count = async () => (await readdir(blobs)).length;
+    const blobs = join(fixture.root, "data/blobs/sha256");
+    const before = await count();
+    const second = await again();
+    assert.notEqual(
+      first.metadata["containerimage.digest"],
+      second.metadata["containerimage.digest"],
+    );
+    assert.equal(await count(), before);
+    const old = first.metadata["containerimage.digest"]!;
+    await assert.rejects(inspect(old), { kind: "not-found" });
+    assert.ok((await inspect(second.metadata["containerimage.digest"]!)).id);
+    await fixture.engine.images.remove("again:1");
   });
 
   test("annotations stand where they were asked for, and make it an OCI image", async () => {

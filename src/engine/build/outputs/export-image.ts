@@ -13,6 +13,7 @@ import {
 import { familiarReference, formatReference, type Reference } from "../../../spec/index.ts";
 import type { EngineContext } from "../../context.ts";
 import { hostPlatform } from "../../images/find.ts";
+import { forgetIndex } from "../../images/forget-index.ts";
 import { pushedLayers, pushStore } from "../../images/push.ts";
 import { announceImage } from "../../images/tag.ts";
 import type { VertexReport } from "../job.ts";
@@ -86,12 +87,17 @@ async function storeImages(
   }
   const { id } = mainImage(shaped);
   const index = shaped.index && { index: shaped.index.descriptor.digest };
+  const left = new Set<string>();
   for (const reference of output.names) {
     await part(vertex, `naming to ${formatReference(reference)}`, async () => {
+      const name = formatReference(reference);
+      const before = images.resolve(name)?.indexes.get(name);
+      if (before !== undefined && before !== index?.index) left.add(before);
       await images.tag(id, formatReference(reference), index);
       announceImage(engine, "tag", id, familiarReference(reference));
     });
   }
+  for (const one of left) await forgetIndex(engine, one);
   const digest = shaped.top?.digest;
   if (digest === undefined) return;
   const canonical = output.nameCanonical ? output.names.map(repositoryOf) : [];
