@@ -29,7 +29,7 @@ const GATEWAY = "gateway.v0";
 const DOCKERFILE_IMAGES = /^(docker\.io\/)?docker\/dockerfile(-upstream)?([:@].*)?$/;
 /** The config file's key for Docker Hub, which clients look credentials up by. */
 const HUB_KEY = "https://index.docker.io/v1/";
-const HUB_HOSTS = ["docker.io", "index.docker.io", HUB_KEY];
+export const HUB_HOSTS = ["docker.io", "index.docker.io", HUB_KEY];
 
 export interface Question {
   frontend: string;
@@ -137,5 +137,13 @@ export function outputsOf({
 }: control.SolveRequest): OutputRequest[] {
   const old = exporter === "" ? [] : [{ type: exporter, attrs: exporterAttrs }];
   const asked = exporters.length > 0 ? exporters : old;
-  return asked.map(({ type, attrs }, index) => ({ type, attrs, exporter: String(index) }));
+  return asked.map(({ type, attrs }, index) => ({
+    ...{ type, exporter: String(index) },
+    attrs: withoutLoad(attrs),
+  }));
+}
+
+/** Compose asks for the image to be loaded where it is built anyway. */
+function withoutLoad({ load, ...others }: Attributes): Attributes {
+  return load === undefined || load === "true" ? others : { load, ...others };
 }
