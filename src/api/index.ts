@@ -29,6 +29,7 @@ export function createApi(options: ApiOptions & { log: Logger }): {
   server(tls?: TlsOptions): ApiServer;
 } {
   const { engine } = options;
+  const buildkit = openBuildkit(options);
   const handlers: Handlers = {
     ...containerHandlers(engine),
     ...containerStateHandlers(engine),
@@ -36,10 +37,10 @@ export function createApi(options: ApiOptions & { log: Logger }): {
     ...archiveHandlers(engine),
     ...execHandlers(engine),
     ...imageHandlers(engine),
-    ...buildHandlers(engine),
+    ...buildHandlers(engine, buildkit),
     ...cacheMountHandlers(engine),
     ...failedStepHandlers(engine),
-    ...buildkitHandlers(openBuildkit(options)),
+    ...buildkitHandlers(buildkit),
     ...gantryImageHandlers(engine),
     ...volumeHandlers(engine),
     ...networkHandlers(engine),

@@ -4,6 +4,9 @@
 import type { Duplex } from "node:stream";
 import type { Logger } from "../base/index.ts";
 import type { EngineDoors } from "../engine/index.ts";
+import type { OldBuildRequest } from "./old-build.ts";
+
+export type { OldBuildRequest } from "./old-build.ts";
 
 export interface BuildkitOptions {
   engine: EngineDoors;
@@ -19,7 +22,10 @@ export interface Buildkit {
   session(headers: (name: string) => readonly string[]): Promise<TakeConnection>;
   /** `POST /grpc`: the client calls. */
   grpc(): Promise<TakeConnection>;
+  /** `POST /build` of version 2: docker's stream of messages. */
+  build(request: OldBuildRequest, o: { signal: AbortSignal }): AsyncIterable<BuildMessage>;
 }
+type BuildMessage = Record<string, unknown>;
 
 export function openBuildkit(options: BuildkitOptions): Buildkit {
   let loading: Promise<Buildkit> | undefined;
@@ -30,5 +36,8 @@ export function openBuildkit(options: BuildkitOptions): Buildkit {
   return {
     session: async (headers) => await (await load()).session(headers),
     grpc: async () => await (await load()).grpc(),
+    build: async function* (request, o) {
+      yield* (await load()).build(request, o);
+    },
   };
 }

@@ -12,6 +12,7 @@ import { grpcErrors } from "./grpc-errors.ts";
 import { MESSAGE_BYTES_MAX } from "./grpc-frames.ts";
 import { healthService } from "./health-service.ts";
 import type { Buildkit, BuildkitOptions } from "./index.ts";
+import { oldBuild } from "./old-build.ts";
 import { Sessions } from "./sessions.ts";
 import { Solves } from "./solves.ts";
 
@@ -46,6 +47,7 @@ export function buildkitService(options: BuildkitOptions): Buildkit {
       return (socket) => sessions.serve(socket, facts);
     },
     grpc: async () => (socket) => serve(server, socket),
+    build: (request, o) => oldBuild(place, request, o),
   };
 }
 

@@ -2,19 +2,26 @@
 
 import type { IncomingHttpHeaders } from "node:http";
 import { GantryError } from "../../base/index.ts";
+import type { Buildkit } from "../../buildkit/index.ts";
 import type { BuildRequest, Credentials, EngineDoors } from "../../engine/index.ts";
 import type { Routes } from "../../protocol/index.ts";
 import type { Ulimit } from "../../spec/index.ts";
 import type { Call, SomeHandlers } from "../call.ts";
 import { credentialsOf } from "../registry-auth.ts";
 import { empty, json, progress } from "../reply.ts";
+import { buildTwoRequest } from "./build-two.ts";
 
 type BuildCall = Call<Routes["imageBuild"]>;
 type HostConfig = BuildRequest["hostConfig"];
 
-export const buildHandlers = ({ builds }: EngineDoors) =>
+export const buildHandlers = ({ builds }: EngineDoors, buildkit: Buildkit) =>
   ({
-    imageBuild: (call) => progress(builds.build(buildRequest(call), { signal: call.signal })),
+    imageBuild: (call) => {
+      const { signal, query } = call;
+      const request = buildRequest(call);
+      if (query.version !== "2") return progress(builds.build(request, { signal }));
+      return progress(buildkit.build(buildTwoRequest(query, request), { signal }));
+    },
 
     buildCancel: ({ query }) => {
       if (!query.id) throw new GantryError("invalid", "build ID not provided");
@@ -39,16 +46,12 @@ export const buildHandlers = ({ builds }: EngineDoors) =>
   }) satisfies SomeHandlers;
 
 function buildRequest({ query, body, headers }: BuildCall): BuildRequest {
-  if (query.version === "2") {
-    throw new GantryError(
-      "not-implemented",
-      "Building images with BuildKit is not supported yet: build with DOCKER_BUILDKIT=0",
-    );
-  }
-  if (query.version && query.version !== "1") {
+  const isTwo = query.version === "2";
+  if (query.version && query.version !== "1" && !isTwo) {
     throw new GantryError("invalid", `invalid version ${query.version}`);
   }
-  refuseRemote(query);
+  if (!isTwo) refuseSession(query);
+  refuseIsolation(query);
   return {
     context: body,
     dockerfile: query.dockerfile || "Dockerfile",
@@ -66,7 +69,7 @@ function buildRequest({ query, body, headers }: BuildCall): BuildRequest {
   };
 }
 
-function refuseRemote({ remote = "", outputs = "", isolation = "" }: BuildCall["query"]): void {
+function refuseSession({ remote = "", outputs = "" }: BuildCall["query"]): void {
   if (remote === "client-session") {
     const remedy = "only builds with BuildKit (version 2) have one";
     throw new GantryError("invalid", `a context of a session was given: ${remedy}`);
@@ -74,6 +77,9 @@ function refuseRemote({ remote = "", outputs = "", isolation = "" }: BuildCall["
   if (outputs !== "" && outputs !== "[]" && outputs !== "null") {
     throw new GantryError("invalid", "outputs is only supported with BuildKit");
   }
+}
+
+function refuseIsolation({ isolation = "" }: BuildCall["query"]): void {
   if (!["", "default"].includes(isolation)) {
     throw new GantryError("invalid", `Unsupported isolation: ${JSON.stringify(isolation)}`);
   }
