@@ -3,11 +3,13 @@
 // group and a deadline of its own. A crash, a hang, a missing summary and anything left behind on
 // the host are failures, whatever the counts say.
 //
-//   tools/test.ts [unit | integration | e2e | vm | FILE…]
+// A file that may take longer says so in its first lines: "// test-deadline: 900 s".
+//
+//   tools/test.ts [unit | integration | e2e | real | vm | FILE…]
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { existsSync, globSync } from "node:fs";
+import { existsSync, globSync, readFileSync } from "node:fs";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
@@ -21,6 +23,7 @@ const BUILD_DEADLINE_MS = 300_000;
 const UNIT_DEADLINE_MS = 240_000;
 const FILE_DEADLINE_MS = Number(process.env["GANTRY_TEST_DEADLINE_MS"] ?? 240_000);
 const SETTLE_DEADLINE_MS = 30_000; // what is dying when the last test ends may take that long
+const HEADER_CHARS_MAX = 1_000;
 const OUTPUT_LINES_MAX = 120;
 const CONCURRENCY = 2;
 /** What the runner says of the tests of a suite whose hook failed; the hook says why. */
@@ -30,6 +33,8 @@ const groups = {
   unit: ["src/**/*.test.ts", "web/**/*.test.ts", "test/tidy/*.test.ts", "tools/**/*.test.ts"],
   integration: ["test/integration/**/*.test.ts", "test/conformance/**/*.test.ts"],
   e2e: ["test/e2e/**/*.test.ts"],
+  /** Only when it is asked for: from the network, for minutes. */
+  real: ["test/real/**/*.test.ts"],
 } as const;
 
 /** Files that run in one process. */
@@ -57,8 +62,8 @@ function plan(wanted: string[]): Batch[] {
     const name = `${files.length} unit files`;
     if (files.length > 0) batches.push({ name, files, deadlineMs: UNIT_DEADLINE_MS });
   }
-  for (const group of ["integration", "e2e"] as const) {
-    if (!everything && !wanted.includes(group)) continue;
+  for (const group of ["integration", "e2e", "real"] as const) {
+    if (!wanted.includes(group) && (!everything || group === "real")) continue;
     for (const file of globSync([...groups[group]], { cwd: root }).sort())
       batches.push(alone(file));
   }
@@ -69,7 +74,10 @@ function plan(wanted: string[]): Batch[] {
 }
 
 function alone(file: string): Batch {
-  return { name: file, files: [file], deadlineMs: FILE_DEADLINE_MS };
+  const path = join(root, file);
+  const start = existsSync(path) ? readFileSync(path, "utf8").slice(0, HEADER_CHARS_MAX) : "";
+  const own = Number(/^\/\/ test-deadline: (\d+) s\b/m.exec(start)?.[1] ?? 0) * 1000;
+  return { name: file, files: [file], deadlineMs: Math.max(FILE_DEADLINE_MS, own) };
 }
 
 async function main(batches: Batch[]): Promise<void> {

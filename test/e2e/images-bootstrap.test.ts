@@ -1,5 +1,6 @@
 // A genuine Debian from the host's own apt, made by a daemon that reaches the mirror through the
 // host's proxy alone. Skips where apt, or its mirror, is not there.
+// test-deadline: 900 s, since a mirror may be slow
 
 import assert from "node:assert/strict";
 import { mkdtemp } from "node:fs/promises";
@@ -11,7 +12,7 @@ import { whyNoDebian } from "../support/debian-mirror.ts";
 import { type HostProxy, startHostProxy } from "../support/host-proxy.ts";
 import { TestDaemon, whyNoDaemon } from "./harness.ts";
 
-const BOOTSTRAP_DEADLINE_MS = 180_000;
+const BOOTSTRAP_DEADLINE_MS = 600_000;
 
 const skip = whyNoDaemon() || (await whyNoDebian());
 
