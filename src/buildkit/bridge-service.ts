@@ -1,6 +1,6 @@
 // moby.buildkit.v1.frontend.LLBBridge for clients that are their own front end, as `docker buildx`
-// is: it asks for a build by the Dockerfile front end and returns the result. A result is a promise:
-// the build runs when the client returns it, in its Control.Solve, or asks for its evaluation.
+// is: it asks for a build by the Dockerfile front end and returns the result. A result is a
+// promise: the build runs when the client returns it, in its Control.Solve, or evaluates it.
 
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";

@@ -6,7 +6,7 @@ import { GantryError } from "../base/index.ts";
 import type { BuildJob } from "../engine/index.ts";
 import type { control } from "../gen/buildkit/index.ts";
 
-/** How long a client's LLBBridge call waits for its Control.Solve, which it makes at the same time. */
+/** How long a client's call of LLBBridge waits for its Control.Solve, which comes beside it. */
 const ARRIVAL_MS = 3_000;
 const RESULTS_MAX = 100;
 

@@ -5,8 +5,8 @@ import type { worker } from "../gen/buildkit/index.ts";
 import { hostPlatform } from "./job-attributes.ts";
 import type { ServicePlace } from "./make-job.ts";
 
-/** By this one `docker buildx` knows an image store that takes whole indexes: without it, the client
- * itself refuses several platforms, attestations, archives and exports of caches. */
+/** By this one `docker buildx` knows an image store that takes whole indexes: without it, the
+ * client itself refuses several platforms, attestations, archives and exports of caches. */
 const LABELS = { "org.mobyproject.buildkit.worker.snapshotter": "overlayfs" };
 
 export function buildkitVersion({ serverVersion }: Pick<ServicePlace, "serverVersion">) {

@@ -10,7 +10,7 @@ import { control, gateway } from "../../src/gen/buildkit/index.ts";
 
 type Headers = Readonly<Record<string, string | readonly string[]>>;
 
-/** A connection that the daemon has handed over. Throws with the daemon's answer when it refuses. */
+/** A connection that the daemon has handed over. Throws its answer when it refuses. */
 export function upgrade(socketPath: string, path: string, headers: Headers = {}): Promise<Duplex> {
   return new Promise((resolve, reject) => {
     const call = request({
