@@ -99,10 +99,10 @@ async function solve(
   request: Parameters<Builder["solve"]>[0],
   { display, signal, hold }: RunOptions,
 ): Promise<Record<string, string>> {
+  // Not ended by `signal`: what a cancelled build says at its end is shown, too.
   const following = new AbortController();
-  const both = AbortSignal.any([signal, following.signal]);
   const follow = async () => {
-    for await (const status of builder.status(request.ref, { signal: both })) {
+    for await (const status of builder.status(request.ref, { signal: following.signal })) {
       display.update(status);
     }
   };
@@ -116,8 +116,7 @@ async function solve(
     return response;
   } catch (error) {
     // The status ends with the build; where no build began it would wait for one.
-    const isRefused = !(error instanceof GantryError) || error.kind === "cancelled";
-    if (isRefused) following.abort();
+    if (!(error instanceof GantryError)) following.abort();
     const late = setTimeout(() => following.abort(), STATUS_MS_MAX);
     await followed;
     clearTimeout(late);
@@ -135,7 +134,7 @@ function linkedAttrs(linked: RunOptions["linked"]): Record<string, string> {
 }
 
 /** How long a failed build's last words may take. */
-const STATUS_MS_MAX = 2_000;
+const STATUS_MS_MAX = 1_000;
 
 /** config.json's proxies are build arguments that leave no trace in the image. */
 function proxiesOf(session: Session): Record<string, string> {

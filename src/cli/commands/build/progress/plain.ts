@@ -64,10 +64,6 @@ export class PlainDisplay implements Display {
       this.#line(`${mark} ${secondsText(seconds)} ${text}`);
     }
     if (!isDone(step) || (isOpen && step.error === "")) return;
-    if (step.partial) {
-      this.#line(`${mark} ${secondsText(step.partial.seconds)} ${step.partial.text}`);
-      step.partial = undefined;
-    }
     this.#line(`${mark} ${endText(step)}`);
     this.#current = undefined;
   }

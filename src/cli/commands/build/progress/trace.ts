@@ -78,6 +78,7 @@ export class Trace {
         completed: vertex.completed,
       });
       if (isNew) this.updated.add(known);
+      if (known.completed !== undefined) this.#endLine(known);
     }
     if (vertex.started !== undefined) this.started ??= vertex.started;
   }
@@ -109,6 +110,15 @@ export class Trace {
     }
   }
 
+  /** What a step said last need not end its line. */
+  #endLine(step: Step): void {
+    if (step.partial === undefined) return;
+    step.lines.push(step.partial);
+    this.#keepTail(step, `${secondsText(step.partial.seconds)} ${step.partial.text}`);
+    step.partial = undefined;
+    this.updated.add(step);
+  }
+
   #keepTail(step: Step, line: string): void {
     step.tail.push(line);
     let bytes = (this.#tailBytes.get(step) ?? 0) + line.length;
@@ -134,9 +144,7 @@ export function isCancelled(step: Step): boolean {
 
 /** The last lines that a step said, without what moves a terminal's cursor. */
 export function lastWords(step: Step): string[] {
-  const { partial, tail } = step;
-  const all = partial ? [...tail, `${secondsText(partial.seconds)} ${partial.text}`] : tail;
-  return all.map((line) => stripVTControlCharacters(line).replaceAll("\r", "\n"));
+  return step.tail.map((line) => stripVTControlCharacters(line).replaceAll("\r", "\n"));
 }
 
 /** "0.123", "12.34", "123.4" */

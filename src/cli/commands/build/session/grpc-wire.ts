@@ -40,7 +40,7 @@ const CODES: Partial<Record<ErrorKind, number>> = {
   cancelled: GRPC.cancelled,
   invalid: GRPC.invalidArgument,
   "not-found": GRPC.notFound,
-  conflict: GRPC.failedPrecondition,
+  conflict: GRPC.alreadyExists,
   forbidden: GRPC.permissionDenied,
   "not-implemented": GRPC.unimplemented,
   unavailable: GRPC.unavailable,

@@ -76,7 +76,8 @@ export async function openSession(session: Session, offer: SessionOffer): Promis
   return { id, ...serveCalls(stream as Duplex, handlers) };
 }
 
-function handlersOf(session: Session, offer: SessionOffer): Handlers {
+/** What the daemon may call. */
+export function handlersOf(session: Session, offer: SessionOffer): Handlers {
   const { io } = session;
   const handlers: Handlers = new Map([
     unary(health.Health.method.check, () => ({
