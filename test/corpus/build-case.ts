@@ -154,6 +154,10 @@ function place({ location }: Located): string {
 const bare = (error: string | undefined): string | undefined =>
   error?.replace(/\nDockerfile:.*$/s, "").replace(/^dockerfile parse error on line \d+: /, "");
 
+/** What the classic builder's door has no way to give. */
+export const needsSession = (c: Case): boolean =>
+  Boolean(c.secrets || c.ssh || c.allow || c.contexts);
+
 /** A line for each thing that is not as expected. */
 export function differences(c: Case, ours: Outcome, wanted: Outcome): string[] {
   const found: string[] = [];

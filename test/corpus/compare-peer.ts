@@ -3,6 +3,7 @@
 //
 //   node test/corpus/compare-peer.ts --peer /run/docker.sock [--ours | --buildx /run/gantry.sock] [--write [--missing]] [NAME…]
 //
+// With --ours, --write keeps the differences that remain; docs/reference/dockerfile.md explains them.
 // It needs docker with its buildx plugin on the PATH (or found by DOCKER_CONFIG), and payload's
 // image imported by this program into both. No network is used.
 
@@ -26,6 +27,7 @@ import {
   checkCase,
   checkLines,
   differences,
+  needsSession,
   type Outcome,
   order,
 } from "./build-case.ts";
@@ -34,6 +36,7 @@ import { corpus } from "./corpus.ts";
 import { imageFacts } from "./image-facts.ts";
 
 const EXPECTED = fileURLToPath(new URL("expected.json", import.meta.url));
+const DIFFERENCES = fileURLToPath(new URL("differences.json", import.meta.url));
 const AT_ONCE = 3;
 
 const { values, positionals } = parseArgs({
@@ -157,6 +160,20 @@ function errorOf(stderr: string): string {
     .trim();
 }
 
+/** Keeps how ours differ: the test of the corpus fails on any other difference. */
+async function keepDifferences(found: Map<string, string[]>): Promise<void> {
+  const known = JSON.parse(await readFile(DIFFERENCES, "utf8").catch(() => "{}"));
+  for (const { name } of chosen) {
+    const own = found.get(name);
+    if (own) known[name] = own;
+    else delete known[name];
+  }
+  const rows = corpus.flatMap(({ name }) =>
+    known[name] ? `${JSON.stringify(name)}: ${JSON.stringify(known[name], null, 1)}` : [],
+  );
+  await writeFile(DIFFERENCES, `{\n${rows.join(",\n")}\n}\n`);
+}
+
 async function classicOutcome(docker: Docker, c: Case): Promise<Outcome> {
   const outcome: Outcome = {};
   if (c.check !== "skip" && !c.after) outcome.check = checkCase(c);
@@ -170,14 +187,15 @@ async function askOurs(
 ): Promise<void> {
   const docker = new Docker({ socketPath: socket });
   await importBase(docker);
-  let different = 0;
+  const different = new Map<string, string[]>();
   await order(chosen, AT_ONCE, async (c) => {
     const wanted = expected[c.name];
-    if (wanted === undefined) return;
+    if (wanted === undefined || (values.ours && needsSession(c))) return;
     const found = differences(c, await ask(docker, c), wanted);
     if (found.length === 0) return;
-    different++;
+    different.set(c.name, found);
     console.log(`== ${c.name}\n${found.join("\n")}`);
   });
-  console.log(`${different} of ${chosen.length} differ`);
+  console.log(`${different.size} of ${chosen.length} differ`);
+  if (values.write) await keepDifferences(different);
 }

@@ -72,7 +72,6 @@ export const stages: Case[] = [
   { name: "stage-from-docker-io", dockerfile: lines("FROM docker.io/library/base", "LABEL v=1") },
   { name: "stage-from-invalid", fails: true, dockerfile: lines("FROM Base!") },
   { name: "stage-from-upper", fails: true, dockerfile: lines("FROM BASE") },
-  { name: "stage-unknown-number", fails: true, dockerfile: lines("FROM 7") },
   {
     name: "stage-scratch",
     dockerfile: lines("FROM scratch", "COPY Dockerfile /", "ENV A=1", "LABEL l=1"),
