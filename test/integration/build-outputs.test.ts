@@ -160,6 +160,9 @@ describe("outputs of builds", { skip }, () => {
     assert.equal(host, undefined, "an index has no config");
     const image = await inspect(name);
     assert.equal(image.config.architecture, process.arch === "arm64" ? "arm64" : "amd64");
+    const foreign = image.config.architecture === "amd64" ? "arm64" : "amd64";
+    const asked = await fixture.engine.images.inspect(name, { platform: `linux/${foreign}` });
+    assert.equal(asked.config.architecture, foreign);
     // The other platform goes with the name, and is nothing that prune would take.
     const all = () => fixture.engine.images.list({ all: true });
     const other = images.find(({ id }) => id !== image.id)!;

@@ -10,7 +10,7 @@ import type { ContainerConfig, HostConfig } from "../../spec/index.ts";
 import type { StoredImage } from "../../storage/index.ts";
 import type { EngineContext } from "../context.ts";
 import type { CreateRequest, Signal } from "../contract.ts";
-import { checkImagePlatform, findImage } from "../images/find.ts";
+import { checkImagePlatform, findImageFor } from "../images/find.ts";
 import { ensureHelloWorld } from "../images/hello-world.ts";
 import { NEVER, timestamp } from "../timestamps.ts";
 import { announce } from "./announce.ts";
@@ -35,7 +35,7 @@ export async function createContainer(
 ): Promise<{ id: string; warnings: string[] }> {
   checkConflicts(request.config, request.hostConfig);
   await ensureHelloWorld(engine.storage, request.config.Image ?? "");
-  const image = findImage(engine, request.config.Image ?? "");
+  const image = findImageFor(engine, request.config.Image ?? "", request.platform);
   const warnings = checkImagePlatform(image, request.platform, request.config.Image ?? "");
   const config = mergeConfig(request.config, image.config.config ?? {});
   const hostConfig = completeHostConfig(engine, request.hostConfig);

@@ -5,6 +5,7 @@ import { GantryError } from "../../base/index.ts";
 import { familiarReference, formatReference, parseReference } from "../../spec/index.ts";
 import type { StoredImage } from "../../storage/index.ts";
 import type { EngineContext } from "../context.ts";
+import { companionsOf } from "./companions.ts";
 
 const ARCHITECTURES: Record<string, string> = { x64: "amd64", arm64: "arm64", arm: "arm" };
 
@@ -14,6 +15,35 @@ export function findImage(engine: EngineContext, ref: string): StoredImage {
   const found = engine.storage.images.resolve(ref) ?? byReference(engine, ref);
   if (found) return found;
   throw new GantryError("not-found", `No such image: ${display(ref)}`);
+}
+
+/** The same; where a name stands for an index, its image for the platform that is asked for. */
+export function findImageFor(
+  engine: EngineContext,
+  ref: string,
+  platform: string | undefined,
+): StoredImage {
+  return platformImage(engine, findImage(engine, ref), platform);
+}
+
+/** `image` itself, or its companion for the platform. */
+export function platformImage(
+  engine: EngineContext,
+  image: StoredImage,
+  platform: string | undefined,
+): StoredImage {
+  if (!platform || isFor(image, platform)) return image;
+  const others = companionsOf(engine.storage.images.list(), image);
+  return others.find((other) => isFor(other, platform)) ?? image;
+}
+
+function isFor({ config: { os, architecture, variant } }: StoredImage, platform: string): boolean {
+  const [wantedOs, wantedArchitecture, wantedVariant] = platform.split("/");
+  return (
+    wantedOs === (os || "linux") &&
+    (wantedArchitecture === undefined || normal(wantedArchitecture) === architecture) &&
+    (wantedVariant === undefined || !variant || wantedVariant === variant)
+  );
 }
 
 function byReference(engine: EngineContext, ref: string): StoredImage | undefined {
@@ -42,12 +72,7 @@ export function checkImagePlatform(
   const actual = [os || "linux", architecture, ...(variant ? [variant] : [])].join("/");
   const host = hostPlatform();
   if (wanted) {
-    const [wantedOs, wantedArchitecture, wantedVariant] = wanted.split("/");
-    const fits =
-      wantedOs === (os || "linux") &&
-      (wantedArchitecture === undefined || normal(wantedArchitecture) === architecture) &&
-      (wantedVariant === undefined || !variant || wantedVariant === variant);
-    if (!fits) {
+    if (!isFor(image, wanted)) {
       throw new GantryError(
         "not-found",
         `image with reference ${ref} was found but does not provide the specified platform (${wanted})`,

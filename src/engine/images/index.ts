@@ -4,7 +4,7 @@ import type { EngineContext } from "../context.ts";
 import type { Images } from "../contract.ts";
 import { bootstrapImage } from "./bootstrap.ts";
 import { inspectDistribution, login } from "./distribution-inspect.ts";
-import { checkImagePlatform, findImage } from "./find.ts";
+import { checkImagePlatform, findImageFor } from "./find.ts";
 import { ensureHelloWorld } from "./hello-world.ts";
 import { imageHistory } from "./history.ts";
 import { importImage } from "./import.ts";
@@ -25,7 +25,7 @@ export function imageVerbs(engine: EngineContext): Images {
     list: (o) => listImages(engine, o),
     inspect: async (ref, o) => {
       await ensureHelloWorld(engine.storage, ref);
-      const image = findImage(engine, ref);
+      const image = findImageFor(engine, ref, o?.platform);
       checkImagePlatform(image, o?.platform, ref);
       return renderImage(image);
     },

@@ -22,7 +22,7 @@ import {
 import type { Layer, StoredImage } from "../../storage/index.ts";
 import type { EngineContext } from "../context.ts";
 import type { Images, Progress } from "../contract.ts";
-import { checkImagePlatform } from "./find.ts";
+import { checkImagePlatform, platformImage } from "./find.ts";
 import { announceImage } from "./tag.ts";
 import { indexOf, type WholeIndex } from "./whole-index.ts";
 
@@ -43,7 +43,8 @@ export async function* pushImages(
   const { credentials = {} } = o;
   const store = pushStore(engine);
   for (const one of namesMeant(engine, reference)) {
-    const image = engine.storage.images.resolve(formatReference(one))!;
+    const named = engine.storage.images.resolve(formatReference(one))!;
+    const image = platformImage(engine, named, o.platform);
     if (o.platform) checkImagePlatform(image, o.platform, familiarReference(one));
     const group = o.allPlatforms
       ? await wholeIndex(engine, image, one)

@@ -12,7 +12,7 @@ import {
 } from "../../storage/index.ts";
 import type { EngineContext } from "../context.ts";
 import type { Signal } from "../contract.ts";
-import { checkImagePlatform, findImage } from "./find.ts";
+import { checkImagePlatform, findImage, platformImage } from "./find.ts";
 import { announceImage } from "./tag.ts";
 import { indexOf } from "./whole-index.ts";
 
@@ -22,7 +22,9 @@ export async function saveImages(
   { signal, platform = [] }: Signal & { platform?: string[] } = {},
 ): Promise<Readable> {
   if (refs.length === 0) throw new GantryError("invalid", "no images to save");
-  const named = refs.flatMap((ref) => requestsFor(engine, ref));
+  const named = refs
+    .flatMap((ref) => requestsFor(engine, ref))
+    .flatMap((request) => ofPlatforms(engine, request, platform));
   for (const { image } of named) checkPlatforms(image, platform, refs[0]!);
   // One platform of an index is saved without it.
   const isWhole = platform.length === 0;
@@ -40,6 +42,30 @@ export async function saveImages(
   signal?.addEventListener("abort", () => stream.destroy(), { once: true });
   for (const { image } of requests) announceImage(engine, "save", image.id, image.id);
   return stream;
+}
+
+/** Those images of an index that are wanted; the first has the names. */
+function ofPlatforms(
+  engine: EngineContext,
+  { image, references }: SaveRequest,
+  platforms: readonly string[],
+): SaveRequest[] {
+  const images = platforms.map((platform) => platformImage(engine, image, platform));
+  const found = new Map(images.map((one) => [one.id, one]));
+  if (found.size > 1) {
+    const fitting = [...found.values()].filter((one) => !isRefused(one, platforms));
+    return fitting.map((one, at) => ({ image: one, references: at === 0 ? references : [] }));
+  }
+  return [{ image: [...found.values()][0] ?? image, references }];
+}
+
+function isRefused(image: StoredImage, platforms: readonly string[]): boolean {
+  try {
+    checkPlatforms(image, platforms, "");
+    return false;
+  } catch {
+    return true;
+  }
 }
 
 /** With the indexes that its names stand for, where all of them is here. */
