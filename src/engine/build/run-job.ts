@@ -31,6 +31,7 @@ import type { BuildJob, BuildOutcome, BuildWarning, BuiltImage, Material } from 
 import { excludesOf, JobContexts } from "./job-contexts.ts";
 import { readJobFile } from "./job-file.ts";
 import { type JobGraphs, makeJobGraphs } from "./job-graph.ts";
+import { missingHint } from "./missing-hint.ts";
 import { neededPaths } from "./needed-paths.ts";
 import { checkOutputs, exportOutputs } from "./outputs/index.ts";
 import { collectCache } from "./prune.ts";
@@ -245,12 +246,27 @@ async function solveJob(run: JobRun, made: JobGraphs, cache: BuildCache): Promis
   } catch (error) {
     const { failure } = reports;
     await keepFirst(run, left, failure?.vertex);
-    throw failure ? reports.explained(failure.vertex, failure.error) : error;
+    throw failure ? await hinted(run, reports, failure) : error;
   } finally {
     await memory.keep(reports).catch((error) => {
       engine.log.warn("Cannot remember the steps of a build", { error });
     });
   }
+}
+
+/** The error of the step that failed, with what was probably meant. */
+async function hinted(
+  { contexts, signal }: JobRun,
+  reports: StepReports,
+  { vertex, error }: NonNullable<StepReports["failure"]>,
+): Promise<unknown> {
+  const explained = reports.explained(vertex, error);
+  if (!(explained instanceof GantryError)) return explained;
+  const { kind, message, detail } = explained;
+  const source = (name: string) => contexts.source(name);
+  const hint = await missingHint(vertex, message, { source, signal });
+  if (hint === "") return explained;
+  return new GantryError(kind, `${message}${hint}`, { cause: explained, detail });
 }
 
 /** Of several steps that failed the one that is shown is kept. */
