@@ -2,6 +2,7 @@
 // BuildKit's clients print.
 
 import { create } from "@bufbuild/protobuf";
+import { StringValueSchema } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
 import { GantryError, kindOf, type Logger, messageOf } from "../base/index.ts";
 import { errdefs } from "../gen/buildkit/index.ts";
@@ -54,8 +55,14 @@ function connectError(error: unknown, isBuild: boolean): ConnectError {
 }
 
 function detailsOf({ detail }: GantryError): NonNullable<Detail> {
-  const { file, line, endLine, source, subrequest } = detail as Readonly<Record<string, unknown>>;
+  const { file, line, endLine, source, subrequest, remedy } = detail as Readonly<
+    Record<string, unknown>
+  >;
   const details: NonNullable<Detail> = [];
+  // What can be done, for our own command line; others pass over a detail that they do not know.
+  if (typeof remedy === "string") {
+    details.push({ desc: StringValueSchema, value: { value: remedy } });
+  }
   if (typeof subrequest === "string") {
     details.push({ desc: errdefs.SubrequestSchema, value: { name: subrequest } });
   }

@@ -60,6 +60,7 @@ export function readAttributes(
     pull: pulls(take("image-resolve-mode")),
     noCache: noCache === undefined ? false : noCache === "" ? true : csv(noCache),
     hostConfig: {
+      ...stepLimits(take("gantry:limits")),
       ShmSize: integer("shm-size", take("shm-size")),
       CgroupParent: take("cgroup-parent") ?? "",
       Ulimits: csv(take("ulimit") ?? "").map(ulimit),
@@ -121,6 +122,27 @@ function bool(name: string, text: string | undefined): boolean {
   if (["1", "t", "true", "TRUE", "True"].includes(text)) return true;
   if (["0", "f", "false", "FALSE", "False", ""].includes(text)) return false;
   throw new GantryError("invalid", `invalid value for ${name}: ${JSON.stringify(text)}`);
+}
+
+const LIMIT_NUMBERS = ["Memory", "MemorySwap", "CpuShares", "CpuPeriod", "CpuQuota"];
+const LIMIT_TEXTS = ["CpusetCpus", "CpusetMems"];
+
+/** What `gantry build --memory` and its like ask for: some fields of HostConfig, as JSON. */
+function stepLimits(json: string | undefined): BuildJob["hostConfig"] {
+  if (json === undefined) return {};
+  let limits: unknown;
+  try {
+    limits = JSON.parse(json);
+  } catch (cause) {
+    throw new GantryError("invalid", "gantry:limits is no JSON", { cause });
+  }
+  for (const [name, value] of Object.entries(limits ?? {})) {
+    const isKnown =
+      (LIMIT_NUMBERS.includes(name) && Number.isSafeInteger(value)) ||
+      (LIMIT_TEXTS.includes(name) && typeof value === "string");
+    if (!isKnown) throw new GantryError("invalid", `gantry:limits has no ${name} of that kind`);
+  }
+  return limits as BuildJob["hostConfig"];
 }
 
 /** "nofile=1024:2048" */
