@@ -239,6 +239,47 @@ int op_tree_size(struct run *r, const struct op *o) {
   return error < 0 ? error : run_result(r, result, sizeof result);
 }
 
+// ---- dropPoints
+
+static void drop_point(struct run *r, const struct field *root, const char *path) {
+  const char *name;
+  struct stat st;
+  AUTO_CLOSE int parent = run_open_parent(r, root, path, &name);
+  if (parent < 0 || fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) < 0) return;
+  if (S_ISDIR(st.st_mode)) unlinkat(parent, name, AT_REMOVEDIR);  // one that is used stays
+  else if (S_ISREG(st.st_mode) && st.st_size == 0) unlinkat(parent, name, 0);
+}
+
+// The folder of a point, where it is empty and is there only because a point was made in it.
+static void drop_folder(struct run *r, const struct field *f, const char *path) {
+  char folder[PATH_MAX];
+  const char *slash = strrchr(path, '/'), *name;
+  size_t n = slash == NULL ? 0 : (size_t)(slash - path);
+  if (n == 0 || n >= sizeof folder) return;
+  memcpy(folder, path, n);
+  folder[n] = '\0';
+  struct stat st, below;
+  AUTO_CLOSE int parent = run_open_parent(r, &f[0], folder, &name);
+  if (parent < 0 || fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) < 0) return;
+  int base = f[1].num == NO_SLOT ? -1 : run_fd(r, &f[1]);
+  AUTO_CLOSE int fd = base < 0 ? -1 : open_beneath(base, folder, O_PATH | O_NOFOLLOW, false);
+  bool known = fd >= 0 && fstat(fd, &below) == 0;
+  bool same = known && st.st_mode == below.st_mode && st.st_uid == below.st_uid &&
+              st.st_gid == below.st_gid;
+  if (S_ISDIR(st.st_mode) && (!known || same)) unlinkat(parent, name, AT_REMOVEDIR);
+}
+
+int op_drop_points(struct run *r, const struct op *o) {
+  const struct field *f = o->fields;
+  uint32_t length;
+  const char *cursor = f[2].ptr;
+  for (uint32_t i = 0; i < f[2].count; i++) drop_point(r, &f[0], next_str(&cursor, &length));
+  cursor = f[2].ptr;
+  for (uint32_t i = 0; i < f[2].count; i++) drop_folder(r, f, next_str(&cursor, &length));
+  r->text[0] = '\0';
+  return 0;
+}
+
 // ---- spreadFolders
 
 // ext4 looks for a free inode near the folder, and passes one by one over those that were deleted

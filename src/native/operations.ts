@@ -333,6 +333,10 @@ export const operations = {
    * sha256. */
   sealUpper: { code: 131, fields: { root: "slot", split: "slot" } },
 
+  /** Removes what was made in an upper folder only to mount on: empty files and folders, then the
+   * folders that they were in where those are empty and as in `base`. What is used stays. */
+  dropPoints: { code: 132, fields: { root: "slot", base: "slot?", paths: "strs" } },
+
   // limited areas of a disk (native/ops-disk.c)
   /** The file system inside a file as a detached mount. A loop device that has the file already
    * is used, else one is attached; the kernel frees it with the last mount. */

@@ -90,6 +90,21 @@ export class RootFiles {
     };
   }
 
+  /** Removes what was made in an upper folder only to mount on. `lowerDirs`: what it stands on. */
+  async dropPoints(
+    upperDir: string,
+    lowerDirs: readonly string[],
+    paths: readonly string[],
+  ): Promise<void> {
+    if (paths.length === 0) return;
+    const base = lowerDirs.length > 0 ? { base: 1 } : {};
+    await this.#run([
+      { op: "open", path: upperDir, flags: O.path | O.directory, to: ROOT },
+      ...(lowerDirs.length > 0 ? mountOverlay({ lowerDirs }, 1) : []),
+      { op: "dropPoints", root: ROOT, ...base, paths: [...paths] },
+    ]);
+  }
+
   /** The files inside the root that a shell's pattern (*, ?, [a-z]) matches, sorted. */
   async glob(source: RootSource, pattern: string, { signal }: Call = {}): Promise<string[]> {
     const host: Operation[] = [

@@ -13,6 +13,7 @@ import { LimitedSnapshots } from "./limited-snapshot.ts";
 import { openUpper } from "./overlay-mount.ts";
 import { diskImage, type SizeLimit, SizeLimits } from "./quota.ts";
 import type { StoragePaths } from "./storage-paths.ts";
+import type { Trash } from "./trash.ts";
 
 type Snapshot = { diffIds: string[]; init: string; volatile: boolean; limit?: SizeLimit };
 type SnapshotRow = {
@@ -30,6 +31,7 @@ export class OverlaySnapshots implements SnapshotStore {
   #database: Database;
   #layers: UnpackedLayers;
   #limited: LimitedSnapshots;
+  #trash: Trash;
   #snapshots = new Map<string, Snapshot>();
   #inits = new Map<string, string>();
   #mutex = new KeyedMutex();
@@ -38,8 +40,14 @@ export class OverlaySnapshots implements SnapshotStore {
   /** Called with the layers of a snapshot that has been removed. */
   onRemoved: (diffIds: readonly string[]) => Promise<void> = async () => {};
 
-  constructor(native: Native, paths: StoragePaths, database: Database, layers: UnpackedLayers) {
+  constructor(
+    native: Native,
+    paths: StoragePaths,
+    database: Database,
+    { layers, trash }: { layers: UnpackedLayers; trash: Trash },
+  ) {
     this.#native = native;
+    this.#trash = trash;
     this.#paths = paths;
     this.#database = database;
     this.#layers = layers;
@@ -215,8 +223,14 @@ export class OverlaySnapshots implements SnapshotStore {
     const snapshot = this.#snapshots.get(id);
     if (snapshot === undefined) return;
     // The files first: they are what makes room, and boot removes a row whose container is gone.
-    if (snapshot.limit) await this.#limited.release(id, snapshot.limit);
-    await this.#discard([this.#paths.upper(id), this.#paths.work(id)]);
+    if (snapshot.limit) {
+      // Their project is another's from now on: nothing of them may be left.
+      await this.#limited.release(id, snapshot.limit);
+      await this.#discard([this.#paths.upper(id), this.#paths.work(id)]);
+    } else {
+      await this.#trash.take(this.#paths.upper(id));
+      await this.#trash.take(this.#paths.work(id));
+    }
     const row = this.#database.sql.prepare("DELETE FROM snapshots WHERE id = ?");
     this.#database.free(() => row.run(id));
     this.#snapshots.delete(id);

@@ -48,7 +48,7 @@ export async function openStorage(options: StorageOptions): Promise<OpenStorage>
   const trash = new Trash(native, paths, log);
   const together = { content, limits, log, bootId, trash };
   const layers = new UnpackedLayers(native, paths, database, together);
-  const snapshots = new OverlaySnapshots(native, paths, database, layers);
+  const snapshots = new OverlaySnapshots(native, paths, database, { layers, trash });
   const leases = new Leases(collectLeased);
   const inUse = () => new Set([...snapshots.layersInUse(), ...leases.digests(), ...layers.held()]);
   const images = new ImageRecords(database, content, layers, { inUse, log });

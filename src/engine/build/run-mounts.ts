@@ -3,11 +3,10 @@
 // and a link in them stays inside; what the mount points left in the step's own files is removed.
 
 import { lstat, writeFile } from "node:fs/promises";
-import { dirname, join } from "node:path/posix";
+import { join } from "node:path/posix";
 import { GantryError, type Rollback } from "../../base/index.ts";
 import { type Root, type RunRequest, rootKey } from "../../build/index.ts";
 import type { RootfsMount } from "../../spec/index.ts";
-import type { RootSource } from "../../storage/index.ts";
 import type { MountRecord } from "../containers/record.ts";
 import type { EngineContext } from "../context.ts";
 import type { CacheMountSeed, CacheMounts } from "./cache-mounts.ts";
@@ -155,14 +154,9 @@ export async function removeMountPoints(
   upperDir: string,
   paths: readonly string[],
 ): Promise<void> {
+  const { files, storage } = place.engine;
   const made = [...paths, ...(await emptyNetworkFiles(upperDir))];
-  for (const path of made) {
-    if (!(await remove(place, upperDir, "rmdir", path))) {
-      await remove(place, upperDir, "unlink", path);
-    }
-  }
-  const folders = new Set(made.map((path) => dirname(path)).filter((path) => path !== "/"));
-  for (const path of folders) await removeUntouched(place, root, upperDir, path);
+  await files.dropPoints(upperDir, storage.snapshots.lowerDirs(root.layers), made);
 }
 
 /** They are mounted in every step, which cannot have written what lies beneath. */
@@ -174,35 +168,4 @@ async function emptyNetworkFiles(upperDir: string): Promise<string[]> {
     return stat?.isFile() && stat.size === 0 ? path : [];
   });
   return (await Promise.all(found)).flat();
-}
-
-/** A folder that the kernel copied up only because something was made in it is as it was. */
-async function removeUntouched(
-  place: MountPlace,
-  root: Root,
-  upperDir: string,
-  path: string,
-): Promise<void> {
-  const { files } = place.engine;
-  const stat = (source: RootSource) => files.stat(source, path, { follow: false });
-  const upper = await stat({ kind: "mount", rootfs: { kind: "bind", path: upperDir } }).catch(
-    () => undefined,
-  );
-  if (upper === undefined) return;
-  const base = await stat(place.workspace.view(root)).catch(() => undefined);
-  const same = base?.mode === upper.mode && base.uid === upper.uid && base.gid === upper.gid;
-  if (base === undefined || same) await remove(place, upperDir, "rmdir", path);
-}
-
-async function remove(
-  { engine }: MountPlace,
-  upperDir: string,
-  op: "rmdir" | "unlink",
-  path: string,
-): Promise<boolean> {
-  const open = { op: "open", path: upperDir, flags: 0o10000000 | 0o200000, to: 0 } as const;
-  return await engine.native.run({ host: [open, { op, root: 0, path, missingOk: true }] }).then(
-    () => true,
-    () => false,
-  );
 }
