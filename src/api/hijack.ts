@@ -18,7 +18,7 @@ import { websocketStream } from "./websocket.ts";
 
 const PARSER_STOPS_AFTER_HEADERS = 2;
 /** A cheap look before the route table is asked. */
-const MAY_HIJACK = /\/(attach|attach\/ws|start|session|grpc)(\?|$)/;
+const MAY_HIJACK = /\/(attach|attach\/ws|start|session|grpc|shell)(\?|$)/;
 
 type Door = { server: Server; handlers: Handlers; options: ApiOptions & { log: Logger } };
 type Parser = { onIncoming?: ((request: IncomingMessage, keepAlive: boolean) => number) | null };

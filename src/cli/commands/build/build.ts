@@ -1,5 +1,4 @@
 import { type Command, defineCommand } from "../../command.ts";
-import type { Session } from "../../session.ts";
 import { showAnswer } from "./call.ts";
 import type { ProgressMode } from "./progress/display.ts";
 import { BUILD_FLAGS } from "./request/flags.ts";
@@ -21,8 +20,15 @@ const command: Command<typeof BUILD_FLAGS> = defineCommand({
     const { response } = await showing(
       session,
       mode,
-      (shown) => runBuild(session, options, { ...shown, named: (name) => (ref = name) }),
-      options.debug ? () => debugShell(session, ref) : undefined,
+      (shown) => {
+        const named = (name: string) => {
+          ref = name;
+        };
+        return runBuild(session, options, { ...shown, named });
+      },
+      options.debug
+        ? async () => (await import("./debug-shell.ts")).openFailedStep(session, ref)
+        : undefined,
     );
     if (options.call) return showAnswer(session, options.call, response);
     const id = imageIdOf(response);
@@ -38,12 +44,3 @@ const command: Command<typeof BUILD_FLAGS> = defineCommand({
   },
 });
 export default command;
-
-async function debugShell(session: Session, ref: string): Promise<void> {
-  if (!session.io.stdin.isTerminal || !session.io.stdout.isTerminal) {
-    session.warn("--debug opens a shell only on a terminal");
-    return;
-  }
-  const { openFailedStep } = await import("./debug-shell.ts");
-  await openFailedStep(session, ref);
-}

@@ -2,6 +2,7 @@
 // that it is about, the error, and what can be done.
 
 import { fromBinary } from "@bufbuild/protobuf";
+import { StringValueSchema } from "@bufbuild/protobuf/wkt";
 import { GantryError, messageOf } from "../../../base/index.ts";
 import { excerptOf } from "../../../build/index.ts";
 import { errdefs, status } from "../../../gen/buildkit/index.ts";
@@ -32,7 +33,9 @@ export function detailsOf(error: unknown): { sources: SourceLines[]; remedy?: st
     if (type.endsWith("errdefs.Source")) {
       const { info, ranges } = fromBinary(errdefs.SourceSchema, value);
       if (info && ranges.length > 0) sources.push(sourceOf(info, ranges));
-    } else if (type === "gantry.Remedy") remedy = Buffer.from(value).toString("utf8");
+    } else if (type === "google.protobuf.StringValue") {
+      remedy = fromBinary(StringValueSchema, value).value;
+    }
   }
   return { sources, ...(remedy === undefined ? {} : { remedy }) };
 }

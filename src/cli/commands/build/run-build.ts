@@ -32,6 +32,8 @@ export interface RunOptions {
   hold?: Hold;
   /** A builder that is open already (bake). */
   builder?: Builder;
+  /** Takes what ends a failed build's connections, until nobody looks at what it left. */
+  defer(close: () => void): void;
   /** Called with the build's name before it begins. */
   named?(ref: string): void;
 }
@@ -63,6 +65,10 @@ export async function runBuild(
       }),
       run.builder ?? openBuilder(session),
     ]);
+    const close = () => {
+      open.close();
+      if (!run.builder) builder[Symbol.dispose]();
+    };
     try {
       const ref = newRef();
       run.named?.(ref);
@@ -83,10 +89,11 @@ export async function runBuild(
       };
       const response = await solve(builder, request, run);
       await writeLayouts(response, { caches: caches.written, outputs: placed.layouts });
+      close();
       return { ref, response };
-    } finally {
-      open.close();
-      if (!run.builder) builder[Symbol.dispose]();
+    } catch (error) {
+      run.defer(close);
+      throw error;
     }
   } finally {
     await inputs.release();

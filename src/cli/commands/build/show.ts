@@ -9,6 +9,8 @@ import { type Display, openDisplay, type ProgressMode, resolvedMode } from "./pr
 export interface Shown {
   display: Display;
   signal: AbortSignal;
+  /** Takes what ends a failed build's connections; it is done after the report. */
+  defer(close: () => void): void;
 }
 
 /** Runs `work`; a failure of the build is reported and thrown without a message. `failed` comes
@@ -23,8 +25,9 @@ export async function showing<T>(
   const shown = resolvedMode(io, mode);
   const { signal, stop } = untilSignalled(session);
   const display = await openDisplay(io, shown);
+  const deferred: (() => void)[] = [];
   try {
-    const result = await work({ display, signal });
+    const result = await work({ display, signal, defer: (close) => deferred.push(close) });
     display.finish();
     if (shown === "tty" || shown === "plain") {
       const expanded = session.globals.values.debug === true;
@@ -45,6 +48,7 @@ export async function showing<T>(
     throw new GantryError("internal", "", { cause: error });
   } finally {
     stop();
+    for (const close of deferred) close();
   }
 }
 

@@ -45,7 +45,7 @@ export async function runTargets(
     const options = run.options.get(name)!;
     const result = await runBuild(session, run.call ? { ...options, call: run.call } : options, {
       display: order.length > 1 ? prefixed(run.display, name) : run.display,
-      ...{ signal, builder, linked },
+      ...{ signal, builder, linked, defer: run.defer },
       ...(users.length === 0
         ? {}
         : {

@@ -262,7 +262,7 @@ test("warnings are summed up, and expanded with their lines", () => {
   );
   assert.match(
     warningsText(trace, { expanded: true }),
-    /More info: https:\/\/x\/\n[^]*2 \| >>> RUN b/,
+    /More info: https:\/\/x\/\n[\s\S]*2 \| >>> RUN b/,
   );
 });
 

@@ -12,6 +12,8 @@ export interface Vertex {
   started?: number | undefined;
   completed?: number | undefined;
   error: string;
+  /** --explain: why it ran, or how it was found. */
+  because?: string | undefined;
 }
 export interface VertexStatus {
   id: string;
@@ -55,13 +57,14 @@ const at = (time: Time): number | undefined =>
 
 export function statusOf(response: control.StatusResponse): Status {
   return {
-    vertexes: response.vertexes.map(
-      ({ digest, inputs, name, cached, started, completed, error }) => ({
-        ...{ digest, inputs, name, cached, error },
-        started: at(started),
-        completed: at(completed),
-      }),
-    ),
+    vertexes: response.vertexes.map((one) => ({
+      ...{ digest: one.digest, inputs: one.inputs, name: one.name },
+      ...{ cached: one.cached, error: one.error },
+      started: at(one.started),
+      completed: at(one.completed),
+      // The daemon puts its reasons where clients that do not know them show nothing.
+      because: one.progressGroup?.weak ? one.progressGroup.name : undefined,
+    })),
     statuses: response.statuses.map((one) => ({
       ...{ id: one.id, vertex: one.vertex, name: one.name },
       current: Number(one.current),

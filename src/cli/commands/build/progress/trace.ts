@@ -76,6 +76,7 @@ export class Trace {
       Object.assign(known, vertex, {
         started: vertex.started ?? known.started,
         completed: vertex.completed,
+        because: vertex.because ?? known.because,
       });
       if (isNew) this.updated.add(known);
       if (known.completed !== undefined) this.#endLine(known);

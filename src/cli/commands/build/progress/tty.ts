@@ -136,6 +136,8 @@ function rowsOf(step: Step, { isDone: isOver, now, width }: DrawingOptions): Row
     color = isCancelled(step) ? YELLOW : RED;
   } else if (step.cached) prefix = "CACHED ";
   const rows: Row[] = [{ text: ` => ${prefix}${step.name}`, time: `${time.toFixed(1)}s`, color }];
+  for (const why of step.because?.split("\n") ?? [])
+    rows.push({ text: ` => => why: ${why}`, time: "" });
   for (const status of step.statuses.values()) rows.push(statusRow(status, now));
   if (!isFinished && !isOver && isBegun(step)) {
     for (const line of recentLines(step, width)) rows.push({ text: ` => => # ${line}`, time: "" });
