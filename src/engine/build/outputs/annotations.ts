@@ -24,8 +24,8 @@ export const isAnnotation = (name: string): boolean => /^annotation[-.[]/.test(n
 export function parseAnnotation(name: string, value: string): Annotation {
   const [, written = "manifest", platform, key] = KEY.exec(name) ?? [];
   if (key === undefined) {
-    const message = `could not fully parse annotation ${name}: want annotation[-TYPE][PLATFORM].KEY`;
-    throw new GantryError("invalid", message);
+    const want = "want annotation[-TYPE][PLATFORM].KEY";
+    throw new GantryError("invalid", `could not fully parse annotation ${name}: ${want}`);
   }
   const place = PLACES.find((one) => one === written);
   if (place === undefined) {

@@ -51,7 +51,11 @@ export async function exportArchive(
   }
   const bytes = meter(vertex, "sending tarball");
   const tar = archive(output, shaped, blobs, bytes.add);
-  await session.sendFile({ exporter: output.exporter, metadata: response }, tar, { signal });
+  try {
+    await session.sendFile({ exporter: output.exporter, metadata: response }, tar, { signal });
+  } finally {
+    void tar.return(undefined); // a client that went away reads no more: neither do we
+  }
   bytes.end();
   return { response, needed: [] };
 }

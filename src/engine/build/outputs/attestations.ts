@@ -45,6 +45,13 @@ export function flagOf(type: string, attrs: AttestAttributes, name: string): boo
   }
 }
 
+/** A name beneath the output's folder, nothing that leads elsewhere. */
+export function checkFileName(type: string, { filename = "" }: AttestAttributes): void {
+  if (!/[/\0]/.test(filename) && filename !== "." && filename !== "..") return;
+  const message = `attestation "${type}": filename ${filename} is no name of a file`;
+  throw new GantryError("invalid", message);
+}
+
 export interface AttestPlace {
   engine: EngineContext;
   job: BuildJob;

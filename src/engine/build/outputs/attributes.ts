@@ -115,10 +115,15 @@ function parseOutput(request: OutputRequest, job: BuildJob): Output {
   const epoch = epochSeconds === undefined ? {} : { epochSeconds };
   if (type === "local" || type === "tar") {
     const split = attrs.flag("platform-split");
+    const attestationPrefix = attrs.get("attestation-prefix") ?? "";
+    if (/[/\0]/.test(attestationPrefix)) {
+      const message = `attestation-prefix ${attestationPrefix} is no beginning of a file's name`;
+      throw new GantryError("invalid", message);
+    }
     return {
       ...{ kind: "files", tar: type === "tar", exporter, ...epoch },
       ...(split !== undefined && { platformSplit: split }),
-      attestationPrefix: attrs.get("attestation-prefix") ?? "",
+      attestationPrefix,
     };
   }
   const names = namesOf(attrs.get("name"));
@@ -193,7 +198,8 @@ function layerForm(attrs: Attributes): { layers: LayerForm; isShaped: boolean } 
     throw new GantryError("not-implemented", message);
   }
   if (!Object.hasOwn(LEVELS, compression)) {
-    const message = `unsupported layer compression type ${written}: one of uncompressed, gzip, zstd`;
+    const which = Object.keys(LEVELS).join(", ");
+    const message = `unsupported layer compression type ${written}: one of ${which}`;
     throw new GantryError("invalid", message);
   }
   const [low, high] = LEVELS[compression];

@@ -52,7 +52,11 @@ export async function exportFiles(
   const bytes = meter(vertex, tar ? "sending tarball" : copyingName(place.images));
   if (tar) {
     const archive = archived(files, bytes.add);
-    await session.sendFile({ exporter, metadata: {} }, archive, { signal });
+    try {
+      await session.sendFile({ exporter, metadata: {} }, archive, { signal });
+    } finally {
+      void archive.return(undefined); // a client that went away reads no more: neither do we
+    }
   } else {
     const contents = new Map<string, () => AsyncIterable<Uint8Array>>();
     const open = async function* (path: string): AsyncGenerator<Uint8Array> {
@@ -69,7 +73,12 @@ export async function exportFiles(
         yield clientFile(file, path);
       }
     };
-    await session.sendFolder({ exporter }, { entries: entries(), open }, { signal });
+    const all = entries();
+    try {
+      await session.sendFolder({ exporter }, { entries: all, open }, { signal });
+    } finally {
+      void all.return(undefined);
+    }
   }
   bytes.end();
   return { response: {}, needed: [] };

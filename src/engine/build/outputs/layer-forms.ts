@@ -1,6 +1,6 @@
-// The blobs under which a result's layers leave: the form in which a layer came, where that will do,
-// or one that is made here. What is made is kept while the build lasts, and longer only where a
-// manifest in the image store names it.
+// The blobs under which a result's layers leave: the form in which a layer came, where that will
+// do, or one that is made here. What is made is kept while the build lasts, and longer only where
+// a manifest in the image store names it.
 
 import { Readable } from "node:stream";
 import { constants, createZstdCompress } from "node:zlib";

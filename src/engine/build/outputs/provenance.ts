@@ -12,6 +12,7 @@ import {
   type AttestAttributes,
   type Attestation,
   type AttestPlace,
+  checkFileName,
   flagOf,
 } from "./attestations.ts";
 
@@ -38,11 +39,12 @@ export interface BuildFacts {
 export function checkProvenance(attrs: AttestAttributes): void {
   for (const name of Object.keys(attrs)) {
     if (ATTRIBUTES.includes(name)) continue;
-    const message = `attestation "provenance" has no attribute "${name}": one of ${ATTRIBUTES.join(", ")}`;
-    throw new GantryError("invalid", message);
+    const what = `attestation "provenance" has no attribute "${name}"`;
+    throw new GantryError("invalid", `${what}: one of ${ATTRIBUTES.join(", ")}`);
   }
   modeOf(attrs);
   versionOf(attrs);
+  checkFileName("provenance", attrs);
   for (const name of ["reproducible", "inline-only", "disabled"]) flagOf("provenance", attrs, name);
 }
 
@@ -161,6 +163,11 @@ function sourceOf({ contexts, vcs }: BuildJob): { uri?: string; digest?: object 
   return { uri, ...(revision && { digest: { sha1: revision } }) };
 }
 
+function vcsOf({ vcs = {} }: BuildJob): Record<string, string> | undefined {
+  const entries = Object.entries(vcs).map(([name, value]) => [name, withoutUser(value)]);
+  return entries.length > 0 ? Object.fromEntries(entries) : undefined;
+}
+
 /** Credentials of an address are nobody's business. */
 function withoutUser(address: string): string {
   return address.replace(/^([a-z+]+:\/\/)[^/@]*@/i, "$1");
@@ -184,7 +191,7 @@ function parametersOf(job: BuildJob, isMax: boolean): { parameters: object; isCo
     ...(platforms.length > 0 && { platform: platforms.map(writePlatform).join(",") }),
     ...(skipped !== undefined && { "no-cache": skipped }),
     ...Object.fromEntries(named.map(([name, { kind }]) => [`context:${name}`, kind])),
-    ...Object.fromEntries(prefixed("vcs:", job.vcs ?? {})),
+    ...Object.fromEntries(prefixed("vcs:", vcsOf(job) ?? {})),
     ...(isMax && Object.fromEntries(hidden)),
   };
   const locals = [...contexts]
@@ -212,7 +219,8 @@ function buildConfig(steps: readonly BuiltStep[]): object {
 /** BuildKit's own part: the Dockerfile, and which layers came of which step. */
 function extra({ job, facts, image, isMax }: Told): object {
   const { dockerfile } = facts;
-  const vcs = job.vcs && Object.keys(job.vcs).length > 0 ? { vcs: job.vcs } : {};
+  const known = vcsOf(job);
+  const vcs = known ? { vcs: known } : {};
   if (!isMax) return vcs;
   const layers = image.steps.flatMap(({ layer }, at) =>
     layer ? [[`step${at}:0`, [[{ digest: layer }]]]] : [],

@@ -12,6 +12,7 @@ import {
   type AttestAttributes,
   type Attestation,
   type AttestPlace,
+  checkFileName,
   flagOf,
 } from "./attestations.ts";
 import { GoBuildInfo } from "./go-build-info.ts";
@@ -31,17 +32,25 @@ import { ResultFiles, type Visit } from "./result-files.ts";
 const PREDICATE = "https://spdx.dev/Document";
 const ATTRIBUTES = ["type", "generator", "disabled", "filename"];
 /** Records of packages are smaller; what is larger is no record. */
-const RECORD_BYTES_MAX = 64 * 1024 * 1024;
-const RPM_BYTES_MAX = 1024 * 1024 * 1024;
-const PACKAGES_MAX = 200_000;
+const RECORD_BYTES_MAX = 32 * 1024 * 1024;
+const RECORDS_BYTES_MAX = 128 * 1024 * 1024;
+const RPM_BYTES_MAX = 256 * 1024 * 1024;
+const PACKAGES_MAX = 100_000;
+/** As rpm makes it. Anything else of that name (a view, computed columns) is a trap. */
+const RPM_TABLE = new RegExp(
+  "^CREATE TABLE ['\"]?Packages['\"]? ?" +
+    "\\( ?hnum INTEGER PRIMARY KEY AUTOINCREMENT, ?blob BLOB NOT NULL ?\\)$",
+  "i",
+);
 
 export function checkSbom(attrs: AttestAttributes): void {
   for (const name of Object.keys(attrs)) {
     if (ATTRIBUTES.includes(name)) continue;
-    const message = `attestation "sbom" has no attribute "${name}": one of ${ATTRIBUTES.join(", ")}`;
-    throw new GantryError("invalid", message);
+    const which = `one of ${ATTRIBUTES.join(", ")}`;
+    throw new GantryError("invalid", `attestation "sbom" has no attribute "${name}": ${which}`);
   }
   flagOf("sbom", attrs, "disabled");
+  checkFileName("sbom", attrs);
   if (attrs["generator"]) {
     const message =
       `the SBOM generator ${attrs["generator"]} is not supported: leave it out, and Gantry's own ` +
@@ -77,15 +86,20 @@ async function findPackages(place: AttestPlace, image: BuiltImage): Promise<Pack
   const rpm: string[] = [];
   const found: Package[] = [];
   let current: { close(): void; data(chunk: Buffer): void } | undefined;
+  let recordBytes = 0;
   const keep =
     (kind: string): Read =>
-    (bytes, at) =>
-      void records.push({ kind, text: bytes.toString("utf8"), at });
+    (bytes, at) => {
+      recordBytes += bytes.length;
+      if (recordBytes > RECORDS_BYTES_MAX || records.length > PACKAGES_MAX) throw tooMuch();
+      records.push({ kind, text: bytes.toString("utf8"), at });
+    };
   await files.walk({
     visit: (visit) => {
       current?.close();
       current = undefined;
-      if (visit.file.type !== "0" || found.length + records.length > PACKAGES_MAX) return;
+      if (visit.file.type !== "0") return;
+      if (found.length > PACKAGES_MAX) throw tooMuch();
       const kind = recordKind(visit.path);
       if (kind === "rpm") rpm.push(visit.path);
       else if (kind !== undefined) current = collector(visit, keep(kind));
@@ -100,6 +114,9 @@ async function findPackages(place: AttestPlace, image: BuiltImage): Promise<Pack
   for (const path of rpm) found.push(...(await rpmPackages(place, files, path, distribution)));
   return unique(found);
 }
+
+const tooMuch = (): GantryError =>
+  new GantryError("exhausted", "the result has too many packages for an SBOM");
 
 /** What the name of a file says of its content. */
 function recordKind(path: string): string | undefined {
@@ -181,10 +198,16 @@ function readRpm(copy: string, path: string, distribution: Distribution): Packag
   try {
     const database = new DatabaseSync(copy, { readOnly: true });
     try {
+      const table = database
+        .prepare("SELECT type, sql FROM sqlite_schema WHERE name = 'Packages' LIMIT 1")
+        .get();
+      const isTable = table?.["type"] === "table";
+      const sql = String(table?.["sql"] ?? "").replace(/\s+/g, " ");
+      if (!isTable || !RPM_TABLE.test(sql)) return [];
       const found: Package[] = [];
-      for (const { blob } of database.prepare("SELECT blob FROM Packages").iterate()) {
+      const rows = database.prepare(`SELECT blob FROM Packages LIMIT ${PACKAGES_MAX}`);
+      for (const { blob } of rows.iterate()) {
         if (blob instanceof Uint8Array) found.push(...rpmPackage(blob, path, distribution));
-        if (found.length > PACKAGES_MAX) break;
       }
       return found;
     } finally {
