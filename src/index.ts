@@ -9,6 +9,7 @@ import { lockRoot } from "./daemon/data-root-lock.ts";
 import { type LibraryOptions, libraryOptions } from "./daemon/library-options.ts";
 import { createEngine } from "./daemon/wire-engine.ts";
 import type {
+  BuildOutcome,
   Builds,
   Containers,
   CreateRequest,
@@ -20,10 +21,12 @@ import type {
   System,
   Volumes,
 } from "./engine/index.ts";
+import { type BuildOptions, libraryJob } from "./library-build.ts";
 import { FrameDecoder } from "./protocol/index.ts";
 
 export { createLogger, GantryError, type Logger } from "./base/index.ts";
 export type * from "./engine/index.ts";
+export type { BuildOptions } from "./library-build.ts";
 export type * from "./spec/index.ts";
 
 /** Everything has a default: the daemon's own. */
@@ -113,6 +116,15 @@ export class Engine implements EngineDoors, AsyncDisposable {
     await this.containers.start(id, o);
     const [{ exitCode }, texts] = await Promise.all([done, output]);
     return { id, exitCode, ...texts };
+  }
+
+  /** Builds an image of a folder. Whoever wants more than this calls `builds.solve`. */
+  async build(options: BuildOptions): Promise<BuildOutcome> {
+    const { onEvent: tell, signal } = options;
+    return await this.builds.solve(libraryJob(options), {
+      ...(tell && { tell }),
+      ...(signal && { signal }),
+    });
   }
 
   /** Containers go on running unless the engine was opened with `liveRestore: false`. */

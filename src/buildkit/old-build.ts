@@ -30,8 +30,11 @@ export async function* oldBuild(
   request: OldBuildRequest,
   { signal }: { signal: AbortSignal },
 ): AsyncGenerator<Record<string, unknown>> {
-  const { ref, session } = request;
-  const entry = new Solve(create(control.SolveRequestSchema, { ref, session }), signal);
+  const { ref, session, hostConfig } = request;
+  // Who asks for the host's network for the build has allowed it to the steps.
+  const entitlements = hostConfig.NetworkMode === "host" ? ["network.host"] : [];
+  const asked = create(control.SolveRequestSchema, { ref, session, entitlements });
+  const entry = new Solve(asked, signal);
   const building = place.solves.run(entry, async () => {
     const job = await jobOf(place, entry, request);
     entry.hasBegun = true;

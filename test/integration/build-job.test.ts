@@ -2,6 +2,8 @@
 // kept of builds that were.
 
 import assert from "node:assert/strict";
+import { mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { after, before, test } from "node:test";
 import type { BuildJob, HistoryEvent } from "../../src/index.ts";
@@ -73,6 +75,17 @@ test("a vertex names what it depends on, and has the same digest in the next bui
   assert.deepEqual([...copy.inputs].sort(), inputs.sort());
   assert.deepEqual(first.vertex("[3/3] WORKDIR").inputs, [copy.digest]);
   assert.equal((await build(files)).told.vertex("[2/3] COPY").digest, copy.digest);
+});
+
+test("a program builds a folder, and its ignore file counts", async () => {
+  const context = join(fixture.root, "app");
+  await mkdir(context);
+  await writeFile(join(context, "Dockerfile"), "FROM payload\nCOPY . /app\n");
+  await writeFile(join(context, ".dockerignore"), "*.log\n");
+  for (const name of ["a.txt", "b.log"]) await writeFile(join(context, name), name);
+  const outcome = await fixture.engine.build({ context, tags: ["app:1", "app:2"] });
+  assert.deepEqual((await runs("app:2", "/bin/ls", "/app")).match(/[ab]\.\w+/g), ["a.txt"]);
+  assert.equal(outcome.metadata["image.name"], "docker.io/library/app:1,docker.io/library/app:2");
 });
 
 test("several platforms share the steps that are the same for all", async () => {

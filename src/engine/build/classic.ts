@@ -27,6 +27,7 @@ import type { CacheMounts } from "./cache-mounts.ts";
 import type { CacheStore } from "./cache-store.ts";
 import { contextOf, planned, readDockerfile, withPlace } from "./classic-file.ts";
 import { type ContextStore, openContext } from "./contexts/index.ts";
+import { refuseForeignRuns } from "./foreign-platform.ts";
 import type { OpenContext } from "./job.ts";
 import { collectCache } from "./prune.ts";
 import { refuseFindings } from "./refuse-findings.ts";
@@ -198,6 +199,7 @@ class ClassicRun {
     // Who gives all steps the host's network may give it to one.
     const isHost = request.hostConfig.NetworkMode === "host";
     checkEntitlements(graph, isHost ? ["network.host"] : []);
+    await refuseForeignRuns([graph]);
     refuseFindings(graph);
     return graph;
   }
