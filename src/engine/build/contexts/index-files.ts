@@ -112,12 +112,12 @@ export class IndexFiles implements SourceFiles {
     if (top.type !== "5") return;
     for (const [path, node] of tree.walk(top)) {
       if (excludes(path)) continue;
-      const first = node.type === "5" ? undefined : links.get(node);
+      const first = node.type === "0" ? links.get(node) : undefined;
       if (first !== undefined) {
         yield [{ ...tarFile(path, node), type: "1", link: first, size: 0, xattrs: [] }, node];
         continue;
       }
-      if (node.type !== "5") links.set(node, path);
+      if (node.type === "0") links.set(node, path);
       yield [tarFile(path, node), node];
     }
   }

@@ -33,7 +33,7 @@ export class TreeBuilder {
       Object.assign(before, facts);
       return;
     }
-    if (before?.type === "5") this.#forgetFolder();
+    if (before !== undefined) this.#forgetFolder();
     folder.children!.set(name, node);
   }
 
@@ -48,7 +48,9 @@ export class TreeBuilder {
     const folder = this.#parent(parts);
     const node = this.#parent(from, false).children!.get(last);
     if (node === undefined || node.type === "5") throw new TooOdd();
-    if (folder.children!.get(name)?.type === "5") this.#forgetFolder();
+    const before = folder.children!.get(name);
+    if (before?.type === "5") throw new TooOdd(); // it may hold the very file
+    if (before !== undefined) this.#forgetFolder();
     folder.children!.set(name, node);
   }
 
@@ -69,12 +71,19 @@ export class TreeBuilder {
   #parent(parts: readonly string[], make = true): FileNode {
     const path = parts.join("/");
     if (path === this.#folderPath) return this.#folder;
-    const found =
-      this.#tree.find(path, { follow: true })?.node ?? (make ? this.#make(parts) : undefined);
+    const found = this.#find(path) ?? (make ? this.#make(parts) : undefined);
     if (found?.type !== "5") throw new TooOdd();
     this.#folderPath = path;
     this.#folder = found;
     return found;
+  }
+
+  #find(path: string): FileNode | undefined {
+    try {
+      return this.#tree.find(path, { follow: true })?.node;
+    } catch {
+      throw new TooOdd(); // links in a circle
+    }
   }
 
   #make(parts: readonly string[]): FileNode {
