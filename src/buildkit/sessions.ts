@@ -35,6 +35,7 @@ export class Sessions {
 
   /** Resolves when the client has gone. */
   async serve(socket: Duplex, facts: SessionFacts): Promise<void> {
+    if (socket.destroyed) return;
     const connection = new ClientConnection(socket);
     const session = new ClientSession(connection, facts);
     this.#open.set(facts.id, session);
