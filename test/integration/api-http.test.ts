@@ -80,7 +80,7 @@ test("errors are JSON documents with docker's statuses", async () => {
     ["GET", "/%zz", 400, /malformed/],
     ["GET", "/containers//json", 404, /page not found/],
     ["GET", "/v1.44/services", 503, /This node is not a swarm manager/],
-    ["POST", "/build?version=2", 501, /Building images with BuildKit is not supported/],
+    ["POST", "/build?version=3", 400, /invalid version 3/],
     ["POST", "/v1.24/containers/prune", 400, /requires minimum API version 1\.25/],
     ["GET", "/containers/json?limit=x", 400, /strconv\.Atoi/],
     ["GET", "/containers/json?filters=%7B%22x%22%3A%5B%5D%7D", 400, /invalid filter 'x'/],
