@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { Readable } from "node:stream";
 import { test } from "node:test";
 import { gzipSync, zstdCompressSync } from "node:zlib";
@@ -51,10 +52,38 @@ test("an empty stream is empty", async () => {
   assert.equal((await all(stream)).length, 0);
 });
 
-test("xz and bzip2 are refused with the remedy", async () => {
-  const xz = Buffer.from("fd377a585a000000", "hex");
-  await assert.rejects(decompress(inPieces(xz, 100)), /xz -d/);
-  await assert.rejects(decompress(inPieces(Buffer.from("BZh91AY"), 100)), /bunzip2/);
+const BZIP2 = Buffer.from(
+  "QlpoOTFBWSZTWa+oWJAAAA7ZgAAQQAAQADZlwFAgACM/9VQZPU2p5CmAALdv3qmeFJQhKkuVIWtsXckU4UJCvqFiQA==",
+  "base64",
+);
+const XZ = Buffer.from(
+  "/Td6WFoAAATm1rRGAgAhARYAAAB0L+Wj4AA4ABpdADQZSe6N6RHP0j6HSqIDg457wOcv9toQf6AAAAAADL18rAcViGEA" +
+    "ATY5Vqyf9h+2830BAAAAAARZWg==",
+  "base64",
+);
+const PLAIN = "hello bzip2 and xz\n".repeat(3);
+
+test("bzip2, one stream or several, with whatever stands behind it", async () => {
+  const plain = async (bytes: Buffer) =>
+    (await all((await decompress(inPieces(bytes, 7))).stream)).toString();
+  assert.equal(await plain(BZIP2), PLAIN);
+  assert.equal(await plain(Buffer.concat([BZIP2, BZIP2])), PLAIN + PLAIN);
+  assert.equal(await plain(Buffer.concat([BZIP2, Buffer.alloc(512)])), PLAIN);
+  for (const cut of [4, 20, BZIP2.length - 8]) {
+    await assert.rejects(plain(BZIP2.subarray(0, cut)), { kind: "corrupt" });
+  }
+  const wrong = Buffer.from(BZIP2);
+  wrong[40]! ^= 0xff;
+  await assert.rejects(plain(wrong), { kind: "corrupt" });
+});
+
+const noXz = spawnSync("xz", ["--version"]).status !== 0 && "needs xz";
+
+test("xz, and an error where it is cut", { skip: noXz }, async () => {
+  const plain = async (bytes: Buffer) =>
+    (await all((await decompress(inPieces(bytes, 7))).stream)).toString();
+  assert.equal(await plain(XZ), PLAIN);
+  await assert.rejects(plain(XZ.subarray(0, 60)), { kind: "corrupt" });
 });
 
 test("a source is drained, not destroyed, when nobody wants the rest of it", async () => {

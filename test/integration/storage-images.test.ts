@@ -9,7 +9,7 @@ import { DatabaseSync } from "node:sqlite";
 import { PassThrough } from "node:stream";
 import { after, beforeEach, test } from "node:test";
 import { gzipSync, zstdCompressSync } from "node:zlib";
-import { GantryError } from "../../src/base/index.ts";
+import { GantryError, kindOf } from "../../src/base/index.ts";
 import type { Native } from "../../src/native/index.ts";
 import { digestOf, hexOf } from "../../src/spec/index.ts";
 import {
@@ -86,7 +86,9 @@ test("what is not an archive, or wrongly compressed, is refused and leaves nothi
   damaged[200]! ^= 0xff;
   await assert.rejects(importTar(damaged), { kind: "corrupt" });
   const xz = Buffer.from("fd377a585a000000", "hex");
-  await assert.rejects(importTar(xz), { kind: "not-implemented", message: /xz -d/ });
+  await assert.rejects(importTar(xz), (error) =>
+    ["corrupt", "unavailable"].includes(kindOf(error)),
+  );
   await assertEmpty();
 });
 

@@ -21,13 +21,24 @@ async function archive(): Promise<Buffer> {
 
 const tar = await archive();
 /** The same archive, packed with other programs: bzip2 -9 and xz -9 of the tar above. */
-const BZIP2 = "";
-const XZ = "";
+const BZIP2 =
+  "QlpoOTFBWSZTWYjrgUgAAS9bkPOAQAD/hAQld23fAAQAEIgwAPgg0UAANGgANNBpoYAZNNBkMENMRowIpBGoxIHl" +
+  "D1PU0DagFh1NecSPXsq4j/NYY3lwBAo7jCjIQnABcK4j3aGmFSUUGozGWddBztSXfGXTeXamQ8mBXLGJjMFYENRg" +
+  "djaOcVTMeQ8J9RAUGDr2klCB2lhUbDlO7YZ8b8xmUGxS0i+1p0oRUYtphF43BEhuvGgyjjHAQx+R6e+m4Z4Q4Yaj" +
+  "WAmZxi2AfSpOttDqloAmMieN6RqEgjBwP0goqSLhrTKeoAD8XckU4UJCI64FIA==";
+const XZ =
+  "/Td6WFoAAATm1rRGAgAhARYAAAB0L+Wj4BX/ANtdADSbfBugolD5qn2nd3y9oR7ZoWpSunEaz/Z3y8QCDhnvLtG7" +
+  "TYpY1Mp9uVft6h3U1fsHXknHkTYl0q4C+qa0wM/woc08QHNUuXqk2HDdlH5PB2/ETETgx58nGNJ6rr+ScDxO88ms" +
+  "Pl92dwlcrhboGw/wVO1ow2rTiVR5sdg8LL4NLN69mY0BA3nt9MlVF+xWAcTmKI2EUqir+n9i1cgK+eri94h15gW8" +
+  "FcK/7mHpcX/0R7iVlGOh885QvaYg7MaR348lwSaXntb4spsTYZL9Q0+yj04XrhYFakELoAAAC5RKSTrX484AAfcB" +
+  "gCwAAHPdrCqxxGf7AgAAAAAEWVo=";
 const FILES: Record<string, ContextFile> = {
   "a.tar": tar,
   "a.tgz": gzipSync(tar),
   "named-otherwise": gzipSync(tar),
   "a.tar.zst": zstdCompressSync(tar),
+  "a.tar.bz2": Buffer.from(BZIP2, "base64"),
+  "a.tar.xz": Buffer.from(XZ, "base64"),
   "not.tar": "no archive",
   "text.gz": gzipSync("text"),
   "cut.tgz": gzipSync(tar).subarray(0, 60),
@@ -35,8 +46,6 @@ const FILES: Record<string, ContextFile> = {
   "d/one": "1",
   "d/in.tar": tar,
 };
-if (BZIP2) FILES["a.tar.bz2"] = Buffer.from(BZIP2, "base64");
-if (XZ) FILES["a.tar.xz"] = Buffer.from(XZ, "base64");
 const of = (name: string, ...text: string[]): Case => ({
   name: `add-${name}`,
   files: FILES,
@@ -50,6 +59,8 @@ export const add: Case[] = [
   of("tar-slash", "ADD a.tar /t/"),
   of("tar-gzip", "ADD a.tgz /t/"),
   of("tar-zstd", "ADD a.tar.zst /t/"),
+  of("tar-bzip2", "ADD a.tar.bz2 /t/"),
+  of("tar-xz", "ADD a.tar.xz /t/"),
   of("tar-by-content", "ADD named-otherwise /t/"),
   of("tar-existing", "ADD a.tar /full"),
   of("tar-to-link", "ADD a.tar /tofull/"),
