@@ -32,6 +32,8 @@ export type ListFiles = (
 
 const SHORT_DIGITS = 12;
 const NAMES_MAX = 5;
+/** Variables of a step whose changes can be named. */
+const NAMED_ENV_MAX = 200;
 const BASE_IMAGE = "the base image";
 
 export async function memoOf(
@@ -187,6 +189,7 @@ function partsOf(operation: Operation): Record<string, string> {
 
 function envOf(operation: Operation): Record<string, string> {
   if (operation.kind !== "run") return {};
+  if (operation.env.length > NAMED_ENV_MAX) return shortened({ something: operation.env });
   const pairs = operation.env.map((entry) => {
     const [name = "", ...value] = entry.split("=");
     return [name, value.join("=")] as const;

@@ -13,6 +13,8 @@ import type { BuildReport } from "./report.ts";
 
 const BUILDS_MAX = 100;
 const PINNED_MAX = 1000;
+const ATTRS_MAX = 500;
+const ATTR_CHARS_MAX = 4096;
 /** Events that a listener may leave unread; after that it is sent away. */
 const UNREAD_MAX = 10_000;
 
@@ -160,9 +162,13 @@ function nameOf(job: BuildJob): string {
   return target ? `${file} (${target})` : file;
 }
 
-/** As BuildKit's frontend attributes. */
+/** As BuildKit's frontend attributes; what is long is cut, since a hundred builds are kept. */
 function attrsOf(job: BuildJob): Record<string, string> {
-  if (job.attrs) return { ...job.attrs };
+  const entries = Object.entries(job.attrs ?? askedAttrs(job)).slice(0, ATTRS_MAX);
+  return Object.fromEntries(entries.map(([name, value]) => [name, value.slice(0, ATTR_CHARS_MAX)]));
+}
+
+function askedAttrs(job: BuildJob): Record<string, string> {
   const { dockerfile, target, platforms, buildArgs } = job;
   const given = Object.entries(buildArgs).map(([name, value]) => [`build-arg:${name}`, value]);
   return {

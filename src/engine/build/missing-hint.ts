@@ -50,8 +50,9 @@ async function askClient(
   await using entries = await session.openFolder(wish, { signal });
   const names: string[] = [];
   for await (const { path } of entries.entries) {
-    const own = dirname(path) === (folder === "" ? "." : folder);
-    if (own && names.length < NAMES_MAX) names.push(basename(path));
+    const isBeside = dirname(path) === (folder === "" ? "." : folder);
+    if (isBeside) names.push(basename(path));
+    if (names.length >= NAMES_MAX) return names;
   }
   await entries.finish();
   return names;

@@ -9,6 +9,8 @@ import type { BuildEvent, BuildReporter, BuildVertex, BuildWarning, VertexReport
 
 /** Output kept for whoever comes later; the rest of a step that says more is only told live. */
 const KEPT_LOG_BYTES_MAX = 8 * 1024 * 1024;
+/** What a piece of output costs beside its bytes: a step may write one byte at a time. */
+const PIECE_BYTES = 64;
 /** What a follower may leave unread before steps wait for it. */
 const UNREAD_BYTES_MAX = 2 * 1024 * 1024;
 /** How long they wait for one that reads nothing at all; after that it misses output. */
@@ -151,7 +153,7 @@ export class BuildReport implements BuildReporter {
   #keep(event: BuildEvent): void {
     if (event.kind === "log") {
       if (this.#keptBytes > KEPT_LOG_BYTES_MAX) return;
-      this.#keptBytes += event.bytes.length;
+      this.#keptBytes += event.bytes.length + PIECE_BYTES;
       if (this.#keptBytes > KEPT_LOG_BYTES_MAX) {
         this.#events.push({ ...event, bytes: Buffer.from(CLIPPED) });
         return;
@@ -259,7 +261,7 @@ class Follower {
   push(event: BuildEvent): void {
     if (event.kind === "log" && this.#isSlow) return;
     this.#queue.push(event);
-    if (event.kind === "log") this.#bytes += event.bytes.length;
+    if (event.kind === "log") this.#bytes += event.bytes.length + PIECE_BYTES;
     this.#news.resolve();
   }
 

@@ -20,8 +20,11 @@ interface StageMemory {
 const STAGES_MAX = 500;
 /** How many may come before those that are too many are looked for. */
 const STAGES_SLACK = 100;
-/** Files of one source whose changes can be named. */
+/** Files of one source whose changes can be named, and of all sources of a build. */
 const FILES_MAX = 2000;
+const ALL_FILES_MAX = 20_000;
+/** Steps of a build that are remembered: people read about no more. */
+const STEPS_MAX = 500;
 const SHORT_DIGITS = 12;
 
 /** One an engine. */
@@ -59,6 +62,7 @@ export class StepMemory {
   readonly #explains: boolean;
   readonly #signal: AbortSignal;
   readonly #memos = new Map<Vertex, Promise<StepMemo | undefined>>();
+  #files = 0;
 
   constructor(
     memories: StepMemories,
@@ -78,6 +82,7 @@ export class StepMemory {
     placed: PlacedStep,
     lookup: VertexLookup,
   ): Promise<string | undefined> {
+    if (this.#memos.size >= STEPS_MAX) return undefined;
     const before = this.#stage(placed).steps.map((memo) => memo ?? undefined);
     const known = before[placed.index];
     // The same as the last time: nothing to be found out, nothing to be written.
@@ -139,7 +144,7 @@ export class StepMemory {
     let count = 0;
     for (const item of items) {
       for await (const [file, digest] of files.list(item, excludes, { signal })) {
-        if (++count > FILES_MAX) return undefined;
+        if (++count > FILES_MAX || ++this.#files > ALL_FILES_MAX) return undefined;
         if (file.type === "5") continue;
         const { mode, uid, gid, size, link } = file;
         const facts = digestOf(JSON.stringify([mode & 0o7777, uid, gid, size, link, digest]));
