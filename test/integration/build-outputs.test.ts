@@ -102,6 +102,41 @@ describe("outputs of builds", { skip }, () => {
     ]);
   });
 
+  test("a push goes in the name of whoever builds", async () => {
+    const user = { name: "ada", password: "secret" };
+    const registry = await FakeRegistry.listen({ user });
+    open.push(registry);
+    const push = { name: `${registry.host}/own:1`, push: "true" };
+    await assert.rejects(run(FILE, { outputs: outputs(["image", push]) }), {
+      kind: "unauthorized",
+    });
+    const asked: string[] = [];
+    await run(FILE, {
+      outputs: outputs(["image", push]),
+      credentials: async (host) => {
+        asked.push(host);
+        return { username: user.name, password: user.password };
+      },
+    });
+    assert.ok(registry.manifests.has("own 1"));
+    assert.deepEqual([...new Set(asked)], [registry.host]);
+  });
+
+  test("a client that goes away ends what is sent, and what was made for it goes", async () => {
+    const client = new TakingSession();
+    const sendFile = async (_output: unknown, bytes: AsyncIterable<Uint8Array>) => {
+      for await (const _ of bytes) throw new Error("gone");
+    };
+    const session = { ...client.session, sendFile };
+    const blobs = async () => (await readdir(join(fixture.root, "data/blobs/sha256"))).sort();
+    const dockerfile = `${FILE}RUN ["/bin/append","/only-here","x"]\n`;
+    await run(dockerfile, { outputs: outputs(["image", { name: "stays" }]) });
+    const before = await blobs();
+    const job = { session, outputs: outputs(["oci", { compression: "zstd" }]) };
+    await assert.rejects(run(dockerfile, job), /gone/);
+    assert.deepEqual(await blobs(), before);
+  });
+
   test("push-by-digest gives no tag, and store=false leaves nothing here", async () => {
     const registry = await listen();
     const name = `${registry.host}/team/bare`;
