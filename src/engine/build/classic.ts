@@ -219,7 +219,8 @@ class ClassicRun {
     const { layers } = await solve(graph.target.top, {
       ...{ worker, cache, signal, noCache: request.noCache, observer: this.#observer() },
       stepsMax: Math.max(STEPS_MIN, availableParallelism()),
-    }).finally(() => {
+    }).finally(async () => {
+      await worker.settled();
       for (const report of this.#reports.values()) report.end();
     });
     const epoch = plan.buildArgs["SOURCE_DATE_EPOCH"];

@@ -248,6 +248,7 @@ async function solveJob(run: JobRun, made: JobGraphs, cache: BuildCache): Promis
     await keepFirst(run, left, failure?.vertex);
     throw failure ? await hinted(run, reports, failure) : error;
   } finally {
+    await worker.settled();
     await memory.keep(reports).catch((error) => {
       engine.log.warn("Cannot remember the steps of a build", { error });
     });

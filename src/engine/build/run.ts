@@ -21,6 +21,7 @@ import type { EngineContext } from "../context.ts";
 import { NEVER, timestamp } from "../timestamps.ts";
 import { readFrames } from "./frames.ts";
 import { type MountPlace, removeMountPoints, stepMounts } from "./run-mounts.ts";
+import type { StepRemains } from "./step-remains.ts";
 import { findTarget } from "./target.ts";
 
 export interface RunPlace extends MountPlace {
@@ -28,6 +29,8 @@ export interface RunPlace extends MountPlace {
   /** Limits of resources, network, hosts: the same for every step of a build. */
   hostConfig: HostConfig;
   hostname: string;
+  /** Clears up after steps that have made their layer. */
+  remains: StepRemains;
   /** Takes over what a failed step leaves, where somebody wants to look at it (--debug). */
   keepFailed?: (step: LeftStep) => void;
 }
@@ -52,6 +55,8 @@ export async function runStep(
 ): Promise<string> {
   const { engine, lease } = place;
   const { signal } = output;
+  await place.remains.room();
+  signal.throwIfAborted();
   const c = recordOf(place, request);
   await using undo = new Rollback((what, error) =>
     engine.log.error(`Failed to undo ${what} of a build step`, { id: c.id, error }),
@@ -69,9 +74,13 @@ export async function runStep(
   c.config.Env = ["HOSTNAME", ...request.env, ...given.env];
   const points = await missingPoints(place, request, given.mounts, signal);
   output.started(c.id);
-  undo.defer("notice", () => output.ended(c.id));
-  const exitCode = await runContainer(engine, c, output);
+  const notice = once(() => output.ended(c.id));
+  undo.defer("notice", notice);
+  const { exitCode, rest } = await runContainer(engine, c, output);
+  // Whatever goes wrong from here on: the container goes before its files.
+  undo.defer("container", () => rest.undo());
   signal.throwIfAborted();
+  if (exitCode !== 0) await rest.undo();
   if (exitCode !== 0) {
     const { args } = request;
     place.keepFailed?.({ record: c, exitCode, args, undo: undo.handOver() });
@@ -80,7 +89,17 @@ export async function runStep(
   if (rootfs.kind !== "overlay") throw new GantryError("internal", "a step needs an overlay");
   await removeMountPoints(place, request.root, rootfs.upperDir, points);
   const layer = await engine.storage.layers.adopt(rootfs.upperDir, { lease, signal });
+  notice();
+  place.remains.take(undo.handOver().undo());
   return layer.diffId;
+}
+
+function once(work: () => void): () => void {
+  let isDone = false;
+  return () => {
+    if (!isDone) work();
+    isDone = true;
+  };
 }
 
 /** What has to be made to mount on, deepest first. */
@@ -140,12 +159,13 @@ function recordOf({ engine, ...place }: RunPlace, request: RunRequest): Containe
   };
 }
 
-/** From its networks to its end, whatever way it ends; its exit code. */
+/** From its networks to the end of its processes, whatever way they end; its exit code. `rest`: what
+ * the kernel and the monitor still have of it. */
 async function runContainer(
   engine: EngineContext,
   c: ContainerRecord,
   output: StepOutput,
-): Promise<number> {
+): Promise<{ exitCode: number; rest: Rollback }> {
   const { signal } = output;
   await using undo = new Rollback((what, error) =>
     engine.log.error(`Failed to undo ${what} of a build step`, { id: c.id, error }),
@@ -156,7 +176,8 @@ async function runContainer(
   const planned = await prepareLaunch(engine, c, attached, { holdMs: HOLD_MS });
   signal.throwIfAborted();
   const created = await start(engine, c, () => engine.native.create(planned.plan, planned.monitor));
-  undo.defer("process", () => kill(created));
+  let hasEnded = false;
+  undo.defer("process", () => hasEnded || kill(created));
   const monitor = await connectStarted(engine, c, created.monitorPid);
   const ended = () => monitor.exited.catch(() => undefined).then(() => monitor.closed);
   // Its cgroup and its mounts are gone before its network and its files go.
@@ -170,9 +191,10 @@ async function runContainer(
   try {
     if (signal.aborted) stop();
     await follow(monitor, output);
+    // Its pid namespace has ended with it: nobody writes to its files any more.
     const { code } = await monitor.exited;
-    await monitor.closed;
-    return code;
+    hasEnded = true;
+    return { exitCode: code, rest: undo.handOver() };
   } finally {
     signal.removeEventListener("abort", stop);
   }

@@ -17,6 +17,7 @@ import { copyFiles, makeFolder } from "./copy.ts";
 import { selectionDigest } from "./digest.ts";
 import { download } from "./download.ts";
 import { type RunPlace, runStep } from "./run.ts";
+import { StepRemains } from "./step-remains.ts";
 
 export interface WorkerPlace extends RunPlace {
   /** Contexts that are transferred when something needs them; absent: all are there. */
@@ -28,10 +29,16 @@ export interface WorkerPlace extends RunPlace {
 export class BuildWorker implements Worker {
   readonly #place: WorkerPlace;
   readonly #digests = new Map<string, Promise<string>>();
+  readonly #remains = new StepRemains();
   #downloads = 0;
 
-  constructor(place: WorkerPlace) {
-    this.#place = place;
+  constructor(place: Omit<WorkerPlace, "remains">) {
+    this.#place = { ...place, remains: this.#remains };
+  }
+
+  /** Resolves when nothing is left of the steps but their layers. */
+  async settled(): Promise<void> {
+    await this.#remains.settled();
   }
 
   async context(name: string): Promise<FileSource> {
