@@ -93,6 +93,7 @@ export async function makeJob(
     cacheFrom: [...importsOf(request.cache), ...question.cacheImports, ...cacheImports],
     cacheTo: exportsOf(request.cache),
     outputs: [],
+    isInternal: request.internal,
     attrs: attributes,
   };
 }

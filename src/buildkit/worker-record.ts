@@ -1,6 +1,7 @@
 // The one worker of this daemon, as `docker buildx inspect` shows it.
 
 import type { MessageInitShape } from "@bufbuild/protobuf";
+import type { CachePruneOptions } from "../engine/index.ts";
 import type { worker } from "../gen/buildkit/index.ts";
 import { hostPlatform } from "./job-attributes.ts";
 import type { ServicePlace } from "./make-job.ts";
@@ -23,6 +24,23 @@ export async function workerRecord(
     id: String(info["ID"] ?? ""),
     labels: LABELS,
     platforms: [{ os, architecture, variant }],
+    gcPolicy: (await place.engine.builds.gcPolicy()).map(policyOf),
     buildkitVersion: buildkitVersion(place),
+  };
+}
+
+const NS_PER_MS = 1_000_000;
+
+function policyOf(rule: CachePruneOptions) {
+  const { filters = new Map(), all = false, keepMs = 0 } = rule;
+  return {
+    all,
+    keepDuration: BigInt(keepMs * NS_PER_MS),
+    filters: [...filters].map(([name, values]) =>
+      values.map((value: string) => `${name}==${value}`).join(","),
+    ),
+    reservedSpace: BigInt(rule.reservedBytes ?? 0),
+    maxUsedSpace: BigInt(rule.maxUsedBytes ?? 0),
+    minFreeSpace: BigInt(rule.minFreeBytes ?? 0),
   };
 }

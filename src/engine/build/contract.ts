@@ -35,6 +35,8 @@ export interface Builds {
   readonly failures: FailedSteps;
   /** Forgets cached steps and frees their layers; the least recently used first. */
   prune(o?: CachePruneOptions): Promise<{ deleted: string[]; spaceReclaimed: number }>;
+  /** What is pruned after each build, in this order. */
+  gcPolicy(): Promise<readonly CachePruneOptions[]>;
   readonly cacheMounts: BuildCacheMounts;
 }
 

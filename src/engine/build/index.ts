@@ -14,7 +14,7 @@ import type { BuildRequest, Builds } from "./contract.ts";
 import { KeptSteps } from "./failed-steps.ts";
 import { BuildRecords } from "./history.ts";
 import type { BuildJob, BuildOutcome } from "./job.ts";
-import { pruneCache } from "./prune.ts";
+import { gcPolicy, pruneCache } from "./prune.ts";
 import { BuildReport } from "./report.ts";
 import { askJob, type BuildPlace, runJob } from "./run-job.ts";
 import { clearGifts } from "./run-session.ts";
@@ -60,7 +60,9 @@ export async function buildVerbs(engine: EngineContext, cache: CacheStore): Prom
       const report = new BuildReport(o.tell);
       return await running.run(job.ref, report, async (cancelled) => {
         const signal = o.signal ? AbortSignal.any([o.signal, cancelled]) : cancelled;
-        return await recorded(history, job, report, () => runJob(place, job, report, { signal }));
+        const work = () => runJob(place, job, report, { signal });
+        if (!job.isInternal) return await recorded(history, job, report, work);
+        return await work().finally(() => report.end());
       });
     },
     follow: async function* (ref, o) {
@@ -81,6 +83,7 @@ export async function buildVerbs(engine: EngineContext, cache: CacheStore): Prom
       engine.bus.publish("builder", "prune", "", { reclaimed });
       return result;
     },
+    gcPolicy: () => gcPolicy(engine),
     usage: async () => await cacheUsage(place),
     cacheMounts: cacheMountVerbs(cacheMounts),
     idle: async () => {

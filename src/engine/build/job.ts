@@ -65,6 +65,8 @@ export interface BuildJob {
   explain?: boolean | undefined;
   /** On a failed step keeps its state until the caller lets go (--debug). */
   keepFailed?: boolean | undefined;
+  /** Leaves no record in the history. */
+  isInternal?: boolean | undefined;
   /** What the door was asked, as it was asked, for the history: BuildKit's frontend attributes. */
   attrs?: Readonly<Record<string, string>> | undefined;
 }

@@ -73,14 +73,18 @@ async function removeFolder(
   return (await cacheMounts.remove(key)) ? size : 0;
 }
 
+/** What is pruned after each build, in this order; nothing where daemon.json says so. */
+export async function gcPolicy(engine: EngineContext): Promise<readonly CachePruneOptions[]> {
+  const gc = engine.options.builder?.gc ?? gcDefaults;
+  if (!gc.enabled) return [];
+  const { blocks, bsize } = await statfs(engine.options.dataRoot);
+  return gcRules(gc).map((rule) => pruneOptionsOf(rule, blocks * bsize));
+}
+
 /** After each build: what grew beyond what daemon.json leaves it. */
 export async function collectCache(place: PrunePlace): Promise<void> {
   const { engine } = place;
-  const gc = engine.options.builder?.gc ?? gcDefaults;
-  if (!gc.enabled) return;
-  const { blocks, bsize } = await statfs(engine.options.dataRoot);
-  for (const rule of gcRules(gc)) {
-    const o = pruneOptionsOf(rule, blocks * bsize);
+  for (const o of await gcPolicy(engine)) {
     const { deleted, spaceReclaimed } = await pruneCache(place, o);
     if (deleted.length === 0) continue;
     engine.log.info("Build cache was collected", { records: deleted.length, spaceReclaimed });
