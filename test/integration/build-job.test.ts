@@ -233,6 +233,14 @@ test("a follower gets everything from the beginning, before, while and after it 
   assert(told.names().includes('[2/2] RUN ["/bin/write", "/f", "x"]'));
 });
 
+test("who waits for a build hears of one that is refused at once", async () => {
+  const { builds } = fixture.engine;
+  const waiting = builds.follow("refused")[Symbol.asyncIterator]().next();
+  const outputs = [{ type: "no such exporter", attrs: {}, exporter: "0" }];
+  await assert.rejects(builds.solve(buildJob("refused", {}, { outputs })));
+  assert.equal((await waiting).done, true);
+});
+
 test("a build that is cancelled ends its step and is on record as cancelled", async () => {
   const { builds } = fixture.engine;
   const Dockerfile = 'FROM payload\nRUN ["/bin/sleep", "600"]\n';

@@ -59,10 +59,14 @@ export class BuildRecords implements BuildHistory {
       ...("outcome" in result ? success(result.outcome) : failure(result.error)),
       completedAtMs: Date.now(),
     };
-    this.#records.put(ref, record);
-    this.#active.delete(ref);
-    const written = this.#logs.write(ref, report.events()).then(() => this.#trim());
     const { log } = this.#engine;
+    this.#active.delete(ref);
+    try {
+      this.#records.put(ref, record);
+    } catch (error) {
+      log.warn("Cannot keep the record of a build", { ref, error }); // a full disk: no build's fault
+    }
+    const written = this.#logs.write(ref, report.events()).then(() => this.#trim());
     this.#afterwards(
       written.catch((error) => log.warn("Cannot keep what a build told", { ref, error })),
     );

@@ -15,7 +15,7 @@ export interface RunningBuild {
 export class RunningBuilds {
   readonly #running = new Map<string, RunningBuild>();
   readonly #ends = new Set<Promise<void>>();
-  readonly #waiters = new Map<string, Set<() => void>>();
+  readonly #waiters = new Map<string, Set<(build: RunningBuild) => void>>();
 
   /** Runs `work` under a ref. Throws conflict when it is taken. */
   async run<T>(ref: string, report: BuildReport | undefined, work: Work<T>): Promise<T> {
@@ -33,10 +33,11 @@ export class RunningBuilds {
       throw new GantryError("conflict", `a build with id ${ref} is running`);
     }
     const cancel = new AbortController();
-    this.#running.set(ref, { ref, cancel, ...(report && { report }) });
+    const build: RunningBuild = { ref, cancel, ...(report && { report }) };
+    this.#running.set(ref, build);
     const end = Promise.withResolvers<void>();
     this.afterwards(end.promise);
-    for (const begun of this.#waiters.get(ref) ?? []) begun();
+    for (const begun of this.#waiters.get(ref) ?? []) begun(build);
     const leave = () => {
       this.#running.delete(ref);
       end.resolve();
@@ -64,17 +65,20 @@ export class RunningBuilds {
     while (this.#ends.size > 0) await Promise.all(this.#ends);
   }
 
-  /** The build of that ref, as soon as it runs. */
-  async begun(ref: string, signal: AbortSignal | undefined): Promise<RunningBuild> {
-    for (;;) {
-      signal?.throwIfAborted();
-      const found = this.#running.get(ref);
-      if (found) return found;
-      const { promise, resolve } = Promise.withResolvers<void>();
-      const waiting = this.#waiters.get(ref) ?? new Set();
-      this.#waiters.set(ref, waiting.add(resolve));
-      signal?.addEventListener("abort", () => resolve(), { once: true });
-      await promise;
+  /** The build of that ref, as soon as it runs; also when it has ended by the time that one looks. */
+  async begun(ref: string, signal: AbortSignal): Promise<RunningBuild> {
+    signal.throwIfAborted();
+    const found = this.#running.get(ref);
+    if (found) return found;
+    const { promise, resolve, reject } = Promise.withResolvers<RunningBuild>();
+    const waiting = this.#waiters.get(ref) ?? new Set();
+    this.#waiters.set(ref, waiting.add(resolve));
+    const leave = () => reject(signal.reason);
+    signal.addEventListener("abort", leave, { once: true });
+    try {
+      return await promise;
+    } finally {
+      signal.removeEventListener("abort", leave);
       waiting.delete(resolve);
       if (waiting.size === 0) this.#waiters.delete(ref);
     }
