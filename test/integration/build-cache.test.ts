@@ -6,11 +6,13 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { Readable } from "node:stream";
 import { after, afterEach, before, beforeEach, test } from "node:test";
 import type { BuildEvent, BuildJob, BuildOutcome } from "../../src/engine/build/job.ts";
 import type { Engine } from "../../src/index.ts";
 import { digest, FakeRegistry } from "../fakes/registry.ts";
 import { EngineFixture } from "../support/engine-fixture.ts";
+import { rawTar } from "../support/raw-tar.ts";
 
 const DOCKERFILE = `FROM payload AS made
 WORKDIR /work
@@ -84,7 +86,7 @@ for (const shape of [
   { "image-manifest": "false" },
   { "oci-mediatypes": "false", "image-manifest": "false" },
   { compression: "zstd", "force-compression": "true", "compression-level": "5" },
-]) {
+] as Record<string, string>[]) {
   test(`another machine builds with an exported cache ${JSON.stringify(shape)}`, async () => {
     const made = await build(maker.engine, { cacheTo: [withAttrs({ mode: "max", ...shape })] });
     assert.match(made.outcome.metadata["cache.manifest"] ?? "", /"digest":"sha256:/);
@@ -234,3 +236,23 @@ function storeOf(blobs: Map<string, Buffer>) {
     },
   };
 }
+
+test("the classic door finds steps in the images that it is told of", async () => {
+  const text = "FROM scratch\nCOPY <<EOF /one\n1\nEOF\n";
+  const name = `${registry.host}/classic`;
+  const push = { type: "image", exporter: "0", attrs: { name, push: "true" } };
+  const dockerfile = { text: Buffer.from(text), name: "Dockerfile" };
+  const buildArgs = { BUILDKIT_INLINE_CACHE: "1" };
+  await build(maker.engine, { dockerfile, buildArgs, outputs: [push] });
+  await other.engine.builds.prune({ all: true });
+  const told: string[] = [];
+  const messages = other.engine.builds.build({
+    context: Readable.from([rawTar({ name: "Dockerfile", content: text })]),
+    ...{ dockerfile: "Dockerfile", tags: [], buildArgs: {}, labels: {}, pull: false },
+    ...{ noCache: false, quiet: false, remove: true, squash: false, hostConfig: {} },
+    ...{ credentials: {}, cacheFrom: [name, `${registry.host}/nowhere`] },
+  });
+  for await (const { stream } of messages) told.push(String(stream ?? ""));
+  assert.match(told.join(""), /Using cache/);
+  assert.match(told.join(""), /\[Warning\] cache of .*nowhere is not used/);
+});

@@ -6,6 +6,7 @@ import { availableParallelism } from "node:os";
 import { GantryError } from "../../base/index.ts";
 import {
   BUILDER_ARGS,
+  type BuildCache,
   type BuildGraph,
   type BuildPlan,
   checkEntitlements,
@@ -23,6 +24,7 @@ import type { Progress } from "../contract.ts";
 import { announceImage } from "../images/tag.ts";
 import { assembleConfig, type StepFacts, stepNames } from "./assemble.ts";
 import { baseImages, credentialsFrom } from "./base-images.ts";
+import { openCacheImports } from "./cache/index.ts";
 import type { CacheMounts } from "./cache-mounts.ts";
 import type { CacheStore } from "./cache-store.ts";
 import { contextOf, planned, readDockerfile, withPlace } from "./classic-file.ts";
@@ -31,6 +33,7 @@ import { refuseForeignRuns } from "./foreign-platform.ts";
 import type { OpenContext } from "./job.ts";
 import { collectCache } from "./prune.ts";
 import { refuseFindings } from "./refuse-findings.ts";
+import { BuildReport } from "./report.ts";
 import { type BuildRequest, checkRequest } from "./request.ts";
 import { StepReport } from "./step-report.ts";
 import { BuildWorker } from "./worker.ts";
@@ -61,10 +64,12 @@ export async function* classicBuild(
   const stop = new AbortController();
   const signals = AbortSignal.any([signal, stop.signal, engine.closing.signal]);
   const lease = engine.storage.lease();
-  const cache = place.cache.forBuild(lease);
   const workspace = await Workspace.make(engine);
+  const imports = new ClassicImports();
+  let cache: (BuildCache & AsyncDisposable) | undefined;
   let opened: OpenContext | undefined;
   try {
+    cache = await imports.open(place, request, { lease, signal: signals });
     const { contextStore: store } = place;
     const contextPlace = { engine, workspace, store, lease };
     opened = await openContext(contextPlace, contextOf(request), { name: "", signal: signals });
@@ -73,6 +78,7 @@ export async function* classicBuild(
     const run = new ClassicRun({ place, request, plan, workspace, lease, cache, signal: signals });
     const quiet = request.quiet;
     for await (const message of told(warnings, run)) if (!quiet || "aux" in message) yield message;
+    if (!quiet) for (const text of imports.warnings) yield { stream: `[Warning] ${text}\n` };
     const id = run.imageId;
     for (const reference of references) {
       await engine.storage.images.tag(id, reference);
@@ -91,9 +97,29 @@ export async function* classicBuild(
     throw signal.aborted ? new GantryError("cancelled", "context canceled") : error;
   } finally {
     stop.abort(new GantryError("cancelled", "the build has ended"));
-    cache.release();
+    await cache?.[Symbol.asyncDispose]();
     // A context of many files takes longer to delete than the build took.
     place.afterwards(clearUp(place, { workspace, lease, opened }));
+  }
+}
+
+/** `--cache-from`: images that carry their cache, here or in their registries. */
+class ClassicImports {
+  readonly warnings: string[] = [];
+
+  async open(
+    { engine, cache }: ClassicPlace,
+    request: BuildRequest,
+    { lease, signal }: { lease: Lease; signal: AbortSignal },
+  ): Promise<BuildCache & AsyncDisposable> {
+    const reporter = new BuildReport((event) => {
+      if (event.kind === "warning") this.warnings.push(event.warning.short);
+    });
+    const job = {
+      cacheFrom: request.cacheFrom.map((ref) => ({ type: "image", attrs: { ref } })),
+      ...{ cacheTo: [], credentials: credentialsFrom(request.credentials) },
+    };
+    return await openCacheImports({ engine, cache }, job, { lease, reporter, signal });
   }
 }
 
@@ -127,7 +153,7 @@ interface RunOptions {
   plan: BuildPlan;
   workspace: Workspace;
   lease: Lease;
-  cache: ReturnType<CacheStore["forBuild"]>;
+  cache: BuildCache;
   signal: AbortSignal;
 }
 

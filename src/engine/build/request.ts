@@ -40,9 +40,6 @@ export function checkRequest(request: BuildRequest): { references: string[]; war
     throw new GantryError("not-implemented", "squash is not supported: use a stage FROM scratch");
   }
   const warnings: string[] = [];
-  if (request.cacheFrom.length > 0) {
-    warnings.push("--cache-from is not used: steps are found by what goes into them");
-  }
   if (!request.remove) {
     warnings.push("--rm=false keeps nothing: steps leave no containers behind");
   }

@@ -53,9 +53,14 @@ export async function exportCache(
   return await exportCaches(place, job, images, options);
 }
 
-/** Whether the images of a job carry their cache (`--cache-to type=inline`). */
-export function wantsInlineCache({ cacheTo }: Pick<BuildJob, "cacheTo">): boolean {
-  return cacheTo.some(({ type }) => type === "inline");
+/** Whether the images of a job carry their cache (`--cache-to type=inline`, or the build argument
+ * that does the same). */
+export function wantsInlineCache({
+  cacheTo,
+  buildArgs = {},
+}: Pick<BuildJob, "cacheTo"> & Partial<Pick<BuildJob, "buildArgs">>): boolean {
+  const isAsked = ["1", "true"].includes(buildArgs["BUILDKIT_INLINE_CACHE"] ?? "");
+  return isAsked || cacheTo.some(({ type }) => type === "inline");
 }
 
 /** A raw image config with the cache of its own layers in it. `layers`: the image's diff ids. */
