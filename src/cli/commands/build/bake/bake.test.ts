@@ -100,10 +100,25 @@ test("linked targets take part but leave nothing behind", () => {
   const resolved = resolveTargets(config, ["app"]);
   assert.deepEqual(inOrder(resolved.targets), ["base", "app"]);
   const options = targetOptions(resolved, {
-    ...{ environment: {}, switches: NO_SWITCHES, explain: false },
+    ...{ environment: {}, switches: NO_SWITCHES, explain: false, allow: [] },
   });
   assert.deepEqual(options.get("base")!.outputs, [{ type: "cacheonly", attrs: {} }]);
   assert.deepEqual(options.get("app")!.namedContexts, {});
+});
+
+test("a file gets no privileges that the caller does not allow", () => {
+  const config = json({ target: { a: { network: "host", entitlements: ["security.insecure"] } } });
+  const options = (...allow: string[]) =>
+    targetOptions(resolveTargets(config, ["a"]), {
+      ...{ environment: {}, switches: NO_SWITCHES, explain: false, allow },
+    });
+  assert.throws(
+    () => options("network.host"),
+    /asks for security\.insecure: give --allow security/,
+  );
+  assert.deepEqual(options("network.host", "security.insecure").get("a")!.allow, [
+    "security.insecure",
+  ]);
 });
 
 test("--set replaces, adds, and reaches targets by pattern", () => {

@@ -68,6 +68,7 @@ async function build(
     environment: session.io.env,
     switches,
     explain: values.explain,
+    allow: values.allow,
   });
   const call = parseCall(values.check ? "check" : values.call);
   const isAsked = call !== undefined || [...options.values()].some((one) => one.call);

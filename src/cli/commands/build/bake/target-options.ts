@@ -1,13 +1,14 @@
 // Targets of a bake file as options of builds. Linked contexts are left to run-targets.ts.
 
 import { join } from "node:path";
-import { parseRamBytes } from "../../../../base/index.ts";
+import { GantryError, parseRamBytes } from "../../../../base/index.ts";
 import { isRemote } from "../request/inputs.ts";
 import {
   type BuildOptions,
   extraHost,
   platformsOf,
   withAnnotations,
+  withEpoch,
   withShorthands,
 } from "../request/options.ts";
 import {
@@ -30,6 +31,8 @@ interface Surroundings {
   environment: Readonly<Record<string, string | undefined>>;
   switches: Switches;
   explain: boolean;
+  /** --allow: what targets may ask for. */
+  allow: readonly string[];
 }
 
 export function targetOptions(
@@ -39,6 +42,7 @@ export function targetOptions(
   const all = new Map<string, BuildOptions>();
   for (const [name, target] of targets) {
     const switches = { ...o.switches.all, ...o.switches.own.get(name) };
+    checkPrivileges(name, target, o.allow);
     const options = optionsOf(target, { ...o, switches });
     // What is only linked leaves nothing behind but what it is linked into.
     all.set(
@@ -47,6 +51,21 @@ export function targetOptions(
     );
   }
   return all;
+}
+
+/** A bake file is somebody else's at times: what it wants beyond a build the caller must allow. */
+function checkPrivileges(name: string, target: BakeTarget, allow: readonly string[]): void {
+  const wanted = [
+    ...(target.entitlements ?? []),
+    ...(target.network === "host" ? ["network.host"] : []),
+  ];
+  const missing = [...new Set(wanted)].filter((one) => !allow.includes(one));
+  if (missing.length === 0) return;
+  const flags = missing.map((one) => `--allow ${one}`).join(" ");
+  throw new GantryError(
+    "forbidden",
+    `target ${name} asks for ${missing.join(", ")}: give ${flags} if it shall have that`,
+  );
 }
 
 function optionsOf(
@@ -74,7 +93,7 @@ function optionsOf(
     ),
     tags: target.tags ?? [],
     labels: withoutNull(target.labels),
-    buildArgs: withoutNull(target.args),
+    buildArgs: withEpoch(withoutNull(target.args), environment),
     target: target.target ?? "",
     platforms: platformsOf(target.platforms ?? [], environment),
     pull: target.pull ?? false,

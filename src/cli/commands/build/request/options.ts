@@ -99,7 +99,10 @@ export function buildOptions(
     namedContexts: namedContexts(values["build-context"]),
     tags: values.tag,
     labels: pairs(values.label, () => ""),
-    buildArgs: pairs(values["build-arg"], (name) => environment[name]),
+    buildArgs: withEpoch(
+      pairs(values["build-arg"], (name) => environment[name]),
+      environment,
+    ),
     target: values.target,
     platforms: platformsOf(values.platform, environment),
     pull: values.pull,
@@ -239,6 +242,15 @@ function namedContexts(given: readonly string[]): Record<string, string> {
 function contextName(name: string): string {
   if (name === "") throw invalid("invalid context name: it is empty");
   return name.replace(/^docker\.io\/(library\/)?/, "").replace(/:latest$/, "");
+}
+
+/** The time of reproducible builds comes from the environment, as with buildx. */
+export function withEpoch(
+  args: Readonly<Record<string, string>>,
+  environment: Environment,
+): Record<string, string> {
+  const epoch = environment["SOURCE_DATE_EPOCH"];
+  return epoch ? { SOURCE_DATE_EPOCH: epoch, ...args } : { ...args };
 }
 
 export function platformsOf(given: readonly string[], environment: Environment): string[] {
