@@ -1,5 +1,5 @@
-// The build sections of a compose file as targets, one for each service that has one, with compose's
-// interpolation and the x-bake extension.
+// The build sections of a compose file as targets, one for each service that has one, with
+// compose's interpolation and the x-bake extension.
 
 import { GantryError, messageOf } from "../../../../base/index.ts";
 import { attestationShorthand, invalid } from "../request/specs.ts";

@@ -1,5 +1,5 @@
-// The flags of `build`: docker's classic builder's and buildx's, and ours. Each is either passed on,
-// or refused or warned of in options.ts; none is passed over in silence.
+// The flags of `build`: docker's classic builder's and buildx's, and ours. Each is either passed
+// on, or refused or warned of in options.ts; none is passed over in silence.
 
 import { defineFlags } from "../../../../base/index.ts";
 

@@ -76,6 +76,9 @@ export async function openSession(session: Session, offer: SessionOffer): Promis
   return { id, ...serveCalls(stream as Duplex, handlers) };
 }
 
+/** A daemon may name Docker Hub by the host that serves it. */
+const HUB_HOST = /^registry-\d+\.docker\.io$/;
+
 /** What the daemon may call. */
 export function handlersOf(session: Session, offer: SessionOffer): Handlers {
   const { io } = session;
@@ -84,7 +87,7 @@ export function handlersOf(session: Session, offer: SessionOffer): Handlers {
       status: health.HealthCheckResponse_ServingStatus.SERVING,
     })),
     unary(auth.Auth.method.credentials, async ({ host }) => {
-      const found = await credentialsFor(session, host === "registry-1.docker.io" ? "" : host);
+      const found = await credentialsFor(session, HUB_HOST.test(host) ? "" : host);
       if (found.identityToken !== undefined) return { secret: found.identityToken };
       return { username: found.username ?? "", secret: found.password ?? "" };
     }),

@@ -32,7 +32,8 @@ interface Folder {
   included: boolean;
 }
 
-/** Batches of entries. Throws when a file cannot be looked at; one that goes meanwhile is left out. */
+/** Batches of entries. Throws when a file cannot be looked at; one that goes meanwhile is not
+ * sent. */
 export async function* walkFolder(
   root: string,
   filter: WalkFilter,
