@@ -259,6 +259,22 @@ test("a build that is cancelled ends its step and is on record as cancelled", as
   assert.throws(() => builds.cancel("cancelled"), { kind: "not-found" });
 });
 
+test("a build whose follower does not read can be cancelled", async () => {
+  const { builds } = fixture.engine;
+  const Dockerfile = 'FROM payload\nRUN ["/bin/spam", "100000000"]\n';
+  const following = builds.follow("unread")[Symbol.asyncIterator]();
+  const first = following.next();
+  const job = buildJob("unread", { Dockerfile });
+  let said = 0;
+  const tell: Told["tell"] = (event) => {
+    if (event.kind === "log") said += event.bytes.length;
+    if (said >= 2 * 1024 * 1024) builds.cancel("unread");
+  };
+  await assert.rejects(builds.solve(job, { tell }), { kind: "cancelled" });
+  await first;
+  await following.return?.();
+});
+
 test("the history outlives the engine; a listener hears of every build", async () => {
   const { builds } = fixture.engine;
   const heard: string[] = [];

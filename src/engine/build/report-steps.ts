@@ -52,6 +52,7 @@ export class StepReports implements SolveObserver {
   readonly #bases = new Map<string, OpenVertex>();
   readonly #reasons = new Map<Vertex, string>();
   readonly #explain: Explain;
+  readonly #aborted: Promise<void>;
 
   constructor(
     graphs: readonly BuildGraph[],
@@ -68,6 +69,9 @@ export class StepReports implements SolveObserver {
     this.#report = o.report;
     this.#signal = o.signal;
     this.#explain = o.explain;
+    this.#aborted = new Promise((resolve) => {
+      o.signal.addEventListener("abort", () => resolve(), { once: true });
+    });
     const needed = neededBy(...graphs.map(({ target }) => target.top));
     for (const graph of graphs) {
       for (const stage of graph.stages) {
@@ -167,7 +171,11 @@ export class StepReports implements SolveObserver {
   output(vertex: Vertex): ReturnType<SolveObserver["output"]> {
     const open = this.#vertices.get(vertex)!;
     return {
-      write: (name, chunk) => open.log(chunk, name === "stderr" ? 2 : 1),
+      write: (name, chunk) => {
+        const room = open.log(chunk, name === "stderr" ? 2 : 1);
+        // Who cancels does not wait for who does not read.
+        return room && Promise.race([room, this.#aborted]);
+      },
       started: () => {},
       ended: () => {},
     };
