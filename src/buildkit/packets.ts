@@ -39,7 +39,8 @@ function readStat(bytes: Buffer): ClientFile {
   const reader = new Reader(bytes);
   const xattrs = new Map<string, Uint8Array>();
   const file = {
-    ...{ path: "", mode: 0, uid: 0, gid: 0, size: 0, modifiedNs: 0n, linkname: "" },
+    // A regular file that nobody may read has no mode on the wire.
+    ...{ path: "", mode: S_IFREG, uid: 0, gid: 0, size: 0, modifiedNs: 0n, linkname: "" },
     ...{ devMajor: 0, devMinor: 0, xattrs },
   };
   while (!reader.atEnd) {

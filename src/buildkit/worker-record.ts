@@ -3,7 +3,6 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { CachePruneOptions } from "../engine/index.ts";
 import type { worker } from "../gen/buildkit/index.ts";
-import { hostPlatform } from "./job-attributes.ts";
 import type { ServicePlace } from "./make-job.ts";
 
 /** By this one `docker buildx` knows an image store that takes whole indexes: without it, the
@@ -18,12 +17,13 @@ export async function workerRecord(
   place: ServicePlace,
 ): Promise<MessageInitShape<typeof worker.WorkerRecordSchema>> {
   const info = await place.engine.system.info();
-  const own = hostPlatform();
-  const { os, architecture, variant = "" } = own;
+  const platforms = await place.engine.builds.platforms();
   return {
     id: String(info["ID"] ?? ""),
     labels: LABELS,
-    platforms: [{ os, architecture, variant }],
+    platforms: platforms.map(({ os, architecture, variant = "" }) => ({
+      ...{ os, architecture, variant },
+    })),
     gcPolicy: (await place.engine.builds.gcPolicy()).map(policyOf),
     buildkitVersion: buildkitVersion(place),
   };

@@ -61,6 +61,7 @@ function defaults(): Record<string, (...args: never[]) => unknown> {
     "system.version": async () => ({ Version: "0.1.0", Os: "linux", Arch: "amd64" }),
     "events.subscribe": async function* () {},
     "builds.gcPolicy": async () => [],
+    "builds.platforms": async () => [{ os: "linux", architecture: "amd64" }],
   };
 }
 

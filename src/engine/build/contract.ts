@@ -1,6 +1,7 @@
 // What the doors may ask of building.
 
 import type { Duplex, Readable } from "node:stream";
+import type { Platform } from "../../spec/index.ts";
 import type { Progress, Signal } from "../contract.ts";
 import type { CacheMountEntry } from "./cache-mounts.ts";
 import type { BuildEvent, BuildJob, BuildOutcome } from "./job.ts";
@@ -35,6 +36,8 @@ export interface Builds {
   readonly failures: FailedSteps;
   /** Forgets cached steps and frees their layers; the least recently used first. */
   prune(o?: CachePruneOptions): Promise<{ deleted: string[]; spaceReclaimed: number }>;
+  /** Whose commands run here; the machine's own first. */
+  platforms(): Promise<readonly Platform[]>;
   /** What is pruned after each build, in this order. */
   gcPolicy(): Promise<readonly CachePruneOptions[]>;
   readonly cacheMounts: BuildCacheMounts;

@@ -59,6 +59,15 @@ export async function canRun({ os, architecture }: Platform, folder = BINFMT): P
   return false;
 }
 
+/** Every platform whose commands run here; the machine's own first. */
+export async function runnablePlatforms(): Promise<Platform[]> {
+  const others = Object.keys(MACHINES).map((architecture) => ({ os: "linux", architecture }));
+  const own = hostPlatform();
+  const runs = await Promise.all(others.map((platform) => canRun(platform)));
+  const found = others.filter((_, index) => runs[index]);
+  return [own, ...found.filter(({ architecture }) => architecture !== own.architecture)];
+}
+
 /** An entry's magic has the machine where an ELF file has it. The interpreter must have been
  * opened when it was registered (F): a step's own files do not hold it. */
 export function emulates(entry: string, machine: number, isBigEndian: boolean): boolean {

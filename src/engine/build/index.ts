@@ -12,6 +12,7 @@ import { classicBuild } from "./classic.ts";
 import { openContextStore } from "./contexts/index.ts";
 import type { BuildRequest, Builds } from "./contract.ts";
 import { KeptSteps } from "./failed-steps.ts";
+import { runnablePlatforms } from "./foreign-platform.ts";
 import { BuildRecords } from "./history.ts";
 import type { BuildJob, BuildOutcome } from "./job.ts";
 import { gcPolicy, pruneCache } from "./prune.ts";
@@ -83,6 +84,7 @@ export async function buildVerbs(engine: EngineContext, cache: CacheStore): Prom
       engine.bus.publish("builder", "prune", "", { reclaimed });
       return result;
     },
+    platforms: runnablePlatforms,
     gcPolicy: () => gcPolicy(engine),
     usage: async () => await cacheUsage(place),
     cacheMounts: cacheMountVerbs(cacheMounts),

@@ -1,0 +1,103 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import fc from "fast-check";
+import type { ClientFile } from "../engine/index.ts";
+import { fsutil } from "../gen/buildkit/index.ts";
+import { FrameReader, framed } from "./grpc-frames.ts";
+import { goMode, readPacket, unixMode, writePacket } from "./packets.ts";
+
+const KINDS = [0o100000, 0o040000, 0o120000, 0o010000, 0o140000, 0o020000, 0o060000];
+const PLAIN = { noNullPrototype: true };
+const file: fc.Arbitrary<ClientFile> = fc.record(
+  {
+    path: fc.string({ minLength: 1 }),
+    mode: fc.tuple(fc.constantFrom(...KINDS), fc.nat(0o7777)).map(([kind, bits]) => kind | bits),
+    uid: fc.nat(0xffffffff),
+    gid: fc.nat(0xffffffff),
+    size: fc.maxSafeNat(),
+    modifiedNs: fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }),
+    linkname: fc.string(),
+    devMajor: fc.nat(),
+    devMinor: fc.nat(),
+    xattrs: fc
+      .array(fc.tuple(fc.string(), fc.uint8Array()))
+      .map((pairs) => new Map(pairs.map(([name, value]) => [name, Buffer.from(value)]))),
+  },
+  PLAIN,
+);
+const packet = fc.record(
+  {
+    type: fc.nat(4),
+    id: fc.nat(0xffffffff),
+    stat: fc.option(file, { nil: undefined }),
+    data: fc.uint8Array().map((bytes) => Buffer.from(bytes)),
+  },
+  PLAIN,
+);
+
+test("a packet is read as it was written", () => {
+  fc.assert(
+    fc.property(packet, ({ stat, ...rest }) => {
+      const written = writePacket({ ...rest, ...(stat && { stat }) });
+      assert.deepEqual(readPacket(written), { ...rest, stat });
+    }),
+  );
+});
+
+test("packets are those of the generated messages, both ways", () => {
+  fc.assert(
+    fc.property(packet, ({ stat, ...rest }) => {
+      const written = writePacket({ ...rest, ...(stat && { stat }) });
+      const known = fromBinary(fsutil.PacketSchema, written);
+      assert.equal(known.stat?.path, stat?.path);
+      assert.equal(known.stat?.modTime, stat?.modifiedNs);
+      assert.equal(known.stat?.mode, stat && goMode(stat.mode));
+      const again = toBinary(fsutil.PacketSchema, create(fsutil.PacketSchema, known));
+      assert.deepEqual(readPacket(Buffer.from(again)), { ...rest, stat });
+    }),
+  );
+});
+
+test("modes are Go's and back", () => {
+  assert.equal(goMode(0o040755), 0x80000000 + 0o755);
+  assert.equal(goMode(0o104755), 0x800000 + 0o755);
+  assert.equal(goMode(0o020666), 0x4000000 + 0x200000 + 0o666);
+  assert.throws(() => unixMode(0x80000), /unknown kind/);
+  assert.throws(() => unixMode(0x88000000), /unknown kind/);
+});
+
+test("bytes that are no packet are an error, never a crash", () => {
+  fc.assert(
+    fc.property(fc.uint8Array(), (bytes) => {
+      try {
+        readPacket(Buffer.from(bytes));
+      } catch (error) {
+        assert.match((error as Error).message, /broken packet|unknown kind/);
+      }
+    }),
+    { numRuns: 1000 },
+  );
+});
+
+test("messages are the same however the stream is cut", () => {
+  const chunks = fc.array(fc.nat({ max: 40 }), { minLength: 1 });
+  fc.assert(
+    fc.property(fc.array(fc.uint8Array({ maxLength: 100 })), chunks, (messages, cuts) => {
+      const bytes = Buffer.concat(messages.map(framed));
+      const reader = new FrameReader();
+      const read: Buffer[] = [];
+      let at = 0;
+      for (let turn = 0; at < bytes.length; turn++) {
+        const end = at + 1 + cuts[turn % cuts.length]!;
+        reader.push(bytes.subarray(at, end), (message) => read.push(Buffer.from(message)));
+        at = end;
+      }
+      assert.deepEqual(
+        read.map((message) => [...message]),
+        messages.map((message) => [...message]),
+      );
+      assert.equal(reader.isCut, false);
+    }),
+  );
+});
