@@ -7,7 +7,7 @@
 //   bench.ts --only images [--rounds 3]    push, pull, load: ours and dockerd, some minutes
 //   bench.ts --only registry [--rounds 3]  our registry and Debian's docker-registry
 //   bench.ts --only networks [--runs 20] [--endpoints 500]
-//   bench.ts --only builds [--rounds 3] [--scenarios small,large,runs,stages,writes]
+//   bench.ts --only builds [--rounds 3] [--scenarios small,large,runs,stages,writes] [--clients X]
 
 import { existsSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
@@ -39,6 +39,7 @@ const { values: flags } = parseArgs({
     rounds: { type: "string", default: "3" },
     endpoints: { type: "string", default: "500" },
     scenarios: { type: "string" },
+    clients: { type: "string" },
     json: { type: "string" },
   },
 });
@@ -70,7 +71,8 @@ async function main(): Promise<void> {
     results["images"] = await compareImages(peers, Number(flags.rounds));
   }
   if (wanted.has("builds")) {
-    const o = { rounds: Number(flags.rounds), scenarios: flags.scenarios };
+    const { scenarios, clients } = flags;
+    const o = { rounds: Number(flags.rounds), scenarios, clients };
     results["builds"] = await compareBuilds(engines, o);
   }
   if (wanted.has("networks")) {

@@ -1,7 +1,8 @@
 // bench.ts --only builds: the same Dockerfiles on the same files, built by ours and by dockerd with
 // BuildKit, in turn. "cold" is a folder that nobody has seen, with contents that nobody has; then
 // nothing changes, then one file does. The stock buildx drives both where it is here, our own client
-// ours as well. Peaks of memory are of the daemons after all of it.
+// ours as well. Peaks of memory are of the daemons after all of it: `--clients buildx` for the same
+// work on both sides.
 
 import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
@@ -97,7 +98,7 @@ const SCENARIOS: Record<string, Scenario> = {
 /** Prints a table for each scenario; returns the figures, milliseconds. */
 export async function compareBuilds(
   engines: readonly Engine[],
-  o: { rounds: number; scenarios?: string | undefined },
+  o: { rounds: number; scenarios?: string | undefined; clients?: string | undefined },
 ): Promise<Record<string, unknown>> {
   if (!existsSync(ROOTFS)) {
     console.log(`a base image is needed: ${ROOTFS}`);
@@ -107,7 +108,8 @@ export async function compareBuilds(
   const results: Record<string, unknown> = {};
   try {
     for (const engine of daemonsOf(engines)) await importBase(engine);
-    const contestants = await contestantsOf(engines, folder);
+    const all = await contestantsOf(engines, folder);
+    const contestants = all.filter(({ name }) => name.includes(o.clients ?? ""));
     const wanted = o.scenarios?.split(",") ?? Object.keys(SCENARIOS);
     for (const name of wanted) {
       const scenario = SCENARIOS[name];
