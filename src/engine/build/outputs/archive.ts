@@ -8,6 +8,7 @@ import type { VertexReport } from "../job.ts";
 import type { BuildSession } from "../session.ts";
 import { BLANK, contentEnd, fileHeader, tarEnd } from "../tar-writer.ts";
 import type { ArchiveOutput } from "./attributes.ts";
+import { gathered } from "./gathered.ts";
 import { meter } from "./progress.ts";
 import { creationTime, describe, type Response } from "./response.ts";
 import { type Shaped, type ShapePlace, shapeImages } from "./shape.ts";
@@ -50,7 +51,7 @@ export async function exportArchive(
     return { response, needed: [] };
   }
   const bytes = meter(vertex, "sending tarball");
-  const tar = archive(output, shaped, blobs, bytes.add);
+  const tar = gathered(archive(output, shaped, blobs, bytes.add));
   try {
     await session.sendFile({ exporter: output.exporter, metadata: response }, tar, { signal });
   } finally {

@@ -10,6 +10,7 @@ import type { TarFile } from "../tar-scanner.ts";
 import { BLANK, contentEnd, fileHeader, tarEnd } from "../tar-writer.ts";
 import { statementsAbout } from "./attestations.ts";
 import type { FilesOutput } from "./attributes.ts";
+import { gathered } from "./gathered.ts";
 import { platformFolder } from "./manifests.ts";
 import { meter } from "./progress.ts";
 import type { Response } from "./response.ts";
@@ -48,10 +49,9 @@ export async function exportFiles(
     throw new GantryError("invalid", message);
   }
   const { signal } = place;
-  const files = filesOf(place, output);
   const bytes = meter(vertex, tar ? "sending tarball" : copyingName(place.images));
   if (tar) {
-    const archive = archived(files, bytes.add);
+    const archive = gathered(archiveOf(place, output, bytes.add));
     try {
       await session.sendFile({ exporter, metadata: {} }, archive, { signal });
     } finally {
@@ -68,7 +68,7 @@ export async function exportFiles(
       }
     };
     const entries = async function* (): AsyncGenerator<ClientFile> {
-      for await (const { file, path, content } of files) {
+      for await (const { file, path, content } of filesOf(place, output)) {
         if (content) contents.set(path, content);
         yield clientFile(file, path);
       }
@@ -87,28 +87,40 @@ export async function exportFiles(
 const copyingName = ([first, ...more]: readonly BuiltImage[]): string =>
   first && more.length === 0 ? "copying files" : "copying files of every platform";
 
+/** The platforms with the folder of each, "" where there is only one. */
+function foldersOf({ images }: ShapePlace, output: FilesOutput) {
+  const isSplit = output.platformSplit ?? images.length > 1;
+  return images
+    .map((image) => ({ image, folder: isSplit ? platformFolder(image.platform) : "" }))
+    .sort((a, b) => (a.folder < b.folder ? -1 : 1));
+}
+
+const isMerged = ({ images }: ShapePlace, { platformSplit }: FilesOutput): boolean =>
+  images.length > 1 && platformSplit === false;
+
+/** A platform's folder itself. */
+function topFolder(output: FilesOutput, image: BuiltImage, folder: string): OutFile[] {
+  if (folder === "") return [];
+  const file = { ...BLANK, type: "5", mode: FOLDER_MODE, mtime: timeOf(output, image) };
+  return [{ file, path: folder }];
+}
+
+/** A file beneath a platform's folder. */
+function beneath(folder: string, { file, path, content }: OutFile): OutFile {
+  if (folder === "") return { file, path, ...(content && { content }) };
+  const link = file.type === "1" ? `${folder}/${file.link}` : file.link;
+  return { file: { ...file, link }, path: `${folder}/${path}`, ...(content && { content }) };
+}
+
 /** Everything, in the order in which a folder is walked. */
 async function* filesOf(place: ShapePlace, output: FilesOutput): AsyncGenerator<OutFile> {
-  const { images } = place;
-  const split = images.length > 1 && output.platformSplit !== false;
-  const isSplit = split || output.platformSplit === true;
-  if (!isSplit && images.length > 1) {
+  if (isMerged(place, output)) {
     yield* together(place, output);
     return;
   }
-  const sorted = images
-    .map((image) => ({ image, folder: isSplit ? platformFolder(image.platform) : "" }))
-    .sort((a, b) => (a.folder < b.folder ? -1 : 1));
-  for (const { image, folder } of sorted) {
-    if (folder !== "") {
-      const file = { ...BLANK, type: "5", mode: FOLDER_MODE, mtime: timeOf(output, image) };
-      yield { file, path: folder };
-    }
-    for await (const { file, path, content } of filesOfOne(place, output, image, true)) {
-      const link = file.type === "1" && folder !== "" ? `${folder}/${file.link}` : file.link;
-      const whole = folder === "" ? path : `${folder}/${path}`;
-      yield { file: { ...file, link }, path: whole, ...(content && { content }) };
-    }
+  for (const { image, folder } of foldersOf(place, output)) {
+    yield* topFolder(output, image, folder);
+    for await (const one of filesOfOne(place, output, image, true)) yield beneath(folder, one);
   }
 }
 
@@ -144,18 +156,22 @@ async function* filesOfOne(
 ): AsyncGenerator<OutFile> {
   const { engine, signal } = place;
   const files = new ResultFiles(engine, image.layers, { signal });
-  const statements = (await statementFiles(place, output, image, files, isAlone)).sort(
-    byComponents,
-  );
-  for await (const { file, path } of files.entries()) {
-    const one = outFile(files, output, { file, path });
-    while (statements[0] && byComponents(statements[0], one) < 0) yield statements.shift()!;
-    if (statements[0]?.path === one.path) {
-      throw new GantryError("conflict", `the result has a file ${path} where a statement goes`);
-    }
+  const statements = await statementFiles(place, output, image, files, isAlone);
+  for await (const visit of files.entries()) {
+    const one = outFile(files, output, visit);
+    yield* comingBefore(statements, one);
     yield one;
   }
   yield* statements;
+}
+
+/** Takes those whose place is in front of a file. */
+function comingBefore(statements: OutFile[], one: OutFile): OutFile[] {
+  const after = statements.findIndex((statement) => byComponents(statement, one) >= 0);
+  if (statements[after]?.path === one.path) {
+    throw new GantryError("conflict", `the result has a file ${one.path} where a statement goes`);
+  }
+  return statements.splice(0, after < 0 ? statements.length : after);
 }
 
 function outFile(files: ResultFiles, output: FilesOutput, { file, path }: Visit): OutFile {
@@ -177,7 +193,7 @@ async function statementFiles(
   const wanted = all.filter(({ inlineOnly }) => !inlineOnly);
   if (wanted.length === 0) return [];
   const subjects = await subjectsOf(files);
-  return statementsAbout(subjects, wanted).map(({ raw }, at): OutFile => {
+  const made = statementsAbout(subjects, wanted).map(({ raw }, at): OutFile => {
     const { fileName } = wanted[at]!;
     const platform = platformFolder(image.platform);
     const name = isAlone ? fileName : fileName.replace(/(\.[^.]+)$/, `.${platform}$1`);
@@ -186,6 +202,7 @@ async function statementFiles(
     const file = { ...BLANK, mode: STATEMENT_MODE, size: raw.length, mtime };
     return { file, path, content: () => once(raw) };
   });
+  return made.sort(byComponents);
 }
 
 async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
@@ -238,12 +255,54 @@ function clientFile(file: TarFile, path: string): ClientFile {
   };
 }
 
-async function* archived(
-  files: AsyncIterable<OutFile>,
+/** A tar of everything: the tar of the result goes through with other headers. */
+async function* archiveOf(
+  place: ShapePlace,
+  output: FilesOutput,
   count: (bytes: number) => void,
 ): AsyncGenerator<Uint8Array> {
-  for await (const { file, path, content } of files) {
-    yield fileHeader({ ...file, name: file.type === "5" ? `${path}/` : path });
+  if (isMerged(place, output)) {
+    yield* archived(together(place, output), count);
+    yield tarEnd;
+    return;
+  }
+  const { engine, signal } = place;
+  for (const { image, folder } of foldersOf(place, output)) {
+    const files = new ResultFiles(engine, image.layers, { signal });
+    const statements = await statementFiles(place, output, image, files, true);
+    const whole = (some: OutFile[]) => some.map((one) => beneath(folder, one));
+    yield* archived(topFolder(output, image, folder), count);
+    let owed = 0;
+    for await (const events of files.events()) {
+      for (const event of events) {
+        if (Buffer.isBuffer(event)) {
+          count(event.length);
+          yield event;
+          continue;
+        }
+        if (owed > 0) yield contentEnd(owed);
+        const one = outFile(files, output, event);
+        yield* archived(whole(comingBefore(statements, one)), count);
+        yield headerOf(beneath(folder, one));
+        owed = one.file.type === "0" ? one.file.size : 0;
+      }
+    }
+    if (owed > 0) yield contentEnd(owed);
+    yield* archived(whole(statements), count);
+  }
+  yield tarEnd;
+}
+
+const headerOf = ({ file, path }: OutFile): Buffer =>
+  fileHeader({ ...file, name: file.type === "5" ? `${path}/` : path });
+
+async function* archived(
+  files: AsyncIterable<OutFile> | readonly OutFile[],
+  count: (bytes: number) => void,
+): AsyncGenerator<Uint8Array> {
+  for await (const one of files) {
+    const { file, path, content } = one;
+    yield headerOf(one);
     if (!content) continue;
     let size = 0;
     for await (const chunk of content()) {
@@ -256,5 +315,4 @@ async function* archived(
     }
     yield contentEnd(size);
   }
-  yield tarEnd;
 }

@@ -12,6 +12,9 @@ import type { EngineContext } from "../../context.ts";
 import { type TarFile, TarScanner } from "../tar-scanner.ts";
 
 const READ_BYTES = 256 * 1024;
+/** Opening a file costs more than reading so much of it. */
+const SMALL_BYTES_MAX = 64 * 1024;
+const SMALL_TOTAL_BYTES_MAX = 32 * 1024 * 1024;
 
 /** A file of a tree that is walked, with its content where that is wanted. */
 export interface Visit {
@@ -30,6 +33,9 @@ export class ResultFiles {
   readonly #layers: readonly string[];
   readonly #dirs: readonly string[];
   readonly #signal: AbortSignal;
+  /** Contents that were read with their entries and have not been asked for yet. */
+  readonly #small = new Map<string, Buffer>();
+  #smallBytes = 0;
   /** Whether a folder of a layer is one. */
   readonly #folders = new Map<string, Promise<boolean>>();
 
@@ -58,41 +64,75 @@ export class ResultFiles {
     });
   }
 
-  /** Every file with its bytes, folders before what is in them, siblings by their names' bytes. */
-  async walk({ visit, data }: Visitor): Promise<void> {
+  /** Every file, then its bytes; folders before what is in them, siblings by their names' bytes. */
+  async *events(): AsyncGenerator<(Visit | Buffer)[]> {
     const tar = this.tar();
     if (tar === undefined) return;
+    let found: (Visit | Buffer)[] = [];
     const scanner = new TarScanner({
       file: (file) => {
         const path = cleanName(file.name);
-        if (path !== "") visit({ file, path });
+        if (path !== "") found.push({ file, path });
       },
-      data: (chunk) => data?.(chunk),
+      data: (chunk) => void found.push(chunk),
     });
-    for await (const chunk of tar) scanner.push(chunk as Buffer);
-    scanner.end();
-  }
-
-  /** The same without bytes, at the speed of whoever asks. */
-  async *entries(): AsyncGenerator<Visit> {
-    const tar = this.tar();
-    if (tar === undefined) return;
-    let found: Visit[] = [];
-    const file = (file: TarFile): void => {
-      const path = cleanName(file.name);
-      if (path !== "") found.push({ file, path });
-    };
-    const scanner = new TarScanner({ file, data: () => {} });
     for await (const chunk of tar) {
       scanner.push(chunk as Buffer);
-      yield* found;
+      yield found;
       found = [];
     }
     scanner.end();
+    yield found;
+  }
+
+  /** The same for who wants to be called. */
+  async walk({ visit, data }: Visitor): Promise<void> {
+    for await (const events of this.events()) {
+      for (const event of events) {
+        if (Buffer.isBuffer(event)) data?.(event);
+        else visit(event);
+      }
+    }
+  }
+
+  /** The files alone, at the speed of whoever asks. Small ones come with their bytes, as long as
+   * those that came before have been taken: content() has them, once. */
+  async *entries(): AsyncGenerator<Visit> {
+    let open: { visit: Visit; chunks: Buffer[] } | undefined;
+    const close = (): Visit[] => {
+      if (open === undefined) return [];
+      const { visit, chunks } = open;
+      this.#small.set(visit.path, Buffer.concat(chunks));
+      open = undefined;
+      return [visit];
+    };
+    for await (const events of this.events()) {
+      for (const event of events) {
+        if (Buffer.isBuffer(event)) {
+          open?.chunks.push(event);
+          continue;
+        }
+        yield* close();
+        const { type, size } = event.file;
+        const fits = type === "0" && size <= SMALL_BYTES_MAX;
+        if (fits && this.#smallBytes + size <= SMALL_TOTAL_BYTES_MAX) {
+          this.#smallBytes += size;
+          open = { visit: event, chunks: [] };
+        } else yield event;
+      }
+    }
+    yield* close();
   }
 
   /** The bytes of a regular file of the whole. */
   async *content(path: string): AsyncGenerator<Uint8Array> {
+    const small = this.#small.get(path);
+    if (small !== undefined) {
+      this.#small.delete(path);
+      this.#smallBytes -= small.length;
+      yield small;
+      return;
+    }
     await using file = await this.#open(path);
     for await (const chunk of file.createReadStream({
       ...{ autoClose: false, highWaterMark: READ_BYTES },
