@@ -1,8 +1,8 @@
-// bench.ts --only builds: the same Dockerfiles on the same files, built by ours and by dockerd with
-// BuildKit, in turn. "cold" is a folder that nobody has seen, with contents that nobody has; then
-// nothing changes, then one file does. The stock buildx drives both where it is here, our own client
-// ours as well. Peaks of memory are of the daemons after all of it: `--clients buildx` for the same
-// work on both sides.
+// bench.ts --only builds: the same Dockerfiles on the same files, built by ours and by dockerd
+// with BuildKit, in turn. "cold" is a folder that nobody has seen, with contents that nobody has;
+// then nothing changes, then one file does. The stock buildx drives both where it is here, our own
+// client ours as well. Peaks of memory are of the daemons after all of it: `--clients buildx` for
+// the same work on both sides.
 
 import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";

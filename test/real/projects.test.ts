@@ -1,5 +1,5 @@
-// npm run test:real: projects as people have them, built from the machine's own mirrors: a server in
-// TypeScript with npm and a cache mount in several stages, and a C program on nothing at all.
+// npm run test:real: projects as people have them, built from the machine's own mirrors: a server
+// in TypeScript with npm and a cache mount in several stages, and a C program on nothing at all.
 // test-deadline: 1800 s, since mirrors may be slow
 
 import assert from "node:assert/strict";

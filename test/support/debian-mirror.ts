@@ -1,4 +1,5 @@
-// Whether a genuine Debian can be made here: the host's own apt, its keys and a mirror that answers.
+// Whether a genuine Debian can be made here: the host's own apt, its keys and a mirror that
+// answers.
 
 import { existsSync } from "node:fs";
 import { hostSources } from "../../src/engine/bootstrap/apt-root.ts";

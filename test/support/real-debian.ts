@@ -1,5 +1,6 @@
-// A daemon with a genuine Debian in it, made from the host's apt, whose containers reach the world as
-// the host does: over the bridge to a proxy that stands at their gateway. For builds of real things.
+// A daemon with a genuine Debian in it, made from the host's apt, whose containers reach the world
+// as the host does: over the bridge to a proxy that stands at their gateway. For builds of real
+// things.
 
 import assert from "node:assert/strict";
 import { mkdir, mkdtemp, writeFile } from "node:fs/promises";
