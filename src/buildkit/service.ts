@@ -18,6 +18,8 @@ import { Solves } from "./solves.ts";
 
 const STREAM_WINDOW_BYTES = 1024 * 1024;
 const MEMORY_MEGABYTES = 64;
+/** Calls of one connection at a time. */
+const STREAMS_MAX = 1_000;
 
 export function buildkitService(options: BuildkitOptions): Buildkit {
   const sessions = new Sessions();
@@ -34,7 +36,7 @@ export function buildkitService(options: BuildkitOptions): Buildkit {
     },
   });
   const server = createServer({
-    settings: { initialWindowSize: STREAM_WINDOW_BYTES },
+    settings: { initialWindowSize: STREAM_WINDOW_BYTES, maxConcurrentStreams: STREAMS_MAX },
     maxSessionMemory: MEMORY_MEGABYTES,
   });
   server.on("request", (request: Http2ServerRequest, response: Http2ServerResponse) =>

@@ -11,7 +11,7 @@ type Answer = MessageInitShape<typeof control.StatusResponseSchema>;
 
 const EVENTS_MAX = 1_000;
 /** gRPC's clients take 4 MiB. */
-const LOG_BYTES_MAX = 1024 * 1024;
+const GROUP_BYTES_MAX = 1024 * 1024;
 
 /** Ends when the build has ended, or the Solve that was to begin one. */
 export async function* statusOf(
@@ -45,9 +45,9 @@ async function* gathered(events: AsyncIterable<BuildEvent>): AsyncGenerator<Buil
   const gather = async (): Promise<void> => {
     for await (const event of events) {
       group.push(event);
-      if (event.kind === "log") bytes += event.bytes.length;
+      bytes += sizeOf(event);
       news.resolve();
-      if (group.length >= EVENTS_MAX || bytes >= LOG_BYTES_MAX) await room.promise;
+      if (group.length >= EVENTS_MAX || bytes >= GROUP_BYTES_MAX) await room.promise;
     }
   };
   const gathering = gather().finally(() => {
@@ -68,6 +68,12 @@ async function* gathered(events: AsyncIterable<BuildEvent>): AsyncGenerator<Buil
     if (ended) news.resolve();
   }
   await gathering;
+}
+
+/** About what an event takes: output, and the Dockerfile that a warning carries. */
+function sizeOf(event: BuildEvent): number {
+  if (event.kind === "log") return event.bytes.length;
+  return event.kind === "warning" ? (event.warning.source?.text.length ?? 0) : 0;
 }
 
 export function answerOf(events: readonly BuildEvent[]): Answer {
