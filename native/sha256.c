@@ -33,7 +33,8 @@ static void plain_block(uint32_t state[8], const unsigned char *data) {
   uint32_t e = state[4], f = state[5], g = state[6], h = state[7];
 #pragma GCC unroll 8
   for (int i = 0; i < 64; i++) {
-    uint32_t one = h + (turn(e, 6) ^ turn(e, 11) ^ turn(e, 25)) + ((e & f) ^ (~e & g)) + K[i] + w[i];
+    uint32_t one = h + (turn(e, 6) ^ turn(e, 11) ^ turn(e, 25)) + ((e & f) ^ (~e & g)) + K[i] +
+                   w[i];
     uint32_t two = (turn(a, 2) ^ turn(a, 13) ^ turn(a, 22)) + ((a & b) ^ (a & c) ^ (b & c));
     h = g;
     g = f;

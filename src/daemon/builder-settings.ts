@@ -1,5 +1,5 @@
-// daemon.json's key "builder": what the build cache may take, what builds may ask for. Read once and
-// strictly: a rule that is misspelt would delete what it should keep.
+// daemon.json's key "builder": what the build cache may take, what builds may ask for. Read once
+// and strictly: a rule that is misspelt would delete what it should keep.
 
 import { GantryError, parseDuration, parseRamBytes } from "../base/index.ts";
 import type { EngineOptions } from "../engine/index.ts";

@@ -88,7 +88,9 @@ COPY <<EOF /files/seeded
 sown
 EOF
 FROM payload
-RUN --network=none --mount=type=cache,id=grown,target=/cache,from=seed,source=/files ["/bin/payload", "cat", "/cache/seeded"]
+RUN --network=none \\
+  --mount=type=cache,id=grown,target=/cache,from=seed,source=/files \\
+  ["/bin/payload", "cat", "/cache/seeded"]
 `;
   await build(fixture.engine, dockerfile);
   const { cacheMounts } = fixture.engine.builds;

@@ -15,11 +15,11 @@ import { EngineFixture } from "../support/engine-fixture.ts";
 import { rawTar } from "../support/raw-tar.ts";
 
 const DOCKERFILE = `FROM payload AS made
-WORKDIR /work
-COPY one /work/one
+WORKDIR /place
+COPY one /place/one
 FROM scratch
 COPY two /two
-COPY --from=made /work/one /copied
+COPY --from=made /place/one /copied
 `;
 
 let maker: EngineFixture;

@@ -159,8 +159,8 @@ function recordOf({ engine, ...place }: RunPlace, request: RunRequest): Containe
   };
 }
 
-/** From its networks to the end of its processes, whatever way they end; its exit code. `rest`: what
- * the kernel and the monitor still have of it. */
+/** From its networks to the end of its processes, whatever way they end; its exit code. `rest`:
+ * what the kernel and the monitor still have of it. */
 async function runContainer(
   engine: EngineContext,
   c: ContainerRecord,

@@ -1,6 +1,6 @@
-// What steps leave when their layer is made: cgroups, a network endpoint, folders. Removing it takes
-// the kernel longer than a small step runs, so the next step begins meanwhile; the build waits for
-// all of it at its end, so that nothing of a build is there when it is over.
+// What steps leave when their layer is made: cgroups, a network endpoint, folders. Removing it
+// takes the kernel longer than a small step runs, so the next step begins meanwhile; the build
+// waits for all of it at its end, so that nothing of a build is there when it is over.
 
 /** Steps may end faster than the kernel can clear up after them. */
 const WORK_MAX = 6;

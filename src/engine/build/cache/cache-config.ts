@@ -1,7 +1,7 @@
-// BuildKit's cache config (application/vnd.buildkit.cacheconfig.v0): layers by blob and diff id, and
-// records that name them by index. The digest of a record is our cache key; what BuildKit has no
-// field for stands in "gantry", which others pass over. Everything that is read is hostile: a config
-// that is odd anywhere is no config. Pure.
+// BuildKit's cache config (application/vnd.buildkit.cacheconfig.v0): layers by blob and diff id,
+// and records that name them by index. The digest of a record is our cache key; what BuildKit has
+// no field for stands in "gantry", which others pass over. Everything that is read is hostile: a
+// config that is odd anywhere is no config. Pure.
 
 import { GantryError } from "../../../base/index.ts";
 import { isDigest } from "../../../spec/index.ts";

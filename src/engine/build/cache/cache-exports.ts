@@ -1,6 +1,6 @@
 // Sends the cache of what was built to a registry or to the client's folder, as one manifest that
-// names every layer and BuildKit's cache config. mode=min: the layers of the images; mode=max: those
-// of every step that was needed.
+// names every layer and BuildKit's cache config. mode=min: the layers of the images; mode=max:
+// those of every step that was needed.
 
 import { GantryError, messageOf } from "../../../base/index.ts";
 import { pushBlobs } from "../../../distribution/index.ts";

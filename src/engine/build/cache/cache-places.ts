@@ -1,5 +1,5 @@
-// What `--cache-from` and `--cache-to` ask for, parsed once. What is not supported is refused before
-// anything is built; an attribute that a type does not know is refused too.
+// What `--cache-from` and `--cache-to` ask for, parsed once. What is not supported is refused
+// before anything is built; an attribute that a type does not know is refused too.
 
 import { GantryError, parseBool } from "../../../base/index.ts";
 import { isDigest, parseReference, type Reference } from "../../../spec/index.ts";
