@@ -3,13 +3,16 @@
 // a build, to outlive it, or to leave anything behind.
 
 import assert from "node:assert/strict";
-import { execFile } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
+import { createHash } from "node:crypto";
+import { once } from "node:events";
 import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer, type Server } from "node:net";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { promisify } from "node:util";
+import { pack } from "../payload/payload.ts";
 import { startDaemon, type TestDaemon, whyNoDaemon } from "./harness.ts";
 import type { Result, Session } from "./process.ts";
 
@@ -31,7 +34,7 @@ describe("the steps of a build", { skip: whyNoDaemon() }, () => {
   }
   async function build(dockerfile: string, ...more: string[]): Promise<Result> {
     await writeFile(join(context, "Dockerfile"), dockerfile);
-    return await daemon.client(args(...more));
+    return await daemon.client(args(...more), { env: { LENT: "lent by the client" } });
   }
   async function built(dockerfile: string, ...more: string[]): Promise<string> {
     const { code, stdout, stderr } = await build(dockerfile, ...more);
@@ -241,6 +244,43 @@ describe("the steps of a build", { skip: whyNoDaemon() }, () => {
     assert.match(await refused(whole), /not found|no such file/);
   });
 
+  test("ADD of a URL: its time, its mode, its digest, and what the client lends for its host", async () => {
+    const server = await startServer(daemon);
+    try {
+      const at = (path: string) => `http://${server.host}${path}`;
+      const digest = createHash("sha256").update("a file\n").digest("hex");
+      const output = await built(
+        [
+          "FROM payload",
+          `ADD ${at("/dated.txt")} /d/`,
+          `ADD --checksum=sha256:${digest} --chmod=644 --chown=5:6 ${at("/plain")} /named`,
+          `ADD ${at("/moved")} /followed`,
+          `ADD ${at("/a.tar")} /kept/`,
+          `ADD --unpack ${at("/a.tar")} /unpacked/`,
+          `ADD ${at("/lent")} /lent`,
+          'RUN ["/bin/stat", "/d/dated.txt", "/named", "/followed", "/kept/a.tar"]',
+          'RUN ["/bin/cat", "/unpacked/inside", "/lent"]',
+        ].join("\n"),
+        ...["--no-cache", "--secret", `id=HTTP_AUTH_TOKEN_${server.host},env=LENT`],
+      );
+      assert.match(output, /\/d\/dated\.txt mode=100600 uid=0 gid=0 size=7/);
+      assert.match(output, /\/named mode=100644 uid=5 gid=6 size=7/);
+      assert.match(output, /\/followed mode=100600/);
+      assert.match(output, /in the archive/);
+      assert.match(output, /Bearer lent by the client/);
+      const wrong = `ADD --checksum=sha256:${"0".repeat(64)} ${at("/plain")} /x`;
+      assert.match(await refused(`FROM payload\n${wrong}`), /digest mismatch sha256:/);
+      const missing = await refused(`FROM payload\nADD ${at("/none")} /x`);
+      assert.match(missing, /status 404/);
+      assert.match(
+        await refused(`FROM payload\nADD ${at("/cut")} /x`),
+        /terminated|closed|aborted/,
+      );
+    } finally {
+      server.stop();
+    }
+  });
+
   test("nothing of all this is left on the machine", async () => {
     await nothingLeft();
     const log = await readFile(join(daemon.folder, "daemon.log"), "utf8");
@@ -254,9 +294,32 @@ async function echoAgent(path: string): Promise<Server> {
   const server = createServer({ allowHalfOpen: true }, (socket) => {
     const parts: Buffer[] = [];
     socket.on("error", () => {});
-    socket.on("data", (chunk) => parts.push(chunk));
+    socket.on("data", (chunk) => parts.push(Buffer.from(chunk)));
     socket.on("end", () => socket.end(`agent: ${Buffer.concat(parts)}`));
   });
   await new Promise<void>((resolve) => server.listen(path, resolve));
   return server;
+}
+
+/** A web server on the daemon's side of the network. */
+async function startServer(daemon: TestDaemon): Promise<{ host: string; stop(): void }> {
+  const tar = await pack([{ type: "file", name: "inside", content: "in the archive\n" }]);
+  const program = `
+    const answers = {
+      "/dated.txt": (r) => r.setHeader("Last-Modified", "Sat, 03 Feb 2001 04:05:06 GMT").end("a file\\n"),
+      "/plain": (r) => r.end("a file\\n"),
+      "/moved": (r) => r.writeHead(302, { location: "/plain" }).end(),
+      "/a.tar": (r) => r.end(Buffer.from("${tar.toString("base64")}", "base64")),
+      "/lent": (r, q) => r.end(String(q.headers.authorization)),
+      "/cut": (r) => { r.writeHead(200, { "content-length": 100 }); r.write("x", () => r.destroy()); },
+    };
+    require("node:http").createServer((q, r) => {
+      const answer = answers[q.url];
+      if (answer) answer(r, q); else r.writeHead(404).end();
+    }).listen(0, "127.0.0.1", function () { console.log(this.address().port); });
+    process.stdin.on("end", () => process.exit()).resume();`;
+  const args = ["-t", String(daemon.holderPid), "-n", process.execPath, "-e", program];
+  const child = spawn("nsenter", args, { stdio: ["pipe", "pipe", "inherit"] });
+  const [port] = (await once(child.stdout, "data")) as [Buffer];
+  return { host: `127.0.0.1:${port.toString().trim()}`, stop: () => child.stdin.end() };
 }

@@ -1,6 +1,8 @@
 // ADD of a URL: the file is fetched into the build's own folder, mode 0600 and root's, with the
 // time that the server gives. The address comes from the Dockerfile, which the client may choose as
-// it may choose what a RUN fetches; only http and https are known here.
+// it may choose what a RUN fetches; only http and https are known here. A client may lend a header
+// or a token for a host, as secrets named HTTP_AUTH_HEADER_<host> and HTTP_AUTH_TOKEN_<host>; a
+// redirect to another host does not get them.
 
 import { createHash } from "node:crypto";
 import { createWriteStream } from "node:fs";
@@ -9,9 +11,13 @@ import { join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { GantryError, messageOf } from "../../base/index.ts";
-import type { EngineContext } from "../context.ts";
+import type { BuildSession } from "./session.ts";
 import type { Workspace } from "./workspace.ts";
 
+interface DownloadPlace {
+  workspace: Workspace;
+  session?: BuildSession | undefined;
+}
 interface Wanted {
   url: string;
   fileName: string;
@@ -20,14 +26,13 @@ interface Wanted {
 
 /** Returns the folder that holds the file. Throws invalid when it is not what was wanted. */
 export async function download(
-  _engine: EngineContext,
-  workspace: Workspace,
+  { workspace, session }: DownloadPlace,
   { url, fileName, checksum }: Wanted,
   { signal }: { signal: AbortSignal },
 ): Promise<string> {
   const folder = await workspace.scratch();
   const partial = join(await workspace.scratch(), "partial");
-  const response = await get(url, signal);
+  const response = await get(url, await authorization(session, url, signal), signal);
   const [algorithm, wanted] = (checksum ?? "sha256:").split(":");
   const hash = createHash(algorithm!);
   const body = Readable.fromWeb(response.body! as never);
@@ -45,10 +50,30 @@ export async function download(
   return folder;
 }
 
-async function get(url: string, signal: AbortSignal): Promise<Response> {
+async function authorization(
+  session: BuildSession | undefined,
+  url: string,
+  signal: AbortSignal,
+): Promise<Record<string, string>> {
+  const { host } = new URL(url);
+  const lent = async (name: string) => {
+    const bytes = await session?.secret(`${name}_${host}`, { signal });
+    return bytes && Buffer.from(bytes).toString("utf8").trim();
+  };
+  const header = await lent("HTTP_AUTH_HEADER");
+  if (header) return { authorization: header };
+  const token = await lent("HTTP_AUTH_TOKEN");
+  return token ? { authorization: `Bearer ${token}` } : {};
+}
+
+async function get(
+  url: string,
+  headers: Record<string, string>,
+  signal: AbortSignal,
+): Promise<Response> {
   let response: Response;
   try {
-    response = await fetch(url, { signal, redirect: "follow" });
+    response = await fetch(url, { headers, signal, redirect: "follow" });
   } catch (cause) {
     signal.throwIfAborted();
     const why = messageOf((cause as Error).cause ?? cause);

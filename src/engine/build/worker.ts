@@ -81,7 +81,7 @@ export class BuildWorker implements Worker {
       workspace.setContext(name, await gitTree(place, source.git, { signal }));
       return { kind: "context", name };
     }
-    workspace.setContext(name, await download(engine, workspace, source, { signal }));
+    workspace.setContext(name, await download(this.#place, source, { signal }));
     return { kind: "context", name };
   }
 
