@@ -163,6 +163,24 @@ describe("outputs that stock clients ask for", { skip }, () => {
     );
   });
 
+  test("an image with all that belongs to it moves to another registry", async () => {
+    await using elsewhere = new AsyncDisposableStack();
+    const other = await RegistryProcess.start({ netnsOf: daemon.namespacesPid });
+    elsewhere.defer(() => other.stop());
+    const name = `${registry.host}/team/goes:1`;
+    const moved = `${other.host}/came/here:2`;
+    await build("-t", name, "--push", ...BOTH, "--sbom=true");
+    const file = path("written.json");
+    await ours("imagetools", "create", "-t", moved, "--metadata-file", file, name);
+    const raw = await ours("imagetools", "inspect", "--raw", moved);
+    assert.equal(raw, await ours("imagetools", "inspect", "--raw", name));
+    const sbom = await buildx("imagetools", "inspect", "--format", "{{json .SBOM}}", moved);
+    assert.deepEqual(Object.keys(JSON.parse(sbom)), ["linux/amd64", "linux/arm64"]);
+    const written = JSON.parse(await readFile(file, "utf8"));
+    assert.equal(written["image.name"], moved);
+    await docker("pull", "-q", moved);
+  });
+
   test("what an exporter does not know is refused with what it does", async () => {
     const args = ["build", "-q", "-o", "type=image,name=x,colour=red", context];
     const { code, stderr } = await run(dockerCli(), ["buildx", ...args], { env });
