@@ -1,5 +1,5 @@
-// BuildKit over POST /build (version 2), as dockerode asks for it: its stream of JSON with BuildKit's
-// status messages in it, and a shell in a failed step over our own address.
+// BuildKit over POST /build (version 2), as dockerode asks for it: its stream of JSON, with the
+// status messages of BuildKit in it.
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";

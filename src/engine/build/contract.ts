@@ -83,8 +83,8 @@ export interface BuildHistory {
 export interface FailedSteps {
   /** The step that failed, while its files are kept. */
   get(ref: string): FailedStep | undefined;
-  /** One at a time. Starts a command in the state of the failed step: its files, mounts, environment, user and
-   * folder. The duplex is the terminal, or framed output (docker's attach) without `tty`. */
+  /** Starts a command in the state of the failed step: its files, mounts, environment, user and
+   * folder; one at a time. The duplex is the terminal, or docker's frames without `tty`. */
   shell(ref: string, o: ShellOptions & Signal): Promise<Shell>;
   /** The terminal of the shell that is open. Throws not-found where there is none. */
   resize(ref: string, size: { columns: number; rows: number }): Promise<void>;

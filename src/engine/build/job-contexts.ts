@@ -49,7 +49,7 @@ export class JobContexts {
     throw new GantryError("invalid", `no build context ${JSON.stringify(name)} was given`);
   }
 
-  /** What the build reads of a context; nothing else has to come. To be said before it is opened. */
+  /** What the build reads of a context, nothing else has to come; said before it is opened. */
   need(name: string, need: Need): void {
     this.#needs.set(name, need);
   }

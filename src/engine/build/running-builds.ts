@@ -65,7 +65,7 @@ export class RunningBuilds {
     while (this.#ends.size > 0) await Promise.all(this.#ends);
   }
 
-  /** The build of that ref, as soon as it runs; also when it has ended by the time that one looks. */
+  /** The build of that ref as soon as it runs, though it may end before one looks. */
   async begun(ref: string, signal: AbortSignal): Promise<RunningBuild> {
     signal.throwIfAborted();
     const found = this.#running.get(ref);
