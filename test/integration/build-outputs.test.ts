@@ -109,6 +109,7 @@ describe("outputs of builds", { skip }, () => {
     const push = { name: `${registry.host}/own:1`, push: "true" };
     await assert.rejects(run(FILE, { outputs: outputs(["image", push]) }), {
       kind: "unauthorized",
+      message: /^failed to push 127\.0\.0\.1:\d+\/own:1: /,
     });
     const asked: string[] = [];
     await run(FILE, {

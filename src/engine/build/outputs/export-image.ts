@@ -2,7 +2,7 @@
 // registries. Commit point: the image is stored; names and pushes follow. An image of one platform
 // that only goes into the store needs no manifest, and nothing is compressed for it.
 
-import { GantryError, kindOf } from "../../../base/index.ts";
+import { GantryError, kindOf, messageOf } from "../../../base/index.ts";
 import {
   type Message,
   type PushedArtifact,
@@ -120,7 +120,11 @@ async function pushAll(
   for (const reference of output.names) {
     const name = `${formatReference(reference)}@${shaped.top!.digest}`;
     const layers = meter(vertex, "pushing layers", bytesOf(shaped));
-    await pushOne(place, output, shaped, { reference, tell: bytesTold(layers.add) });
+    try {
+      await pushOne(place, output, shaped, { reference, tell: bytesTold(layers.add) });
+    } catch (error) {
+      throw pushFailure(error, reference);
+    }
     layers.end();
     vertex.status(`pushing manifest for ${name}`, { current: 0, total: 0, done: true });
     if (!output.store) continue;
@@ -129,6 +133,15 @@ async function pushAll(
     const index = shaped.index && { index: digest };
     await images.tag(mainImage(shaped).id, `${repositoryOf(reference)}@${digest}`, index);
   }
+}
+
+/** BuildKit's words in front, the kind as it was. */
+function pushFailure(cause: unknown, reference: Reference): unknown {
+  const kind = kindOf(cause);
+  if (kind === "cancelled") return cause;
+  const message = `failed to push ${formatReference(reference)}: ${messageOf(cause)}`;
+  const { detail = {} } = cause as { detail?: Record<string, unknown> };
+  return new GantryError(kind, message, { cause, detail });
 }
 
 function bytesOf({ images }: Shaped): number {
