@@ -6,7 +6,13 @@ import type { Duplex } from "node:stream";
 import { type ErrorKind, errnoOf, GantryError, messageOf } from "../base/index.ts";
 import { type Environment, openStream, type TlsMaterial } from "./connect.ts";
 import type { Endpoint } from "./endpoint.ts";
-import { type Body, type Headers, HttpConnection, type RawResponse } from "./http1.ts";
+import {
+  type Body,
+  type Headers,
+  HttpConnection,
+  type RawResponse,
+  type RequestHeaders,
+} from "./http1.ts";
 
 /** The newest API version that this client speaks, and the oldest that it still understands. */
 export const API_VERSION = "1.50";
@@ -23,7 +29,7 @@ export interface CallOptions {
   json?: unknown;
   body?: Body;
   contentType?: string;
-  headers?: Headers;
+  headers?: RequestHeaders;
   signal?: AbortSignal;
   /** What a hijacked connection becomes; "tcp" where nothing is said. */
   upgrade?: string;
@@ -212,7 +218,7 @@ export class Client {
     url: string,
     options: CallOptions,
   ): Promise<RawResponse> {
-    const headers = { ...this.#headers, ...options.headers };
+    const headers: RequestHeaders = { ...this.#headers, ...options.headers };
     let body = options.body;
     if (options.json !== undefined) {
       headers["Content-Type"] = "application/json";

@@ -10,6 +10,8 @@ const HEAD_BYTES_MAX = 256 * 1024;
 const LF = 0x0a;
 
 export type Headers = Record<string, string>;
+/** A list is sent as a line for each value. */
+export type RequestHeaders = Record<string, string | readonly string[]>;
 export type Body = string | Uint8Array | AsyncIterable<Uint8Array>;
 
 export interface RawResponse {
@@ -81,14 +83,23 @@ export class HttpConnection {
   }
 
   /** Sends one request and returns its answer once the head has arrived. */
-  async request(method: string, path: string, headers: Headers, body?: Body): Promise<RawResponse> {
+  async request(
+    method: string,
+    path: string,
+    headers: RequestHeaders,
+    body?: Body,
+  ): Promise<RawResponse> {
     this.answered = false;
     const plain = typeof body === "string" ? Buffer.from(body) : body;
-    const all: Headers = { ...headers };
+    const all: RequestHeaders = { ...headers };
     if (plain instanceof Uint8Array) all["Content-Length"] = String(plain.byteLength);
     else if (plain !== undefined) all["Transfer-Encoding"] = "chunked";
     let head = `${method} ${path} HTTP/1.1\r\n`;
-    for (const [name, value] of Object.entries(all)) head += `${name}: ${value}\r\n`;
+    for (const [name, given] of Object.entries(all)) {
+      for (const value of typeof given === "string" ? [given] : given) {
+        head += `${name}: ${value}\r\n`;
+      }
+    }
     head += "\r\n";
     if (plain instanceof Uint8Array) {
       this.socket.write(Buffer.concat([Buffer.from(head, "latin1"), plain]));

@@ -60,6 +60,26 @@ export class Builder implements Disposable {
     return exporterResponse;
   }
 
+  /** The answer to a question about the Dockerfile (the attribute "requestid"). */
+  async ask(request: SolveRequest, o: Signal): Promise<Record<string, string>> {
+    const solving = this.#client.unary(control.Control.method.solve, controlRequest(request), o);
+    solving.catch(() => {});
+    const { solve, return: giveBack } = gateway.LLBBridge.method;
+    const headers = { [BUILD_ID]: request.ref };
+    const question = {
+      frontend: "dockerfile.v0",
+      frontendOpt: request.attrs,
+      frontendInputs: request.inputs,
+    };
+    const { result } = await this.#client.unary(solve, question, { ...o, headers });
+    await this.#client.unary(giveBack, { result: {} }, { ...o, headers });
+    await solving;
+    const metadata = Object.entries(result?.metadata ?? {});
+    return Object.fromEntries(
+      metadata.map(([name, value]) => [name, Buffer.from(value).toString("utf8")]),
+    );
+  }
+
   /** As buildx drives its builds: the front end is asked apart, its result returned at the end. */
   async solveHeld(request: SolveRequest, hold: Hold, o: Signal): Promise<Record<string, string>> {
     const solving = this.#client.unary(control.Control.method.solve, controlRequest(request), o);
@@ -82,7 +102,7 @@ export class Builder implements Disposable {
     }
     hold.ready(result.result.value.def);
     await Promise.race([hold.released, failed]);
-    const answer = hold.isWanted ? { result } : {};
+    const answer = { result: hold.isWanted ? result : {} };
     await this.#client.unary(giveBack, answer, { ...o, headers });
     return (await solving).exporterResponse;
   }

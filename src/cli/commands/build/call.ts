@@ -10,15 +10,23 @@ interface Location {
   ranges?: { start: { line: number }; end: { line: number } }[];
 }
 interface LintResults {
-  warnings?: {
-    ruleName: string;
-    description?: string;
-    url?: string;
-    detail?: string;
-    location?: Location;
-  }[];
-  sources?: { fileName: string; data: string }[];
-  buildError?: { message: string; location?: Location };
+  /** Go writes an empty list as null. */
+  warnings?: Warning[] | null;
+  sources?: Source[] | null;
+  buildError?: { message: string; location?: Location } | null;
+}
+interface Source {
+  /** Protocol buffers' spelling and Go's. */
+  fileName?: string;
+  filename?: string;
+  data: string;
+}
+interface Warning {
+  ruleName: string;
+  description?: string;
+  url?: string;
+  detail?: string;
+  location?: Location;
 }
 
 /** Prints the answer; returns the exit code. */
@@ -38,14 +46,17 @@ export function showAnswer(
   const status = Number(response["result.statuscode"] ?? "0");
   if (status !== 0) return 1;
   if (!isLint || json === undefined) return 0;
-  const { warnings = [], buildError } = JSON.parse(json) as LintResults;
-  return warnings.length > 0 || buildError !== undefined ? 1 : 0;
+  const { warnings, buildError } = JSON.parse(json) as LintResults;
+  return (warnings ?? []).length > 0 || buildError ? 1 : 0;
 }
 
 /** The findings of a check, each with its lines. */
-export function lintText({ warnings = [], sources = [], buildError }: LintResults): string {
+export function lintText(results: LintResults): string {
+  const { buildError } = results;
+  const warnings = results.warnings ?? [];
+  const sources = results.sources ?? [];
   let out = "";
-  if (warnings.length === 0 && buildError === undefined) {
+  if (warnings.length === 0 && !buildError) {
     out += "Check complete, no warnings found.\n";
   }
   if (warnings.length > 0) {
@@ -62,7 +73,7 @@ export function lintText({ warnings = [], sources = [], buildError }: LintResult
   return out;
 }
 
-function linesOf(sources: NonNullable<LintResults["sources"]>, location?: Location): string {
+function linesOf(sources: readonly Source[], location?: Location): string {
   const source = sources[location?.sourceIndex ?? 0];
   const ranges = (location?.ranges ?? []).map(({ start, end }) => ({
     start: start.line,
@@ -70,7 +81,7 @@ function linesOf(sources: NonNullable<LintResults["sources"]>, location?: Locati
   }));
   if (source === undefined || ranges.length === 0) return "";
   const text = Buffer.from(source.data, "base64").toString("utf8");
-  return excerpt({ fileName: source.fileName, text, ranges });
+  return excerpt({ fileName: source.fileName ?? source.filename ?? "", text, ranges });
 }
 
 function endLine(text: string): string {

@@ -114,7 +114,8 @@ async function solve(
     }
   };
   // A call is answered without steps: there is nothing to follow.
-  const followed = request.internal ? Promise.resolve() : follow().catch((error) => error);
+  if (request.internal) return await builder.ask(request, { signal });
+  const followed = follow().catch((error) => error);
   try {
     const response = await (hold
       ? builder.solveHeld(request, hold, { signal })

@@ -63,12 +63,12 @@ test("outputs have buildx' short forms, and --push and --load join them", () => 
     ...{ type: "image", attrs: { name: "a", push: "true" } },
   });
   assert.deepEqual(exporters("-t", "a", "-t", "b:1"), [
-    { type: "image", name: "docker.io/library/a:latest,docker.io/library/b:1", dest: undefined },
+    { type: "moby", name: "docker.io/library/a:latest,docker.io/library/b:1", dest: undefined },
   ]);
   assert.deepEqual(exporters("-t", "a", "--push", "--load", "-o", "x"), [
     { type: "local", dest: "x" },
     { type: "image", push: "true", name: "docker.io/library/a:latest", dest: undefined },
-    { type: "image", name: "docker.io/library/a:latest", dest: undefined },
+    { type: "moby", name: "docker.io/library/a:latest", dest: undefined },
   ]);
   assert.deepEqual(exporters("-o", "type=cacheonly"), []);
   assert.throws(() => exporters("--push"), /tag is needed when pushing to registry/);

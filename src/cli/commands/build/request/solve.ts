@@ -95,6 +95,8 @@ export function exportersOf(options: BuildOptions): (Exporter & { spec: OutputSp
       }
       // An image for the daemon itself: it is there already.
       if (type === "docker" && spec.dest === undefined) type = "image";
+      // The word of docker's daemons for their own images, which ours knows, too.
+      if (type === "image" && !isTrue(attrs["push"])) type = "moby";
       return { type, attrs, spec };
     });
 }

@@ -70,7 +70,7 @@ export async function openSession(session: Session, offer: SessionOffer): Promis
       "X-Docker-Expose-Session-Uuid": id,
       "X-Docker-Expose-Session-Name": "",
       ...(offer.sharedKey ? { "X-Docker-Expose-Session-Sharedkey": offer.sharedKey } : {}),
-      "X-Docker-Expose-Session-Grpc-Method": [...handlers.keys()].join(","),
+      "X-Docker-Expose-Session-Grpc-Method": [...handlers.keys()],
     },
   });
   return { id, ...serveCalls(stream as Duplex, handlers) };
