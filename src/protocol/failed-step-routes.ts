@@ -9,7 +9,7 @@ export const failedStepRoutes = defineRoutes({
   failedStepShell: {
     method: "POST",
     path: "/gantry/builds/{ref}/shell",
-    query: { cmd: "strings", tty: "bool", h: "uint32", w: "uint32" },
+    query: { cmd: "strings", tty: "bool", h: "int", w: "int" },
     answer: "hijack",
   },
   failedStepResize: {

@@ -25,7 +25,7 @@ export const failedStepHandlers = ({ builds }: EngineDoors) =>
     },
 
     failedStepShell: async ({ params, query, version, signal }) => {
-      const { cmd, tty, h: rows, w: columns } = query;
+      const { cmd, tty, h: rows = 0, w: columns = 0 } = query;
       const size = tty && rows > 0 && columns > 0 ? { size: { rows, columns } } : {};
       const shell = await builds.failures.shell(params.ref!, { args: cmd, tty, ...size, signal });
       const contentType = streamType(tty, version);
