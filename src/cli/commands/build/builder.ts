@@ -94,6 +94,7 @@ export class Builder implements Disposable {
       frontendOpt: request.attrs,
       frontendInputs: request.inputs,
       allowResultReturn: true,
+      allowResultArrayRef: true,
     };
     const asked = this.#client.unary(solve, question, { ...o, headers });
     const { result } = await Promise.race([asked, failed]);
