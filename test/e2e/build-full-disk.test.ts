@@ -49,9 +49,7 @@ describe("a build on a full disk", { skip: whyNoDaemon() }, () => {
 
   test("a step and a copy that fill it fail with their reason, and the room comes back", async () => {
     const before = await freeKiB();
-    const step = await build(
-      'FROM payload\nRUN ["/bin/seq", "fill /big", "false"]\n',
-    );
+    const step = await build('FROM payload\nRUN ["/bin/seq", "fill /big", "false"]\n');
     assert.match(step.stderr + step.stdout, /ENOSPC/);
     await truncate(join(context, "Dockerfile"), 0);
     await writeFile(join(context, "large"), Buffer.alloc((DISK_MIB + 8) * 1024 * 1024, "x"));
@@ -59,7 +57,7 @@ describe("a build on a full disk", { skip: whyNoDaemon() }, () => {
     assert.notEqual(copy.code, 0);
     assert.match(copy.stderr, /no space left on device|ENOSPC/i);
     await writeFile(join(context, "large"), "");
-    while ((await freeKiB()) < before - 4096) await delay(50);
+    while ((await freeKiB()) < before - 4096) await delay(50); // the build is deleted when it has ended
     const { code, stderr } = await build('FROM payload\nRUN ["/bin/true"]\n');
     assert.equal(code, 0, stderr);
     assert.deepEqual(await readdir(join(daemon.folder, "exec/m")), []);

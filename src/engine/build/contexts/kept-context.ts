@@ -11,6 +11,7 @@ import { Pack } from "./pack.ts";
 
 /** A pack is written anew when more than this and more than half of it is rubbish. */
 const RUBBISH_BYTES_MIN = 16 * 1024 * 1024;
+const TAIL_BYTES_MIN = 1024 * 1024;
 /** Files that no client had for so long are forgotten at a rewrite. */
 const UNSEEN_MS_MAX = 14 * 24 * 3600 * 1000;
 const TREES_MAX = 8;
@@ -107,6 +108,7 @@ export class KeptContext {
   /** Writes down what was learnt; one at a time. Failures cost the next daemon a transfer. */
   save(): Promise<void> {
     const work = this.#writing.then(async () => {
+      this.#cutTail();
       if (!this.#changed) return;
       this.#changed = false;
       await this.#rewriteIfWorth();
@@ -132,6 +134,14 @@ export class KeptContext {
       await file.close();
     }
     await rename(partial, join(this.dir, "index"));
+  }
+
+  /** A transfer that failed half-way, on a full disk say, leaves bytes that nobody speaks of. */
+  #cutTail(): void {
+    if (this.inUse) return;
+    let end = 0;
+    for (const { node } of this.#known.values()) end = Math.max(end, node.offset + node.size);
+    if (this.#pack.end - end >= TAIL_BYTES_MIN) this.#pack.cut(end);
   }
 
   /** Copies what is spoken of into a new pack, when much of the old one is not. */

@@ -1,7 +1,9 @@
-// The bytes of a context's files, one after another in one file: 50,000 files are received, kept and
-// deleted as one. Ranges are only added, never changed, so a build that reads is not disturbed by
-// one that writes; what an index does not speak of is rubbish and is left out at the next rewrite.
+// The bytes of a context's files, one after another in one file: 50,000 files are received, kept
+// and deleted as one. Ranges are only added, never changed, so a build that reads is not disturbed
+// by one that writes; what an index does not speak of is rubbish and is left out at the next
+// rewrite.
 
+import { ftruncateSync } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { GantryError } from "../../../base/index.ts";
 
@@ -47,6 +49,12 @@ export class Pack {
     const at = this.#end;
     this.#end += size;
     return at;
+  }
+
+  /** Takes off what stands after `end`, at once, so that nobody writes there meanwhile. */
+  cut(end: number): void {
+    this.#end = end;
+    ftruncateSync(this.#file.fd, end);
   }
 
   async write(offset: number, chunks: readonly Uint8Array[]): Promise<void> {
