@@ -3,7 +3,7 @@
 
 import { GantryError, kindOf, type Logger } from "../base/index.ts";
 import type { ObjectFacts, ObjectStore } from "./contract.ts";
-import { type ManifestDocument, parseManifest } from "./manifest-document.ts";
+import { isBlobType, type ManifestDocument, parseManifest } from "./manifest-document.ts";
 import { isDigest } from "./names.ts";
 import type { Presence } from "./presence.ts";
 import {
@@ -133,8 +133,14 @@ function mentions(raw: Buffer): { blobs: string[]; manifests: string[] } | undef
       return [digest, blobSum].filter(isDigest);
     });
   const { config, layers, blobs, fsLayers, manifests } = document ?? {};
+  const isBlob = (entry: unknown): boolean => {
+    const { mediaType } = (entry ?? {}) as Record<string, unknown>;
+    return typeof mediaType === "string" && isBlobType(mediaType);
+  };
+  const listed: unknown[] = Array.isArray(manifests) ? manifests : [manifests];
+  const cached = listed.filter(isBlob);
   return {
-    blobs: [config, layers, blobs, fsLayers].flatMap(digests),
-    manifests: digests(manifests),
+    blobs: [config, layers, blobs, fsLayers, cached].flatMap(digests),
+    manifests: digests(listed.filter((entry) => !isBlob(entry))),
   };
 }

@@ -44,7 +44,9 @@ export function parseManifest(raw: Uint8Array, contentType = ""): ManifestDocume
   const isIndex = mediaType === OCI_INDEX || mediaType === DOCKER_LIST;
   const parsed: ManifestDocument = { mediaType, blobs: [], manifests: [] };
   if (isIndex) {
-    parsed.manifests = descriptors(document["manifests"], "manifests");
+    const entries = descriptors(document["manifests"], "manifests");
+    parsed.manifests = entries.filter((entry) => !isBlobType(entry.mediaType));
+    parsed.blobs = entries.filter((entry) => isBlobType(entry.mediaType));
   } else {
     const config = descriptor(document["config"], "config");
     const layers = descriptors(document["layers"] ?? [], "layers").filter((_, at) => {
@@ -60,6 +62,11 @@ export function parseManifest(raw: Uint8Array, contentType = ""): ManifestDocume
   const annotations = annotationsOf(document["annotations"]);
   if (annotations !== undefined) parsed.annotations = annotations;
   return parsed;
+}
+
+/** What an index lists may be no manifest: build caches of BuildKit list layers and their config. */
+export function isBlobType(mediaType: string): boolean {
+  return /\.tar([.+]\w+)?$|\.cacheconfig\.v\d+$/.test(mediaType);
 }
 
 /** The media type of a stored manifest, whatever was accepted once: what it says, else what it

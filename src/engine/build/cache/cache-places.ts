@@ -44,26 +44,30 @@ const SERVICES: Record<string, string> = {
   azblob: "Azure blob storage",
 };
 
+/** Each once: clients name a cache both for the front end and for the solver. */
 export function cacheSources({ cacheFrom }: Pick<BuildJob, "cacheFrom">): CacheSource[] {
-  return cacheFrom.map((place) => {
-    const { type, attrs } = checked(place, IMPORTS, "--cache-from");
-    if (type === "local") {
-      const store = needed(attrs, "src", "--cache-from type=local");
-      const digest = attrs["digest"] ?? "";
-      if (!isDigest(digest)) {
-        throw invalid(`local cache importer requires a digest: ${store} has no index with the tag`);
-      }
-      return { kind: "local", store, digest, name: store };
+  const sources = cacheFrom.map(sourceOf);
+  return [...new Map(sources.map((source) => [JSON.stringify(source), source])).values()];
+}
+
+function sourceOf(place: CachePlace): CacheSource {
+  const { type, attrs } = checked(place, IMPORTS, "--cache-from");
+  if (type === "local") {
+    const store = needed(attrs, "src", "--cache-from type=local");
+    const digest = attrs["digest"] ?? "";
+    if (!isDigest(digest)) {
+      throw invalid(`local cache importer requires a digest: ${store} has no index with the tag`);
     }
-    const name = needed(attrs, "ref", `--cache-from type=${type}`);
-    const kind = type === "image" ? "image" : "registry";
-    return {
-      kind,
-      reference: parseReference(name),
-      insecure: flag(attrs, "registry.insecure"),
-      name,
-    };
-  });
+    return { kind: "local", store, digest, name: store };
+  }
+  const name = needed(attrs, "ref", `--cache-from type=${type}`);
+  const kind = type === "image" ? "image" : "registry";
+  return {
+    kind,
+    reference: parseReference(name),
+    insecure: flag(attrs, "registry.insecure"),
+    name,
+  };
 }
 
 export function cacheTargets({ cacheTo }: Pick<BuildJob, "cacheTo">): CacheTarget[] {
