@@ -12,8 +12,8 @@ export interface ErrorPlace {
   cause?: unknown;
 }
 
-/** An error at a place of the Dockerfile; `detail` has file, line, column, excerpt, the file's bytes
- * and the remedy. */
+/** An error at a place of the Dockerfile; `detail` has file, line, column, excerpt, the file's
+ * bytes and the remedy. */
 export function errorAt(place: ErrorPlace, message: string): GantryError {
   const { source, range, remedy, cause } = place;
   return new GantryError("invalid", message, {
