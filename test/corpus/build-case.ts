@@ -126,7 +126,7 @@ interface CheckJson {
   sources?: { data: string }[];
 }
 
-/** "Rule 2-3: detail", the error, and the bytes of the file where they are not those of the case. */
+/** "Rule 2-3: detail", the error, and the file's bytes where they are not those of the case. */
 export function checkLines(json: CheckJson, dockerfile: string): string[] {
   const said = (json.warnings ?? []).map(
     (warning) => `${warning.ruleName} ${place(warning)}: ${warning.detail}`,

@@ -1,9 +1,10 @@
 // Builds every case of the corpus with stock dockerd (its own BuildKit, through buildx) and with a
 // daemon of ours, and says what differs; `--write` keeps what stock made as expected.json. By hand:
 //
-//   node test/corpus/compare-peer.ts --peer /run/docker.sock [--ours | --buildx /run/gantry.sock] [--write [--missing]] [NAME…]
+//   node test/corpus/compare-peer.ts --peer /run/docker.sock [--ours | --buildx /run/gantry.sock]
+//     [--write [--missing]] [NAME…]
 //
-// With --ours, --write keeps the differences that remain; docs/reference/dockerfile.md explains them.
+// With --ours, --write keeps what still differs; docs/reference/dockerfile.md explains it.
 // It needs docker with its buildx plugin on the PATH (or found by DOCKER_CONFIG), and payload's
 // image imported by this program into both. No network is used.
 

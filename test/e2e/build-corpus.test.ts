@@ -1,5 +1,5 @@
-// The corpus of Dockerfiles: what each makes here is what stock BuildKit made of it (expected.json),
-// but for the differences that are known and explained (differences.json and
+// The corpus of Dockerfiles: what each makes here is what stock BuildKit made of it
+// (expected.json), but for the differences that are known and explained (differences.json and
 // docs/reference/dockerfile.md). Both are written by test/corpus/compare-peer.ts.
 
 import assert from "node:assert/strict";

@@ -1,7 +1,7 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: Dockerfiles are full of them
 // The corpus cut up: Dockerfiles that people might write, with words, lines and characters lost,
-// doubled, swapped and put in. Whatever comes of it, the language ends in a plan or in an error that
-// says where; the checks never throw; and what was read, written down again, reads the same.
+// doubled, swapped and put in. Whatever comes of it, the language ends in a plan or in an error
+// that says where; the checks never throw; and what was read, written down again, reads the same.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

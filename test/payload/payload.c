@@ -565,22 +565,18 @@ static int v_chown(int argc, char **argv) {
   if (argc < 4) return 2;
   return chown(argv[3], (uid_t)atoi(argv[1]), (gid_t)atoi(argv[2])) < 0 ? fail(argv[3]) : 0;
 }
-static int v_symlink(int argc, char **argv) {
-  return argc < 3 ? 2 : symlink(argv[1], argv[2]) < 0 ? fail(argv[2]) : 0;
+static int pair(int argc, char **argv, int (*call)(const char *, const char *)) {
+  return argc < 3 ? 2 : call(argv[1], argv[2]) < 0 ? fail(argv[2]) : 0;
 }
-static int v_link(int argc, char **argv) {
-  return argc < 3 ? 2 : link(argv[1], argv[2]) < 0 ? fail(argv[2]) : 0;
-}
-static int v_rename(int argc, char **argv) {
-  return argc < 3 ? 2 : rename(argv[1], argv[2]) < 0 ? fail(argv[2]) : 0;
-}
+static int v_symlink(int argc, char **argv) { return pair(argc, argv, symlink); }
+static int v_link(int argc, char **argv) { return pair(argc, argv, link); }
+static int v_rename(int argc, char **argv) { return pair(argc, argv, rename); }
 
 static void record(FILE *to, const char *what, const char *text) {
   fprintf(to, "%s ", what);
   for (; *text; text++) {
-    if (*text == '\n') fputs("\\n", to);
-    else if (*text == '\\') fputs("\\\\", to);
-    else fputc(*text, to);
+    if (*text == '\n' || *text == '\\') fputc('\\', to);
+    fputc(*text == '\n' ? 'n' : *text, to);
   }
   fputc('\n', to);
 }
@@ -589,8 +585,7 @@ static int by_text(const void *a, const void *b) {
   return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-// Also called as "sh", though it is no shell: writes down what one was given, in the first free
-// file of /log (or of the folder that LOG names).
+// Also called as "sh", though it is none: writes down what one gets, in /log or the folder in LOG.
 static int v_record(int argc, char **argv) {
   const char *folder = getenv("LOG") ? getenv("LOG") : "/log";
   char path[4096];
@@ -620,38 +615,30 @@ static int v_record(int argc, char **argv) {
 static int v_trouble(int argc, char **argv) {
   const char *kind = argc > 1 ? argv[1] : "";
   if (!strcmp(kind, "orphan")) {  // leaves a process with its output behind
-    if (fork() == 0) {
-      signal(SIGTERM, SIG_IGN), signal(SIGHUP, SIG_IGN), setsid();
-      for (;;) pause();
-    }
-    return puts("left one") < 0;
+    if (fork() > 0) return puts("left one") < 0;
+    signal(SIGTERM, SIG_IGN), signal(SIGHUP, SIG_IGN), setsid();
+    for (;;) pause();
   }
   if (!strcmp(kind, "mute")) {  // goes on without an output
     close(0), close(1), close(2);
     pause_ms(200);
     return put_file(3, (char *[]){"", "/mute", "done", NULL}, O_TRUNC);
   }
-  if (!strcmp(kind, "binary")) {
-    for (int i = 0; i < 4096; i++) putchar(i & 0xff);
-    return 0;
-  }
-  if (!strcmp(kind, "line")) {  // one long line, no end
-    for (long left = number(argc, argv, 2, 1 << 20); left > 0; left--) putchar('x');
+  int binary = !strcmp(kind, "binary");
+  if (binary || !strcmp(kind, "line")) {  // one long line, no end
+    for (long i = number(argc, argv, 2, 4096); i > 0; i--) putchar(binary ? i & 0xff : 'x');
     return 0;
   }
   if (!strcmp(kind, "crash")) __builtin_trap();
   if (!strcmp(kind, "init")) {  // a child ends pid 1, which a signal from inside cannot
     if (fork() == 0) return kill(1, SIGKILL) < 0 ? fail("kill") : 0;
-    wait(NULL);
-    return puts("still here") < 0;
+    return wait(NULL) < 0 || puts("still here") < 0;
   }
   if (!strcmp(kind, "forks")) {  // without end, deaf to everything
     sigset_t all;
     sigfillset(&all), sigprocmask(SIG_BLOCK, &all, NULL);
     puts("forking"), fflush(stdout);
-    for (;;) {
-      if (fork() < 0) pause_ms(1);
-    }
+    for (;;) fork() < 0 ? pause_ms(1) : (void)0;
   }
   return 2;
 }
@@ -665,9 +652,7 @@ static int v_unix(int argc, char **argv) {
   if (fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof to) < 0) return fail(argv[1]);
   if (dprintf(fd, "%s\n", argv[2]) < 0) return fail("write");
   shutdown(fd, SHUT_WR);
-  int code = copy_to_stdout(fd);
-  close(fd);
-  return code;
+  return copy_to_stdout(fd);
 }
 
 static const struct {
