@@ -123,3 +123,16 @@ int sink_zeros(struct sink *s, uint64_t n) {
   }
   return 0;
 }
+
+#define HOLE_BYTES_MIN 4096
+
+static bool all_zeros(const char *data, size_t n) {
+  return data[0] == 0 && memcmp(data, data + 1, n - 1) == 0;
+}
+
+// Long runs of zeros become holes: most of what a decompression bomb holds costs no disk then.
+int write_or_skip(int fd, const char *data, size_t n, bool *hole) {
+  *hole = n >= HOLE_BYTES_MIN && all_zeros(data, n);
+  if (!*hole) return write_all(fd, data, n);
+  return lseek(fd, (off_t)n, SEEK_CUR) < 0 ? -errno : 0;
+}

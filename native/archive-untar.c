@@ -13,8 +13,6 @@
 
 #include "archive.h"
 
-#define HOLE_BYTES_MIN 4096
-
 struct dir_time {
   char *path;
   struct timespec mtime;
@@ -35,6 +33,7 @@ struct unpack {
   int parent;
   char *parent_path;
   bool parent_linked;  // its path leads through a symlink
+  struct twin twin;
 };
 // Where an entry goes.
 struct place {
@@ -48,9 +47,7 @@ static int fail(struct unpack *u, int error, const char *what, const struct entr
   return run_fail(u->run, error, "%s %.180s", what, e->name);
 }
 
-static struct split *split_of(struct unpack *u) {
-  return u->in.split;
-}
+static struct split *split_of(struct unpack *u) { return u->in.split; }
 
 static void set_parent(struct unpack *u, int fd, char *path, bool linked) {
   if (u->parent >= 0) close(u->parent);
@@ -177,17 +174,6 @@ static int set_metadata_at(const struct unpack *u, const struct entry *e, const 
   return utimensat(p->parent, p->name, times, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
 }
 
-static bool all_zeros(const char *data, size_t n) {
-  return data[0] == 0 && memcmp(data, data + 1, n - 1) == 0;
-}
-
-// Long runs of zeros become holes: most of what a decompression bomb holds costs no disk then.
-static int write_or_skip(int fd, const char *data, size_t n, bool *hole) {
-  *hole = n >= HOLE_BYTES_MIN && all_zeros(data, n);
-  if (!*hole) return write_all(fd, data, n);
-  return lseek(fd, (off_t)n, SEEK_CUR) < 0 ? -errno : 0;
-}
-
 static int copy_content(struct unpack *u, int fd, uint64_t n, bool into_split) {
   bool hole = false;
   while (n > 0) {
@@ -225,7 +211,26 @@ static int note_content(struct unpack *u, int fd, const struct entry *e, bool *i
   return split_file(split_of(u), e->name, st.st_ino, e);
 }
 
+// Gives the same file of an older tree a name here: 1 when it is done, 0 when it must be written.
+static int link_twin(struct unpack *u, const struct entry *e, const struct place *p) {
+  uid_t uid;
+  gid_t gid;
+  struct stat st;
+  owner(u, e, &uid, &gid);
+  if (!twin_said(&u->twin) || p->linked) return 0;
+  if (!twin_link(&u->twin, u->parent_path, p->parent, p->name, e, uid, gid, &st)) return 0;
+  struct split *split = split_of(u);
+  int error = 0;
+  if (split != NULL && e->stored > 0) error = split_file(split, e->name, st.st_ino, e);
+  u->in.split = NULL;  // the content is no raw record
+  if (error == 0) error = source_skip(&u->in, e->stored);
+  u->in.split = split;
+  return error < 0 ? error : 1;
+}
+
 static int put_file(struct unpack *u, const struct entry *e, const struct place *p) {
+  int done = link_twin(u, e, p);
+  if (done != 0) return done < 0 ? done : 0;
   int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
   AUTO_CLOSE int fd = openat(p->parent, p->name, flags, 0600);
   if (fd < 0 && errno == EEXIST) {
@@ -466,10 +471,13 @@ int op_untar(struct run *r, const struct op *o) {
   u.max_entries = (uint64_t)f[6].num;
   u.uid = f[7].num;
   u.gid = f[8].num;
+  int twin = f[9].num == NO_SLOT ? -1 : run_fd(r, &f[9]);
+  twin_open(&u.twin, twin, f[10].ptr, f[10].len);
   int from = run_fd(r, &f[2]), split = f[3].num == NO_SLOT ? -1 : run_fd(r, &f[3]);
   AUTO_CLOSE int root = run_open(r, &f[0], f[1].len == 0 ? "." : f[1].ptr, O_PATH | O_DIRECTORY, 0);
   if (root < 0) return run_fail(r, root, "open %.200s", f[1].len == 0 ? "/" : f[1].ptr);
   if (from < 0 || (f[3].num != NO_SLOT && split < 0)) return -EBADF;
+  if (f[9].num != NO_SLOT && twin < 0) return -EBADF;
   u.root = root;
   u.top = run_fd(r, &f[0]);
   u.prefix = f[1].ptr;
@@ -482,6 +490,7 @@ int op_untar(struct run *r, const struct op *o) {
   if (error == 0) error = unpack_all(&u, split);
   umask(mask);
   set_parent(&u, -1, NULL, false);
+  twin_close(&u.twin);
   for (size_t i = 0; i < u.dir_count; i++) free(u.dirs[i].path);
   free(u.dirs);
   source_close(&u.in);

@@ -62,6 +62,8 @@ int sink_write(struct sink *s, const void *data, size_t n);
 int sink_zeros(struct sink *s, uint64_t n);
 int sink_flush(struct sink *s);
 int write_all(int fd, const void *data, size_t n);
+// Writes, or leaves a hole for zeros (*hole): the file must get its length afterwards.
+int write_or_skip(int fd, const char *data, size_t n, bool *hole);
 
 // ---- tar entries (archive-read.c)
 
@@ -119,6 +121,21 @@ int split_file(struct split *s, const char *path, ino_t ino, const struct entry 
 // Keeps the content of an inode that is about to lose a name, when a file record needs it.
 int split_save(struct split *s, int parent, const char *name);
 int split_end(struct split *s);
+
+// ---- an older tree with the same files (archive-twin.c)
+
+struct twin {
+  int root;  // -1: none
+  const unsigned char *same;
+  size_t bytes, files;
+  int folder;
+  char *path;  // of the folder
+};
+void twin_open(struct twin *t, int root, const char *same, size_t bytes);
+void twin_close(struct twin *t);
+bool twin_said(struct twin *t);
+bool twin_link(struct twin *t, const char *folder, int parent, const char *name,
+               const struct entry *e, uid_t uid, gid_t gid, struct stat *st);
 
 // ---- what people wrote (archive-resolve.c)
 

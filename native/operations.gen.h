@@ -4,7 +4,7 @@
 #include "ops.h"
 
 #define OP_CODE_MAX 145
-#define OP_FIELDS_MAX 9
+#define OP_FIELDS_MAX 11
 
 enum op_code {
   OP_MKDIR = 1,
@@ -341,6 +341,8 @@ enum op_argument {
   A_UNTAR_MAX_ENTRIES = 6,
   A_UNTAR_UID = 7,
   A_UNTAR_GID = 8,
+  A_UNTAR_TWIN = 9,
+  A_UNTAR_SAME = 10,
   A_TAR_ROOT = 0,
   A_TAR_PATH = 1,
   A_TAR_NAME = 2,
@@ -584,7 +586,7 @@ static const struct op_info op_table[OP_CODE_MAX + 1] = {
     [111] = {"reportInode", op_report_inode, 1, {F_SLOT}},
     [112] = {"memfd", op_memfd, 3, {F_STR, F_BYTES, F_SLOT}},
     [113] = {"connect", op_connect, 3, {F_STR, F_BYTES, F_SLOT}},
-    [120] = {"untar", op_untar, 9, {F_SLOT, F_STR, F_SLOT, F_SLOT, F_INT, F_INT, F_INT, F_INT, F_INT}},
+    [120] = {"untar", op_untar, 11, {F_SLOT, F_STR, F_SLOT, F_SLOT, F_INT, F_INT, F_INT, F_INT, F_INT, F_SLOT, F_BYTES}},
     [121] = {"tar", op_tar, 5, {F_SLOT, F_STR, F_STR, F_SLOT, F_INT}},
     [122] = {"tarUpper", op_tar_upper, 3, {F_SLOT, F_SLOT, F_INT}},
     [123] = {"untarRebuild", op_untar_rebuild, 3, {F_SLOT, F_SLOT, F_SLOT}},

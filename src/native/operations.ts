@@ -281,7 +281,9 @@ export const operations = {
 
   // archives (native/archive*.c)
   /** Unpacks a tar stream beneath `root`. `split` receives what a byte-exact rebuild needs.
-   * flags: see ARCHIVE_* in archive flags. Result: int64[] {entries, bytes of file content}. */
+   * flags: see ARCHIVE_* in archive flags. `same`: a bit for each regular file in its order, set
+   * where the file of that name beneath `twin` is known to be the same: it gets a further name
+   * instead of a copy where owner, mode, size and time agree. Result: int64[] {entries, bytes of file content}. */
   untar: {
     code: 120,
     fields: {
@@ -294,6 +296,8 @@ export const operations = {
       maxEntries: "int?",
       uid: "int?",
       gid: "int?",
+      twin: "slot?",
+      same: "bytes?",
     },
   },
   /** Writes `path` beneath `root` as a tar stream. `name` renames the first component. */

@@ -68,7 +68,14 @@ export interface LayerStore {
    * A layer that is there already is not unpacked twice. Throws corrupt on a digest mismatch. */
   apply(
     tar: Readable,
-    options?: { diffId?: string; lease?: Lease; signal?: AbortSignal },
+    options?: {
+      diffId?: string;
+      lease?: Lease;
+      signal?: AbortSignal;
+      /** Files of an older layer that this one has again, under the same names, with the same
+       * content: a bit for each regular file of the tar, in its order. They share their inodes. */
+      twin?: { diffId: string; same: Uint8Array };
+    },
   ): Promise<Layer>;
   /** Unpacks a layer that is damaged on disk once more; the old files go. The caller knows that no
    * running container has them mounted. */

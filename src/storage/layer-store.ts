@@ -42,7 +42,12 @@ const heldMsMax = 24 * 3600 * 1000;
 /** With more than this free, nobody waits for what is being deleted. */
 const roomyBytes = 16 * 2 ** 30;
 
-type ApplyOptions = { diffId?: string; lease?: Lease; signal?: AbortSignal };
+type ApplyOptions = {
+  diffId?: string;
+  lease?: Lease;
+  signal?: AbortSignal;
+  twin?: { diffId: string; same: Uint8Array };
+};
 type LayerRow = {
   diff_id: string;
   short_id: string;
@@ -51,6 +56,12 @@ type LayerRow = {
   opaque_root: number;
   unsynced_boot: string;
 };
+/** Slot of an older layer's folder. */
+const TWIN = 3;
+const openTwin = (path: string): Operation => ({
+  ...({ op: "open", path, flags: O.path | O.directory, to: TWIN } as const),
+});
+
 export class UnpackedLayers implements LayerStore {
   #native: Native;
   #paths: StoragePaths;
@@ -126,7 +137,7 @@ export class UnpackedLayers implements LayerStore {
 
   async #unpack(
     tar: Readable,
-    { diffId, lease, signal, anew }: ApplyOptions & { anew?: boolean },
+    { diffId, lease, signal, anew, twin: older }: ApplyOptions & { anew?: boolean },
   ): Promise<Layer> {
     const shortId = this.#database.nextShortId();
     this.#busy.add(shortId);
@@ -135,6 +146,7 @@ export class UnpackedLayers implements LayerStore {
       const row = await this.#fill(shortId, tar, {
         algorithm: diffId === undefined ? "sha256" : algorithmOf(diffId),
         ...(signal ? { signal } : {}),
+        ...(older && { twin: older }),
       });
       if (diffId !== undefined && row.diff_id !== diffId) {
         const message = `Layer has digest ${row.diff_id}, want ${diffId}`;
@@ -159,8 +171,9 @@ export class UnpackedLayers implements LayerStore {
   async #fill(
     shortId: string,
     tar: Readable,
-    { algorithm, signal }: { algorithm: string; signal?: AbortSignal },
+    { algorithm, signal, twin }: Pick<ApplyOptions, "signal" | "twin"> & { algorithm: string },
   ): Promise<LayerRow> {
+    const older = twin && this.#layers.get(twin.diffId);
     const limits = await this.#limitsNow();
     if (tar.errored) throw archiveError(tar.errored);
     const meter = new HashMeter(algorithm);
@@ -178,6 +191,7 @@ export class UnpackedLayers implements LayerStore {
           to: 1,
         },
         { op: "connect", path, token, to: 2 },
+        ...(older ? [openTwin(older.dir)] : []),
         { op: "chroot", slot: 0 },
         {
           op: "untar",
@@ -187,6 +201,7 @@ export class UnpackedLayers implements LayerStore {
           flags: ARCHIVE.layer,
           maxBytes: limits.bytesMax,
           maxEntries: limits.entriesMax,
+          ...(older && { twin: TWIN, same: twin.same }),
         },
       ],
       signal ? { signal } : {},
@@ -196,7 +211,7 @@ export class UnpackedLayers implements LayerStore {
         throw full ? noSpace(error) : error;
       })
       .finally(() => tar.unpipe(meter).destroy());
-    const [, size, opaqueRoot] = results.ints(4);
+    const [, size, opaqueRoot] = results.ints(older ? 5 : 4);
     return {
       diff_id: meter.digest(),
       short_id: shortId,

@@ -34,7 +34,7 @@ before(() => {
     .map((name) => join("native", name));
   const flags = ["-std=gnu11", "-D_GNU_SOURCE=", "-g", "-O1", "-Wall", "-Wextra", "-Werror"];
   const sanitizers = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"];
-  const inputs = ["test/native/archive-harness.c", ...sources];
+  const inputs = ["test/native/archive-harness.c", "native/sha256.c", ...sources];
   execFileSync("gcc", [...flags, ...sanitizers, ...inputs, "-o", harness], { cwd: repository });
   tree = makeTree();
 });

@@ -425,3 +425,38 @@ test("a real root file system comes back byte for byte", { skip: !alpine }, asyn
   const { dir } = await roundTrip(tar);
   assert.equal(readlinkSync(join(dir, "bin/ls")), "/bin/busybox");
 });
+
+test("a layer that has files of an older one again shares them, and stays when that goes", async () => {
+  const { layers } = fixture.storage;
+  const entries = [
+    { name: "d", type: "5" },
+    { name: "d/a", content: "aaa" },
+    { name: "d/b", content: "bbb" },
+    { name: "d/mode", content: "m" },
+    { name: "d/time", content: "t" },
+    { name: "d/again", type: "1", link: "d/a" },
+  ];
+  const older = await apply(rawTar(...entries));
+  const changed = entries.map((entry) => {
+    if (entry.name === "d/b") return { ...entry, content: "BBB" };
+    if (entry.name === "d/mode") return { ...entry, mode: 0o600 };
+    return entry.name === "d/time" ? { ...entry, mtime: 5 } : entry;
+  });
+  const tar = rawTar(...changed);
+  // Also said of files whose mode and time differ, and of one that is not there.
+  const same = new Uint8Array([0b1111_1101]);
+  const twin = { diffId: older.diffId, same };
+  const layer = await layers.apply(streamOf(tar), { twin });
+  const isShared = (name: string) =>
+    statSync(join(older.dir, name)).ino === statSync(join(layer.dir, name)).ino;
+  assert.deepEqual(["d/a", "d/b", "d/mode", "d/time"].map(isShared), [true, false, false, false]);
+  assert.equal(statSync(join(layer.dir, "d/mode")).mode & 0o777, 0o600);
+  assert((await bytesOf(await layers.tar(layer.diffId))).equals(tar));
+  await fixture.storage.layers.remove(older.diffId);
+  await fixture.storage.trash.settled();
+  assert((await bytesOf(await layers.tar(layer.diffId))).equals(tar));
+  const unknown = { diffId: older.diffId, same };
+  const third = rawTar(...changed, { name: "more" });
+  const alone = await layers.apply(streamOf(third), { twin: unknown });
+  assert((await bytesOf(await layers.tar(alone.diffId))).equals(third));
+});

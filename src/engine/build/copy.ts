@@ -15,6 +15,7 @@ import {
 import type { Lease, RootSource } from "../../storage/index.ts";
 import { resolveUser } from "../containers/resolve-user.ts";
 import type { EngineContext } from "../context.ts";
+import { type CopiedFile, findTwin, rememberCopy } from "./copy-twin.ts";
 import { isArchive, readFileIn } from "./file-content.ts";
 import { type FoundSelection, findSelection, type Item } from "./selection.ts";
 import type { TarFile, TarSink } from "./tar-scanner.ts";
@@ -59,9 +60,7 @@ export async function copyFiles(place: CopyPlace, request: CopyRequest): Promise
   const isFolder = targetIsFolder(plan);
   const above = unpacked.length === 0 ? await emptyPlace(place, base, target) : undefined;
   if (above) {
-    const tar = Readable.from(whole(above, copied(plan, isFolder)));
-    const { lease } = place;
-    return (await engine.storage.layers.apply(tar, { lease, signal })).diffId;
+    return await asLayer(plan, isFolder, above);
   }
   return await intoLayer(place, request.root, async (overlay) => {
     await engine.files.untar(overlay, "/", Readable.from(copied(plan, isFolder)), {
@@ -74,6 +73,20 @@ export async function copyFiles(place: CopyPlace, request: CopyRequest): Promise
       await engine.files.untar(overlay, target.path, content, { signal, ...(owner && { owner }) });
     }
   });
+}
+
+/** The copy as a layer of its own; what an older one has is not written again. */
+async function asLayer(plan: CopyPlan, isFolder: boolean, above: Buffer[]): Promise<string> {
+  const { engine, lease, signal } = plan.place;
+  const { storage } = engine;
+  const hasIndex = plan.found.every(({ files }) => files.digests !== undefined);
+  const files: CopiedFile[] = [];
+  if (hasIndex) for await (const _ of copied({ ...plan, names: files }, isFolder));
+  const twin = findTwin(storage, plan.target.path, files, lease);
+  const tar = Readable.from(whole(above, copied(plan, isFolder)));
+  const { diffId } = await storage.layers.apply(tar, { lease, signal, ...(twin && { twin }) });
+  rememberCopy(storage, plan.target.path, files, diffId);
+  return diffId;
 }
 
 async function* whole(above: Buffer[], copied: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
@@ -144,6 +157,8 @@ interface CopyPlan {
   owner: Owner | undefined;
   target: Target;
   unpacked: readonly { selection: FoundSelection; item: Item }[];
+  /** Only the files are wanted, in the order in which they come, and no bytes. */
+  names?: CopiedFile[];
 }
 
 /** Whether files go beneath the destination, or one file becomes it. */
@@ -214,6 +229,7 @@ async function* copied(plan: CopyPlan, isFolder: boolean): AsyncGenerator<Buffer
   }
   for (const { name, content } of request.inline) {
     const path = isFolder ? join(target.path, name) : target.path;
+    plan.names?.push({ name: tarName(path), print: "" });
     yield* inlineFile(plan, path, content, owner);
   }
   if (place.signal.aborted) throw place.signal.reason;
@@ -255,30 +271,43 @@ async function* rewritten(
     if (size > 0) out.push(contentEnd(size));
     size = 0;
   };
+  const change = (file: TarFile): TarFile => ({
+    ...file,
+    ...plan.owner,
+    mtime: wholeSeconds(file.mtime),
+    name: tarName(path === "/" ? file.name : file.name === "" ? path : `${path}/${file.name}`),
+    ...(file.type === "1" && { link: tarName(join(path, file.link)) }),
+    ...(chmod &&
+      file.type !== "2" && { mode: changeFileMode(chmod, file.mode, file.type === "5") }),
+  });
+  const { files, excludes } = selection;
+  if (plan.names) {
+    for await (const [file, digest] of files.list(item, excludes, { signal })) {
+      if (file.type === "0") plan.names.push(printOf(change(file), digest));
+    }
+    return;
+  }
   const sink: TarSink = {
     file(file: TarFile) {
       finish();
       if (file.name === "" && keepsRoot) return;
-      const isFolder = file.type === "5";
-      const changed: TarFile = {
-        ...file,
-        ...plan.owner,
-        mtime: wholeSeconds(file.mtime),
-        name: tarName(join(path, file.name)),
-        ...(file.type === "1" && { link: tarName(join(path, file.link)) }),
-        ...(chmod && file.type !== "2" && { mode: changeFileMode(chmod, file.mode, isFolder) }),
-      };
-      out.push(fileHeader(changed));
+      out.push(fileHeader(change(file)));
       size = file.type === "0" ? file.size : 0;
     },
     data: (chunk) => out.push(chunk),
   };
-  const { files, excludes } = selection;
   for await (const _ of files.scan(item, excludes, sink, { signal })) {
     yield Buffer.concat(out.splice(0));
   }
   finish();
   yield Buffer.concat(out);
+}
+
+/** Attributes are compared by nobody: such a file is written. */
+function printOf(file: TarFile, digest: string): CopiedFile {
+  const { name, mode, uid, gid, size, mtime, xattrs } = file;
+  const print = xattrs.length > 0 ? "" : `${digest} ${mode} ${uid} ${gid} ${size} ${mtime}`;
+  return { name, print };
 }
 
 /** As BuildKit's layers have it: fractions would double the headers of a layer. */

@@ -1,5 +1,5 @@
-// The files of an image or a stage as COPY reads them: the native program enters the file system and
-// writes what it finds as a tar, so that every link is followed inside it.
+// The files of an image or a stage as COPY reads them: the native program enters the file system
+// and writes what it finds as a tar, so that every link is followed inside it.
 
 import { createHash, type Hash } from "node:crypto";
 import { basename, dirname, join, relative } from "node:path/posix";

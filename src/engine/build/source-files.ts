@@ -1,6 +1,6 @@
 // What COPY, ADD and bind mounts read from, in one shape: a context with an index, whose files need
-// not be touched to be found and counted, or a file system of layers, which the native program reads
-// from inside. Nothing that either holds leads outside.
+// not be touched to be found and counted, or a file system of layers, which the native program
+// reads from inside. Nothing that either holds leads outside.
 
 import type { Readable } from "node:stream";
 import type { CopyPath } from "../../build/index.ts";

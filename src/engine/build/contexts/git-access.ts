@@ -1,6 +1,6 @@
-// How a repository is reached: an address that names no user and no password any more, and beside it
-// what only the process that fetches may see: headers from secrets, and the client's ssh agent behind
-// a socket that lasts as long as the fetch.
+// How a repository is reached: an address that names no user and no password any more, and beside
+// it what only the process that fetches may see: headers from secrets, and the client's ssh agent
+// behind a socket that lasts as long as the fetch.
 
 import { createServer, type Server } from "node:net";
 import { join } from "node:path";

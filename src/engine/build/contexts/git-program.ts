@@ -1,6 +1,7 @@
 // The git program, run for repositories of strangers: nothing of the host's or the user's
-// configuration, no hooks, no prompts, only protocols of the network, credentials in the environment
-// of the one process that needs them. What it says is kept for the error; it ends with the build.
+// configuration, no hooks, no prompts, only protocols of the network, credentials in the
+// environment of the one process that needs them. What it says is kept for the error; it ends with
+// the build.
 
 import { spawn } from "node:child_process";
 import { GantryError } from "../../../base/index.ts";

@@ -1,6 +1,7 @@
 // A git repository as a context or a source of ADD. Bare repositories are kept between builds, so
-// that only new commits are fetched, and of those only one each; the wanted tree is checked out into
-// the build's own folder by git, and read from there by the native program, which no link leads out.
+// that only new commits are fetched, and of those only one each; the wanted tree is checked out
+// into the build's own folder by git, and read from there by the native program, which no link
+// leads out.
 
 import { existsSync } from "node:fs";
 import { chmod, rm } from "node:fs/promises";

@@ -1,7 +1,7 @@
-// What is known of a client's folder from earlier builds: each file as the client last described it,
-// with the digest of its content and the place of its bytes in the pack. On disk one file, in
-// columns, written anew and renamed, after the bytes that it speaks of are on the disk: what a crash
-// leaves half done is never spoken of.
+// What is known of a client's folder from earlier builds: each file as the client last described
+// it, with the digest of its content and the place of its bytes in the pack. On disk one file, in
+// columns, written anew and renamed, after the bytes that it speaks of are on the disk: what a
+// crash leaves half done is never spoken of.
 
 import { GantryError } from "../../../base/index.ts";
 import type { FileNode } from "./file-tree.ts";

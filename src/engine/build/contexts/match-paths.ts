@@ -1,6 +1,6 @@
-// Patterns of COPY's sources over an index: *, ?, [a-z] and \ within a name, as Go's filepath.Match;
-// a part ** stands for any number of folders. A folder at a time, so that what cannot fit is not
-// looked at.
+// Patterns of COPY's sources over an index: *, ?, [a-z] and \ within a name, as Go's
+// filepath.Match; a part ** stands for any number of folders. A folder at a time, so that what
+// cannot fit is not looked at.
 
 import { compilePattern } from "../../../build/index.ts";
 import type { FileNode, FileTree } from "./file-tree.ts";

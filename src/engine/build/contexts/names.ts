@@ -1,5 +1,6 @@
 // Names of files are bytes, mostly UTF-8. A byte that is none becomes a lone surrogate (U+DC80 and
-// up, as Python does), so that every name is a string, no two are the same, and the bytes come back.
+// up, as Python does), so that every name is a string, no two are the same, and the bytes come
+// back.
 
 const ESCAPE = 0xdc00;
 

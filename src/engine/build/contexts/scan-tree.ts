@@ -1,5 +1,5 @@
-// The index of files that are read whole: what the native program writes of a folder, with the bytes
-// in a pack. For contexts that come unpacked (a checkout, an odd archive).
+// The index of files that are read whole: what the native program writes of a folder, with the
+// bytes in a pack. For contexts that come unpacked (a checkout, an odd archive).
 
 import { createHash, type Hash } from "node:crypto";
 import type { SourceFiles } from "../source-files.ts";

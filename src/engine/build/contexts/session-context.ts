@@ -1,7 +1,7 @@
-// A folder of a client: it says what it has, and only the contents that are not known here are asked
-// for. A file is known when kind, mode, owner, size, time and attributes are as they were; one that
-// was changed just before the client looked might change again within its clock's grain, and is
-// asked for once more next time.
+// A folder of a client: it says what it has, and only the contents that are not known here are
+// asked for. A file is known when kind, mode, owner, size, time and attributes are as they were;
+// one that was changed just before the client looked might change again within its clock's grain,
+// and is asked for once more next time.
 
 import { GantryError } from "../../../base/index.ts";
 import type { ClientFile, ClientFolder } from "../session.ts";
@@ -106,7 +106,7 @@ class FolderSync {
     return this.#finished(filter);
   }
 
-  /** An unchanged folder gives the tree that it gave before, with the digests that are known of it. */
+  /** An unchanged folder gives the tree that it gave before, and with it the digests of it. */
   #finished(filter: string): FileTree {
     const last = this.#kept.lastTree(filter);
     const paths = this.#paths;

@@ -1,6 +1,6 @@
-// What is kept of contexts between builds: the folders of clients and checked out repositories, each
-// a folder beneath the data root with one record. Bounded; the least recently used go first, never
-// those that a build uses.
+// What is kept of contexts between builds: the folders of clients and checked out repositories,
+// each a folder beneath the data root with one record. Bounded; the least recently used go first,
+// never those that a build uses.
 
 import { mkdir, readdir, rm, stat, statfs } from "node:fs/promises";
 import { join } from "node:path";

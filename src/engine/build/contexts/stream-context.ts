@@ -92,7 +92,8 @@ class Kind {
       this.#indexer = undefined; // the rest is only kept
     }
     if (!this.#isTar && this.#pack.end + this.#waitingBytes > DOCKERFILE_BYTES_MAX) {
-      const message = `a build context is neither a tar nor a Dockerfile of at most ${DOCKERFILE_BYTES_MAX} bytes`;
+      const most = `${DOCKERFILE_BYTES_MAX} bytes`;
+      const message = `a build context is neither a tar nor a Dockerfile of at most ${most}`;
       throw new GantryError("invalid", message);
     }
     if (this.#waitingBytes >= WRITE_BYTES) await this.#flush();

@@ -1,6 +1,7 @@
-// Reads an uploaded tar as it comes and makes the index of its files: names, metadata, the digest of
-// each content and where in the tar it stands. The tar itself is the pack. Archives are strangers':
-// sizes are checked before they are used. Sparse files and other oddities are not for it (TooOdd).
+// Reads an uploaded tar as it comes and makes the index of its files: names, metadata, the digest
+// of each content and where in the tar it stands. The tar itself is the pack. Archives are
+// strangers': sizes are checked before they are used. Sparse files and other oddities are not for
+// it (TooOdd).
 
 import { createHash, type Hash, hash } from "node:crypto";
 import { GantryError } from "../../../base/index.ts";

@@ -1,7 +1,7 @@
-// Builds the tree of a context from the entries of an archive in whatever order they come, with what
-// unpacking them would give: later entries win, folders that are not named are made, links above a
-// name are followed inside the root. What is too odd for it is left to the native program, which
-// unpacks for real.
+// Builds the tree of a context from the entries of an archive in whatever order they come, with
+// what unpacking them would give: later entries win, folders that are not named are made, links
+// above a name are followed inside the root. What is too odd for it is left to the native program,
+// which unpacks for real.
 
 import { GantryError } from "../../../base/index.ts";
 import { BLANK_NODE, type FileNode, FileTree, folderNode } from "./file-tree.ts";
