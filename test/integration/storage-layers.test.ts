@@ -382,6 +382,7 @@ test("on a full disk a snapshot can be removed, and the disk has room again", as
     await storage.snapshots.remove("full");
     assert.deepEqual(storage.snapshots.list(), []);
     assert.deepEqual(readdirSync(join(root, "containers")), []);
+    await storage.trash.settled(); // files are deleted behind the answer
     await storage.content.put(randomBytes(1 << 20));
   } finally {
     await storage.close();
