@@ -64,7 +64,7 @@ export function parseManifest(raw: Uint8Array, contentType = ""): ManifestDocume
   return parsed;
 }
 
-/** What an index lists may be no manifest: build caches of BuildKit list layers and their config. */
+/** An index may list what is no manifest: build caches of BuildKit list layers and their config. */
 export function isBlobType(mediaType: string): boolean {
   return /\.tar([.+]\w+)?$|\.cacheconfig\.v\d+$/.test(mediaType);
 }
