@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { whyNoDebian } from "../support/debian-mirror.ts";
 import { RealDebian } from "../support/real-debian.ts";
-import { whyNoDaemon } from "./harness.ts";
+import { whyNoDaemon } from "../e2e/harness.ts";
 
 const DOCKERFILE = `FROM debian:bookworm
 RUN apt-get update && apt-get install -y --no-install-recommends nginx-light
