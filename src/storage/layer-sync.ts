@@ -15,9 +15,9 @@ import type { StoragePaths } from "./storage-paths.ts";
 /** A slow disk with much to write may take minutes. */
 const SYNC_DEADLINE_MS = 30 * 60 * 1000;
 /** The kernel writes by itself what has been dirty for half a minute. */
-const QUIET_MS = 60 * 1000;
+const QUIET_MS = 30 * 1000;
 /** Where layers keep coming. */
-const LATE_MS = 10 * 60 * 1000;
+const LATE_MS = 3 * 60 * 1000;
 
 export class LayerSync {
   #native: Native;
