@@ -611,6 +611,22 @@ static int v_record(int argc, char **argv) {
   return fclose(to) < 0 ? fail("write") : 0;
 }
 
+// ash [LINE …]: each line is a verb with its arguments; without any they are read from a person
+// until "exit [CODE]". It is no verb with a file of its own: a test that wants a shell links it.
+static int v_ash(int argc, char **argv) {
+  if (argc > 1) return v_seq(argc, argv);
+  static char line[4096];
+  for (;;) {
+    fputs("ash> ", stdout), fflush(stdout);
+    if (!fgets(line, sizeof line, stdin)) return 0;
+    line[strcspn(line, "\r\n")] = 0;
+    int code = 0;
+    if (!strcmp(line, "exit") || sscanf(line, "exit %d", &code) == 1) return code;
+    char *words[] = {argv[0], line, NULL};
+    v_seq(2, words);
+  }
+}
+
 // trouble KIND: what a step should not do.
 static int v_trouble(int argc, char **argv) {
   const char *kind = argc > 1 ? argv[1] : "";
@@ -685,6 +701,7 @@ static int run_verb(int argc, char **argv) {
     if (!strcmp(verbs[i].name, name)) return verbs[i].run(argc, argv);
   }
   if (!strcmp(name, "sh")) return v_record(argc, argv);
+  if (!strcmp(name, "ash")) return v_ash(argc, argv);
   if (bare) {  // alone: the names, from which the harness makes /bin
     for (size_t i = 0; i < VERB_COUNT; i++) puts(verbs[i].name);
     return 0;
