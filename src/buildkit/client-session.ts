@@ -19,13 +19,13 @@ import type {
   SessionContentStore,
 } from "../engine/index.ts";
 import { auth, secrets, ssh } from "../gen/buildkit/index.ts";
+import { failedWith } from "../wire/index.ts";
 import { readBytesMessage } from "./bytes-message.ts";
 import type { ClientConnection } from "./client-connection.ts";
 import { contentStore } from "./content-store.ts";
 import { FILE_SEND, sendFile } from "./file-send.ts";
 import { DIFF_COPY, ReceivedFolder } from "./folder-receive.ts";
 import { sendFolder } from "./folder-send.ts";
-import { failedWith } from "./grpc-status.ts";
 import { MessageQueue } from "./message-queue.ts";
 import { connectAgent } from "./ssh-agent.ts";
 

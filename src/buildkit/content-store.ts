@@ -5,8 +5,8 @@ import { create, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/p
 import { GantryError } from "../base/index.ts";
 import type { SessionContentStore } from "../engine/index.ts";
 import { content } from "../gen/buildkit/index.ts";
+import { failedWith } from "../wire/index.ts";
 import type { ClientConnection } from "./client-connection.ts";
-import { failedWith } from "./grpc-status.ts";
 import { MessageQueue } from "./message-queue.ts";
 
 const SERVICE = "/containerd.services.content.v1.Content";

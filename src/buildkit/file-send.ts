@@ -1,9 +1,9 @@
 // The daemon as the sender of one file (FileSend.DiffCopy): an archive of `--output`.
 
+import { failedWith } from "../wire/index.ts";
 import { bytesMessage } from "./bytes-message.ts";
 import type { ClientConnection } from "./client-connection.ts";
 import type { GrpcCall, Metadata } from "./grpc-call.ts";
-import { failedWith } from "./grpc-status.ts";
 
 export const FILE_SEND = "/moby.filesync.v1.FileSend/DiffCopy";
 /** gRPC's clients take 4 MiB; far less keeps the memory small. */

@@ -4,12 +4,11 @@
 
 import { GantryError } from "../base/index.ts";
 import type { ClientFile, ClientFolder, FolderRequest } from "../engine/index.ts";
+import { PACKET, type Packet, PacketWriter, PathOrder, readPacket } from "../wire/index.ts";
 import type { ClientConnection } from "./client-connection.ts";
 import type { GrpcCall } from "./grpc-call.ts";
 import { MessageQueue } from "./message-queue.ts";
 import { encodeMetadata } from "./metadata.ts";
-import { DATA, ERR, FIN, type Packet, REQ, readPacket, STAT, writePacket } from "./packets.ts";
-import { PathOrder } from "./path-order.ts";
 
 export const DIFF_COPY = "/moby.filesync.v1.FileSync/DiffCopy";
 /** Contents that are here and not read yet. */
@@ -30,6 +29,7 @@ export class ReceivedFolder implements ClientFolder {
   readonly #call: GrpcCall;
   readonly #names = new Names();
   readonly #order = new PathOrder();
+  readonly #writer = new PacketWriter();
   readonly #contents = new Map<number, Content>();
   readonly #asked = new Set<number>();
   #buffered = 0;
@@ -66,7 +66,7 @@ export class ReceivedFolder implements ClientFolder {
     if (this.#error !== undefined) throw this.#error;
     const content: Content = { chunks: [], ended: false, isDropped: false };
     this.#contents.set(index, content);
-    void this.#call.send(writePacket({ type: REQ, id: index }));
+    this.#send({ type: PACKET.request, id: index });
     try {
       for (;;) {
         const chunk = content.chunks.shift();
@@ -90,7 +90,7 @@ export class ReceivedFolder implements ClientFolder {
   async finish(): Promise<void> {
     if (!this.#isFinished) {
       this.#isFinished = true;
-      void this.#call.send(writePacket({ type: FIN }));
+      this.#send({ type: PACKET.finish });
       this.#pace();
     }
     await this.#end.promise;
@@ -100,11 +100,16 @@ export class ReceivedFolder implements ClientFolder {
     this.#call.cancel(new GantryError("cancelled", "the folder is not wanted any more"));
   }
 
+  #send(packet: { type: number; id?: number }): void {
+    this.#writer.write(packet);
+    void this.#call.sendFrames(this.#writer.take());
+  }
+
   #packet(packet: Packet): void {
-    if (packet.type === STAT) this.#stat(packet.stat);
-    else if (packet.type === DATA) this.#data(packet);
-    else if (packet.type === FIN) this.#call.finish();
-    else if (packet.type === ERR) {
+    if (packet.type === PACKET.stat) this.#stat(packet.stat);
+    else if (packet.type === PACKET.data) this.#data(packet);
+    else if (packet.type === PACKET.finish) this.#call.finish();
+    else if (packet.type === PACKET.error) {
       throw new GantryError("invalid", `error from sender: ${packet.data.toString("utf8")}`);
     } else throw new GantryError("corrupt", `the client sent a packet of kind ${packet.type}`);
     this.#pace();

@@ -1,18 +1,19 @@
 // The daemon as the sender of a folder (FileSend.DiffCopy with `--output type=local`): tells every
 // file in order, sends the contents that the client asks for, and ends when the client has all.
 
+import { constants } from "node:fs";
 import { GantryError } from "../base/index.ts";
 import type { ClientFile, FolderSink } from "../engine/index.ts";
+import { PACKET, PacketWriter, readPacket } from "../wire/index.ts";
 import type { ClientConnection } from "./client-connection.ts";
 import { exporterMetadata, FILE_SEND } from "./file-send.ts";
-import type { GrpcCall } from "./grpc-call.ts";
 import { MessageQueue } from "./message-queue.ts";
-import { DATA, ERR, FIN, REQ, readPacket, STAT, writePacket } from "./packets.ts";
 
 /** As fsutil's own. */
 const CHUNK_BYTES = 32 * 1024;
-const S_IFMT = 0o170000;
-const S_IFREG = 0o100000;
+const { S_IFMT, S_IFREG } = constants;
+
+type Send = (packet: Parameters<PacketWriter["write"]>[0]) => Promise<void> | undefined;
 
 /** Resolves when the client has written everything. */
 export async function sendFolder(
@@ -32,11 +33,12 @@ export async function sendFolder(
     signal: AbortSignal.any([signal, stop.signal]),
     message: (bytes) => {
       const { type, id, data } = readPacket(bytes);
-      if (type === REQ) {
+      if (type === PACKET.request) {
         if (!files.has(id)) throw new GantryError("corrupt", `invalid file id ${id}`);
         asked.push(id, 0);
-      } else if (type === FIN) asked.end(undefined);
-      else if (type === ERR) throw new GantryError("internal", `error from receiver: ${data}`);
+      } else if (type === PACKET.finish) asked.end(undefined);
+      else if (type === PACKET.error)
+        throw new GantryError("internal", `error from receiver: ${data}`);
     },
     ended: (error) => {
       asked.end(error ?? new GantryError("cancelled", "the client stopped taking the folder"));
@@ -44,10 +46,15 @@ export async function sendFolder(
       else end.reject(error);
     },
   });
+  const writer = new PacketWriter();
+  const send: Send = (packet) => {
+    writer.write(packet);
+    return call.sendFrames(writer.take());
+  };
   try {
     // Contents are asked for while names are still on their way.
-    await Promise.all([sendNames(call, folder, files), sendContents(call, folder, files, asked)]);
-    void call.send(writePacket({ type: FIN }));
+    await Promise.all([sendNames(send, folder, files), sendContents(send, folder, files, asked)]);
+    void send({ type: PACKET.finish });
     call.finish();
     await end.promise;
   } catch (error) {
@@ -57,7 +64,7 @@ export async function sendFolder(
 }
 
 async function sendNames(
-  call: GrpcCall,
+  send: Send,
   folder: FolderSink,
   files: Map<number, string>,
 ): Promise<void> {
@@ -65,16 +72,16 @@ async function sendNames(
   for await (const file of folder.entries) {
     if (isContent(file)) files.set(index, file.path);
     index++;
-    await call.send(writePacket({ type: STAT, stat: file }));
+    await send({ type: PACKET.stat, stat: file });
   }
-  await call.send(writePacket({ type: STAT }));
+  await send({ type: PACKET.stat });
 }
 
 const isContent = ({ mode, linkname }: ClientFile): boolean =>
   (mode & S_IFMT) === S_IFREG && linkname === "";
 
 async function sendContents(
-  call: GrpcCall,
+  send: Send,
   folder: FolderSink,
   files: Map<number, string>,
   asked: MessageQueue<number>,
@@ -86,9 +93,9 @@ async function sendContents(
     for await (const bytes of folder.open(path)) {
       for (let at = 0; at < bytes.length; at += CHUNK_BYTES) {
         const data = bytes.subarray(at, at + CHUNK_BYTES);
-        await call.send(writePacket({ type: DATA, id, data }));
+        await send({ type: PACKET.data, id, data });
       }
     }
-    await call.send(writePacket({ type: DATA, id }));
+    await send({ type: PACKET.data, id });
   }
 }

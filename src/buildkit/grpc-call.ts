@@ -10,8 +10,7 @@ import {
   type OutgoingHttpHeaders,
 } from "node:http2";
 import { GantryError } from "../base/index.ts";
-import { FrameReader, framed } from "./grpc-frames.ts";
-import { statusError } from "./grpc-status.ts";
+import { FrameReader, framed, sendBytes, statusError } from "../wire/index.ts";
 
 export type Metadata = Readonly<Record<string, string | readonly string[]>>;
 
@@ -55,17 +54,13 @@ export class GrpcCall {
 
   /** Sends a message. A promise where the client has to catch up first. */
   send(message: Uint8Array): Promise<void> | undefined {
+    return this.sendFrames(framed(message));
+  }
+
+  /** Sends bytes that are frames already. */
+  sendFrames(frames: Uint8Array): Promise<void> | undefined {
     if (this.#stream.destroyed || this.#stream.writableEnded) return undefined;
-    if (this.#stream.write(framed(message))) return undefined;
-    return new Promise((resolve) => {
-      const done = (): void => {
-        this.#stream.off("drain", done);
-        this.#stream.off("close", done);
-        resolve();
-      };
-      this.#stream.on("drain", done);
-      this.#stream.on("close", done);
-    });
+    return sendBytes(this.#stream, frames);
   }
 
   /** No more messages from here. */
@@ -112,12 +107,10 @@ export class GrpcCall {
   }
 
   #outcome(): unknown {
-    const status = this.#trailers?.["grpc-status"];
-    if (status !== undefined && this.#failure === undefined) {
-      if (status === "0" && this.#frames.isCut) {
-        return new GantryError("corrupt", "the client's answer ends within a message");
-      }
-      return statusError(one(status), one(this.#trailers?.["grpc-message"]));
+    if (this.#trailers?.["grpc-status"] !== undefined && this.#failure === undefined) {
+      const error = statusError(this.#trailers);
+      if (error || !this.#frames.isCut) return error;
+      return new GantryError("corrupt", "the client's answer ends within a message");
     }
     const cause = this.#failure;
     if (cause instanceof GantryError || this.#o.signal.aborted) return cause;
@@ -140,6 +133,3 @@ function headersOf({ path, metadata = {} }: CallOptions): OutgoingHttpHeaders {
     ...(metadata as OutgoingHttpHeaders),
   };
 }
-
-const one = (value: string | string[] | undefined): string | undefined =>
-  Array.isArray(value) ? value[0] : value;

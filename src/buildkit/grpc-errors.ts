@@ -6,7 +6,7 @@ import { StringValueSchema } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
 import { GantryError, kindOf, type Logger, messageOf } from "../base/index.ts";
 import { errdefs } from "../gen/buildkit/index.ts";
-import { CODES } from "./grpc-status.ts";
+import { codeOf } from "../wire/index.ts";
 
 type Detail = ConstructorParameters<typeof ConnectError>[3];
 
@@ -42,7 +42,7 @@ async function* translated<T>(
 function connectError(error: unknown, isBuild: boolean): ConnectError {
   if (error instanceof ConnectError) return error;
   const kind = kindOf(error);
-  const code: Code = isBuild && kind !== "cancelled" ? Code.Unknown : CODES[kind];
+  const code: Code = isBuild && kind !== "cancelled" ? Code.Unknown : codeOf(error);
   const details = error instanceof GantryError ? detailsOf(error) : [];
   const message = messageOf(error);
   return new ConnectError(

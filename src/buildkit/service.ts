@@ -5,11 +5,11 @@ import { createServer, type Http2ServerRequest, type Http2ServerResponse } from 
 import type { Duplex } from "node:stream";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { control, gateway, health } from "../gen/buildkit/index.ts";
+import { MESSAGE_BYTES_MAX } from "../wire/index.ts";
 import { bridgeService } from "./bridge-service.ts";
 import { endWhole } from "./client-connection.ts";
 import { controlService } from "./control-service.ts";
 import { grpcErrors } from "./grpc-errors.ts";
-import { MESSAGE_BYTES_MAX } from "./grpc-frames.ts";
 import { healthService } from "./health-service.ts";
 import type { Buildkit, BuildkitOptions } from "./index.ts";
 import { oldBuild } from "./old-build.ts";

@@ -12,18 +12,16 @@ import { after, before, test } from "node:test";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { createApi } from "../../src/api/index.ts";
 import { GantryError, silentLogger } from "../../src/base/index.ts";
-import { FrameReader, framed } from "../../src/buildkit/grpc-frames.ts";
-import {
-  DATA,
-  FIN,
-  type Packet,
-  REQ,
-  readPacket,
-  STAT,
-  writePacket,
-} from "../../src/buildkit/packets.ts";
 import type { BuildJob, BuildSession, ClientFile } from "../../src/engine/index.ts";
 import { auth, content, secrets, ssh, upload } from "../../src/gen/buildkit/index.ts";
+import {
+  FrameReader,
+  framed,
+  PACKET,
+  type Packet,
+  PacketWriter,
+  readPacket,
+} from "../../src/wire/index.ts";
 import { fakeEngine } from "../fakes/engine.ts";
 import {
   accept,
@@ -38,6 +36,7 @@ const api = createApi({ engine: fake.engine, serverVersion: "0.1.0", log: silent
 const never = new AbortController().signal;
 const DIFF_COPY = "/moby.filesync.v1.FileSync/DiffCopy";
 const FILE_SEND = "/moby.filesync.v1.FileSend/DiffCopy";
+const FORWARD_AGENT = "/moby.sshforward.v1.SSH/ForwardAgent";
 const GET_SECRET = "/moby.buildkit.secrets.v1.Secrets/GetSecret";
 let folder = "";
 let path = "";
@@ -84,32 +83,40 @@ const file = (name: string, changes: Partial<ClientFile> = {}): ClientFile => ({
 });
 const dir = (name: string): ClientFile => file(name, { mode: 0o040755 });
 
+type PacketFields = Parameters<PacketWriter["write"]>[0];
+
+function framedPacket(packet: PacketFields): Buffer {
+  const writer = new PacketWriter();
+  writer.write(packet);
+  return writer.take();
+}
+
 /** The client's end of a folder: every packet that comes, and a way to send. */
 function packets(
   stream: ServerHttp2Stream,
   each: (packet: Packet) => void,
-): (packet: Parameters<typeof writePacket>[0]) => void {
+): (packet: PacketFields) => void {
   accept(stream);
   const frames = new FrameReader();
   stream.on("data", (chunk: Buffer) => frames.push(chunk, (bytes) => each(readPacket(bytes))));
-  return (packet) => void stream.write(framed(writePacket(packet)));
+  return (packet) => void stream.write(framedPacket(packet));
 }
 
 /** Serves files as fsutil's sender does. */
 function sender(files: readonly [ClientFile, string?][]) {
   return (stream: ServerHttp2Stream): void => {
     const send = packets(stream, ({ type, id }) => {
-      if (type === REQ) {
+      if (type === PACKET.request) {
         const text = files[id]?.[1] ?? "";
-        if (text !== "") send({ type: DATA, id, data: Buffer.from(text) });
-        send({ type: DATA, id });
-      } else if (type === FIN) {
-        send({ type: FIN });
+        if (text !== "") send({ type: PACKET.data, id, data: Buffer.from(text) });
+        send({ type: PACKET.data, id });
+      } else if (type === PACKET.finish) {
+        send({ type: PACKET.finish });
         stream.end();
       }
     });
-    for (const [stat] of files) send({ type: STAT, stat });
-    send({ type: STAT });
+    for (const [stat] of files) send({ type: PACKET.stat, stat });
+    send({ type: PACKET.stat });
   };
 }
 
@@ -193,9 +200,9 @@ const liars: readonly (readonly [string, RegExp, Buffer[]])[] = [
   [
     "contents that nobody asked for",
     /nobody asked for/,
-    [framed(writePacket({ type: DATA, id: 7, data: Buffer.from("x") }))],
+    [framedPacket({ type: PACKET.data, id: 7, data: Buffer.from("x") })],
   ],
-  ["a packet of an unknown kind", /kind 9/, [framed(writePacket({ type: 9 }))]],
+  ["a packet of an unknown kind", /kind 9/, [framedPacket({ type: 9 })]],
   ["a packet that is none", /broken packet/, [framed(Buffer.from([0x12, 0xff, 0x7f]))]],
   [
     "a message longer than is allowed",
@@ -205,7 +212,7 @@ const liars: readonly (readonly [string, RegExp, Buffer[]])[] = [
   ["a compressed message", /compressed/, [Buffer.from([1, 0, 0, 0, 1, 0])]],
 ];
 function stat(entry: ClientFile): Buffer {
-  return framed(writePacket({ type: STAT, stat: entry }));
+  return framedPacket({ type: PACKET.stat, stat: entry });
 }
 
 for (const [what, message, frames] of liars) {
@@ -233,23 +240,23 @@ test("a client is held back while the contents that it sends are not read", asyn
   const total = 128 * 1024 * 1024;
   const stream = (raw: ServerHttp2Stream): void => {
     const send = packets(raw, ({ type, id }) => {
-      if (type === FIN) {
-        send({ type: FIN });
+      if (type === PACKET.finish) {
+        send({ type: PACKET.finish });
         raw.end();
       }
-      if (type !== REQ) return;
-      const frame = framed(writePacket({ type: DATA, id, data: Buffer.alloc(256 * 1024) }));
+      if (type !== PACKET.request) return;
+      const frame = framedPacket({ type: PACKET.data, id, data: Buffer.alloc(256 * 1024) });
       const more = (): void => {
         while (sent < total) {
           sent += 256 * 1024;
           if (!raw.write(frame)) return void raw.once("drain", more);
         }
-        send({ type: DATA, id });
+        send({ type: PACKET.data, id });
       };
       more();
     });
-    send({ type: STAT, stat: file("big", { size: total }) });
-    send({ type: STAT });
+    send({ type: PACKET.stat, stat: file("big", { size: total }) });
+    send({ type: PACKET.stat });
   };
   await inBuild(
     {
@@ -282,7 +289,7 @@ test("a client is held back while the contents that it sends are not read", asyn
 test("an aborted signal resets the folder's stream and leaves the session", async () => {
   const closed = Promise.withResolvers<number>();
   const stream = (raw: ServerHttp2Stream): void => {
-    packets(raw, () => {})({ type: STAT, stat: file("a") });
+    packets(raw, () => {})({ type: PACKET.stat, stat: file("a") });
     raw.on("close", () => closed.resolve(raw.rstCode));
   };
   await inBuild(
@@ -309,7 +316,7 @@ test("an aborted signal resets the folder's stream and leaves the session", asyn
 
 test("a client that goes away fails what waits for it, and its build", async () => {
   const stream = (raw: ServerHttp2Stream): void => {
-    packets(raw, () => {})({ type: STAT, stat: file("a") });
+    packets(raw, () => {})({ type: PACKET.stat, stat: file("a") });
   };
   await inBuild(folderOf(stream), async (session, client) => {
     const received = await session.openFolder(REQUEST, { signal: never });
@@ -327,7 +334,7 @@ test("a client that goes away fails what waits for it, and its build", async () 
 
 test("a folder whose client stops half-way does not look whole", async () => {
   const stream = (raw: ServerHttp2Stream): void => {
-    packets(raw, () => {})({ type: STAT, stat: file("a") });
+    packets(raw, () => {})({ type: PACKET.stat, stat: file("a") });
     raw.end();
   };
   await inBuild(folderOf(stream), async (session) => {
@@ -470,16 +477,16 @@ test("a folder is sent file by file, contents as the client asks for them", asyn
   const stream = (raw: ServerHttp2Stream): void => {
     let open = 0;
     const send = packets(raw, ({ type, id, stat: entry, data }) => {
-      if (type === STAT) {
+      if (type === PACKET.stat) {
         if (entry && entry.path !== "" && (entry.mode & 0o170000) === 0o100000 && !entry.linkname) {
           open++;
-          send({ type: REQ, id: names.length });
+          send({ type: PACKET.request, id: names.length });
         }
         names.push(entry);
-      } else if (type === DATA && data.length > 0) {
+      } else if (type === PACKET.data && data.length > 0) {
         contents.set(id, (contents.get(id) ?? "") + String(data));
-      } else if (type === DATA && --open === 0) send({ type: FIN });
-      else if (type === FIN) raw.end();
+      } else if (type === PACKET.data && --open === 0) send({ type: PACKET.finish });
+      else if (type === PACKET.finish) raw.end();
     });
   };
   const files = [
@@ -570,4 +577,22 @@ test("a client's content store is read and written", async () => {
   );
   assert.equal(String(blobs.get("sha256:b")), "b".repeat(600_000));
   assert.deepEqual(labels, [{ kept: "yes" }]);
+});
+
+test("a client that goes while its agent waits to be used harms nobody", async () => {
+  const methods = ["/moby.sshforward.v1.SSH/CheckAgent", FORWARD_AGENT];
+  const streams = {
+    [FORWARD_AGENT]: (stream: ServerHttp2Stream) => {
+      stream.on("error", () => {});
+      stream.respond({ ":status": 200, "content-type": "application/grpc" });
+    },
+  };
+  // An error that nobody listens to would end this very process.
+  const agent = await inBuild({ methods, streams }, async (session, client) => {
+    const found = await session.connectSshAgent("default", { signal: never });
+    client.destroy();
+    return found;
+  });
+  if (!agent.closed) await new Promise((resolve) => agent.once("close", resolve));
+  assert.equal(agent.destroyed, true);
 });

@@ -54,7 +54,7 @@ export async function showing<T>(
 
 /** The daemon's answer, not a fault on the way to it. */
 function isBuildFailure(error: unknown): error is GantryError {
-  return error instanceof GantryError && error.detail["grpcCode"] !== undefined;
+  return error instanceof GantryError && error.detail["grpc"] !== undefined;
 }
 
 /** Passes the caller's signals on as one; the first asks the build to end, the second ends us. */

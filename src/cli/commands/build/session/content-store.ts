@@ -17,8 +17,8 @@ import { dirname, join } from "node:path";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { GantryError } from "../../../../base/index.ts";
 import { content } from "../../../../gen/buildkit/index.ts";
+import { framed } from "../../../../wire/index.ts";
 import type { ServedCall } from "./grpc-server.ts";
-import { frame } from "./grpc-wire.ts";
 
 const PIECE_BYTES = 256 * 1024;
 const DIGEST = /^(sha256|sha384|sha512):([0-9a-f]{64,128})$/;
@@ -64,7 +64,7 @@ export async function readBlob(
         offset: BigInt(at),
         data: piece.subarray(0, bytesRead),
       });
-      await call.sendFrames(frame(toBinary(content.ReadContentResponseSchema, message)));
+      await call.sendFrames(framed(toBinary(content.ReadContentResponseSchema, message)));
       at += bytesRead;
     }
   } finally {
@@ -81,7 +81,7 @@ export async function writeBlob(call: ServedCall, folder: LayoutFolder): Promise
         const request = fromBinary(content.WriteContentRequestSchema, message);
         const answer = await ingest.take(request);
         const response = create(content.WriteContentResponseSchema, answer);
-        await call.sendFrames(frame(toBinary(content.WriteContentResponseSchema, response)));
+        await call.sendFrames(framed(toBinary(content.WriteContentResponseSchema, response)));
       }
     }
   } finally {

@@ -1,11 +1,16 @@
 // Calls of a gRPC service over a connection that is there already (the daemon's hijacked /grpc).
 
-import { type ClientHttp2Session, type ClientHttp2Stream, connect } from "node:http2";
+import {
+  type ClientHttp2Session,
+  type ClientHttp2Stream,
+  connect,
+  type IncomingHttpHeaders,
+} from "node:http2";
 import type { Duplex } from "node:stream";
 import type { DescMethod, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { GantryError, messageOf } from "../../../../base/index.ts";
-import { decodeMessage, FrameReader, frame, GRPC, statusError } from "./grpc-wire.ts";
+import { codeError, FrameReader, framed, GRPC, statusError } from "../../../../wire/index.ts";
 
 const WINDOW_BYTES = 4 << 20;
 
@@ -59,10 +64,12 @@ export class GrpcClient {
     signal.addEventListener("abort", onAbort, { once: true });
     const status = statusOf(stream);
     try {
-      stream.end(frame(toBinary(method.input, create(method.input, input))));
+      stream.end(framed(toBinary(method.input, create(method.input, input))));
       const reader = new FrameReader();
       for await (const chunk of stream as AsyncIterable<Buffer>) {
-        for (const message of reader.push(chunk))
+        const messages: Buffer[] = [];
+        reader.push(chunk, (message) => messages.push(message));
+        for (const message of messages)
           yield fromBinary(method.output, message) as MessageShape<M["output"]>;
       }
       await status;
@@ -92,22 +99,16 @@ function gone(cause?: unknown): GantryError {
 function statusOf(stream: ClientHttp2Stream): Promise<void> {
   return new Promise((resolve, reject) => {
     let seen = false;
-    const take = (headers: Record<string, unknown>) => {
-      const text = headers["grpc-status"];
+    const take = (headers: IncomingHttpHeaders & { ":status"?: number }) => {
       const http = headers[":status"];
-      if (text === undefined && (http === undefined || http === 200)) return;
+      const isStatus = headers["grpc-status"] !== undefined;
+      if (!isStatus && (http === undefined || http === 200)) return;
       seen = true;
-      const code = text === undefined ? GRPC.unknown : Number(text);
-      if (code === GRPC.ok) return resolve();
-      const message = headers["grpc-message"];
-      const details = headers["grpc-status-details-bin"];
-      reject(
-        statusError(
-          code,
-          message === undefined ? `HTTP status ${http}` : decodeMessage(String(message)),
-          details === undefined ? undefined : Buffer.from(String(details), "base64"),
-        ),
-      );
+      const error = isStatus
+        ? statusError(headers)
+        : codeError(GRPC.unknown, `HTTP status ${http}`);
+      if (error) reject(error);
+      else resolve();
     };
     stream.on("response", take);
     stream.on("trailers", take);

@@ -6,7 +6,14 @@ import type { Duplex } from "node:stream";
 import type { DescMethod, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { GantryError, messageOf } from "../../../../base/index.ts";
-import { codeOf, encodeMessage, FrameReader, frame, GRPC } from "./grpc-wire.ts";
+import {
+  codeOf,
+  encodedText,
+  FrameReader,
+  framed,
+  GRPC,
+  sendBytes,
+} from "../../../../wire/index.ts";
 
 const WINDOW_BYTES = 4 << 20;
 
@@ -40,7 +47,7 @@ export function unary<M extends DescMethod>(
     pathOf(method),
     async (call) => {
       const output = await answer(await oneMessage(method, call), call);
-      await call.sendFrames(frame(toBinary(method.output, create(method.output, output))));
+      await call.sendFrames(framed(toBinary(method.output, create(method.output, output))));
     },
   ];
 }
@@ -105,7 +112,7 @@ async function serveOne(
     if (stream.destroyed || stream.closed) return;
     const trailers = {
       "grpc-status": String(code),
-      ...(message === "" ? {} : { "grpc-message": encodeMessage(message) }),
+      ...(message === "" ? {} : { "grpc-message": encodedText(message) }),
     };
     if (!stream.headersSent) {
       stream.respond(
@@ -161,24 +168,16 @@ class StreamCall implements ServedCall {
     const reader = new FrameReader();
     const chunks = this.#stream.iterator({ destroyOnReturn: false });
     for await (const chunk of chunks as AsyncIterable<Buffer>) {
-      const messages = reader.push(chunk);
+      const messages: Buffer[] = [];
+      reader.push(chunk, (message) => messages.push(message));
       if (messages.length > 0) yield messages;
     }
-    if (!reader.isEmpty) throw new GantryError("invalid", "a call ended within a message");
+    if (reader.isCut) throw new GantryError("invalid", "a call ended within a message");
   }
 
   sendFrames(frames: Uint8Array): Promise<void> | undefined {
     this.begin();
     if (this.#stream.destroyed) throw new GantryError("cancelled", "the call was given up");
-    if (this.#stream.write(frames)) return undefined;
-    return new Promise((resolve) => {
-      const done = () => {
-        this.#stream.off("drain", done);
-        this.#stream.off("close", done);
-        resolve();
-      };
-      this.#stream.on("drain", done);
-      this.#stream.on("close", done);
-    });
+    return sendBytes(this.#stream, frames);
   }
 }

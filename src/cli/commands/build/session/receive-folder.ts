@@ -17,12 +17,18 @@ import {
 } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { GantryError } from "../../../../base/index.ts";
-import { type FileStat, GO_MODE, PACKET, PacketWriter, readPacket } from "./fsutil-packet.ts";
+import {
+  type FileStat,
+  PACKET,
+  PacketWriter,
+  PathOrder,
+  readPacket,
+} from "../../../../wire/index.ts";
 import type { ServedCall } from "./grpc-server.ts";
-import { byBytes } from "./walk.ts";
 
 /** Files that are asked for at once; each is an open file here. */
 const REQUESTS_MAX = 64;
+const PERMISSIONS = 0o7777;
 
 interface Incoming {
   stat: FileStat;
@@ -46,14 +52,14 @@ class FolderReceiver {
   readonly #call: ServedCall;
   readonly #root: string;
   readonly #writer = new PacketWriter();
-  readonly #folders = new Map<string, FileStat | undefined>([["", undefined]]);
+  readonly #order = new PathOrder();
+  readonly #folders = new Map<string, FileStat>();
   readonly #plain = new Set<string>();
   readonly #hardLinks: FileStat[] = [];
   readonly #incoming = new Map<number, Incoming>();
   readonly #waiting: number[] = [];
   #asked = 0;
   #count = 0;
-  #last: string | undefined;
   #told = false;
 
   constructor(call: ServedCall, root: string) {
@@ -97,43 +103,31 @@ class FolderReceiver {
 
   async #entry(stat: FileStat): Promise<void> {
     const id = this.#count++;
-    const path = this.#checked(stat.path);
+    const path = trimmed(stat.path);
+    this.#order.check({ path, mode: stat.mode });
     const target = join(this.#root, path);
-    if (stat.mode >= GO_MODE.directory) {
+    const kind = stat.mode & constants.S_IFMT;
+    if (kind === constants.S_IFDIR) {
       const there = await lstat(target).catch(() => undefined);
       if (there && !there.isDirectory()) await rm(target);
       if (!there?.isDirectory()) await mkdir(target, { mode: 0o700 });
       this.#folders.set(path, stat);
-    } else if ((stat.mode & GO_MODE.symlink) !== 0) {
+    } else if (kind === constants.S_IFLNK) {
       await this.#clear(target);
       await symlink(stat.linkname, target);
       await setTime(target, stat);
-    } else if ((stat.mode & (GO_MODE.device | GO_MODE.pipe | GO_MODE.socket)) !== 0) {
+    } else if (kind !== constants.S_IFREG) {
       throw new GantryError(
         "not-implemented",
         `${path} is a device, a pipe or a socket, which a folder cannot take: use --output type=tar`,
       );
     } else if (stat.linkname !== "") {
-      this.#hardLinks.push({ ...stat, path, linkname: relative(stat.linkname) });
+      this.#hardLinks.push({ ...stat, path, linkname: trimmed(stat.linkname) });
     } else {
       this.#plain.add(path);
       this.#incoming.set(id, { stat: { ...stat, path } });
       this.#waiting.push(id);
     }
-  }
-
-  /** The path, once it is clear that it leads nowhere but inside. */
-  #checked(text: string): string {
-    const path = relative(text);
-    if (this.#last !== undefined && compare(this.#last, path) >= 0) {
-      throw new GantryError("invalid", `file ${JSON.stringify(text)} came out of order`);
-    }
-    this.#last = path;
-    const parent = path.includes("/") ? path.slice(0, path.lastIndexOf("/")) : "";
-    if (!this.#folders.has(parent)) {
-      throw new GantryError("invalid", `file ${JSON.stringify(text)} came before its folder`);
-    }
-    return path;
   }
 
   async #clear(target: string): Promise<void> {
@@ -145,7 +139,7 @@ class FolderReceiver {
       const id = this.#waiting.shift();
       if (id === undefined) break;
       this.#asked++;
-      this.#writer.request(id);
+      this.#writer.write({ type: PACKET.request, id });
     }
     if (this.#writer.length > 0) await this.#call.sendFrames(this.#writer.take());
   }
@@ -163,7 +157,7 @@ class FolderReceiver {
       await writeWhole(file.handle, bytes);
       return;
     }
-    await file.handle.chmod(permissions(file.stat));
+    await file.handle.chmod(file.stat.mode & PERMISSIONS);
     await file.handle.close();
     await setTime(file.temporary!, file.stat);
     const there = await lstat(target).catch(() => undefined);
@@ -183,46 +177,16 @@ class FolderReceiver {
       await link(join(this.#root, linkname), join(this.#root, path));
     }
     for (const [path, stat] of [...this.#folders].reverse()) {
-      if (stat === undefined) continue;
-      await chmod(join(this.#root, path), permissions(stat));
+      await chmod(join(this.#root, path), stat.mode & PERMISSIONS);
       await setTime(join(this.#root, path), stat);
     }
-    this.#writer.finish();
+    this.#writer.write({ type: PACKET.finish });
     await this.#call.sendFrames(this.#writer.take());
   }
 }
 
-/** The order of a walk: by components. */
-function compare(a: string, b: string): number {
-  const left = a.split("/");
-  const right = b.split("/");
-  for (let at = 0; at < Math.min(left.length, right.length); at++) {
-    const order = byBytes(left[at]!, right[at]!);
-    if (order !== 0) return order;
-  }
-  return left.length - right.length;
-}
-
-function relative(text: string): string {
-  const path = text.replace(/^\/+/, "").replace(/\/+$/, "");
-  const parts = path.split("/");
-  if (
-    path === "" ||
-    path.includes("\0") ||
-    parts.some((one) => one === "" || /^\.\.?$/.test(one))
-  ) {
-    throw new GantryError("invalid", `the daemon sent a file named ${JSON.stringify(text)}`);
-  }
-  return path;
-}
-
-function permissions({ mode }: FileStat): number {
-  let out = mode & GO_MODE.permissions;
-  if ((mode & GO_MODE.setuid) !== 0) out |= 0o4000;
-  if ((mode & GO_MODE.setgid) !== 0) out |= 0o2000;
-  if ((mode & GO_MODE.sticky) !== 0) out |= 0o1000;
-  return out;
-}
+/** Others write paths from the root. */
+const trimmed = (path: string): string => path.replace(/^\/+/, "").replace(/\/+$/, "");
 
 async function setTime(path: string, { modifiedNs }: FileStat): Promise<void> {
   const seconds = Number(modifiedNs) / 1e9;

@@ -5,7 +5,7 @@
 import { closeSync, constants, openSync, readSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { GantryError, messageOf } from "../../../../base/index.ts";
-import { type FileStat, GO_MODE, PACKET, PacketWriter, readPacket } from "./fsutil-packet.ts";
+import { type FileStat, PACKET, PacketWriter, readPacket } from "../../../../wire/index.ts";
 import type { ServedCall } from "./grpc-server.ts";
 import { fileError, type WalkFilter, walkFolder } from "./walk.ts";
 
@@ -32,7 +32,7 @@ export async function sendFolder(
   } catch (error) {
     if (call.signal.aborted) return;
     const writer = new PacketWriter();
-    writer.error(messageOf(error));
+    writer.write({ type: PACKET.error, data: Buffer.from(messageOf(error)) });
     await call.sendFrames(writer.take());
     throw error;
   }
@@ -71,7 +71,7 @@ class FolderSender {
     }
     await listening;
     if (this.#failed !== undefined) throw this.#failed;
-    this.#writer.finish();
+    this.#writer.write({ type: PACKET.finish });
     await this.#flush();
   }
 
@@ -102,7 +102,7 @@ class FolderSender {
     for await (const batch of walkFolder(this.#root, filter)) {
       for (const entry of batch) {
         this.#files.push(isPlain(entry) ? { path: entry.path, size: entry.size } : undefined);
-        this.#writer.stat(entry);
+        this.#writer.write({ type: PACKET.stat, stat: entry });
         if (this.#writer.length > FLUSH_BYTES) await this.#flush();
       }
       await this.#flush();
@@ -111,7 +111,7 @@ class FolderSender {
         await this.#send(id);
       }
     }
-    this.#writer.stat(undefined);
+    this.#writer.write({ type: PACKET.stat });
   }
 
   async #send(id: number): Promise<void> {
@@ -121,8 +121,8 @@ class FolderSender {
     if (file.size <= SMALL_BYTES) {
       const bytes = this.#readSmall(path);
       if (bytes !== undefined) {
-        if (bytes.length > 0) this.#writer.data(id, bytes);
-        this.#writer.data(id, EMPTY);
+        if (bytes.length > 0) this.#writer.write({ type: PACKET.data, id, data: bytes });
+        this.#writer.write({ type: PACKET.data, id });
         if (this.#writer.length > FLUSH_BYTES) await this.#flush();
         if (performance.now() - this.#since > SLICE_MS_MAX) {
           await new Promise((resolve) => setImmediate(resolve));
@@ -167,7 +167,7 @@ class FolderSender {
       const piece = Buffer.allocUnsafe(PIECE_BYTES);
       for (;;) {
         const { bytesRead } = await file.read(piece, 0, PIECE_BYTES, null);
-        this.#writer.data(id, piece.subarray(0, bytesRead));
+        this.#writer.write({ type: PACKET.data, id, data: piece.subarray(0, bytesRead) });
         await this.#flush();
         if (bytesRead === 0) return;
       }
@@ -182,9 +182,6 @@ class FolderSender {
   }
 }
 
-const EMPTY = new Uint8Array();
-
 function isPlain({ mode, linkname }: FileStat): boolean {
-  return linkname === "" && mode < GO_MODE.directory && (mode & KIND) === 0;
+  return linkname === "" && (mode & constants.S_IFMT) === constants.S_IFREG;
 }
-const KIND = GO_MODE.symlink | GO_MODE.device | GO_MODE.pipe | GO_MODE.socket;

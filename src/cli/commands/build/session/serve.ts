@@ -15,6 +15,7 @@ import {
   ssh,
   upload,
 } from "../../../../gen/buildkit/index.ts";
+import { framed } from "../../../../wire/index.ts";
 import { credentialsFor } from "../../../config/registry-access.ts";
 import type { Output } from "../../../io.ts";
 import type { Session } from "../../../session.ts";
@@ -28,7 +29,6 @@ import {
   serveCalls,
   unary,
 } from "./grpc-server.ts";
-import { frame } from "./grpc-wire.ts";
 import { receiveFile } from "./receive-file.ts";
 import { receiveFolder } from "./receive-folder.ts";
 import { readSecret } from "./secrets.ts";
@@ -152,7 +152,7 @@ async function sendUpload(call: ServedCall, uploads: ReadonlyMap<string, Readabl
   if (bytes === undefined) throw new GantryError("not-found", `no upload ${JSON.stringify(path)}`);
   for await (const data of bytes as AsyncIterable<Buffer>) {
     const message = create(upload.BytesMessageSchema, { data });
-    await call.sendFrames(frame(toBinary(upload.BytesMessageSchema, message)));
+    await call.sendFrames(framed(toBinary(upload.BytesMessageSchema, message)));
   }
 }
 

@@ -6,10 +6,10 @@ import { connect } from "node:net";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { GantryError } from "../../../../base/index.ts";
 import { ssh } from "../../../../gen/buildkit/index.ts";
+import { framed } from "../../../../wire/index.ts";
 import { callerPath, type Io } from "../../../io.ts";
 import type { SshSpec } from "../request/specs.ts";
 import type { ServedCall } from "./grpc-server.ts";
-import { frame } from "./grpc-wire.ts";
 import { fileError } from "./walk.ts";
 
 /** Sockets by id. */
@@ -60,7 +60,7 @@ export async function forwardAgent(call: ServedCall, path: string): Promise<void
   const answers = (async () => {
     for await (const data of socket as AsyncIterable<Buffer>) {
       const message = create(ssh.BytesMessageSchema, { data });
-      await call.sendFrames(frame(toBinary(ssh.BytesMessageSchema, message)));
+      await call.sendFrames(framed(toBinary(ssh.BytesMessageSchema, message)));
     }
   })();
   const questions = (async () => {

@@ -11,7 +11,7 @@ import {
   type IgnoreFolder,
   IgnoreMatcher,
 } from "../../../../build/index.ts";
-import { type FileStat, goMode } from "./fsutil-packet.ts";
+import type { FileStat } from "../../../../wire/index.ts";
 
 export interface WalkFilter {
   include: readonly string[];
@@ -165,13 +165,15 @@ export function fileError(verb: string, path: string, error: unknown): GantryErr
   });
 }
 
+const NO_XATTRS: ReadonlyMap<string, Uint8Array> = new Map();
+
 /** Owners of the caller's machine mean nothing in an image. */
 function statOf(path: string, stats: BigIntStats): FileStat {
   const isDevice = stats.isCharacterDevice() || stats.isBlockDevice();
   const device = Number(stats.rdev);
   return {
     path,
-    mode: goMode(Number(stats.mode)),
+    mode: Number(stats.mode),
     uid: 0,
     gid: 0,
     size: stats.isFile() ? Number(stats.size) : 0,
@@ -179,13 +181,14 @@ function statOf(path: string, stats: BigIntStats): FileStat {
     linkname: "",
     devMajor: isDevice ? (device >>> 8) & 0xfff : 0,
     devMinor: isDevice ? (device & 0xff) | ((device >>> 12) & 0xfff00) : 0,
+    xattrs: NO_XATTRS,
   };
 }
 
 const NEEDS_BYTES = /[\ud800-\uffff]/;
 
 /** JavaScript's order is that of UTF-16, which differs beyond its plain part. */
-export function byBytes(a: string, b: string): number {
+function byBytes(a: string, b: string): number {
   if (NEEDS_BYTES.test(a) || NEEDS_BYTES.test(b)) {
     return Buffer.compare(Buffer.from(a), Buffer.from(b));
   }

@@ -1,12 +1,12 @@
-// What a client says of its files' names is checked before anybody sees it: clean, relative, in
-// order, and beneath folders that were told before. So no name leads through a link or out.
+// What the other side says of its files' names is checked before anybody sees it: clean, relative,
+// in order, and beneath folders that were told before. So no name leads through a link or out.
 
+import { constants } from "node:fs";
 import { GantryError } from "../base/index.ts";
-import type { ClientFile } from "../engine/index.ts";
+import type { FileStat } from "./packets.ts";
 
 const PATH_CHARACTERS_MAX = 4096;
-const S_IFMT = 0o170000;
-const S_IFDIR = 0o040000;
+const { S_IFMT, S_IFDIR } = constants;
 
 export class PathOrder {
   #previous = "";
@@ -14,8 +14,7 @@ export class PathOrder {
   readonly #folders: string[] = [];
 
   /** Throws invalid. */
-  check(file: ClientFile): void {
-    const { path } = file;
+  check({ path, mode }: Pick<FileStat, "path" | "mode">): void {
     if (!isClean(path)) throw refused(path, "is not a clean relative path");
     if (this.#previous !== "" && !isBefore(this.#previous, path))
       throw refused(path, "is out of order");
@@ -27,12 +26,12 @@ export class PathOrder {
     if (slash >= 0 && this.#folders.at(-1) !== path.slice(0, slash)) {
       throw refused(path, "comes without its folder");
     }
-    if ((file.mode & S_IFMT) === S_IFDIR) this.#folders.push(path);
+    if ((mode & S_IFMT) === S_IFDIR) this.#folders.push(path);
   }
 }
 
 const refused = (path: string, why: string): GantryError =>
-  new GantryError("invalid", `the client sent a file that ${why}: ${JSON.stringify(path)}`);
+  new GantryError("invalid", `a file came that ${why}: ${JSON.stringify(path)}`);
 
 function isClean(path: string): boolean {
   if (path === "" || path.length > PATH_CHARACTERS_MAX || path.includes("\0")) return false;

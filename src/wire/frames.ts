@@ -1,5 +1,6 @@
 // gRPC's framing: each message has a flag byte (compressed or not) and its length before it.
 
+import type { Http2Stream } from "node:http2";
 import { GantryError } from "../base/index.ts";
 
 const HEADER_BYTES = 5;
@@ -13,6 +14,20 @@ export function framed(message: Uint8Array): Buffer {
   frame.writeUInt32BE(message.length, 1);
   frame.set(message, HEADER_BYTES);
   return frame;
+}
+
+/** Writes to a call's stream. A promise where the other side has to catch up first. */
+export function sendBytes(stream: Http2Stream, bytes: Uint8Array): Promise<void> | undefined {
+  if (stream.write(bytes)) return undefined;
+  return new Promise((resolve) => {
+    const done = (): void => {
+      stream.off("drain", done);
+      stream.off("close", done);
+      resolve();
+    };
+    stream.on("drain", done);
+    stream.on("close", done);
+  });
 }
 
 /** Cuts a stream of bytes into messages. A message that lies within one chunk is a view of it. */

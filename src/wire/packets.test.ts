@@ -2,14 +2,14 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import fc from "fast-check";
-import type { ClientFile } from "../engine/index.ts";
 import { fsutil } from "../gen/buildkit/index.ts";
-import { FrameReader, framed } from "./grpc-frames.ts";
-import { goMode, readPacket, unixMode, writePacket } from "./packets.ts";
+import { FrameReader, framed } from "./frames.ts";
+import { goMode, unixMode } from "./modes.ts";
+import { type FileStat, PacketWriter, readPacket } from "./packets.ts";
 
 const KINDS = [0o100000, 0o040000, 0o120000, 0o010000, 0o140000, 0o020000, 0o060000];
 const PLAIN = { noNullPrototype: true };
-const file: fc.Arbitrary<ClientFile> = fc.record(
+const file: fc.Arbitrary<FileStat> = fc.record(
   {
     path: fc.string({ minLength: 1 }),
     mode: fc.tuple(fc.constantFrom(...KINDS), fc.nat(0o7777)).map(([kind, bits]) => kind | bits),
@@ -26,21 +26,37 @@ const file: fc.Arbitrary<ClientFile> = fc.record(
   },
   PLAIN,
 );
-const packet = fc.record(
-  {
-    type: fc.nat(4),
-    id: fc.nat(0xffffffff),
-    stat: fc.option(file, { nil: undefined }),
-    data: fc.uint8Array().map((bytes) => Buffer.from(bytes)),
-  },
-  PLAIN,
-);
+const parts = {
+  type: fc.nat(4),
+  id: fc.nat(0xffffffff),
+  stat: fc.option(file, { nil: undefined }),
+  data: fc.uint8Array().map((bytes) => Buffer.from(bytes)),
+};
+const packet = fc.record(parts, PLAIN);
 
-test("a packet is read as it was written", () => {
+/** What lies in the frames. */
+function unframed(frames: Buffer): Buffer[] {
+  const messages: Buffer[] = [];
+  const reader = new FrameReader();
+  reader.push(frames, (message) => messages.push(message));
+  assert.equal(reader.isCut, false);
+  return messages;
+}
+
+test("packets are read as they were written, whatever their size", () => {
+  const large = fc.constantFrom(0, 100, 5000, 70_000, 300_000).map((size) => Buffer.alloc(size, 7));
+  const some = fc.array(fc.oneof(packet, fc.record({ ...parts, data: large }, PLAIN)));
   fc.assert(
-    fc.property(packet, ({ stat, ...rest }) => {
-      const written = writePacket({ ...rest, ...(stat && { stat }) });
-      assert.deepEqual(readPacket(written), { ...rest, stat });
+    fc.property(some, fc.boolean(), (packets, isOneByOne) => {
+      const writer = new PacketWriter();
+      const taken: Buffer[] = [];
+      for (const one of packets) {
+        writer.write(one);
+        if (isOneByOne) taken.push(writer.take());
+      }
+      taken.push(writer.take());
+      assert.equal(writer.length, 0);
+      assert.deepEqual(unframed(Buffer.concat(taken)).map(readPacket), packets);
     }),
   );
 });
@@ -48,7 +64,9 @@ test("a packet is read as it was written", () => {
 test("packets are those of the generated messages, both ways", () => {
   fc.assert(
     fc.property(packet, ({ stat, ...rest }) => {
-      const written = writePacket({ ...rest, ...(stat && { stat }) });
+      const writer = new PacketWriter();
+      writer.write({ ...rest, stat });
+      const written = unframed(writer.take())[0]!;
       const known = fromBinary(fsutil.PacketSchema, written);
       assert.equal(known.stat?.path, stat?.path);
       assert.equal(known.stat?.modTime, stat?.modifiedNs);
