@@ -30,6 +30,8 @@ export function connectAgent(
       done(error);
     },
   });
+  // A client may go while nobody listens yet: that is no reason for the daemon to end.
+  duplex.on("error", () => {});
   const call: GrpcCall = connection.call({
     path: FORWARD_AGENT,
     metadata: { "buildkit.ssh.id": id },

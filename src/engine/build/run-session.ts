@@ -115,7 +115,8 @@ function forward(engine: EngineContext, session: BuildSession, id: string) {
   return {
     listen: (path: string) =>
       new Promise<void>((resolve, reject) => {
-        server.once("error", reject);
+        // Accepting may fail later, too, where files run out.
+        server.on("error", reject);
         server.listen(path, () => resolve());
       }),
     close: async () => {

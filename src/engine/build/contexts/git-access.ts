@@ -119,6 +119,7 @@ async function overSsh(
   const path = join(folder, "agent");
   const waiting: Duplex[] = [first];
   const server = createServer(async (socket) => {
+    socket.on("error", () => {});
     const agent = waiting.pop() ?? (await sshAgent({ signal }).catch(() => undefined));
     if (agent === undefined) return void socket.destroy();
     pipeline(socket, agent, () => {});
@@ -135,7 +136,8 @@ async function overSsh(
 
 function listen(server: Server, path: string): Promise<void> {
   return new Promise((resolve, reject) => {
-    server.once("error", reject);
+    // Accepting may fail later, too, where files run out.
+    server.on("error", reject);
     server.listen(path, resolve);
   });
 }
