@@ -39,6 +39,26 @@ describe("records of packages", () => {
     ]);
   });
 
+  test("hostile records take no more time than their length", () => {
+    // Expressions that try every blank took the square of this: hours, not milliseconds.
+    const blanks = " ".repeat(8_000_000);
+    const [found] = dpkgPackages(`Package: a${blanks}\rb\nVersion:${blanks}\r1\r\n`, "s", DEBIAN);
+    assert.equal(found?.version, "1");
+    // Many entries that point to one long text: it is read once.
+    const text = Buffer.alloc(8_000_000, "x");
+    const index = Buffer.alloc(60_000 * 16);
+    for (let at = 0; at < index.length; at += 16) {
+      index.writeUInt32BE(at % 32 === 0 ? 1000 : 5, at);
+      index.writeUInt32BE(6, at + 4);
+    }
+    const counts = Buffer.alloc(8);
+    counts.writeUInt32BE(60_000);
+    counts.writeUInt32BE(text.length, 4);
+    assert.deepEqual(rpmPackage(Buffer.concat([counts, index, text]), "r", DEBIAN), []);
+    // No URL can hold half a character.
+    assert.equal(npmPackage('{"name":"\\ud800","version":"1"}', "p").length, 1);
+  });
+
   test("apk's database, npm's, Python's and Go's records are read", () => {
     const apk = apkPackages("P:musl\nV:1.2-r0\nA:x86_64\nL:MIT\n\nP:half\n", "i", DEBIAN);
     assert.deepEqual(urls(apk), ["pkg:apk/debian/musl@1.2-r0?arch=x86_64&distro=debian-12"]);

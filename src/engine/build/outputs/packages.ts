@@ -33,10 +33,12 @@ export function packageUrl(
   return `pkg:${type}/${names.join("/")}@${escapePart(version)}${query && `?${query}`}`;
 }
 const escapePart = (text: string): string =>
-  encodeURIComponent(text)
+  encodeURIComponent(text.toWellFormed())
     .replace(/[!'()*]/g, (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`)
     .replaceAll("%3A", ":")
     .replaceAll("%2B", "+");
+
+const KEY_CHARS_MAX = 100;
 
 /** "Key: value" paragraphs; lines that begin with a blank go on. */
 export function paragraphs(text: string): Map<string, string>[] {
@@ -44,8 +46,11 @@ export function paragraphs(text: string): Map<string, string>[] {
   for (const block of text.split(/\n\s*\n/)) {
     const fields = new Map<string, string>();
     for (const line of block.split("\n")) {
-      const [, key, value] = /^([A-Za-z][A-Za-z0-9-]*):\s*(.*)$/.exec(line) ?? [];
-      if (key !== undefined && !fields.has(key)) fields.set(key, value ?? "");
+      // Not one expression for the whole line: it would take the square of a hostile one's length.
+      const colon = line.indexOf(":");
+      const key = colon < 0 || colon > KEY_CHARS_MAX ? "" : line.slice(0, colon);
+      if (!/^[A-Za-z][A-Za-z0-9-]*$/.test(key) || fields.has(key)) continue;
+      fields.set(key, line.slice(colon + 1).trim());
     }
     if (fields.size > 0) found.push(fields);
   }
@@ -139,6 +144,7 @@ const RPM_TAGS = {
   license: 1014,
   arch: 1022,
 };
+const RPM_WANTED: ReadonlySet<number> = new Set(Object.values(RPM_TAGS));
 const RPM_ENTRIES_MAX = 65_536;
 const RPM_STRINGS = [6, 8, 9];
 const RPM_INT32 = 4;
@@ -153,15 +159,18 @@ export function rpmPackage(header: Uint8Array, at: string, distribution: Distrib
   const values = new Map<number, string | number>();
   for (let index = 0; index < count; index++) {
     const entry = 8 + index * 16;
+    const tag = view.getUint32(entry);
+    // Each once: any number of entries may point to the same long text.
+    if (!RPM_WANTED.has(tag) || values.has(tag)) continue;
     const type = view.getUint32(entry + 4);
     const from = start + view.getUint32(entry + 8);
     if (from >= header.length) continue;
     if (RPM_STRINGS.includes(type)) {
       const end = header.indexOf(0, from);
       const text = Buffer.from(header.subarray(from, end < 0 ? undefined : end)).toString();
-      values.set(view.getUint32(entry), text);
+      values.set(tag, text);
     } else if (type === RPM_INT32 && from + 4 <= header.length) {
-      values.set(view.getUint32(entry), view.getUint32(from));
+      values.set(tag, view.getUint32(from));
     }
   }
   const text = (tag: number): string => String(values.get(tag) ?? "");

@@ -1,9 +1,9 @@
 // The software bill of materials of a result, as SPDX 2.3: one walk over its file system by a
 // scanner of our own. The same result gives the same document.
 
-import { mkdtemp, open, rm } from "node:fs/promises";
+import { type FileHandle, mkdtemp, open, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { DatabaseSync } from "node:sqlite";
+import { setImmediate } from "node:timers/promises";
 import { GantryError } from "../../../base/index.ts";
 import { digestOf, hexOf, writePlatform } from "../../../spec/index.ts";
 import type { BuiltImage } from "../job.ts";
@@ -28,6 +28,7 @@ import {
   rpmPackage,
 } from "./packages.ts";
 import { ResultFiles, type Visit } from "./result-files.ts";
+import { tableRows } from "./sqlite-table.ts";
 
 const PREDICATE = "https://spdx.dev/Document";
 const ATTRIBUTES = ["type", "generator", "disabled", "filename"];
@@ -36,12 +37,11 @@ const RECORD_BYTES_MAX = 32 * 1024 * 1024;
 const RECORDS_BYTES_MAX = 128 * 1024 * 1024;
 const RPM_BYTES_MAX = 256 * 1024 * 1024;
 const PACKAGES_MAX = 100_000;
-/** As rpm makes it. Anything else of that name (a view, computed columns) is a trap. */
-const RPM_TABLE = new RegExp(
-  "^CREATE TABLE ['\"]?Packages['\"]? ?" +
-    "\\( ?hnum INTEGER PRIMARY KEY AUTOINCREMENT, ?blob BLOB NOT NULL ?\\)$",
-  "i",
-);
+/** So much text is read at a stretch. */
+const TURN_CHARS = 1024 * 1024;
+/** No package has a longer name and version. */
+const NAME_CHARS_MAX = 4096;
+const LICENSE_CHARS_MAX = 1000;
 
 export function checkSbom(attrs: AttestAttributes): void {
   for (const name of Object.keys(attrs)) {
@@ -110,9 +110,25 @@ async function findPackages(place: AttestPlace, image: BuiltImage): Promise<Pack
   current?.close();
   const release = records.find(({ kind }) => kind === "os-release")?.text ?? "";
   const distribution = osRelease(release);
-  for (const { kind, text, at } of records) found.push(...packagesOf(kind, text, at, distribution));
-  for (const path of rpm) found.push(...(await rpmPackages(place, files, path, distribution)));
+  let spent = 0;
+  for (const { kind, text, at } of records) {
+    signal.throwIfAborted();
+    take(found, packagesOf(kind, text, at, distribution));
+    spent += text.length;
+    // Others are served meanwhile.
+    if (spent > TURN_CHARS) await setImmediate();
+    if (spent > TURN_CHARS) spent = 0;
+  }
+  for (const path of rpm) take(found, await rpmPackages(place, files, path, distribution));
   return unique(found);
+}
+
+/** One by one: a spread of very many is an error of its own. */
+function take(found: Package[], more: readonly Package[]): void {
+  if (found.length + more.length > PACKAGES_MAX) throw tooMuch();
+  for (const one of more) {
+    if (one.name.length + one.version.length <= NAME_CHARS_MAX) found.push(one);
+  }
 }
 
 const tooMuch = (): GantryError =>
@@ -161,12 +177,12 @@ function goReader({ path }: Visit, found: Package[]) {
     },
     close: () => {
       const modules = info.modules();
-      if (modules !== undefined) found.push(...goPackages(modules, path));
+      if (modules !== undefined) take(found, goPackages(modules, path));
     },
   };
 }
 
-/** SQLite wants a file of its own. */
+/** Its pages are read here and there, so it is copied to a file first. */
 async function rpmPackages(
   { engine, signal }: AttestPlace,
   files: ResultFiles,
@@ -175,47 +191,41 @@ async function rpmPackages(
 ): Promise<Package[]> {
   const dir = await mkdtemp(join(buildsFolder(engine), "rpm-"));
   try {
-    const copy = join(dir, "rpmdb.sqlite");
-    const file = await open(copy, "wx", 0o600);
-    try {
-      let size = 0;
-      for await (const chunk of files.content(path)) {
-        signal.throwIfAborted();
-        size += chunk.length;
-        if (size > RPM_BYTES_MAX) return [];
-        await file.write(chunk);
-      }
-    } finally {
-      await file.close();
+    await using copy = await open(join(dir, "rpmdb.sqlite"), "wx+", 0o600);
+    let size = 0;
+    for await (const chunk of files.content(path)) {
+      signal.throwIfAborted();
+      size += chunk.length;
+      if (size > RPM_BYTES_MAX) return [];
+      await copy.appendFile(chunk);
     }
-    return readRpm(copy, path, distribution);
+    return await readRpm(copy, path, distribution, signal);
   } finally {
     await rm(dir, { recursive: true, force: true });
   }
 }
 
-function readRpm(copy: string, path: string, distribution: Distribution): Package[] {
+async function readRpm(
+  copy: FileHandle,
+  path: string,
+  distribution: Distribution,
+  signal: AbortSignal,
+): Promise<Package[]> {
+  const readAt = async (at: number, length: number): Promise<Buffer> => {
+    signal.throwIfAborted();
+    const { buffer, bytesRead } = await copy.read(Buffer.alloc(length), 0, length, at);
+    return buffer.subarray(0, bytesRead);
+  };
+  const found: Package[] = [];
   try {
-    const database = new DatabaseSync(copy, { readOnly: true });
-    try {
-      const table = database
-        .prepare("SELECT type, sql FROM sqlite_schema WHERE name = 'Packages' LIMIT 1")
-        .get();
-      const isTable = table?.["type"] === "table";
-      const sql = String(table?.["sql"] ?? "").replace(/\s+/g, " ");
-      if (!isTable || !RPM_TABLE.test(sql)) return [];
-      const found: Package[] = [];
-      const rows = database.prepare(`SELECT blob FROM Packages LIMIT ${PACKAGES_MAX}`);
-      for (const { blob } of rows.iterate()) {
-        if (blob instanceof Uint8Array) found.push(...rpmPackage(blob, path, distribution));
-      }
-      return found;
-    } finally {
-      database.close();
+    for await (const [, blob] of tableRows(readAt, "Packages")) {
+      if (Buffer.isBuffer(blob)) take(found, rpmPackage(blob, path, distribution));
     }
   } catch {
+    signal.throwIfAborted();
     return []; // an image may hold anything under that name
   }
+  return found;
 }
 
 function unique(packages: readonly Package[]): Package[] {
@@ -276,6 +286,7 @@ function spdxDocument(image: BuiltImage, packages: readonly Package[], version: 
 
 /** SPDX wants an expression of its own names; anything else would make the document invalid. */
 function licenseOf({ license }: Package): string {
+  if (license !== undefined && license.length > LICENSE_CHARS_MAX) return "NOASSERTION";
   const words = license?.split(/\s+(?:AND|OR|WITH)\s+/) ?? [];
   const isExpression =
     words.length > 0 &&
