@@ -10,10 +10,11 @@ export class CacheMountLocks {
     const { promise, resolve } = Promise.withResolvers<void>();
     const tail = before.then(() => promise);
     this.#tails.set(id, tail);
-    const unlock = () => {
-      resolve();
+    const unlock = () => resolve();
+    // Not before those in front have let go, too: who gives up waiting holds nothing.
+    void tail.then(() => {
       if (this.#tails.get(id) === tail) this.#tails.delete(id);
-    };
+    });
     const aborted = Promise.withResolvers<never>();
     aborted.promise.catch(() => {});
     const stop = () => aborted.reject(signal.reason);

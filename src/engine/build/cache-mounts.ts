@@ -266,7 +266,8 @@ export class CacheMounts {
   async remove(key: string): Promise<boolean> {
     if (this.#users.has(key)) return false;
     this.#facts.delete(key);
-    await this.#delete(join(this.#root, key));
+    // A step that comes now waits, and begins with a folder of its own.
+    await this.#fillOnce(key, () => this.#delete(join(this.#root, key)));
     return true;
   }
 
