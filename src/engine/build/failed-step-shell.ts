@@ -36,8 +36,16 @@ export async function openShell(
     const created = await engine.native.create(planned.plan, planned.monitor).catch((error) => {
       throw explainStartFailure(c, error).error;
     });
-    undo.defer("process", () => kill(created));
+    let hasEnded = false;
+    // Its number may be another's by then.
+    undo.defer("process", () => hasEnded || kill(created));
     const monitor = await connectStarted(engine, c, created.monitorPid);
+    void monitor.exited.then(
+      () => {
+        hasEnded = true;
+      },
+      () => {},
+    );
     const gone = monitor.exited.catch(() => undefined).then(() => monitor.closed);
     undo.defer("monitor", async () => {
       await monitor.kill("", SIGKILL).catch(() => {});

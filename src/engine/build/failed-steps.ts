@@ -68,6 +68,9 @@ export class KeptSteps implements FailedSteps {
     const kept = this.#kept.get(ref);
     if (!kept) throw new GantryError("not-found", `no failed step of a build ${ref} is kept`);
     while (kept.shell?.isOver) await kept.shell.ended;
+    if (this.#kept.get(ref) !== kept) {
+      throw new GantryError("not-found", `the failed step of the build ${ref} was let go of`);
+    }
     if (kept.shell) throw new GantryError("conflict", "a shell is open in the failed step already");
     const { left, workspace } = kept.step;
     const end = new AbortController();
