@@ -204,5 +204,5 @@ function vertexName(name: string, source: ContextSource): string {
 }
 
 function withoutPassword(url: string): string {
-  return url.replace(/^(\w+:\/\/)[^/@]*@/, "$1");
+  return url.replace(/^(\w+:\/\/)[^/?#]*@/, "$1");
 }

@@ -56,6 +56,8 @@ export async function git(
       ...env,
     },
   });
+  const exit = ended(child);
+  exit.catch(() => {}); // it may have failed before anybody waits
   // Its own children (ssh, remote helpers) are of its group.
   const stop = () => {
     try {
@@ -67,17 +69,17 @@ export async function git(
   signal.addEventListener("abort", stop, { once: true });
   const out: Buffer[] = [];
   let size = 0;
-  child.stdout.on("data", (chunk: Buffer) => {
+  child.stdout?.on("data", (chunk: Buffer) => {
     size += chunk.length;
     if (size > OUTPUT_BYTES_MAX) stop();
     else out.push(chunk);
   });
   let words = "";
-  child.stderr.on("data", (chunk: Buffer) => {
+  child.stderr?.on("data", (chunk: Buffer) => {
     words = (words + chunk.toString()).slice(-WORDS_MAX);
   });
   try {
-    const code = await ended(child);
+    const code = await exit;
     signal.throwIfAborted();
     if (size > OUTPUT_BYTES_MAX) throw new GantryError("exhausted", "git said too much");
     if (code !== 0) throw failed(args, words, code);
@@ -120,6 +122,6 @@ function failed(args: readonly string[], words: string, code: number | null): Ga
       : /Permission denied \(publickey/.test(said)
         ? ": give the build an ssh agent (--ssh default)"
         : "";
-  const text = said.replace(/(\w+:\/\/)[^/@\s]*@/g, "$1");
+  const text = said.replace(/(\w+:\/\/)[^/\s]*@/g, "$1");
   return new GantryError("invalid", `failed to load git repository: ${text}${hint}`);
 }

@@ -67,7 +67,7 @@ export async function gitTree(
 }
 
 export const withoutUser = (address: string): string =>
-  address.replace(/^(\w+:\/\/)[^/@]*@/, (whole, scheme) => (scheme === "ssh://" ? whole : scheme));
+  address.replace(/^(\w+:\/\/)[^/?#]*@/, (whole, scheme) => (scheme === "ssh://" ? whole : scheme));
 
 class Repository {
   readonly #dir: string;

@@ -170,7 +170,7 @@ function vcsOf({ vcs = {} }: BuildJob): Record<string, string> | undefined {
 
 /** Credentials of an address are nobody's business. */
 function withoutUser(address: string): string {
-  return address.replace(/^([a-z+]+:\/\/)[^/@]*@/i, "$1");
+  return address.replace(/^([a-z+]+:\/\/)[^/?#]*@/i, "$1");
 }
 
 function parametersOf(job: BuildJob, isMax: boolean): { parameters: object; isComplete: boolean } {
