@@ -1,0 +1,107 @@
+// The command line's rows: every command, other spelling and flag that docker has, and whether our
+// tables have it: a flag with the same name, the same letter, the same kind of value and the same
+// default.
+
+import type { FlagSpec, FlagSpecs } from "../../src/base/index.ts";
+import type { Command } from "../../src/cli/command.ts";
+import { type CommandGroup, GROUPS, ROOT_COMMANDS } from "../../src/cli/commands/table.ts";
+import { GLOBAL_FLAGS } from "../../src/cli/global-flags.ts";
+import { type CommandFact, commands } from "./facts.ts";
+import type { Row } from "./rows.ts";
+
+export async function cliRows(facts: readonly CommandFact[] = commands()): Promise<Row[]> {
+  return (await Promise.all(facts.map(rowsOf))).flat();
+}
+
+async function rowsOf(fact: CommandFact): Promise<Row[]> {
+  const found = await resolve(fact.path);
+  const note = fact.swarm ? "of a swarm" : undefined;
+  if (found === undefined) {
+    return [{ name: fact.path, status: "missing", ...(note === undefined ? {} : { note }) }];
+  }
+  const rows: Row[] = [{ name: fact.path, status: "have" }];
+  for (const alias of fact.aliases) {
+    const there = (await resolve(alias)) !== undefined;
+    rows.push({ name: `${fact.path} alias ${alias}`, status: there ? "have" : "missing" });
+  }
+  for (const word of fact.flags.split(" ").filter((flag) => flag !== "")) {
+    const flag = parseFlagFact(word);
+    const why = difference(flag, found);
+    const name = `${fact.path} --${flag.name}`;
+    rows.push(
+      why === undefined ? { name, status: "have" } : { name, status: "missing", note: why },
+    );
+  }
+  return rows;
+}
+
+/** The flags of the command or group that the words name; undefined where there is none. */
+async function resolve(path: string): Promise<FlagSpecs | undefined> {
+  const [, ...words] = path.split(" ");
+  const last = words.pop();
+  if (last === undefined) return GLOBAL_FLAGS;
+  let group: Pick<CommandGroup, "commands" | "groups" | "aliases"> = {
+    commands: ROOT_COMMANDS,
+    groups: GROUPS,
+    aliases: {},
+  };
+  for (const word of words) {
+    const next = own(group.groups ?? {}, own(group.aliases, word) ?? word);
+    if (next === undefined) return undefined;
+    group = next;
+  }
+  const known = own(group.aliases, last) ?? last;
+  const command = own(group.commands, known);
+  if (command !== undefined) return ((await command.load()) as Command).flags;
+  return own(group.groups ?? {}, known) === undefined ? undefined : {};
+}
+
+function own<T>(record: Record<string, T>, key: string): T | undefined {
+  return Object.hasOwn(record, key) ? record[key] : undefined;
+}
+
+export interface FlagFact {
+  name: string;
+  letter?: string;
+  /** Absent for switches. */
+  type?: string;
+  default?: string;
+}
+
+/** "-n/--last:int=-1", "--ipv4=true", "--net(hidden=--network)". */
+export function parseFlagFact(word: string): FlagFact {
+  const parts = /^(?:-(\w)\/)?--([\w-]+)(?::([\w-]+))?(?:=([^(]*))?(?:\((.*)\))?$/.exec(word);
+  if (parts === null) throw new Error(`What is the flag ${word}?`);
+  const [, letter, name, type, value, remark] = parts;
+  const alias = remark?.startsWith("hidden=") ?? false;
+  return {
+    name: name!,
+    ...(letter === undefined ? {} : { letter }),
+    ...(alias ? { type: "alias" } : type === undefined ? {} : { type }),
+    ...(value === undefined ? {} : { default: value }),
+  };
+}
+
+/** In what our flag differs from docker's; undefined where it does not. */
+export function difference(fact: FlagFact, flags: FlagSpecs): string | undefined {
+  const [name, spec] =
+    Object.entries(flags).find(
+      ([own, { aliases }]) => own === fact.name || aliases?.includes(fact.name),
+    ) ?? [];
+  if (name === undefined || spec === undefined) return fact.name === "help" ? undefined : "no flag";
+  if (fact.letter !== undefined && spec.shorthand !== fact.letter) return `no -${fact.letter}`;
+  if (fact.type === "alias") return undefined;
+  const isSwitch = spec.type === "bool" || spec.noOptionDefault !== undefined;
+  if (fact.type === undefined && !isSwitch) return "wants a value, docker's is a switch";
+  if (fact.type !== undefined && spec.type === "bool") return "a switch, docker's takes a value";
+  const value = defaultText(spec);
+  if (fact.default === undefined || value === undefined || value === fact.default) return undefined;
+  return `defaults to ${value}, docker's to ${fact.default}`;
+}
+
+/** A default that can be compared with docker's text: switches, words and counts. */
+function defaultText(spec: FlagSpec): string | undefined {
+  if (!["bool", "string", "int", "int64"].includes(spec.type)) return undefined;
+  if (spec.type === "bool") return String(spec.default ?? false);
+  return spec.default === undefined ? undefined : String(spec.default);
+}
