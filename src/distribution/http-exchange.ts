@@ -90,7 +90,7 @@ function redirectTarget({ url: from, transport }: ExchangeRequest, location: str
     throw new GantryError("invalid", `"${shown(from)}" redirects to ${what}`);
   }
   const downgrade = from.protocol === "https:" && to.protocol === "http:";
-  if (downgrade && transport.tls.rejectUnauthorized) {
+  if (downgrade && transport.tls.rejectUnauthorized && !transport.followsDown) {
     throw new GantryError("invalid", `"${shown(from)}" redirects from https to http: refused`);
   }
   to.username = "";

@@ -19,6 +19,7 @@ export type {
   Tell,
 } from "./contract.ts";
 export { isBroken } from "./download.ts";
+export { dropBody } from "./http-exchange.ts";
 export { inspectRemote, type RemoteImage } from "./inspect.ts";
 export { checkLogin } from "./login.ts";
 export { messagesOf } from "./messages.ts";

@@ -5,6 +5,7 @@
 import { createHash } from "node:crypto";
 import { lookup } from "node:dns/promises";
 import { readFile } from "node:fs/promises";
+import type { IncomingMessage } from "node:http";
 import { isIP } from "node:net";
 import { availableParallelism } from "node:os";
 import { GantryError, KeyedMutex, kindOf } from "../base/index.ts";
@@ -73,6 +74,7 @@ export class Registries {
   #insecure: InsecureHosts;
   #proxies: ProxySettings;
   #proxyFor: ProxyFor;
+  #web: Transport | undefined;
   #transports = new Map<string, { stamp: string; transport: Transport }>();
   #authorizations = new Map<string, { transport: Transport; authorization: Authorization }>();
   /** Mirrors that did not answer, until when. */
@@ -96,10 +98,32 @@ export class Registries {
     this.#insecure = new InsecureHosts(options.insecureRegistries);
     this.#proxies = options.proxies ?? proxiesOfEnvironment(process.env);
     this.#proxyFor = compileProxies(this.#proxies);
+    this.#web?.retire();
+    this.#web = undefined;
     for (const { transport } of this.#transports.values()) transport.retire();
     this.#transports.clear();
     this.#authorizations.clear();
     this.#resting.clear();
+  }
+
+  /** The proxy that leads to a URL, if one does. */
+  proxyFor(url: URL): URL | undefined {
+    return this.#proxyFor(url);
+  }
+
+  /** GET of any address by the daemon's proxies, for builds; nothing of a registry's goes along.
+   * The body is the caller's to read or drop. */
+  async get(
+    url: URL,
+    { headers, signal }: { headers: Record<string, string>; signal: AbortSignal },
+  ): Promise<IncomingMessage> {
+    this.#web ??= new Transport({
+      ...{ tls: { rejectUnauthorized: true }, proxyFor: this.#proxyFor, followsDown: true },
+      ...(this.options.limits && { limits: this.options.limits }),
+    });
+    const own = { "User-Agent": "gantry", Accept: "*/*", ...headers };
+    const request = { method: "GET", url, headers: own, transport: this.#web, signal };
+    return (await exchange(request)).response;
   }
 
   /** For `info`. */

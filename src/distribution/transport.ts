@@ -27,12 +27,15 @@ export interface TransportParts {
   tls: TlsTrust;
   proxyFor?: ProxyFor;
   limits?: Partial<ExchangeLimits>;
+  /** Redirects from https to http are followed, as everybody does beyond registries. */
+  followsDown?: boolean;
 }
 
 export class Transport {
   readonly tls: TlsTrust;
   readonly proxyFor: ProxyFor;
   readonly limits: ExchangeLimits;
+  readonly followsDown: boolean;
   #parts: TransportParts;
   #plain: HttpAgent | undefined;
   /** By the proxy that they go through; "" is none. */
@@ -45,6 +48,7 @@ export class Transport {
     this.#parts = parts;
     this.tls = parts.tls;
     this.proxyFor = parts.proxyFor ?? (() => undefined);
+    this.followsDown = parts.followsDown ?? false;
     this.limits = { ...exchangeLimits, ...parts.limits };
   }
 

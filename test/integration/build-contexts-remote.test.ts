@@ -12,10 +12,13 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { gzipSync } from "node:zlib";
 import { gitSource } from "../../src/build/index.ts";
+import { throughProxies } from "../../src/engine/build/contexts/git-source.ts";
 import { type ContextPlace, gitTree, openContext } from "../../src/engine/build/contexts/index.ts";
+import { download } from "../../src/engine/build/download.ts";
 import { type ContextFixture, contextFixture } from "../support/context-place.ts";
 import { type GitServer, gitHere, gitServer, httpBackend } from "../support/git-server.ts";
 import { rawTar } from "../support/raw-tar.ts";
+import { REMOTE, registriesWith } from "../support/registry-client.ts";
 import { type StorageFixture, storageFixture } from "../support/storage-fixture.ts";
 
 const signal = new AbortController().signal;
@@ -242,9 +245,52 @@ describe("git repositories", { skip }, () => {
     }
     assert.equal(digests[0], digests[1]);
   });
+
+  test("repositories are reached by the daemon's proxies", async () => {
+    // Nobody has this address: only the proxy, which is the server itself, leads there.
+    const url = `http://${REMOTE}/repo.git#main`;
+    const proxies = { httpProxy: server.url, httpsProxy: "", noProxy: "" };
+    const behind = await contextFixture(storage, proxies);
+    try {
+      const place = await behind.place();
+      await openContext(place, { kind: "git", url }, { name: "", signal });
+      assert.equal(await readIn(place, "/run.sh"), "#!/bin/sh\n");
+    } finally {
+      await behind.close();
+    }
+    const way = { config: {}, env: {} };
+    const registries = registriesWith({ proxies: { ...proxies, noProxy: "b" } });
+    const direct = throughProxies({ registries }, { ...way, remote: "https://a.b/x" });
+    assert.deepEqual(direct.config, { "http.https://a.b/.proxy": "" });
+    assert.equal(direct.env["no_proxy"], "localhost,127.0.0.0/8,::1,b");
+  });
 });
 
 describe("http contexts", () => {
+  test("a context at an address is reached by the daemon's proxies", async () => {
+    const asked: (string | undefined)[] = [];
+    const proxy = createServer((request, response) => {
+      asked.push(request.url);
+      response.end("FROM scratch\n");
+    });
+    await new Promise<void>((resolve) => proxy.listen(0, "127.0.0.1", resolve));
+    const httpProxy = `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`;
+    const behind = await contextFixture(storage, { httpProxy, httpsProxy: "", noProxy: "" });
+    try {
+      const place = await behind.place();
+      const url = `http://${REMOTE}/Dockerfile`;
+      await openContext(place, { kind: "http", url }, { name: "", signal });
+      assert.equal(await readIn(place, "/Dockerfile"), "FROM scratch\n");
+      const { engine, workspace } = place;
+      await download({ engine, workspace }, { url, fileName: "x" }, { signal });
+      assert.deepEqual(asked, [url, url]);
+    } finally {
+      await behind.close();
+      proxy.closeAllConnections();
+      await new Promise((resolve) => proxy.close(resolve));
+    }
+  });
+
   test("a tar, compressed or not, or a Dockerfile; kept as long as the server says so", async () => {
     const tar = rawTar(
       { name: "Dockerfile", content: "FROM scratch" },

@@ -1,9 +1,11 @@
 // What opening contexts needs, over a storage of its own and a real native program.
 
+import type { ProxySettings } from "../../src/distribution/index.ts";
 import type { ContextPlace } from "../../src/engine/build/contexts/index.ts";
 import { openContextStore } from "../../src/engine/build/contexts/index.ts";
 import { clearWorkspaces, Workspace } from "../../src/engine/build/workspace.ts";
 import type { EngineContext } from "../../src/engine/context.ts";
+import { noProxies, registriesWith } from "./registry-client.ts";
 import type { StorageFixture } from "./storage-fixture.ts";
 
 export interface ContextFixture {
@@ -15,10 +17,14 @@ export interface ContextFixture {
   close(): Promise<void>;
 }
 
-export async function contextFixture(fixture: StorageFixture): Promise<ContextFixture> {
+export async function contextFixture(
+  fixture: StorageFixture,
+  proxies: ProxySettings = noProxies,
+): Promise<ContextFixture> {
   const engine = {
     options: { dataRoot: fixture.root },
     ...{ storage: fixture.storage, native: fixture.native, files: fixture.files },
+    registries: registriesWith({ proxies }),
     log: { warn: () => {}, info: () => {}, debug: () => {}, error: () => {} },
   } as unknown as EngineContext;
   await clearWorkspaces(engine);

@@ -7,14 +7,17 @@
 import { createHash } from "node:crypto";
 import { createWriteStream } from "node:fs";
 import { rename, utimes } from "node:fs/promises";
+import type { IncomingMessage } from "node:http";
 import { join } from "node:path";
-import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { GantryError, messageOf } from "../../base/index.ts";
+import { dropBody } from "../../distribution/index.ts";
+import type { EngineContext } from "../context.ts";
 import type { BuildSession } from "./session.ts";
 import type { Workspace } from "./workspace.ts";
 
 interface DownloadPlace {
+  engine: Pick<EngineContext, "registries">;
   workspace: Workspace;
   session?: BuildSession | undefined;
 }
@@ -26,16 +29,16 @@ interface Wanted {
 
 /** Returns the folder that holds the file. Throws invalid when it is not what was wanted. */
 export async function download(
-  { workspace, session }: DownloadPlace,
+  { engine, workspace, session }: DownloadPlace,
   { url, fileName, checksum }: Wanted,
   { signal }: { signal: AbortSignal },
 ): Promise<string> {
   const folder = await workspace.scratch();
   const partial = join(await workspace.scratch(), "partial");
-  const response = await get(url, await authorization(session, url, signal), signal);
   const [algorithm, wanted] = (checksum ?? "sha256:").split(":");
   const hash = createHash(algorithm!);
-  const body = Readable.fromWeb(response.body! as never);
+  const headers = await authorization(session, url, signal);
+  const body = await get(engine, url, headers, signal);
   body.on("data", (chunk: Buffer) => hash.update(chunk));
   await pipeline(body, createWriteStream(partial, { flags: "wx", mode: 0o600 }), { signal });
   const digest = hash.digest("hex");
@@ -43,7 +46,7 @@ export async function download(
     const message = `digest mismatch ${algorithm}:${digest}: ${checksum}`;
     throw new GantryError("invalid", message, { detail: { url } });
   }
-  const modified = Date.parse(response.headers.get("last-modified") ?? "");
+  const modified = Date.parse(body.headers["last-modified"] ?? "");
   const time = Number.isNaN(modified) ? new Date(0) : new Date(modified);
   await utimes(partial, time, time);
   await rename(partial, join(folder, fileName));
@@ -67,20 +70,22 @@ async function authorization(
 }
 
 async function get(
+  { registries }: DownloadPlace["engine"],
   url: string,
   headers: Record<string, string>,
   signal: AbortSignal,
-): Promise<Response> {
-  let response: Response;
+): Promise<IncomingMessage> {
+  let response: IncomingMessage;
   try {
-    response = await fetch(url, { headers, signal, redirect: "follow" });
+    response = await registries.get(new URL(url), { headers, signal });
   } catch (cause) {
     signal.throwIfAborted();
-    const why = messageOf((cause as Error).cause ?? cause);
+    const why = messageOf(cause);
     throw new GantryError("invalid", `ADD failed: cannot fetch ${url}: ${why}`, { cause });
   }
-  if (response.ok && response.body) return response;
-  await response.body?.cancel();
-  const status = `${response.status} ${response.statusText}`.trim();
+  const { statusCode = 0, statusMessage = "" } = response;
+  if (statusCode >= 200 && statusCode < 300) return response;
+  dropBody(response);
+  const status = `${statusCode} ${statusMessage}`.trim();
   throw new GantryError("invalid", `ADD failed: failed to GET ${url} with status ${status}`);
 }

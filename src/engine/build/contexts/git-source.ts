@@ -51,7 +51,8 @@ export async function gitTree(
       await chmod(folder, 0o700);
       const knownHosts = join(taken.dir, "known-hosts");
       await using access = await gitAccess(source.remote, place, { folder, knownHosts, signal });
-      const repository = new Repository(join(taken.dir, "repo"), access, signal);
+      const way = throughProxies(engine, access);
+      const repository = new Repository(join(taken.dir, "repo"), way, signal);
       const { commit, ref } = await repository.fetch(source);
       const tree = await workspace.scratch();
       const mtimeNs = await repository.checkOut(commit, tree, source);
@@ -66,15 +67,36 @@ export async function gitTree(
   }
 }
 
+type Way = Pick<GitAccess, "remote" | "config" | "env">;
+
+/** The daemon's proxies, for its submodules, too. What git makes of NO_PROXY is not all that Go
+ * does, so for the repository's own host it is told. */
+export function throughProxies(
+  { registries }: Pick<EngineContext, "registries">,
+  { remote, config, env }: Way,
+): Way {
+  const { httpProxy, httpsProxy, noProxy } = registries.describe().proxies;
+  if (httpProxy === "" && httpsProxy === "") return { remote, config, env };
+  const direct = ["localhost", "127.0.0.0/8", "::1", ...(noProxy === "" ? [] : [noProxy])];
+  const proxies = {
+    ...(httpProxy !== "" && { http_proxy: httpProxy }),
+    ...(httpsProxy !== "" && { https_proxy: httpsProxy }),
+    no_proxy: direct.join(","),
+  };
+  const url = /^https?:\/\//.test(remote) ? new URL(remote) : undefined;
+  const own = url && { [`http.${url.origin}/.proxy`]: registries.proxyFor(url)?.href ?? "" };
+  return { remote, config: { ...config, ...own }, env: { ...proxies, ...env } };
+}
+
 export const withoutUser = (address: string): string =>
   address.replace(/^(\w+:\/\/)[^/?#]*@/, (whole, scheme) => (scheme === "ssh://" ? whole : scheme));
 
 class Repository {
   readonly #dir: string;
-  readonly #access: GitAccess;
+  readonly #access: Way;
   readonly #signal: AbortSignal;
 
-  constructor(dir: string, access: GitAccess, signal: AbortSignal) {
+  constructor(dir: string, access: Way, signal: AbortSignal) {
     this.#dir = dir;
     this.#access = access;
     this.#signal = signal;

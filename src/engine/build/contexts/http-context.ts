@@ -5,10 +5,11 @@
 import { createHash } from "node:crypto";
 import { createReadStream, createWriteStream } from "node:fs";
 import { readFile, rename, rm, stat } from "node:fs/promises";
+import type { IncomingMessage } from "node:http";
 import { join } from "node:path";
-import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { GantryError, messageOf, writeFileAtomic } from "../../../base/index.ts";
+import { dropBody } from "../../../distribution/index.ts";
 import type { EngineContext } from "../../context.ts";
 import type { Material } from "../job.ts";
 import type { Workspace } from "../workspace.ts";
@@ -40,7 +41,10 @@ export async function httpContext(
   let size = 0;
   try {
     return await taken.exclusive(async () => {
-      const kept = await fetchInto(taken.dir, url, { signal, ...(received && { received }) });
+      const kept = await fetchInto(place, taken.dir, url, {
+        signal,
+        ...(received && { received }),
+      });
       size = kept.size;
       const bytes = createReadStream(join(taken.dir, "body"), { highWaterMark: 1 << 20 });
       const context = await streamContext(place, bytes, { signal });
@@ -52,36 +56,38 @@ export async function httpContext(
 }
 
 async function fetchInto(
+  place: HttpPlace,
   dir: string,
   url: string,
   { signal, received }: { signal: AbortSignal; received?: (bytes: number) => void },
 ): Promise<Kept> {
   const body = join(dir, "body");
   const known = await readKept(dir);
-  const response = await ask(url, known, signal);
-  if (response.status === 304 && known) return known;
-  if (!response.ok || !response.body) {
-    await response.body?.cancel();
-    const status = `${response.status} ${response.statusText}`.trim();
+  const response = await ask(place, url, known, signal);
+  const { statusCode = 0, statusMessage = "" } = response;
+  const isKept = statusCode === 304 && known !== undefined;
+  if (isKept || statusCode < 200 || statusCode > 299) dropBody(response);
+  if (isKept) return known;
+  if (statusCode < 200 || statusCode > 299) {
+    const status = `${statusCode} ${statusMessage}`.trim();
     const message = `failed to load the build context: GET ${withoutUser(url)}: ${status}`;
     throw new GantryError("invalid", message);
   }
   await rm(join(dir, "facts"), { force: true });
   const hash = createHash("sha256");
   let size = 0;
-  const bytes = Readable.fromWeb(response.body as never);
-  bytes.on("data", (chunk: Buffer) => {
+  response.on("data", (chunk: Buffer) => {
     hash.update(chunk);
     size += chunk.length;
     received?.(chunk.length);
     if (size > BYTES_MAX)
-      bytes.destroy(new GantryError("invalid", "the build context is too large"));
+      response.destroy(new GantryError("invalid", "the build context is too large"));
   });
   const partial = join(dir, "partial");
-  await pipeline(bytes, createWriteStream(partial, { mode: 0o600, flush: true }), { signal });
+  await pipeline(response, createWriteStream(partial, { mode: 0o600, flush: true }), { signal });
   await rename(partial, body);
-  const etag = response.headers.get("etag");
-  const modified = response.headers.get("last-modified");
+  const etag = response.headers.etag;
+  const modified = response.headers["last-modified"];
   const kept: Kept = {
     ...(etag && { etag }),
     ...(modified && { modified }),
@@ -102,10 +108,15 @@ async function readKept(dir: string): Promise<Kept | undefined> {
   }
 }
 
-async function ask(url: string, known: Kept | undefined, signal: AbortSignal): Promise<Response> {
+async function ask(
+  { engine }: HttpPlace,
+  url: string,
+  known: Kept | undefined,
+  signal: AbortSignal,
+): Promise<IncomingMessage> {
   const address = URL.parse(url);
   if (address === null || !/^https?:$/.test(address.protocol)) {
-    throw new GantryError("invalid", `invalid address of a build context: ${url}`);
+    throw new GantryError("invalid", `invalid address of a build context: ${withoutUser(url)}`);
   }
   const { username, password } = address;
   address.username = "";
@@ -117,10 +128,10 @@ async function ask(url: string, known: Kept | undefined, signal: AbortSignal): P
     ...(username && { authorization: `Basic ${Buffer.from(pair).toString("base64")}` }),
   };
   try {
-    return await fetch(address, { signal, headers, redirect: "follow" });
+    return await engine.registries.get(address, { signal, headers });
   } catch (cause) {
     signal.throwIfAborted();
-    const why = messageOf((cause as Error).cause ?? cause);
+    const why = withoutUser(messageOf(cause));
     const message = `failed to load the build context: cannot fetch ${withoutUser(url)}: ${why}`;
     throw new GantryError("invalid", message, { cause });
   }
