@@ -36,6 +36,8 @@ interface ContextFacts {
 const DISK_SHARE = 1 / 20;
 /** How many indexes stay in memory while nobody uses them. */
 const LOADED_MAX = 4;
+/** Then they go too: a large folder's is tens of megabytes, and read again in a fifth of a second. */
+const IDLE_MS = 5 * 60 * 1000;
 const KEY_DIGITS = 40;
 
 export interface TakenFolder {
@@ -54,6 +56,7 @@ export class ContextStore {
   readonly #mutex = new KeyedMutex();
   /** Of clients' folders; the least recently used first. */
   readonly #loaded = new Map<string, Promise<KeptContext>>();
+  #idle: NodeJS.Timeout | undefined;
 
   constructor(engine: EngineContext) {
     this.#engine = engine;
@@ -90,7 +93,12 @@ export class ContextStore {
     const key = keyOf(type, identity);
     this.#begin(key, type, description);
     const dir = join(this.#root, key);
-    await this.#mutex.run(key, () => mkdir(dir, { recursive: true, mode: 0o700 }));
+    try {
+      await this.#mutex.run(key, () => mkdir(dir, { recursive: true, mode: 0o700 }));
+    } catch (error) {
+      await this.#end(key, 0); // a full disk, say: nobody uses it
+      throw error;
+    }
     return {
       dir,
       exclusive: (work) => this.#mutex.run(key, work),
@@ -129,7 +137,9 @@ export class ContextStore {
     const known = this.#facts.get(key);
     if (known) this.#remember(key, { ...known, size });
     await this.#collect();
-    await this.#unload();
+    await this.#unload(LOADED_MAX);
+    clearTimeout(this.#idle);
+    this.#idle = setTimeout(() => void this.#unload(0), IDLE_MS).unref();
   }
 
   /** A full disk costs the record, not the build. */
@@ -141,9 +151,9 @@ export class ContextStore {
     }
   }
 
-  async #unload(): Promise<void> {
+  async #unload(keep: number): Promise<void> {
     const idle = [...this.#loaded].filter(([key]) => !this.#users.has(key));
-    for (const [key] of idle.slice(0, Math.max(0, idle.length - LOADED_MAX))) {
+    for (const [key] of idle.slice(0, Math.max(0, idle.length - keep))) {
       await this.#mutex.run(key, async () => {
         if (!this.#users.has(key)) await this.#forget(key);
       });
@@ -188,6 +198,7 @@ export class ContextStore {
   }
 
   async close(): Promise<void> {
+    clearTimeout(this.#idle);
     const loaded = [...this.#loaded.values()];
     this.#loaded.clear();
     await Promise.allSettled(loaded.map(async (loading) => (await loading).close()));
