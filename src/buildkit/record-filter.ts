@@ -32,21 +32,32 @@ function testOf(name: string, operator: string | undefined, value: string): Test
   if (operator === undefined) return (fields) => fields[name] !== undefined;
   if (operator === "==") return (fields) => fields[name] === value;
   if (operator === "!=") return (fields) => fields[name] !== value;
-  const pattern = patternOf(value);
-  return (fields) => fields[name] !== undefined && pattern.test(fields[name]);
+  const fits = patternOf(value);
+  return (fields) => fields[name] !== undefined && fits(fields[name]);
 }
 
-function patternOf(text: string): RegExp {
+/** A stranger's expression would run on the daemon's thread for as long as it likes: of the signs
+ * that filters are written with, `^` in front, `$` at the end and `.*` are taken, everything else
+ * stands for itself. The pieces between are looked for one after the other, each once: an
+ * expression of many `.*` would try every way to place them. */
+function patternOf(text: string): (value: string) => boolean {
   if (text.length > PATTERN_CHARACTERS_MAX) throw invalid(text);
-  // A stranger's expression would run on the daemon's thread for as long as it likes: words and
-  // the few signs that filters are written with are taken, everything else stands for itself.
-  const safe = text
-    .split(/(\.\*|\^|\$)/)
-    .map((part) =>
-      /^(\.\*|\^|\$)$/.test(part) ? part : part.replace(/[\\.*+?^${}()|[\]]/g, "\\$&"),
-    )
-    .join("");
-  return new RegExp(safe, "s");
+  const isFirst = text.startsWith("^");
+  const isLast = text.endsWith("$");
+  const pieces = text.slice(isFirst ? 1 : 0, isLast ? -1 : undefined).split(".*");
+  const last = pieces.at(-1)!;
+  return (value) => {
+    if (pieces.length === 1 && isFirst && isLast) return value === last;
+    let at = 0;
+    for (const [index, piece] of pieces.entries()) {
+      const isEnd = isLast && index === pieces.length - 1;
+      const found = isEnd ? value.length - piece.length : value.indexOf(piece, at);
+      if (found < at || !value.startsWith(piece, found)) return false;
+      if (index === 0 && isFirst && found !== 0) return false;
+      at = found + piece.length;
+    }
+    return true;
+  };
 }
 
 function unquoted(text: string, filter: string): string {

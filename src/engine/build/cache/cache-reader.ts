@@ -9,6 +9,7 @@ import {
   digestOf,
   formatReference,
   type ImageConfigDocument,
+  isDigest,
   type Reference,
 } from "../../../spec/index.ts";
 import type { Descriptor } from "../../../storage/index.ts";
@@ -25,7 +26,10 @@ import {
 import type { CacheSource } from "./cache-places.ts";
 
 const MANIFEST_BYTES_MAX = 8 * 1024 * 1024;
-const INDEX_ENTRIES_MAX = 1000;
+const BLOBS_MAX = 100_000;
+/** Images of an index that are looked into. */
+const IMAGES_MAX = 100;
+const STEPS_MAX = 500_000;
 const LIST_TYPES = /image\.index\.v1\+json|manifest\.list\.v2\+json/;
 
 /** What a place offers, and how a blob of it is had. */
@@ -83,8 +87,14 @@ function localImage(
 function inlineSteps(rawConfig: Uint8Array): CacheContents["steps"] {
   const config = JSON.parse(Buffer.from(rawConfig).toString("utf8")) as ImageConfigDocument;
   const cache = (config as unknown as Record<string, unknown>)[INLINE_FIELD];
-  const diffIds = config.rootfs?.diff_ids ?? [];
-  return typeof cache === "string" ? decodeInline(cache, diffIds) : [];
+  return typeof cache === "string" ? decodeInline(cache, diffIdsOf(config)) : [];
+}
+
+/** None where any is odd: they are a stranger's. */
+function diffIdsOf({ rootfs }: ImageConfigDocument): readonly string[] {
+  const diffIds: unknown = rootfs?.diff_ids;
+  const isSound = Array.isArray(diffIds) && diffIds.every((one) => isDigest(one));
+  return isSound ? diffIds : [];
 }
 
 async function offered(shelf: Shelf, at: string, name: string): Promise<OfferedCache> {
@@ -105,8 +115,12 @@ async function contents(
   if (config !== undefined) return await ofConfig(shelf, config, entries);
   const all: CacheContents[] = [];
   // Each platform's image has the cache of its own steps.
-  for (const { digest } of isTop ? entries : []) {
-    all.push(await contents(shelf, await shelf.manifest(digest), false));
+  let count = 0;
+  for (const { digest } of isTop ? entries.slice(0, IMAGES_MAX) : []) {
+    const one = await contents(shelf, await shelf.manifest(digest), false);
+    count += one.steps.length;
+    if (count > STEPS_MAX) throw new GantryError("corrupt", "the cache has too many steps");
+    all.push(one);
   }
   return { layers: all.flatMap(({ layers }) => layers), steps: all.flatMap(({ steps }) => steps) };
 }
@@ -119,8 +133,7 @@ async function ofManifest(shelf: Shelf, document: Record<string, unknown>): Prom
   if (!/image/.test(config.mediaType)) return { layers: [], steps: [] };
   const raw = await shelf.document(config, CONFIG_BYTES_MAX);
   const steps = inlineSteps(raw);
-  const { rootfs } = JSON.parse(Buffer.from(raw).toString("utf8")) as ImageConfigDocument;
-  const diffIds = rootfs?.diff_ids ?? [];
+  const diffIds = diffIdsOf(JSON.parse(Buffer.from(raw).toString("utf8")));
   if (diffIds.length !== layers.length) return { layers: [], steps: [] };
   return { layers: layers.map((blob, at) => ({ blob, diffId: diffIds[at]! })), steps };
 }
@@ -146,13 +159,13 @@ function readJson(raw: Uint8Array): Record<string, unknown> {
 
 /** Only what is asked for: annotations and URLs of others are not followed. */
 function descriptors(value: unknown): Descriptor[] {
-  if (!Array.isArray(value) || value.length > INDEX_ENTRIES_MAX * 100) {
+  if (!Array.isArray(value) || value.length > BLOBS_MAX) {
     throw new GantryError("corrupt", "the cache manifest has no list of blobs");
   }
   return value.map((entry: unknown) => {
     const { mediaType, digest, size } = (entry ?? {}) as Partial<Descriptor>;
-    const isSound = typeof mediaType === "string" && typeof digest === "string";
-    if (!isSound || !/^sha(256|512):[0-9a-f]+$/.test(digest) || !Number.isSafeInteger(size)) {
+    const isSound = typeof mediaType === "string" && typeof digest === "string" && isDigest(digest);
+    if (!isSound || !Number.isSafeInteger(size) || size! < 0) {
       throw new GantryError("corrupt", "the cache manifest has a bad descriptor");
     }
     return { mediaType, digest, size: size! };
