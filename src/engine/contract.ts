@@ -286,7 +286,10 @@ export interface BootstrapRequest {
 export interface Images {
   list(o?: Signal & { all?: boolean; filters?: Filters; sharedSize?: boolean }): Promise<Image[]>;
   inspect(ref: string, o?: Signal & { platform?: string }): Promise<Image>;
-  history(ref: string): Promise<
+  history(
+    ref: string,
+    o?: { platform?: string },
+  ): Promise<
     {
       Id: string;
       Created: number;
@@ -299,7 +302,7 @@ export interface Images {
   tag(ref: string, repo: string, tag: string): Promise<void>;
   remove(
     ref: string,
-    o?: Signal & { force?: boolean; noPrune?: boolean },
+    o?: Signal & { force?: boolean; noPrune?: boolean; platforms?: string[] },
   ): Promise<({ Untagged: string } | { Deleted: string })[]>;
   prune(
     filters?: Filters,

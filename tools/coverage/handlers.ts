@@ -26,8 +26,9 @@ export class HandlerSources {
     const block = this.#blocks.get(route);
     if (block === undefined) return undefined;
     if (names(block, name)) return true;
-    // The whole query goes to a function, mostly of the same file.
-    const passedOn = /[(,] ?query[,)]|\.\.\.query\b|query,? \}\)? =>[^{]*query\)/.test(block);
+    // The whole query goes to a function, mostly of the same file; the signature does not count.
+    const body = block.slice(Math.max(block.indexOf("=>"), 0));
+    const passedOn = /[(,] ?query[,)]|\.\.\.query\b|\bcall\b/.test(body);
     if (!passedOn) return false;
     return names(this.#files.get(route)!, name) ? true : undefined;
   }

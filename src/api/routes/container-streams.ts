@@ -34,9 +34,10 @@ export const containerStreamHandlers = ({ containers }: EngineDoors) =>
     containerStats: async ({ params, query, version, signal }) => {
       const oneShot = query["one-shot"] && version.atLeast("1.41");
       const ref = (await containers.inspect(params.id!, { signal })).id;
+      const samples = containers.stats(ref, { stream: query.stream, oneShot, signal });
       return {
         kind: "documents",
-        documents: containers.stats(ref, { stream: query.stream, oneShot, signal }),
+        documents: version.atLeast("1.52") ? withSystem(samples) : samples,
         headers: { "Content-Type": "application/json" },
         before: "",
         after: "\n",
@@ -94,4 +95,9 @@ export function streamType(tty: boolean, version: ApiVersion): string {
 
 function invalid(message: string): GantryError {
   return new GantryError("invalid", message);
+}
+
+/** Which system's fields a sample has: Windows has others. */
+async function* withSystem(samples: AsyncIterable<unknown>): AsyncGenerator<object> {
+  for await (const sample of samples) yield { ...(sample as object), os_type: "linux" };
 }

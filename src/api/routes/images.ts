@@ -23,13 +23,13 @@ export const imageHandlers = ({ images }: EngineDoors) =>
     },
 
     imageInspect: async ({ params, query, version, signal }) => {
-      const asked = version.atLeast("1.49") ? query.platform : undefined;
-      const platform = asked ? { platform: platformFromJson(asked) } : {};
+      const platform = platformSince("1.49", version, query.platform);
       const image = await images.inspect(params.name!, { ...platform, signal });
       return json(renderImageInspect(image, version));
     },
 
-    imageHistory: async ({ params }) => json(await images.history(params.name!)),
+    imageHistory: async ({ params, query, version }) =>
+      json(await images.history(params.name!, platformSince("1.48", version, query.platform))),
 
     imageTag: async ({ params, query }) => {
       const named = parseRepoTag(query.repo, query.tag);
@@ -41,18 +41,17 @@ export const imageHandlers = ({ images }: EngineDoors) =>
       return empty(201);
     },
 
-    imageDelete: async ({ params, query, signal }) => {
+    imageDelete: async ({ params, query, version, signal }) => {
       if (params.name!.trim() === "") throw invalid("image name cannot be blank");
       const { force, noprune: noPrune } = query;
-      return json(await images.remove(params.name!, { force, noPrune, signal }));
+      const platforms = version.atLeast("1.50") ? query.platforms.map(platformFromJson) : [];
+      return json(await images.remove(params.name!, { force, noPrune, platforms, signal }));
     },
 
     imagePrune: async ({ query, signal }) => {
       const { deleted, spaceReclaimed } = await images.prune(query.filters, { signal });
-      return json({
-        ImagesDeleted: deleted.length > 0 ? deleted : null,
-        SpaceReclaimed: spaceReclaimed,
-      });
+      const ImagesDeleted = deleted.length > 0 ? deleted : null;
+      return json({ ImagesDeleted, SpaceReclaimed: spaceReclaimed });
     },
 
     imageCreate: async ({ query, body, headers, signal }) => {
@@ -97,6 +96,15 @@ export const imageHandlers = ({ images }: EngineDoors) =>
       return tar(await images.save(names, { ...platformsOf(query.platform, version), signal }));
     },
   }) satisfies SomeHandlers;
+
+/** The platform that is asked for; versions before `since` do not look at the parameter. */
+function platformSince(
+  since: string,
+  version: ApiVersion,
+  asked: string | undefined,
+): { platform?: string } {
+  return asked && version.atLeast(since) ? { platform: platformFromJson(asked) } : {};
+}
 
 function tar(stream: Readable): Reply {
   return { kind: "bytes", stream, headers: { "Content-Type": "application/x-tar" } };

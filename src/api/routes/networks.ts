@@ -14,8 +14,11 @@ export const networkHandlers = ({ networks }: EngineDoors) =>
       return json(version.below("1.28") ? rows : rows.map((row) => ({ ...row, Containers: {} })));
     },
 
-    networkInspect: async ({ params, version }) => {
+    networkInspect: async ({ params, query, version }) => {
       const { Status, ...network } = await networks.inspect(params.id!);
+      if (query.scope && network.Scope !== query.scope) {
+        throw new GantryError("not-found", `network ${params.id} not found`);
+      }
       return json(version.atLeast("1.52") ? { ...network, Status } : network);
     },
 

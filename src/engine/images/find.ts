@@ -37,7 +37,11 @@ export function platformImage(
   return others.find((other) => isFor(other, platform)) ?? image;
 }
 
-function isFor({ config: { os, architecture, variant } }: StoredImage, platform: string): boolean {
+/** Whether an image is of a platform: "linux/arm64"; what it leaves open fits. */
+export function isFor(
+  { config: { os, architecture, variant } }: StoredImage,
+  platform: string,
+): boolean {
   const [wantedOs, wantedArchitecture, wantedVariant] = platform.split("/");
   return (
     wantedOs === (os || "linux") &&

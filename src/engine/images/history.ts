@@ -3,7 +3,7 @@
 import { familiarReference, type ImageHistory, parseReference } from "../../spec/index.ts";
 import type { EngineContext } from "../context.ts";
 import { millisecondsOf } from "../timestamps.ts";
-import { findImage } from "./find.ts";
+import { checkImagePlatform, findImageFor } from "./find.ts";
 
 export interface HistoryEntry {
   Id: string;
@@ -14,8 +14,14 @@ export interface HistoryEntry {
   Comment: string;
 }
 
-export async function imageHistory(engine: EngineContext, ref: string): Promise<HistoryEntry[]> {
-  const image = findImage(engine, ref);
+/** `platform`: of an image with several, "linux/arm64"; not-found where it has no such one. */
+export async function imageHistory(
+  engine: EngineContext,
+  ref: string,
+  { platform }: { platform?: string } = {},
+): Promise<HistoryEntry[]> {
+  const image = findImageFor(engine, ref, platform);
+  checkImagePlatform(image, platform, ref);
   const layers = [...image.layers];
   const steps: ImageHistory[] = image.config.history ?? layers.map(() => ({}));
   const entries = steps.map((step): HistoryEntry => {

@@ -29,7 +29,7 @@ export function imageVerbs(engine: EngineContext): Images {
       checkImagePlatform(image, o?.platform, ref);
       return renderImage(image);
     },
-    history: (ref) => imageHistory(engine, ref),
+    history: (ref, o) => imageHistory(engine, ref, o),
     tag: (ref, repo, tag) => tagImage(engine, ref, repo, tag),
     remove: (ref, o) => removeImage(engine, ref, o),
     prune: (filters, o) => pruneImages(engine, filters, o),

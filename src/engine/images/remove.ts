@@ -8,7 +8,7 @@ import { type ContainerRecord, isRunning } from "../containers/record.ts";
 import type { EngineContext } from "../context.ts";
 import type { Signal } from "../contract.ts";
 import { companionIds, companionsOf } from "./companions.ts";
-import { findImage } from "./find.ts";
+import { checkImagePlatform, findImage, isFor } from "./find.ts";
 import { familiar } from "./render.ts";
 import { announceImage } from "./tag.ts";
 
@@ -16,6 +16,8 @@ export type RemovedItem = { Untagged: string } | { Deleted: string };
 export interface RemoveImageOptions {
   force?: boolean;
   noPrune?: boolean;
+  /** Only these, "linux/arm64"; none: all. */
+  platforms?: string[];
 }
 
 /** Commit point: the first name is untagged. */
@@ -27,6 +29,7 @@ export async function removeImage(
   const image = findImage(engine, ref);
   const removed: RemovedItem[] = [];
   const companions = companionsOf(engine.storage.images.list(), image);
+  checkPlatforms([image, ...companions], o.platforms ?? [], ref);
   const named = isId(ref, image) ? undefined : referenceOf(ref, image);
   if (named !== undefined) {
     const last = image.references.length <= 1;
@@ -52,6 +55,24 @@ export async function removeImage(
   await deleteImage(engine, image, removed, o);
   await deleteCompanions(engine, companions, removed, o);
   return removed;
+}
+
+/** An image goes as a whole: without some of its platforms its index would say what is not so. */
+function checkPlatforms(
+  images: readonly StoredImage[],
+  platforms: readonly string[],
+  ref: string,
+): void {
+  for (const platform of platforms) {
+    const found = images.find((image) => isFor(image, platform)) ?? images[0]!;
+    checkImagePlatform(found, platform, ref);
+  }
+  const left = images.filter((image) => !platforms.some((platform) => isFor(image, platform)));
+  if (platforms.length === 0 || left.length === 0) return;
+  throw new GantryError(
+    "not-implemented",
+    `removing only some platforms of ${ref} is not supported: remove the image as a whole`,
+  );
 }
 
 /** The other platforms of an index that has lost its name, unless something needs them. */
