@@ -115,14 +115,14 @@ export class Registries {
    * The body is the caller's to read or drop. */
   async get(
     url: URL,
-    { headers, signal }: { headers: Record<string, string>; signal: AbortSignal },
+    o: { headers: Record<string, string>; signal: AbortSignal; followRedirects?: boolean },
   ): Promise<IncomingMessage> {
     this.#web ??= new Transport({
       ...{ tls: { rejectUnauthorized: true }, proxyFor: this.#proxyFor, followsDown: true },
       ...(this.options.limits && { limits: this.options.limits }),
     });
-    const own = { "User-Agent": "gantry", Accept: "*/*", ...headers };
-    const request = { method: "GET", url, headers: own, transport: this.#web, signal };
+    const headers = { "User-Agent": "gantry", Accept: "*/*", ...o.headers };
+    const request = { ...o, method: "GET", url, headers, transport: this.#web };
     return (await exchange(request)).response;
   }
 

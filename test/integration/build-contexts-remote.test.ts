@@ -246,6 +246,32 @@ describe("git repositories", { skip }, () => {
     assert.equal(digests[0], digests[1]);
   });
 
+  test("a token stays with its server, wherever that one sends git", async () => {
+    const asked: (string | undefined)[] = [];
+    const other = createServer((request, response) => {
+      asked.push(request.headers.authorization);
+      const to = request.url?.startsWith("/old.git") ? "/repo.git" : `${server.url}/repo.git`;
+      const rest = request.url?.replace(/^\/\w+\.git/, "");
+      response.writeHead(302, { location: `${to}${rest}` }).end();
+    });
+    await new Promise<void>((resolve) => other.listen(0, "127.0.0.1", resolve));
+    try {
+      const { port } = other.address() as AddressInfo;
+      server.seen.length = 0;
+      const secret = async () => Buffer.from("secret-1");
+      const { read } = await openGit(`http://127.0.0.1:${port}/old.git#main`, { secret });
+      assert.equal(await read("/run.sh"), "#!/bin/sh\n");
+      // Twice on the first server, where the repository had another name; never on the second.
+      assert.equal(asked.length, 2);
+      assert(asked.every((value) => value !== undefined));
+      assert(server.seen.length > 0);
+      assert(server.seen.every((value) => value === undefined));
+    } finally {
+      other.closeAllConnections();
+      await new Promise((resolve) => other.close(resolve));
+    }
+  });
+
   test("repositories are reached by the daemon's proxies", async () => {
     // Nobody has this address: only the proxy, which is the server itself, leads there.
     const url = `http://${REMOTE}/repo.git#main`;

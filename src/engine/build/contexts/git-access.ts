@@ -7,7 +7,12 @@ import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import { pipeline } from "node:stream";
 import { GantryError } from "../../../base/index.ts";
+import { dropBody } from "../../../distribution/index.ts";
+import type { EngineContext } from "../../context.ts";
 import type { BuildSession } from "../session.ts";
+
+const REFS = "/info/refs?service=git-upload-pack";
+const REDIRECTS_MAX = 5;
 
 export interface GitSecrets {
   secret?:
@@ -66,11 +71,50 @@ async function overHttp(
     username !== ""
       ? basic(`${decodeURIComponent(username)}:${decodeURIComponent(password)}`)
       : await fromSecrets(host, secret, signal);
-  // The server's own part of the name space only: a redirect to another host gets nothing.
-  if (authorization) {
-    access.config[`http.${url.origin}/.extraHeader`] = `Authorization: ${authorization}`;
-  }
+  if (authorization) authorize(access, authorization);
   return access;
+}
+
+const AUTHORIZATION = "Authorization: ";
+const headerKey = (remote: string) => `http.${new URL(remote).origin}/.extraHeader`;
+const redirectsKey = (remote: string) => `http.${new URL(remote).origin}/.followRedirects`;
+
+/** For the server's own part of the name space only. git sends it to where it is redirected, too,
+ * so it follows nobody. */
+function authorize({ remote, config }: Pick<GitAccess, "remote" | "config">, value: string): void {
+  config[headerKey(remote)] = `${AUTHORIZATION}${value}`;
+  config[redirectsKey(remote)] = "false";
+}
+
+/** Follows in git's place where a repository with credentials has moved: on the same server they
+ * go along, anywhere else they do not. What cannot be reached git tells of. */
+export async function followMoves(
+  access: Pick<GitAccess, "remote" | "config">,
+  { registries }: Pick<EngineContext, "registries">,
+  signal: AbortSignal,
+): Promise<void> {
+  for (let hop = 0; hop < REDIRECTS_MAX; hop++) {
+    if (!/^https?:/.test(access.remote)) return;
+    const header = access.config[headerKey(access.remote)];
+    if (header === undefined) return;
+    const headers = { Authorization: header.slice(AUTHORIZATION.length) };
+    const asked = new URL(`${access.remote.replace(/\/$/, "")}${REFS}`);
+    const o = { headers, signal, followRedirects: false };
+    const response = await registries.get(asked, o).catch(() => undefined);
+    signal.throwIfAborted();
+    if (response === undefined) return;
+    dropBody(response);
+    const { location = "" } = response.headers;
+    const moved = /^30[12378]$/.test(String(response.statusCode)) && URL.parse(location, asked);
+    if (!moved || !/^https?:$/.test(moved.protocol) || !moved.href.endsWith(REFS)) return;
+    delete access.config[headerKey(access.remote)];
+    delete access.config[redirectsKey(access.remote)];
+    moved.username = "";
+    moved.password = "";
+    const isOwn = moved.origin === asked.origin;
+    access.remote = moved.href.slice(0, -REFS.length);
+    if (isOwn) authorize(access, headers.Authorization);
+  }
 }
 
 async function fromSecrets(

@@ -121,7 +121,9 @@ function failed(args: readonly string[], words: string, code: number | null): Ga
       ? ": ssh is not installed where the daemon runs"
       : /Permission denied \(publickey/.test(said)
         ? ": give the build an ssh agent (--ssh default)"
-        : "";
+        : /returned error: 30\d/.test(said)
+          ? ": it has moved, and credentials are not sent on: give its new address"
+          : "";
   const text = said.replace(/(\w+:\/\/)[^/\s]*@/g, "$1");
   return new GantryError("invalid", `failed to load git repository: ${text}${hint}`);
 }

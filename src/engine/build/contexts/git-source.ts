@@ -14,7 +14,7 @@ import type { EngineContext } from "../../context.ts";
 import type { Material } from "../job.ts";
 import { RootSourceFiles } from "../root-source.ts";
 import type { Workspace } from "../workspace.ts";
-import { type GitAccess, type GitSecrets, gitAccess } from "./git-access.ts";
+import { followMoves, type GitAccess, type GitSecrets, gitAccess } from "./git-access.ts";
 import { git } from "./git-program.ts";
 import type { IndexedContext } from "./index-files.ts";
 import { indexOf } from "./scan-tree.ts";
@@ -51,6 +51,7 @@ export async function gitTree(
       await chmod(folder, 0o700);
       const knownHosts = join(taken.dir, "known-hosts");
       await using access = await gitAccess(source.remote, place, { folder, knownHosts, signal });
+      await followMoves(access, engine, signal);
       const way = throughProxies(engine, access);
       const repository = new Repository(join(taken.dir, "repo"), way, signal);
       const { commit, ref } = await repository.fetch(source);
