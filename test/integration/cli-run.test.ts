@@ -199,3 +199,24 @@ test("config.json's proxies become variables of the container", async () => {
     "no_proxy=x",
   ]);
 });
+
+test("start passes a checkpoint on, and only one container's", async () => {
+  const routes: Routes = { "POST /containers/web/start": { status: 204 } };
+  const flags = ["--checkpoint", "before", "--checkpoint-dir", "/kept"];
+  const { code } = await gantry(routes, ["start", ...flags, "web"]);
+  assert.equal(code, 0);
+  assert.deepEqual(api!.requests[0]!.query, { checkpoint: "before", "checkpoint-dir": "/kept" });
+  await api!.close();
+  const two = await gantry(routes, ["start", ...flags, "web", "other"]);
+  assert.equal(two.code, 1);
+  assert.match(two.io.stderrText(), /you cannot restore multiple containers at once/);
+  assert.deepEqual(two.asked, []);
+});
+
+test("volume ls --cluster lists no volume that is of no cluster", async () => {
+  const routes: Routes = {
+    "GET /volumes": { body: { Volumes: [{ Name: "own", Driver: "local" }] } },
+  };
+  const { io } = await gantry(routes, ["volume", "ls", "--cluster"]);
+  assert.match(io.stdoutText(), /^VOLUME NAME +GROUP +DRIVER +AVAILABILITY +STATUS\n$/);
+});

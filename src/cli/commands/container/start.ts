@@ -25,17 +25,24 @@ const command: Command = defineCommand({
     interactive: { type: "bool", shorthand: "i", usage: "Attach to its stdin" },
   },
   async run(session, { values, args }) {
+    const query = {
+      checkpoint: values.checkpoint || undefined,
+      "checkpoint-dir": values["checkpoint-dir"] || undefined,
+    };
     if (values.attach || values.interactive) {
       if (args.length > 1) {
         throw new GantryError("invalid", "you cannot start and attach multiple containers at once");
       }
-      return startAttached(session, args[0]!, values.interactive, values["detach-keys"]);
+      return startAttached(session, args[0]!, values.interactive, values["detach-keys"], query);
+    }
+    if (query.checkpoint && args.length > 1) {
+      throw new GantryError("invalid", "you cannot restore multiple containers at once");
     }
     const client = await session.client();
     const failed: string[] = [];
     for (const name of args) {
       try {
-        await client.empty("POST", `/containers/${segment(name)}/start`);
+        await client.empty("POST", `/containers/${segment(name)}/start`, { query });
         session.print(name);
       } catch (error) {
         session.warn(messageOf(error));
@@ -53,6 +60,7 @@ async function startAttached(
   name: string,
   interactive: boolean,
   keysFlag: string,
+  query: Record<string, string | undefined>,
 ): Promise<number> {
   const { io } = session;
   const client = await session.client();
@@ -88,7 +96,7 @@ async function startAttached(
     });
     joined.catch(() => {});
     try {
-      await client.empty("POST", `/containers/${Id}/start`);
+      await client.empty("POST", `/containers/${Id}/start`, { query });
     } catch (error) {
       hijacked.stream.destroy();
       await joined.catch(() => {});

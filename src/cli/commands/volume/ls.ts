@@ -13,6 +13,10 @@ export interface VolumeAnswer {
   UsageData?: { Size: number; RefCount: number } | null;
 }
 
+const TABLE = "table {{.Driver}}\\t{{.Name}}";
+const CLUSTER_TABLE =
+  "table {{.Name}}\\t{{.Group}}\\t{{.Driver}}\\t{{.Availability}}\\t{{.Status}}";
+
 const command: Command = defineCommand({
   usage: "[OPTIONS]",
   short: "List volumes",
@@ -32,12 +36,12 @@ const command: Command = defineCommand({
     const configured = session.config.volumesFormat;
     let format = values.format || (configured && !values.quiet ? configured : "table");
     if (format === "table") {
-      format = values.quiet ? "{{.Name}}" : "table {{.Driver}}\\t{{.Name}}";
+      format = values.quiet ? "{{.Name}}" : values.cluster ? CLUSTER_TABLE : TABLE;
     } else if (format === "raw")
       format = values.quiet ? "name: {{.Name}}" : "name: {{.Name}}\\ndriver: {{.Driver}}\\n";
-    const sorted = [...(Volumes ?? [])].sort((a, b) =>
-      a.Name.localeCompare(b.Name, "en", { numeric: true }),
-    );
+    // A node in no swarm has no cluster volumes.
+    const shown = values.cluster ? [] : (Volumes ?? []);
+    const sorted = [...shown].sort((a, b) => a.Name.localeCompare(b.Name, "en", { numeric: true }));
     await printRows(session.io.stdout, volumeRow, sorted, format);
     return 0;
   },
