@@ -7,13 +7,15 @@ import type { Command } from "../../src/cli/command.ts";
 import { type CommandGroup, GROUPS, ROOT_COMMANDS } from "../../src/cli/commands/table.ts";
 import { GLOBAL_FLAGS } from "../../src/cli/global-flags.ts";
 import { type CommandFact, commands } from "./facts.ts";
+import { FlagUse } from "./flag-use.ts";
 import type { Row } from "./rows.ts";
 
 export async function cliRows(facts: readonly CommandFact[] = commands()): Promise<Row[]> {
-  return (await Promise.all(facts.map(rowsOf))).flat();
+  const use = await new FlagUse().load();
+  return (await Promise.all(facts.map((fact) => rowsOf(fact, use)))).flat();
 }
 
-async function rowsOf(fact: CommandFact): Promise<Row[]> {
+async function rowsOf(fact: CommandFact, use: FlagUse): Promise<Row[]> {
   const found = await resolve(fact.path);
   const note = fact.swarm ? "of a swarm" : undefined;
   if (found === undefined) {
@@ -26,20 +28,28 @@ async function rowsOf(fact: CommandFact): Promise<Row[]> {
   }
   for (const word of fact.flags.split(" ").filter((flag) => flag !== "")) {
     const flag = parseFlagFact(word);
-    const why = difference(flag, found);
-    const name = `${fact.path} --${flag.name}`;
-    rows.push(
-      why === undefined ? { name, status: "have" } : { name, status: "missing", note: why },
-    );
+    rows.push({ name: `${fact.path} --${flag.name}`, ...flagStatus(flag, found, use) });
   }
   return rows;
 }
 
-/** The flags of the command or group that the words name; undefined where there is none. */
-async function resolve(path: string): Promise<FlagSpecs | undefined> {
+function flagStatus(flag: FlagFact, { command, flags }: Found, use: FlagUse): Omit<Row, "name"> {
+  const why = difference(flag, flags);
+  if (why !== undefined) return { status: "missing", note: why };
+  const isOwn = command !== undefined && Object.hasOwn(flags, flag.name);
+  return isOwn && flag.name !== "help" && !use.isNamed(command, flag.name)
+    ? { status: "unchecked", note: "declared, no sign of its use" }
+    : { status: "have" };
+}
+
+/** `command` is absent for groups and for the program itself. */
+type Found = { flags: FlagSpecs; command?: Command };
+
+/** The command or group that the words name; undefined where there is none. */
+async function resolve(path: string): Promise<Found | undefined> {
   const [, ...words] = path.split(" ");
   const last = words.pop();
-  if (last === undefined) return GLOBAL_FLAGS;
+  if (last === undefined) return { flags: GLOBAL_FLAGS };
   let group: Pick<CommandGroup, "commands" | "groups" | "aliases"> = {
     commands: ROOT_COMMANDS,
     groups: GROUPS,
@@ -51,9 +61,12 @@ async function resolve(path: string): Promise<FlagSpecs | undefined> {
     group = next;
   }
   const known = own(group.aliases, last) ?? last;
-  const command = own(group.commands, known);
-  if (command !== undefined) return ((await command.load()) as Command).flags;
-  return own(group.groups ?? {}, known) === undefined ? undefined : {};
+  const entry = own(group.commands, known);
+  if (entry !== undefined) {
+    const command = (await entry.load()) as Command;
+    return { flags: command.flags, command };
+  }
+  return own(group.groups ?? {}, known) === undefined ? undefined : { flags: {} };
 }
 
 function own<T>(record: Record<string, T>, key: string): T | undefined {

@@ -7,6 +7,7 @@ import { hasPath } from "./answers.ts";
 import { apiRows, isRead } from "./api-rows.ts";
 import { cliRows, difference, parseFlagFact } from "./cli-rows.ts";
 import { type Field, fieldPaths, fieldsOf, type Operation } from "./facts.ts";
+import { namesFlag } from "./flag-use.ts";
 import { HandlerSources } from "./handlers.ts";
 import { type Row, readRefusals, report, summarise } from "./rows.ts";
 
@@ -111,6 +112,15 @@ test("a flag must have docker's name, letter, kind of value and default", () => 
   assert.equal(why("--network"), "wants a value, docker's is a switch");
   assert.equal(why("--last:int=0"), "defaults to -1, docker's to 0");
   assert.equal(why("--colour"), "no flag");
+});
+
+test("a flag that is only declared shows no sign of use", () => {
+  const declared = 'flags: { "no-trunc": { type: "bool" }, cluster: { type: "bool" } }\n';
+  assert.equal(namesFlag(declared, "no-trunc"), false);
+  assert.equal(namesFlag(declared, "cluster"), false);
+  assert.equal(namesFlag(`${declared}show(values["no-trunc"])`, "no-trunc"), true);
+  assert.equal(namesFlag(`${declared}show(values.cluster)`, "cluster"), true);
+  assert.equal(namesFlag(`${declared}const { quiet, cluster } = values;`, "cluster"), true);
 });
 
 test("commands are found under every spelling, and what is not there is missing", async () => {
