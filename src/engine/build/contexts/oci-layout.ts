@@ -35,7 +35,8 @@ export async function loadLayout(
     const message = `oci-layout reference ${JSON.stringify(reference)} must have a digest`;
     throw new GantryError("invalid", message);
   }
-  const store = session.contentStore(name.replace(/:[^:/]*$/, ""));
+  // Clients name the stores of their layouts with this before the id that the reference has.
+  const store = session.contentStore(`oci:${name.replace(/:[^:/]*$/, "")}`);
   const signals = AbortSignal.any([signal, session.closed]);
   const chosen = await choose(store, digest, { platform, signal: signals });
   const records = storage.records.collection<{ id: string }>("build-layouts");

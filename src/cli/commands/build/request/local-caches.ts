@@ -1,6 +1,7 @@
 // Caches in folders of the caller (type=local): the daemon reads and writes their blobs through the
 // session; which manifest is the current one stands in the folder's index, which is ours to keep.
 
+import { parseReference } from "../../../../spec/index.ts";
 import { callerPath } from "../../../io.ts";
 import type { Session } from "../../../session.ts";
 import { findInLayout, type LayoutDescriptor, putInLayout } from "../session/content-store.ts";
@@ -68,6 +69,8 @@ export async function writeLayouts(
   if (image === undefined) return;
   const descriptor = JSON.parse(Buffer.from(image, "base64").toString()) as LayoutDescriptor;
   for (const folder of outputs) {
-    await putInLayout(folder, response["image.name"]?.split(",")[0] ?? "latest", descriptor);
+    const name = response["image.name"]?.split(",")[0] ?? "";
+    const { tag = "latest" } = name === "" ? {} : parseReference(name);
+    await putInLayout(folder, tag, descriptor);
   }
 }

@@ -198,12 +198,13 @@ async function readIndex(folder: string): Promise<LayoutIndex | undefined> {
   return index;
 }
 
-/** What a layout has under a tag; its only manifest where the tag is not there. */
+/** What a layout has under a tag; its only manifest where nobody said which. */
 export async function findInLayout(folder: string, tag: string): Promise<string | undefined> {
   const index = await readIndex(folder);
   if (!index) return undefined;
   const named = index.manifests.find(({ annotations }) => annotations?.[REF_NAME] === tag);
-  return (named ?? (index.manifests.length === 1 ? index.manifests[0] : undefined))?.digest;
+  const only = tag === "latest" && index.manifests.length === 1 ? index.manifests[0] : undefined;
+  return (named ?? only)?.digest;
 }
 
 /** Gives a manifest of a layout its tag. */
