@@ -3,13 +3,14 @@
 // the payload's image has none.
 
 import assert from "node:assert/strict";
-import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { readdir, readFile, rm } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { buffer } from "node:stream/consumers";
 import { after, before, beforeEach, describe, test } from "node:test";
 import { extract, pack } from "tar-stream";
+import { writeFiles } from "../support/write-files.ts";
 import { startDaemon, type TestDaemon, whyNoDaemon } from "./harness.ts";
 import type { Result, RunOptions } from "./process.ts";
 
@@ -29,12 +30,7 @@ describe("gantry build", { skip }, () => {
     await fill({ Dockerfile: FILE, "a.txt": "hello" });
   });
 
-  async function fill(files: Record<string, string>): Promise<void> {
-    for (const [path, text] of Object.entries(files)) {
-      await mkdir(join(folder, path, ".."), { recursive: true });
-      await writeFile(join(folder, path), text);
-    }
-  }
+  const fill = (files: Record<string, string>) => writeFiles(folder, files);
   const build = (args: string[], options: RunOptions = {}): Promise<Result> =>
     daemon.client(["build", ...args], options);
   async function built(args: string[], options: RunOptions = {}): Promise<Result> {

@@ -3,7 +3,7 @@
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { lstat, mkdir, readdir, rm, symlink, utimes, writeFile } from "node:fs/promises";
+import { lstat, readdir, rm, symlink, utimes, writeFile } from "node:fs/promises";
 import { type IncomingMessage, request } from "node:http";
 import { join } from "node:path";
 import { buffer } from "node:stream/consumers";
@@ -11,6 +11,7 @@ import { after, before, describe, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { gzipSync } from "node:zlib";
 import { pack } from "tar-stream";
+import { writeFiles } from "../support/write-files.ts";
 import { dockerPath, startDaemon, type TestDaemon, whyNoDaemon } from "./harness.ts";
 import type { Result } from "./process.ts";
 
@@ -29,15 +30,11 @@ describe("docker build", { skip }, () => {
   async function files(contents: Record<string, string | Buffer>): Promise<void> {
     context = join(daemon.folder, "context");
     await rm(context, { recursive: true, force: true });
-    for (const [path, content] of Object.entries(contents)) {
-      await mkdir(join(context, path, ".."), { recursive: true });
-      await writeFile(join(context, path), content);
-    }
+    await writeFiles(context, contents);
   }
 
   async function build(dockerfile: string, ...args: string[]): Promise<Result> {
-    await mkdir(join(daemon.folder, "context"), { recursive: true });
-    await writeFile(join(daemon.folder, "context/Dockerfile"), dockerfile);
+    await writeFiles(join(daemon.folder, "context"), { Dockerfile: dockerfile });
     const all = ["build", "--network", "none", ...args, join(daemon.folder, "context")];
     return await daemon.client(all, { env: CLASSIC });
   }

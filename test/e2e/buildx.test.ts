@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { dockerCli, dockerConfig, whyNoPlugin } from "../support/docker-plugins.ts";
+import { writeFiles } from "../support/write-files.ts";
 import { startDaemon, type TestDaemon, whyNoDaemon } from "./harness.ts";
 import { type Result, type RunOptions, run } from "./process.ts";
 
@@ -28,10 +29,7 @@ async function begin(): Promise<void> {
 /** A fresh folder with these files. */
 async function files(contents: Record<string, string>): Promise<string> {
   await rm(folder, { recursive: true, force: true });
-  for (const [path, content] of Object.entries(contents)) {
-    await mkdir(join(folder, path, ".."), { recursive: true });
-    await writeFile(join(folder, path), content);
-  }
+  await writeFiles(folder, contents);
   return folder;
 }
 

@@ -2,12 +2,12 @@
 // begin with what `from` says. What the build cache holds is listed and pruned by every filter.
 
 import assert from "node:assert/strict";
-import { randomBytes } from "node:crypto";
 import { Readable } from "node:stream";
 import { after, before, test } from "node:test";
 import { gunzipSync, gzipSync, zstdDecompressSync } from "node:zlib";
 import type { BuildJob } from "../../src/engine/build/job.ts";
 import type { Engine } from "../../src/index.ts";
+import { jobOf } from "../support/build-job.ts";
 import { EngineFixture } from "../support/engine-fixture.ts";
 import { rawTar } from "../support/raw-tar.ts";
 import { bytesOf } from "../support/storage-fixture.ts";
@@ -18,17 +18,8 @@ before(async () => {
 });
 after(() => fixture[Symbol.asyncDispose]());
 
-async function build(engine: Engine, dockerfile: string, o: Partial<BuildJob> = {}) {
-  return await engine.builds.solve({
-    ref: randomBytes(12).toString("hex"),
-    contexts: new Map([["", { kind: "empty" }]]),
-    dockerfile: { text: Buffer.from(dockerfile), name: "Dockerfile" },
-    ...{ buildArgs: {}, labels: {}, platforms: [], pull: false, noCache: false, hostConfig: {} },
-    ...{ entitlements: [], cacheFrom: [], cacheTo: [], outputs: [], attest: new Map() },
-    credentials: async () => undefined,
-    ...o,
-  });
-}
+const build = (engine: Engine, dockerfile: string, o: Partial<BuildJob> = {}) =>
+  engine.builds.solve(jobOf(dockerfile, o));
 
 /** A tar of one file. */
 const tarOf = (name: string, content: string): Buffer =>

@@ -2,7 +2,7 @@
 // again; and a cache that is broken, or lies, harms no build.
 
 import assert from "node:assert/strict";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -11,6 +11,7 @@ import { after, afterEach, before, beforeEach, test } from "node:test";
 import type { BuildEvent, BuildJob, BuildOutcome } from "../../src/engine/build/job.ts";
 import type { Engine } from "../../src/index.ts";
 import { digest, FakeRegistry } from "../fakes/registry.ts";
+import { jobOf } from "../support/build-job.ts";
 import { EngineFixture } from "../support/engine-fixture.ts";
 import { rawTar } from "../support/raw-tar.ts";
 
@@ -30,7 +31,6 @@ let registry: FakeRegistry;
 before(async () => {
   [maker, other] = await Promise.all([EngineFixture.make(), EngineFixture.make()]);
   context = await mkdtemp(join(tmpdir(), "gantry-context-"));
-  mkdirSync(context, { recursive: true });
   writeFileSync(join(context, "one"), "first");
   writeFileSync(join(context, "two"), "second".repeat(50_000));
 });
@@ -54,15 +54,10 @@ interface Told {
 
 async function build(engine: Engine, changes: Partial<BuildJob> = {}): Promise<Told> {
   const events: BuildEvent[] = [];
-  const job: BuildJob = {
-    ref: digest(String(Math.random())).slice(7, 27),
+  const job = jobOf(DOCKERFILE, {
     contexts: new Map([["", { kind: "folder", path: context }]]),
-    dockerfile: { text: Buffer.from(DOCKERFILE), name: "Dockerfile" },
-    ...{ buildArgs: {}, labels: {}, platforms: [], pull: false, noCache: false, hostConfig: {} },
-    ...{ entitlements: [], cacheFrom: [], cacheTo: [], outputs: [], attest: new Map() },
-    credentials: async () => undefined,
     ...changes,
-  };
+  });
   const outcome = await engine.builds.solve(job, { tell: (event) => events.push(event) });
   const steps = outcome.images.flatMap((image) => image.steps);
   const named = (cached: boolean) => [

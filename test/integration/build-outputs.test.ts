@@ -9,15 +9,8 @@ import { after, afterEach, before, describe, test } from "node:test";
 import { gunzipSync, zstdDecompressSync } from "node:zlib";
 import type { BuildJob } from "../../src/engine/index.ts";
 import { digest, FakeRegistry } from "../fakes/registry.ts";
-import {
-  build,
-  jobOf,
-  json,
-  outputs,
-  partsOf,
-  readTar,
-  TakingSession,
-} from "../support/build-outputs.ts";
+import { jobOf } from "../support/build-job.ts";
+import { build, json, outputs, partsOf, readTar, TakingSession } from "../support/build-outputs.ts";
 import { EngineFixture } from "../support/engine-fixture.ts";
 
 const skip = process.getuid?.() === 0 ? false : "needs root";

@@ -33,6 +33,7 @@ import { GLOBAL_FLAGS } from "../../src/cli/global-flags.ts";
 import { Session } from "../../src/cli/session.ts";
 import type { ClientFile, FolderRequest } from "../../src/engine/index.ts";
 import { memoryIo } from "../support/memory-io.ts";
+import { writeFiles } from "../support/write-files.ts";
 
 const EVERYTHING = { include: [], exclude: [], followPaths: [] };
 const signal = new AbortController().signal;
@@ -94,12 +95,7 @@ describe("a build's session", () => {
     return { session: new ClientSession(connection, facts), connection };
   }
 
-  async function fill(files: Record<string, string | Buffer>): Promise<void> {
-    for (const [path, content] of Object.entries(files)) {
-      await mkdir(join(context, path, ".."), { recursive: true });
-      await writeFile(join(context, path), content);
-    }
-  }
+  const fill = (files: Record<string, string | Buffer>) => writeFiles(context, files);
 
   async function received(
     request: Partial<FolderRequest>,

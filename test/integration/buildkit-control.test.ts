@@ -2,49 +2,39 @@
 // an engine that only remembers what it was asked.
 
 import assert from "node:assert/strict";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { Duplex } from "node:stream";
 import { after, before, test } from "node:test";
 import { createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
-import { createApi } from "../../src/api/index.ts";
-import { GantryError, silentLogger } from "../../src/base/index.ts";
+import { GantryError } from "../../src/base/index.ts";
 import type { BuildEvent, BuildJob, BuildRecord } from "../../src/engine/index.ts";
 import { errdefs, health, secrets } from "../../src/gen/buildkit/index.ts";
 import { fakeEngine } from "../fakes/engine.ts";
 import {
-  connectGrpc,
+  type BuildkitServer,
   type GrpcClients,
   openSession,
+  serveBuildkit,
   serveSession,
   upgrade,
 } from "../support/buildkit-client.ts";
 
 const fake = fakeEngine();
-const api = createApi({ engine: fake.engine, serverVersion: "0.1.0", log: silentLogger }).server();
 const GET_SECRET = "/moby.buildkit.secrets.v1.Secrets/GetSecret";
 const SECRETS = {
   methods: [GET_SECRET],
   routes: (router: Parameters<Parameters<typeof serveSession>[1]>[0]) =>
     router.service(secrets.Secrets, { getSecret: () => ({ data: Buffer.from("s") }) }),
 };
-let folder = "";
-let path = "";
+let server: BuildkitServer;
+let path: string;
 let grpc: GrpcClients;
 
 before(async () => {
-  folder = await mkdtemp(join(tmpdir(), "gantry-buildkit-"));
-  path = join(folder, "api.sock");
-  await new Promise<void>((resolve) => api.server.listen(path, resolve));
-  grpc = await connectGrpc(path);
+  server = await serveBuildkit(fake.engine);
+  ({ path, grpc } = server);
 });
-after(async () => {
-  grpc.close();
-  await api.close();
-  await rm(folder, { recursive: true, force: true });
-});
+after(() => server.close());
 
 /** What builds come to until the next call: their jobs, in order. */
 function builds(metadata: Record<string, string> = {}): BuildJob[] {
@@ -484,14 +474,9 @@ test("the history is listed, pinned and forgotten", async (t) => {
     pin: (...args: unknown[]) => void done.push(["pin", ...args]),
   };
   const engine = { ...fake.engine, builds: { history } } as unknown as typeof fake.engine;
-  const own = createApi({ engine, serverVersion: "0.1.0", log: silentLogger }).server();
-  const other = join(folder, "history.sock");
-  await new Promise<void>((resolve) => own.server.listen(other, resolve));
-  const client = await connectGrpc(other);
-  t.after(async () => {
-    client.close();
-    await own.close();
-  });
+  const own = await serveBuildkit(engine);
+  const client = own.grpc;
+  t.after(() => own.close());
   const list = async (request: Parameters<typeof client.control.listenBuildHistory>[0]) => {
     const found = [];
     for await (const event of client.control.listenBuildHistory(request)) found.push(event.record);

@@ -3,15 +3,11 @@
 
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import { mkdtemp, rm } from "node:fs/promises";
 import type { ServerHttp2Stream } from "node:http2";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import { after, before, test } from "node:test";
 import { Code, ConnectError } from "@connectrpc/connect";
-import { createApi } from "../../src/api/index.ts";
-import { GantryError, silentLogger } from "../../src/base/index.ts";
+import { GantryError } from "../../src/base/index.ts";
 import type { BuildJob, BuildSession, ClientFile } from "../../src/engine/index.ts";
 import { auth, content, secrets, ssh, upload } from "../../src/gen/buildkit/index.ts";
 import {
@@ -25,34 +21,28 @@ import {
 import { fakeEngine } from "../fakes/engine.ts";
 import {
   accept,
-  connectGrpc,
+  type BuildkitServer,
   type GrpcClients,
   openSession,
   type SessionOptions,
+  serveBuildkit,
 } from "../support/buildkit-client.ts";
 
 const fake = fakeEngine();
-const api = createApi({ engine: fake.engine, serverVersion: "0.1.0", log: silentLogger }).server();
 const never = new AbortController().signal;
 const DIFF_COPY = "/moby.filesync.v1.FileSync/DiffCopy";
 const FILE_SEND = "/moby.filesync.v1.FileSend/DiffCopy";
 const FORWARD_AGENT = "/moby.sshforward.v1.SSH/ForwardAgent";
 const GET_SECRET = "/moby.buildkit.secrets.v1.Secrets/GetSecret";
-let folder = "";
-let path = "";
+let server: BuildkitServer;
+let path: string;
 let grpc: GrpcClients;
 
 before(async () => {
-  folder = await mkdtemp(join(tmpdir(), "gantry-buildkit-"));
-  path = join(folder, "api.sock");
-  await new Promise<void>((resolve) => api.server.listen(path, resolve));
-  grpc = await connectGrpc(path);
+  server = await serveBuildkit(fake.engine);
+  ({ path, grpc } = server);
 });
-after(async () => {
-  grpc.close();
-  await api.close();
-  await rm(folder, { recursive: true, force: true });
-});
+after(() => server.close());
 
 /** Runs `work` with the daemon's end of a session, as a build would have it. */
 async function inBuild<T>(

@@ -5,22 +5,34 @@ import { Readable } from "node:stream";
 import { pack } from "tar-stream";
 import type { BuildEvent, BuildJob, BuildVertex } from "../../src/index.ts";
 
-/** A job over the files of a tar; the Dockerfile is one of them. */
-export function buildJob(
-  ref: string,
-  files: Readonly<Record<string, string>>,
-  more: Partial<BuildJob> = {},
-): BuildJob {
+let jobs = 0;
+
+/** A job over an empty context, without a network. */
+export function jobOf(dockerfile: string, more: Partial<BuildJob> = {}): BuildJob {
   return {
-    ref,
-    contexts: new Map([["", { kind: "stream", bytes: tarOf(files) }]]),
-    dockerfile: { context: "", path: "Dockerfile" },
+    ref: `test-${++jobs}`,
+    contexts: new Map([["", { kind: "empty" }]]),
+    dockerfile: { text: Buffer.from(dockerfile), name: "Dockerfile" },
     ...{ buildArgs: {}, labels: {}, platforms: [], pull: false, noCache: false },
     hostConfig: { NetworkMode: "none" },
     ...{ entitlements: [], credentials: async () => undefined, cacheFrom: [], cacheTo: [] },
     ...{ outputs: [], attest: new Map() },
     ...more,
   };
+}
+
+/** A job over the files of a tar; the Dockerfile is one of them. */
+export function buildJob(
+  ref: string,
+  files: Readonly<Record<string, string>>,
+  more: Partial<BuildJob> = {},
+): BuildJob {
+  return jobOf("", {
+    ref,
+    contexts: new Map([["", { kind: "stream", bytes: tarOf(files) }]]),
+    dockerfile: { context: "", path: "Dockerfile" },
+    ...more,
+  });
 }
 
 export function tarOf(files: Readonly<Record<string, string>>): Readable {

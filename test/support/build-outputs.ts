@@ -68,23 +68,6 @@ export class TakingSession {
   }
 }
 
-let jobs = 0;
-
-/** A job over an empty context, without a network. */
-export function jobOf(dockerfile: string, o: Partial<BuildJob> = {}): BuildJob {
-  return {
-    ref: `test-${++jobs}`,
-    contexts: new Map([["", { kind: "empty" }]]),
-    dockerfile: { text: Buffer.from(dockerfile), name: "Dockerfile" },
-    ...{ buildArgs: {}, labels: {}, platforms: [], pull: false, noCache: false },
-    hostConfig: { NetworkMode: "none" },
-    entitlements: [],
-    credentials: async () => undefined,
-    ...{ cacheFrom: [], cacheTo: [], outputs: [], attest: new Map() },
-    ...o,
-  };
-}
-
 /** Outputs of a job, numbered. */
 export function outputs(...all: [type: string, attrs?: Record<string, string>][]) {
   return all.map(([type, attrs = {}], at) => ({ type, attrs, exporter: String(at) }));

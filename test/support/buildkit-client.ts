@@ -1,11 +1,17 @@
 // The other end of BuildKit's protocols, for tests: a client of /grpc, and a session whose services
 // a test writes itself, also as raw frames.
 
+import { mkdtemp, rm } from "node:fs/promises";
 import { request } from "node:http";
 import { createServer, type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import { type Client, type ConnectRouter, createClient } from "@connectrpc/connect";
 import { connectNodeAdapter, createGrpcTransport } from "@connectrpc/connect-node";
+import { createApi } from "../../src/api/index.ts";
+import { silentLogger } from "../../src/base/index.ts";
+import type { EngineDoors } from "../../src/engine/index.ts";
 import { control, gateway } from "../../src/gen/buildkit/index.ts";
 
 type Headers = Readonly<Record<string, string | readonly string[]>>;
@@ -50,6 +56,31 @@ export async function connectGrpc(socketPath: string): Promise<GrpcClients> {
     control: createClient(control.Control, transport),
     bridge: createClient(gateway.LLBBridge, transport),
     close: () => socket.destroy(),
+  };
+}
+
+export interface BuildkitServer {
+  /** The API's socket. */
+  path: string;
+  grpc: GrpcClients;
+  close(): Promise<void>;
+}
+
+/** An API over an engine, with a client of its gRPC services. */
+export async function serveBuildkit(engine: EngineDoors): Promise<BuildkitServer> {
+  const api = createApi({ engine, serverVersion: "0.1.0", log: silentLogger }).server();
+  const folder = await mkdtemp(join(tmpdir(), "gantry-buildkit-"));
+  const path = join(folder, "api.sock");
+  await new Promise<void>((resolve) => api.server.listen(path, resolve));
+  const grpc = await connectGrpc(path);
+  return {
+    path,
+    grpc,
+    close: async () => {
+      grpc.close();
+      await api.close();
+      await rm(folder, { recursive: true, force: true });
+    },
   };
 }
 

@@ -3,13 +3,14 @@
 // things.
 
 import assert from "node:assert/strict";
-import { mkdir, mkdtemp, writeFile } from "node:fs/promises";
+import { mkdtemp } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { TestDaemon } from "../e2e/harness.ts";
 import { type Result, run } from "../e2e/process.ts";
 import { payloadProgram } from "../payload/payload.ts";
 import { type HostProxy, startHostProxy } from "./host-proxy.ts";
+import { writeFiles } from "./write-files.ts";
 
 const DEADLINE_MS = 600_000;
 
@@ -58,10 +59,7 @@ export class RealDebian {
   /** Writes a folder to build from; returns its path. */
   async context(name: string, files: Record<string, string>): Promise<string> {
     const context = join(this.folder, "contexts", name);
-    for (const [path, text] of Object.entries(files)) {
-      await mkdir(dirname(join(context, path)), { recursive: true });
-      await writeFile(join(context, path), text);
-    }
+    await writeFiles(context, files);
     return context;
   }
 
