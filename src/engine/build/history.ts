@@ -166,13 +166,21 @@ function nameOf(job: BuildJob): string {
   return target ? `${file} (${target})` : file;
 }
 
-/** As BuildKit's frontend attributes; what is long is cut, since a hundred builds are kept. */
-function attrsOf(job: BuildJob): Record<string, string> {
+/** As BuildKit's frontend attributes; what is long is cut, since a hundred builds are kept. A user
+ * and a password in an address (of a proxy, of a repository) are not for those who read this. */
+export function attrsOf(
+  job: Pick<BuildJob, "attrs" | "dockerfile" | "target" | "platforms" | "buildArgs">,
+): Record<string, string> {
   const entries = Object.entries(job.attrs ?? askedAttrs(job)).slice(0, ATTRS_MAX);
-  return Object.fromEntries(entries.map(([name, value]) => [name, value.slice(0, ATTR_CHARS_MAX)]));
+  return Object.fromEntries(
+    entries.map(([name, value]) => [name, withoutUser(value).slice(0, ATTR_CHARS_MAX)]),
+  );
 }
 
-function askedAttrs(job: BuildJob): Record<string, string> {
+const withoutUser = (value: string): string =>
+  value.replace(/^((?!ssh:)[a-z][a-z0-9+.-]*:\/\/)[^/?#]*@/i, "$1");
+
+function askedAttrs(job: Parameters<typeof attrsOf>[0]): Record<string, string> {
   const { dockerfile, target, platforms, buildArgs } = job;
   const given = Object.entries(buildArgs).map(([name, value]) => [`build-arg:${name}`, value]);
   return {
