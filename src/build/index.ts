@@ -4,7 +4,6 @@ export { checkEntitlements } from "./entitlements.ts";
 export {
   type BuildGraph,
   type GraphStage,
-  type GraphStep,
   type Input,
   makeGraph,
   makeGraphs,
@@ -14,17 +13,12 @@ export {
 export * from "./language/index.ts";
 export {
   type Outline,
-  type OutlineArg,
-  type OutlineNeed,
   outlineOf,
-  type TargetSummary,
   targetsOf,
 } from "./outline.ts";
 export {
   neededBy,
   type SolveObserver,
-  type SolverOptions,
-  type SourceDigest,
   solve,
   solveAll,
   type VertexLookup,

@@ -40,7 +40,7 @@ export interface Question {
 }
 
 /** Throws not-implemented for what is no Dockerfile. */
-export function checkFrontEnd({ frontend, attributes, policies }: Question): void {
+function checkFrontEnd({ frontend, attributes, policies }: Question): void {
   if (policies.some(({ rules }) => rules.length > 0)) {
     throw new GantryError("not-implemented", "source policies are not supported");
   }

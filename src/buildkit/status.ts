@@ -76,7 +76,7 @@ function sizeOf(event: BuildEvent): number {
   return event.kind === "warning" ? (event.warning.source?.text.length ?? 0) : 0;
 }
 
-export function answerOf(events: readonly BuildEvent[]): Answer {
+function answerOf(events: readonly BuildEvent[]): Answer {
   const answer = {
     vertexes: [] as ReturnType<typeof vertexOf>[],
     statuses: [] as ReturnType<typeof partOf>[],

@@ -46,15 +46,6 @@ export function placeOf(error: unknown): DockerfileErrorDetail | undefined {
   return error.detail as unknown as DockerfileErrorDetail;
 }
 
-/** For a terminal: the source lines, then the message, then what to do. */
-export function formatDockerfileError(error: GantryError): string {
-  const place = placeOf(error);
-  if (place === undefined) return error.message;
-  const where = `${place.file}:${place.line}:${place.column}: `;
-  const remedy = place.remedy === undefined ? "" : `\n${place.remedy}`;
-  return `${place.excerpt}${where}${error.message}${remedy}`;
-}
-
 /** A fault at an offset of some text; the caller knows which text, and gives it a place. */
 export class TextFault extends Error {
   readonly offset: number;

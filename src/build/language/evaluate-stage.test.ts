@@ -2,7 +2,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { ContainerConfig } from "../../spec/index.ts";
-import { classicHistory } from "./classic-history.ts";
 import { placeOf } from "./dockerfile-error.ts";
 import { evaluateStage, type StageBase } from "./evaluate-stage.ts";
 import { changeFileMode, parseFileMode } from "./file-mode.ts";
@@ -171,21 +170,6 @@ test("proxies reach the command and nothing else", () => {
   ]);
   assert.equal(run.history?.created_by, "RUN /bin/sh -c x # buildkit");
   assert.equal(run.env.get("http_proxy"), undefined);
-});
-
-test("the classic builder's history lines can be had", () => {
-  const { steps } = evaluate(
-    'FROM a\nENV A=1\nEXPOSE 80 90\nRUN x\nCOPY a /b\nONBUILD RUN y\nCMD ["c"]',
-  );
-  const lines = steps.map((step) => classicHistory(step, ["/bin/sh", "-c"], "file:0a"));
-  assert.deepEqual(lines, [
-    "/bin/sh -c #(nop)  ENV A=1",
-    "/bin/sh -c #(nop)  EXPOSE 80/tcp 90/tcp",
-    "/bin/sh -c x",
-    "/bin/sh -c #(nop) COPY file:0a in /b ",
-    "/bin/sh -c #(nop)  ONBUILD RUN y",
-    '/bin/sh -c #(nop)  CMD ["c"]',
-  ]);
 });
 
 test("modes are octal or symbolic", () => {

@@ -27,7 +27,7 @@ const ESCAPES: Record<string, string> = {
 };
 
 /** strconv.Quote. */
-export function goQuote(text: string): string {
+function goQuote(text: string): string {
   const escaped = text.replace(/["\\\p{Cc}\p{Cf}\p{Co}\p{Cs}\p{Cn}\p{Zl}\p{Zp}]/gu, (char) => {
     const known = ESCAPES[char];
     if (known !== undefined) return known;

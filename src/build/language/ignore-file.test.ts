@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { GantryError } from "../../base/index.ts";
-import { IgnoreMatcher, ignoreFileNames, readIgnoreFile } from "./ignore-file.ts";
+import { IgnoreMatcher, readIgnoreFile } from "./ignore-file.ts";
 import { compilePattern } from "./ignore-pattern.ts";
 
 function matcher(...lines: string[]): IgnoreMatcher {
@@ -88,15 +88,6 @@ test("a folder is pruned only when nothing below it can be taken back", () => {
   assert.deepEqual(prune(["build", "!*/x"], "build"), [true, false]);
   assert.deepEqual(prune(["build", "!**/x"], "build"), [true, false]);
   assert.deepEqual(prune(["*", "!src"], "docs"), [true, true]);
-});
-
-test("the file for one Dockerfile comes before the general ones", () => {
-  assert.deepEqual(ignoreFileNames("web/api.Dockerfile"), [
-    "web/api.Dockerfile.dockerignore",
-    "web/api.Dockerfile.containerignore",
-    ".dockerignore",
-    ".containerignore",
-  ]);
 });
 
 test("the quick ways and the state machine agree", () => {

@@ -15,15 +15,6 @@ export interface IgnoreRule {
   line: number;
 }
 
-/**
- * Names to look for, first found wins. The file for one Dockerfile comes first; `.containerignore`
- * is read only where there is no `.dockerignore`, which Docker itself would take.
- */
-export function ignoreFileNames(dockerfile: string): string[] {
-  const own = [`${dockerfile}.dockerignore`, `${dockerfile}.containerignore`];
-  return [...own, ".dockerignore", ".containerignore"];
-}
-
 /** Reads an ignore file. Throws invalid with the line. */
 export function readIgnoreFile(bytes: Uint8Array | string, name = ".dockerignore"): IgnoreRule[] {
   const text = typeof bytes === "string" ? bytes : new TextDecoder().decode(bytes);

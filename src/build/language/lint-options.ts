@@ -14,7 +14,7 @@ export interface LintOptions {
   error: boolean;
 }
 
-export const NO_LINT_OPTIONS: LintOptions = {
+const NO_LINT_OPTIONS: LintOptions = {
   skip: new Set(),
   experimental: new Set(),
   error: false,

@@ -5,7 +5,7 @@ import { type LintFinding, type LintResult, lintViolation } from "./lint.ts";
 import { excerptOf, type SourceText } from "./source.ts";
 
 /** One finding with its lines. */
-export function formatFinding(source: SourceText, finding: LintFinding): string {
+function formatFinding(source: SourceText, finding: LintFinding): string {
   const page = finding.url === "" ? "" : ` - ${finding.url}`;
   const head = `WARNING: ${finding.rule}${page}\n${finding.detail}\n`;
   return `${head}${excerptOf(source, finding.range)}\n`;

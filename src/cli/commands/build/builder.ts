@@ -32,6 +32,7 @@ export interface Hold {
   isWanted: boolean;
 }
 
+const FRONT_END = "dockerfile.v0";
 const BUILD_ID = "buildkit-controlapi-buildid";
 
 interface Signal {
@@ -51,7 +52,7 @@ export class Builder implements Disposable {
       control.Control.method.solve,
       {
         ...controlRequest(request),
-        frontend: "dockerfile.v0",
+        frontend: FRONT_END,
         frontendAttrs: request.attrs,
         frontendInputs: request.inputs,
       },
@@ -66,12 +67,7 @@ export class Builder implements Disposable {
     solving.catch(() => {});
     const { solve, return: giveBack } = gateway.LLBBridge.method;
     const headers = { [BUILD_ID]: request.ref };
-    const question = {
-      frontend: "dockerfile.v0",
-      frontendOpt: request.attrs,
-      frontendInputs: request.inputs,
-    };
-    const { result } = await this.#client.unary(solve, question, { ...o, headers });
+    const { result } = await this.#client.unary(solve, questionOf(request), { ...o, headers });
     await this.#client.unary(giveBack, { result: {} }, { ...o, headers });
     await solving;
     const metadata = Object.entries(result?.metadata ?? {});
@@ -90,9 +86,7 @@ export class Builder implements Disposable {
     const { solve, return: giveBack } = gateway.LLBBridge.method;
     const headers = { [BUILD_ID]: request.ref };
     const question = {
-      frontend: "dockerfile.v0",
-      frontendOpt: request.attrs,
-      frontendInputs: request.inputs,
+      ...questionOf(request),
       allowResultReturn: true,
       allowResultArrayRef: true,
     };
@@ -145,6 +139,10 @@ export class Builder implements Disposable {
   [Symbol.dispose](): void {
     this.#client.close();
   }
+}
+
+function questionOf({ attrs, inputs }: SolveRequest) {
+  return { frontend: FRONT_END, frontendOpt: attrs, frontendInputs: inputs };
 }
 
 function controlRequest(request: SolveRequest) {

@@ -8,7 +8,7 @@ import {
   type FullPlatform,
   isIndexType,
 } from "../../../distribution/index.ts";
-import { digestOf, normalizePlatform } from "../../../spec/index.ts";
+import { normalizePlatform } from "../../../spec/index.ts";
 
 const OCI_INDEX = "application/vnd.oci.image.index.v1+json";
 const DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json";
@@ -91,8 +91,6 @@ function ordered({ mediaType, digest, size, annotations, platform, ...rest }: Fu
 
 const sorted = (values: Record<string, string>) =>
   Object.fromEntries(Object.entries(values).sort(([a], [b]) => (a < b ? -1 : 1)));
-
-export const digestOfCombined = ({ raw }: Combined): string => digestOf(raw);
 
 /** "linux/arm64": without a variant that goes without saying. */
 export function platformText(platform: FullPlatform): string {

@@ -44,7 +44,7 @@ export interface BuildCacheUsage {
 
 /** Digits of a key that name a record, as many as docker's. */
 const ID_DIGITS = 25;
-export const entryId = (key: string): string => key.slice(key.indexOf(":") + 1).slice(0, ID_DIGITS);
+const entryId = (key: string): string => key.slice(key.indexOf(":") + 1).slice(0, ID_DIGITS);
 
 export async function entriesOf(place: EntryPlace): Promise<Entry[]> {
   const { cache, cacheMounts, contextStore } = place;

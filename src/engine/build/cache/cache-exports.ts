@@ -69,7 +69,7 @@ export async function exportCaches(
 }
 
 /** The steps of every image once, with what the store knows of them. */
-export function stepsOf(place: CacheImportPlace, images: readonly BuiltImage[]): CachedStep[] {
+function stepsOf(place: CacheImportPlace, images: readonly BuiltImage[]): CachedStep[] {
   const steps = new Map<string, CachedStep>();
   for (const { steps: built } of images) {
     for (const { key, layer, name, createdAtMs } of built) {

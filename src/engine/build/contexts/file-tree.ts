@@ -36,8 +36,8 @@ export interface Found {
   path: string;
 }
 
-export const NAME_BYTES_MAX = 255;
-export const PATH_BYTES_MAX = 4096;
+const NAME_BYTES_MAX = 255;
+const PATH_BYTES_MAX = 4096;
 const LINKS_MAX = 255;
 const FOLDER_MODE = 0o755;
 

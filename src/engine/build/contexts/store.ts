@@ -215,7 +215,7 @@ export class ContextStore {
   }
 }
 
-export const contextsFolder = (engine: Pick<EngineContext, "options">): string =>
+const contextsFolder = (engine: Pick<EngineContext, "options">): string =>
   join(engine.options.dataRoot, "build-contexts");
 
 function keyOf(type: ContextType, identity: readonly string[]): string {

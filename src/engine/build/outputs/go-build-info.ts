@@ -7,7 +7,7 @@ const INLINE_STRINGS = 2;
 const FLAGS_AT = 15;
 /** The list of modules has 16 bytes in front and behind. */
 const SENTINEL_BYTES = 16;
-export const GO_INFO_BYTES_MAX = 4 * 1024 * 1024;
+const GO_INFO_BYTES_MAX = 4 * 1024 * 1024;
 
 export class GoBuildInfo {
   /** The end of what came before the mark, or everything since it. */

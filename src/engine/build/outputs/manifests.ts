@@ -22,7 +22,7 @@ const DOCKER: typeof OCI = {
   layer: "application/vnd.docker.image.rootfs.diff.tar",
   separator: ".",
 };
-export const IN_TOTO = "application/vnd.in-toto+json";
+const IN_TOTO = "application/vnd.in-toto+json";
 
 export interface Annotations {
   annotations?: Record<string, string> | undefined;

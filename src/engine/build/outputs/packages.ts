@@ -41,7 +41,7 @@ const escapePart = (text: string): string =>
 const KEY_CHARS_MAX = 100;
 
 /** "Key: value" paragraphs; lines that begin with a blank go on. */
-export function paragraphs(text: string): Map<string, string>[] {
+function paragraphs(text: string): Map<string, string>[] {
   const found: Map<string, string>[] = [];
   for (const block of text.split(/\n\s*\n/)) {
     const fields = new Map<string, string>();

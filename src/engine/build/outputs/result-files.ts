@@ -180,7 +180,7 @@ export class ResultFiles {
 }
 
 /** "./etc/" → "etc"; the root itself is "". */
-export const cleanName = (name: string): string =>
+const cleanName = (name: string): string =>
   name
     .replace(/^(\.?\/)+/, "")
     .replace(/\/+$/, "")

@@ -40,7 +40,7 @@ export async function clampLayer(
 }
 
 /** The same tar, but for times after the epoch. */
-export async function* clamped(
+async function* clamped(
   tar: AsyncIterable<Uint8Array>,
   epochSeconds: number,
 ): AsyncGenerator<Buffer> {
@@ -69,6 +69,6 @@ export async function* clamped(
   yield tarEnd;
 }
 
-export function clampFile(file: TarFile, epochSeconds: number): TarFile {
+function clampFile(file: TarFile, epochSeconds: number): TarFile {
   return Number(file.mtime) > epochSeconds ? { ...file, mtime: String(epochSeconds) } : file;
 }

@@ -34,6 +34,21 @@ function fieldsOf(text: string): [string, string | undefined][] {
   });
 }
 
+/** `type=…,key=value`: the type is "" where none is named. */
+function typedOf(fields: ReturnType<typeof fieldsOf>): {
+  type: string;
+  attrs: Record<string, string>;
+} {
+  const attrs: Record<string, string> = {};
+  let type = "";
+  for (const [key, value] of fields) {
+    if (value === undefined) throw invalid(`invalid value ${JSON.stringify(key)}`);
+    if (key === "type") type = value;
+    else attrs[key] = value;
+  }
+  return { type, attrs };
+}
+
 const WITH_FILE = new Set(["local", "tar", "oci", "docker"]);
 
 /** `path`, `-` or `type=…,dest=…`; "registry" is an image that is pushed. */
@@ -44,13 +59,7 @@ export function parseOutput(text: string): OutputSpec {
     if (text === "") throw invalid("output must have a type or a path");
     return { type: "local", attrs: {}, dest: text };
   }
-  const attrs: Record<string, string> = {};
-  let type = "";
-  for (const [key, value] of fields) {
-    if (value === undefined) throw invalid(`invalid value ${JSON.stringify(key)}`);
-    if (key === "type") type = value;
-    else attrs[key] = value;
-  }
+  const { type, attrs } = typedOf(fields);
   if (type === "") throw invalid("type is required for output");
   return outputOf(type, attrs);
 }
@@ -81,13 +90,7 @@ export function parseCache(text: string): CacheSpec {
     if (fields.length !== 1) throw invalid(`invalid cache entry ${JSON.stringify(text)}`);
     return { type: "registry", attrs: { ref: text } };
   }
-  const attrs: Record<string, string> = {};
-  let type = "";
-  for (const [key, value] of fields) {
-    if (value === undefined) throw invalid(`invalid value ${JSON.stringify(key)}`);
-    if (key === "type") type = value;
-    else attrs[key] = value;
-  }
+  const { type, attrs } = typedOf(fields);
   if (type === "") throw invalid(`type required form> ${JSON.stringify(text)}`);
   return { type, attrs };
 }
