@@ -207,8 +207,13 @@ function engineOptions(
     },
     labels,
     debug: read.bool("debug"),
+    networkFacts: { addressPools: addressPools(read), firewall: read.bool("iptables") },
     ...(builder && { builder }),
   };
+}
+
+function addressPools(read: Reader): AddressPool[] {
+  return (read.any("default-address-pools") as AddressPool[] | undefined) ?? [];
 }
 
 function networkOptions(read: Reader): NetworkOptions {
@@ -233,7 +238,7 @@ function networkOptions(read: Reader): NetworkOptions {
     fixedCidrV6: read.text("fixed-cidr-v6"),
     defaultGateway: read.text("default-gateway"),
     defaultGatewayV6: read.text("default-gateway-v6"),
-    addressPools: (read.any("default-address-pools") as AddressPool[] | undefined) ?? [],
+    addressPools: addressPools(read),
     defaultHostIp: read.text("ip"),
     icc: read.bool("icc"),
     ipForward: read.bool("ip-forward"),

@@ -48,6 +48,8 @@ export interface EngineOptions {
   distribution: Omit<DistributionOptions, "userAgent">;
   labels: string[];
   debug: boolean;
+  /** What `info` says of the network layer's own options. */
+  networkFacts?: { addressPools: readonly { Base: string; Size: number }[]; firewall: boolean };
   /** `builder` of daemon.json. */
   builder?: BuilderOptions;
 }

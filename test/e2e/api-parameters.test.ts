@@ -11,12 +11,13 @@ const OWN = JSON.stringify({
   os: "linux",
   architecture: process.arch === "x64" ? "amd64" : "arm64",
 });
+const POOL = "base=10.77.0.0/16,size=24";
 const OTHER = JSON.stringify({ os: "linux", architecture: "s390x" });
 
 describe("parameters of the API", { skip: whyNoDaemon() }, () => {
   let daemon: TestDaemon;
   before(async () => {
-    daemon = await startDaemon();
+    daemon = await startDaemon({ args: ["--default-address-pool", POOL] });
   });
   after(() => daemon.stop());
 
@@ -59,6 +60,15 @@ describe("parameters of the API", { skip: whyNoDaemon() }, () => {
     const { body } = await ask("GET", stats);
     assert.equal((body as { os_type?: string }).os_type, "linux");
     assert.ok(!Object.hasOwn((await ask("GET", `/v1.51${stats}`)).body as object, "os_type"));
+  });
+
+  test("info names the firewall and the address pools that were chosen", async () => {
+    const { body } = await ask("GET", "/info");
+    const { DefaultAddressPools, FirewallBackend } = body as Record<string, unknown>;
+    assert.deepEqual(DefaultAddressPools, [{ Base: "10.77.0.0/16", Size: 24 }]);
+    assert.deepEqual(FirewallBackend, { Driver: "nftables" });
+    const old = (await ask("GET", "/v1.48/info")).body as object;
+    assert.ok(!Object.hasOwn(old, "FirewallBackend"));
   });
 
   test("a network is found only in the scope that is asked for", async () => {

@@ -59,7 +59,9 @@ const CREATE = {
 };
 
 export async function record(): Promise<void> {
-  const daemon = await startDaemon();
+  const daemon = await startDaemon({
+    args: ["--default-address-pool", "base=10.77.0.0/16,size=24"],
+  });
   try {
     const recorder = new Recorder(daemon);
     await recorder.all();

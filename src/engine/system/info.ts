@@ -40,6 +40,7 @@ export async function systemInfo(engine: EngineContext): Promise<SystemInfo> {
     ExperimentalBuild: false,
     LiveRestoreEnabled: engine.options.liveRestore,
     ...program(engine),
+    ...network(engine),
     Warnings: engine.runtime.kernel.warnings.length > 0 ? engine.runtime.kernel.warnings : null,
   };
 }
@@ -119,6 +120,15 @@ function program(engine: EngineContext): SystemInfo {
       Error: "",
       RemoteManagers: null,
     },
+  };
+}
+
+/** Pools are named where they were chosen, as dockerd does. */
+function network({ options }: EngineContext): SystemInfo {
+  const { addressPools = [], firewall = false } = options.networkFacts ?? {};
+  return {
+    ...(addressPools.length > 0 ? { DefaultAddressPools: addressPools } : {}),
+    ...(firewall ? { FirewallBackend: { Driver: "nftables" } } : {}),
   };
 }
 
