@@ -10,6 +10,8 @@ import type { ClientConnection } from "./client-connection.ts";
 import { MessageQueue } from "./message-queue.ts";
 
 const SERVICE = "/containerd.services.content.v1.Content";
+/** What an answer takes here beside its bytes: one that nobody asked for, too. */
+const ANSWER_BYTES = 256;
 const CHUNK_BYTES = 256 * 1024;
 
 type Request = MessageInitShape<typeof content.WriteContentRequestSchema>;
@@ -70,9 +72,14 @@ async function write(
     path: `${SERVICE}/Write`,
     metadata,
     signal: AbortSignal.any([signal, stop.signal]),
-    message: (answer) => answers.push(fromBinary(content.WriteContentResponseSchema, answer), 0),
+    message: (answer) =>
+      answers.push(
+        fromBinary(content.WriteContentResponseSchema, answer),
+        ANSWER_BYTES + answer.length,
+      ),
     ended: (error) => answers.end(error),
   });
+  answers.call = call;
   const ref = `gantry-${digest}`;
   const total = BigInt(size);
   const tell = async (request: Request): Promise<content.WriteContentResponse> => {

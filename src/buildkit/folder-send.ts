@@ -9,6 +9,8 @@ import type { ClientConnection } from "./client-connection.ts";
 import { exporterMetadata, FILE_SEND } from "./file-send.ts";
 import { MessageQueue } from "./message-queue.ts";
 
+/** What a request takes here; a client may repeat it as often as it likes. */
+const REQUEST_BYTES = 16;
 /** As fsutil's own. */
 const CHUNK_BYTES = 32 * 1024;
 const { S_IFMT, S_IFREG } = constants;
@@ -35,7 +37,7 @@ export async function sendFolder(
       const { type, id, data } = readPacket(bytes);
       if (type === PACKET.request) {
         if (!files.has(id)) throw new GantryError("corrupt", `invalid file id ${id}`);
-        asked.push(id, 0);
+        asked.push(id, REQUEST_BYTES);
       } else if (type === PACKET.finish) asked.end(undefined);
       else if (type === PACKET.error)
         throw new GantryError("internal", `error from receiver: ${data}`);
@@ -46,6 +48,7 @@ export async function sendFolder(
       else end.reject(error);
     },
   });
+  asked.call = call;
   const writer = new PacketWriter();
   const send: Send = (packet) => {
     writer.write(packet);
