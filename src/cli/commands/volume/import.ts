@@ -1,32 +1,16 @@
-import { accessSync, constants } from "node:fs";
 import { type Command, defineCommand } from "../../command.ts";
-import { callerPath } from "../../io.ts";
-import { fileError, readSource } from "../../streams/files.ts";
 import { segment } from "../each.ts";
+import { importArchive } from "../import-archive.ts";
 
 const command: Command = defineCommand({
   usage: "VOLUME file|-",
   short: "Make a volume of a tar archive",
   args: { min: 2, max: 2 },
   flags: {},
-  async run(session, { args }) {
-    const [name = "", source = ""] = args;
-    if (source !== "-") {
-      try {
-        accessSync(callerPath(session.io, source), constants.R_OK);
-      } catch (error) {
-        throw fileError(source, error);
-      }
-    }
-    const client = await session.client();
-    const path = `/gantry/volumes/${segment(name)}/import`;
-    const { Name } = await client.json<{ Name: string }>("POST", path, {
-      body: readSource(session.io, source),
-      contentType: "application/x-tar",
-      signal: session.io.signal,
-    });
-    session.print(Name);
-    return 0;
-  },
+  run: (session, { args: [name = "", source = ""] }) =>
+    importArchive(session, source, {
+      method: "POST",
+      path: `/gantry/volumes/${segment(name)}/import`,
+    }),
 });
 export default command;
