@@ -220,3 +220,13 @@ test("volume ls --cluster lists no volume that is of no cluster", async () => {
   const { io } = await gantry(routes, ["volume", "ls", "--cluster"]);
   assert.match(io.stdoutText(), /^VOLUME NAME +GROUP +DRIVER +AVAILABILITY +STATUS\n$/);
 });
+
+test("imagetools know no builder but the daemon", async () => {
+  for (const verb of ["inspect", "create"]) {
+    const args = ["buildx", "imagetools", verb, "--builder", "other", "alpine"];
+    const { code, io } = await gantry({}, args);
+    assert.equal(code, 1);
+    assert.match(io.stderrText(), /no builder "other" found/);
+    await api!.close();
+  }
+});

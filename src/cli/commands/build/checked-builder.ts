@@ -2,9 +2,14 @@
 
 import { defineFlags, GantryError } from "../../../base/index.ts";
 
-export const BUILDER_FLAGS = defineFlags({
+/** Of the commands that wait for no builder. */
+export const BUILDER_NAME_FLAGS = defineFlags({
   builder: { type: "string", usage: 'Name of the builder: "default" is the only one' },
   debug: { type: "bool", shorthand: "D", hidden: true },
+});
+
+export const BUILDER_FLAGS = defineFlags({
+  ...BUILDER_NAME_FLAGS,
   timeout: { type: "duration", default: 20e9, hidden: true },
 });
 

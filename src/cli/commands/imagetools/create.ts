@@ -10,6 +10,7 @@ import { digestOf, formatReference, parseReference, type Reference } from "../..
 import { type Command, defineCommand } from "../../command.ts";
 import { callerPath } from "../../io.ts";
 import type { Session } from "../../session.ts";
+import { BUILDER_NAME_FLAGS, checkBuilder } from "../build/checked-builder.ts";
 import { type Combined, type CombineSource, combine, parseAnnotations } from "./combine.ts";
 import { Places } from "./places.ts";
 
@@ -18,6 +19,7 @@ const command: Command = defineCommand({
   short: "Create an image of others that are in registries: an index, or a copy",
   args: { min: 0 },
   flags: {
+    ...BUILDER_NAME_FLAGS,
     annotation: {
       type: "list",
       usage: 'Add an annotation ("index:KEY=VALUE", "manifest-descriptor:KEY=VALUE")',
@@ -35,6 +37,7 @@ const command: Command = defineCommand({
     tag: { type: "list", shorthand: "t", usage: "Set the reference of the new image" },
   },
   async run(session, { values, args }) {
+    checkBuilder(values.builder);
     const tags = values.tag.map((text) => parseReference(text));
     if (tags.length === 0 && !values["dry-run"]) {
       const message = "can't push with no tags specified, please set --tag or --dry-run";

@@ -1,5 +1,6 @@
 import { parseReference } from "../../../spec/index.ts";
 import { type Command, defineCommand } from "../../command.ts";
+import { BUILDER_NAME_FLAGS, checkBuilder } from "../build/checked-builder.ts";
 import { collect } from "./collected.ts";
 import { defaultText, jsonFunction, templateData } from "./inspect-view.ts";
 import { Places } from "./places.ts";
@@ -9,6 +10,7 @@ const command: Command = defineCommand({
   short: "Show details of an image in a registry",
   args: { min: 1, max: 1 },
   flags: {
+    ...BUILDER_NAME_FLAGS,
     format: {
       type: "string",
       usage: "Format the output with a Go template (.Name, .Manifest, .Image, .SBOM, .Provenance)",
@@ -16,6 +18,7 @@ const command: Command = defineCommand({
     raw: { type: "bool", usage: "Show the manifest as it is" },
   },
   async run(session, { values, args }) {
+    checkBuilder(values.builder);
     const reference = parseReference(args[0]!);
     const places = new Places(session);
     const manifest = await places.fetch(reference);
