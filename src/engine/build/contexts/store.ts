@@ -36,7 +36,7 @@ interface ContextFacts {
 const DISK_SHARE = 1 / 20;
 /** How many indexes stay in memory while nobody uses them. */
 const LOADED_MAX = 4;
-/** Then they go too: a large folder's is tens of megabytes, and read again in a fifth of a second. */
+/** Then they go too: a large folder's is tens of megabytes, and read again in 0.2 seconds. */
 const IDLE_MS = 5 * 60 * 1000;
 const KEY_DIGITS = 40;
 
