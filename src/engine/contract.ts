@@ -13,6 +13,7 @@ import type {
   HostConfig,
   ImageConfigDocument,
   NetworkingConfig,
+  Platform,
 } from "../spec/index.ts";
 import type { Builds } from "./build/contract.ts";
 import type { Explanation } from "./networks/explain.ts";
@@ -243,6 +244,22 @@ export interface Image {
   lastTagTime: string;
   manifest?: { mediaType: string; digest: string; size: number };
   layers: string[]; // diff ids
+  /** Where they were asked for. */
+  manifests?: ImageManifest[];
+}
+/** One of what an image's index lists. */
+export interface ImageManifest {
+  kind: "image" | "attestation";
+  descriptor: { mediaType: string; digest: string; size: number };
+  isHere: boolean;
+  /** Of an image. */
+  platform?: Platform;
+  /** Digest of the manifest that an attestation is about. */
+  about?: string;
+  contentBytes: number; // documents; layers are kept unpacked only
+  unpackedBytes: number;
+  /** Ids of the containers that were made from it. */
+  containers: string[];
 }
 export type Progress = Record<string, unknown>; // a message of docker's JSON progress stream
 
@@ -284,8 +301,10 @@ export interface BootstrapRequest {
 }
 
 export interface Images {
-  list(o?: Signal & { all?: boolean; filters?: Filters; sharedSize?: boolean }): Promise<Image[]>;
-  inspect(ref: string, o?: Signal & { platform?: string }): Promise<Image>;
+  list(
+    o?: Signal & { all?: boolean; filters?: Filters; sharedSize?: boolean; manifests?: boolean },
+  ): Promise<Image[]>;
+  inspect(ref: string, o?: Signal & { platform?: string; manifests?: boolean }): Promise<Image>;
   history(
     ref: string,
     o?: { platform?: string },

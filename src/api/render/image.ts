@@ -1,6 +1,6 @@
 // Images as dockerd shows them: GET /images/{name}/json and rows of GET /images/json.
 
-import type { Image } from "../../engine/index.ts";
+import type { Image, ImageManifest } from "../../engine/index.ts";
 import type { ApiVersion } from "../../protocol/index.ts";
 import type { ContainerConfig, ImageConfigDocument } from "../../spec/index.ts";
 import { renderContainerConfig } from "./container-config.ts";
@@ -65,6 +65,7 @@ export function renderImageInspect(image: Image, version: ApiVersion): Record<st
     RootFS: { Type: "layers", Layers: image.layers },
     Metadata: { LastTagTime: image.lastTagTime || NEVER },
     ...(image.manifest && version.atLeast("1.48") ? { Descriptor: image.manifest } : {}),
+    ...(image.manifests && { Manifests: image.manifests.map(renderManifest) }),
   };
 }
 
@@ -105,6 +106,20 @@ export function renderImageSummary(image: Image, version: ApiVersion): Record<st
     Size: image.size,
     ...(version.below("1.44") ? { VirtualSize: image.size } : {}),
     ...(image.manifest && version.atLeast("1.48") ? { Descriptor: image.manifest } : {}),
+    ...(image.manifests && { Manifests: image.manifests.map(renderManifest) }),
+  };
+}
+
+function renderManifest(manifest: ImageManifest): Record<string, unknown> {
+  const { descriptor, contentBytes: Content, unpackedBytes: Unpacked } = manifest;
+  const { platform: Platform, containers: Containers } = manifest;
+  return {
+    ...{ ID: descriptor.digest, Descriptor: descriptor, Available: manifest.isHere },
+    Size: { Content, Total: Content + Unpacked },
+    Kind: manifest.kind,
+    ...(manifest.kind === "attestation"
+      ? { AttestationData: { For: manifest.about ?? "" } }
+      : { ImageData: { Platform, Containers, Size: { Unpacked } } }),
   };
 }
 

@@ -17,14 +17,14 @@ export const imageHandlers = ({ images }: EngineDoors) =>
       if (query.filter && version.below("1.25") && !filters.has("reference")) {
         filters.set("reference", [query.filter]);
       }
-      const sharedSize = query["shared-size"] && version.atLeast("1.42");
-      const found = await images.list({ all: query.all, filters, sharedSize, signal });
+      const more = listOptions(query, version);
+      const found = await images.list({ all: query.all, filters, ...more, signal });
       return json(found.map((image) => renderImageSummary(image, version)));
     },
 
     imageInspect: async ({ params, query, version, signal }) => {
-      const platform = platformSince("1.49", version, query.platform);
-      const image = await images.inspect(params.name!, { ...platform, signal });
+      const asked = inspectOptions(query, version);
+      const image = await images.inspect(params.name!, { ...asked, signal });
       return json(renderImageInspect(image, version));
     },
 
@@ -96,6 +96,28 @@ export const imageHandlers = ({ images }: EngineDoors) =>
       return tar(await images.save(names, { ...platformsOf(query.platform, version), signal }));
     },
   }) satisfies SomeHandlers;
+
+function listOptions(
+  query: { "shared-size": boolean; manifests: boolean },
+  version: ApiVersion,
+): { sharedSize: boolean; manifests: boolean } {
+  return {
+    sharedSize: query["shared-size"] && version.atLeast("1.42"),
+    manifests: query.manifests && version.atLeast("1.47"),
+  };
+}
+
+function inspectOptions(
+  query: { platform?: string | undefined; manifests: boolean },
+  version: ApiVersion,
+): { platform?: string; manifests: boolean } {
+  const manifests = query.manifests && version.atLeast("1.48");
+  const platform = platformSince("1.49", version, query.platform);
+  if (manifests && platform.platform !== undefined) {
+    throw invalid("conflicting options: manifests and platform options cannot both be set");
+  }
+  return { ...platform, manifests };
+}
 
 /** The platform that is asked for; versions before `since` do not look at the parameter. */
 function platformSince(

@@ -7,6 +7,7 @@ import { inspectDistribution, login } from "./distribution-inspect.ts";
 import { checkImagePlatform, findImageFor } from "./find.ts";
 import { ensureHelloWorld } from "./hello-world.ts";
 import { imageHistory } from "./history.ts";
+import { imageManifests } from "./image-manifests.ts";
 import { importImage } from "./import.ts";
 import { listImages } from "./list.ts";
 import { loadImages } from "./load.ts";
@@ -27,7 +28,8 @@ export function imageVerbs(engine: EngineContext): Images {
       await ensureHelloWorld(engine.storage, ref);
       const image = findImageFor(engine, ref, o?.platform);
       checkImagePlatform(image, o?.platform, ref);
-      return renderImage(image);
+      const shown = renderImage(image);
+      return o?.manifests ? { ...shown, manifests: await imageManifests(engine, image) } : shown;
     },
     history: (ref, o) => imageHistory(engine, ref, o),
     tag: (ref, repo, tag) => tagImage(engine, ref, repo, tag),

@@ -11,13 +11,19 @@ import { parseMoment } from "../prune-filters.ts";
 import { millisecondsOf } from "../timestamps.ts";
 import { companionIds } from "./companions.ts";
 import { findImage } from "./find.ts";
+import { imageManifests } from "./image-manifests.ts";
 import { familiar, renderImage } from "./render.ts";
 
 const KEYS = ["dangling", "label", "before", "since", "reference", "until"];
 
 export async function listImages(
   engine: EngineContext,
-  o: Signal & { all?: boolean; filters?: Filters; sharedSize?: boolean } = {},
+  o: Signal & {
+    all?: boolean;
+    filters?: Filters;
+    sharedSize?: boolean;
+    manifests?: boolean;
+  } = {},
 ): Promise<Image[]> {
   const filters = o.filters ?? new Map<string, readonly string[]>();
   for (const key of filters.keys()) {
@@ -30,7 +36,7 @@ export async function listImages(
   const matches = matcher(engine, filters, hidden);
   const layerUses = countLayerUses(images);
   const containers = countContainers(engine);
-  return images
+  const found = images
     .filter((image) => o.all || image.references.length > 0 || !hidden.has(image.id))
     .filter(matches)
     .map((image) => {
@@ -44,6 +50,12 @@ export async function listImages(
       return rendered;
     })
     .sort((a, b) => millisecondsOf(b.created) - millisecondsOf(a.created));
+  if (!o.manifests) return found;
+  const byId = new Map(images.map((image) => [image.id, image]));
+  for (const shown of found) {
+    shown.manifests = await imageManifests(engine, byId.get(shown.id)!);
+  }
+  return found;
 }
 
 function matcher(
