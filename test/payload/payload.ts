@@ -1,4 +1,4 @@
-// Compiles payload.c once per content and packs it as the root file system that the tests import:
+// Compiles the payload once per content and packs it as the root file system that the tests import:
 // a static program with a hard link for each verb, two users and a folder to seed volumes with.
 
 import { execFile } from "node:child_process";
@@ -12,13 +12,17 @@ import { promisify } from "node:util";
 import tar from "tar-stream";
 
 const run = promisify(execFile);
-const source = fileURLToPath(new URL("payload.c", import.meta.url));
+const sources = ["payload.c", "payload-network.c", "payload.h"].map((name) =>
+  fileURLToPath(new URL(name, import.meta.url)),
+);
+const shell = fileURLToPath(new URL("shell.h", import.meta.url));
 const cache = fileURLToPath(new URL("../../.gantry-cache", import.meta.url));
 
 /** The path of the compiled payload; `payload VERB …` runs on the host too. */
 export async function payloadProgram(): Promise<string> {
   const digest = createHash("sha256")
     .update(await readFile(source))
+    .update(await readFile(shell))
     .digest("hex");
   const path = join(cache, `payload-${digest.slice(0, 16)}`);
   const there = await access(path).then(
@@ -28,8 +32,9 @@ export async function payloadProgram(): Promise<string> {
   if (there) return path;
   await mkdir(cache, { recursive: true });
   const temporary = `${path}.${process.pid}`;
+  const programs = sources.filter((source) => source.endsWith(".c"));
   const flags = ["-O2", "-static", "-Wall", "-Wextra", "-Werror"];
-  await run("gcc", [...flags, "-o", temporary, source]);
+  await run("gcc", [...flags, "-o", temporary, ...programs]);
   await rename(temporary, path);
   return path;
 }
