@@ -15,16 +15,13 @@ const run = promisify(execFile);
 const sources = ["payload.c", "payload-network.c", "payload.h"].map((name) =>
   fileURLToPath(new URL(name, import.meta.url)),
 );
-const shell = fileURLToPath(new URL("shell.h", import.meta.url));
 const cache = fileURLToPath(new URL("../../.gantry-cache", import.meta.url));
 
 /** The path of the compiled payload; `payload VERB …` runs on the host too. */
 export async function payloadProgram(): Promise<string> {
-  const digest = createHash("sha256")
-    .update(await readFile(source))
-    .update(await readFile(shell))
-    .digest("hex");
-  const path = join(cache, `payload-${digest.slice(0, 16)}`);
+  const hash = createHash("sha256");
+  for (const source of sources) hash.update(await readFile(source));
+  const path = join(cache, `payload-${hash.digest("hex").slice(0, 16)}`);
   const there = await access(path).then(
     () => true,
     () => false,

@@ -1,0 +1,10 @@
+// What the payload's files share.
+#pragma once
+
+typedef int verb_function(int argc, char **argv);
+
+int fail(const char *what);
+long number(int argc, char **argv, int at, long otherwise);
+int copy_to_stdout(int fd);
+
+verb_function v_listen, v_resolve, v_names, v_connect, v_unix;
