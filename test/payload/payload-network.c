@@ -1,4 +1,4 @@
-// The payload's verbs for networks: it listens, connects, asks the resolver and speaks to unix sockets.
+// The payload for networks: it listens, connects, asks the resolver and speaks to unix sockets.
 #define _GNU_SOURCE
 #include "payload.h"
 
