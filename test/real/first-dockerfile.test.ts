@@ -4,9 +4,9 @@
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
+import { whyNoDaemon } from "../e2e/harness.ts";
 import { whyNoDebian } from "../support/debian-mirror.ts";
 import { RealDebian } from "../support/real-debian.ts";
-import { whyNoDaemon } from "../e2e/harness.ts";
 
 const DOCKERFILE = `FROM debian:bookworm
 RUN apt-get update && apt-get install -y --no-install-recommends nginx-light
