@@ -4,17 +4,27 @@
 export class KeyedMutex {
   #tails = new Map<string, Promise<unknown>>();
 
-  /** Runs `work` after every earlier holder of `key` has finished; returns its result. */
-  async run<T>(key: string, work: () => Promise<T>): Promise<T> {
+  /** Runs `work` after every earlier holder of `key` has finished; returns its result. Whoever is
+   * aborted while others hold the key waits no longer; work that has begun is never left. */
+  run<T>(key: string, work: () => Promise<T>, { signal }: { signal?: AbortSignal } = {}) {
+    const { promise, resolve, reject } = Promise.withResolvers<T>();
+    const leave = () => reject(signal?.reason);
+    const turn = async () => {
+      signal?.removeEventListener("abort", leave);
+      signal?.throwIfAborted();
+      return await work();
+    };
     const previous = this.#tails.get(key) ?? Promise.resolve();
-    const current = previous.then(work, work);
-    const tail = current.catch(() => {});
+    const tail = previous
+      .then(turn)
+      .then(resolve, reject)
+      .finally(() => {
+        if (this.#tails.get(key) === tail) this.#tails.delete(key);
+      });
     this.#tails.set(key, tail);
-    try {
-      return await current;
-    } finally {
-      if (this.#tails.get(key) === tail) this.#tails.delete(key);
-    }
+    signal?.addEventListener("abort", leave, { once: true });
+    if (signal?.aborted) leave();
+    return promise;
   }
 
   /** Resolves when no work is running or queued. */

@@ -124,6 +124,6 @@ export interface BuildCache {
    * promise where the layer has to be fetched first: an imported cache. */
   find(key: string): CacheRecord | undefined | Promise<CacheRecord | undefined>;
   put(key: string, record: CacheRecord): void;
-  /** Runs `work` when nobody else works on `key`. */
-  exclusive<T>(key: string, work: () => Promise<T>): Promise<T>;
+  /** Runs `work` when nobody else works on `key`; who is aborted before that does not wait. */
+  exclusive<T>(key: string, signal: AbortSignal, work: () => Promise<T>): Promise<T>;
 }

@@ -77,8 +77,8 @@ class FakeCache implements BuildCache {
     this.records.set(key, record);
   }
   #mutex = new KeyedMutex();
-  exclusive<T>(key: string, work: () => Promise<T>): Promise<T> {
-    return this.#mutex.run(key, work);
+  exclusive<T>(key: string, signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+    return this.#mutex.run(key, work, { signal });
   }
 }
 

@@ -145,7 +145,7 @@ class Solver {
       this.#keys.set(vertex, task.key);
       this.#signal.throwIfAborted();
       const about = { key: task.key, from: base, reads: task.reads };
-      const { cached, record } = await this.#exclusive(task.key, async () => {
+      const { cached, record } = await cache.exclusive(task.key, this.#signal, async () => {
         const fresh = typeof noCache === "function" ? noCache(vertex) : noCache;
         const known = fresh ? undefined : await cache.find(task.key);
         const found = known !== undefined;
@@ -171,24 +171,6 @@ class Solver {
     const inputs = [vertex.base, ...inputsOf(vertex)];
     const keys = inputs.map((input) => input.kind === "vertex" && this.#keys.get(input.vertex));
     return [...new Set(keys.filter((key) => typeof key === "string"))];
-  }
-
-  /** Another build may be at the same step for long: who is aborted does not wait for it. */
-  #exclusive<T>(key: string, work: () => Promise<T>): Promise<T> {
-    const signal = this.#signal;
-    const { promise, resolve, reject } = Promise.withResolvers<T>();
-    let isOurs = false;
-    const leave = () => {
-      if (!isOurs) reject(signal.reason);
-    };
-    signal.addEventListener("abort", leave, { once: true });
-    const turn = this.#options.cache.exclusive(key, async () => {
-      isOurs = true;
-      signal.throwIfAborted();
-      return await work();
-    });
-    turn.then(resolve, reject).finally(() => signal.removeEventListener("abort", leave));
-    return promise;
   }
 
   /** The key of an operation and how to run it. */

@@ -63,7 +63,7 @@ export class CacheStore {
     return {
       find: (key) => this.#find(key, used, lease),
       put: (key, record) => this.#put(key, record, used),
-      exclusive: (key, work) => this.#mutex.run(key, work),
+      exclusive: (key, signal, work) => this.#mutex.run(key, work, { signal }),
       release: () => void this.#inUse.delete(build),
     };
   }

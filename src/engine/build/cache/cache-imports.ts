@@ -118,8 +118,8 @@ export class ImportedCaches implements BuildCache, AsyncDisposable {
     this.#local.put(key, record);
   }
 
-  exclusive<T>(key: string, work: () => Promise<T>): Promise<T> {
-    return this.#local.exclusive(key, work);
+  exclusive<T>(key: string, signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+    return this.#local.exclusive(key, signal, work);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

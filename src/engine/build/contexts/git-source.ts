@@ -46,7 +46,7 @@ export async function gitTree(
   const shown = withoutUser(source.remote);
   const taken = await store.takeFolder("source.git.checkout", [shown], `git repository ${shown}`);
   try {
-    return await taken.exclusive(async () => {
+    return await taken.exclusive(signal, async () => {
       const folder = await workspace.scratch();
       await chmod(folder, 0o700);
       const knownHosts = join(taken.dir, "known-hosts");

@@ -38,9 +38,9 @@ export async function httpContext(
 ): Promise<IndexedContext & { material: Material }> {
   const shown = withoutUser(url);
   const taken = await place.store.takeFolder("source.http", [url], `http url ${shown}`);
-  let size = 0;
+  let size: number | undefined;
   try {
-    return await taken.exclusive(async () => {
+    return await taken.exclusive(signal, async () => {
       const kept = await fetchInto(place, taken.dir, url, {
         signal,
         ...(received && { received }),

@@ -43,9 +43,9 @@ const KEY_DIGITS = 40;
 export interface TakenFolder {
   dir: string;
   /** One build at a time. */
-  exclusive<T>(work: () => Promise<T>): Promise<T>;
-  /** Tells how large it is by now. */
-  release(bytes: number): Promise<void>;
+  exclusive<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T>;
+  /** Tells how large it is by now, where that is known. */
+  release(bytes?: number): Promise<void>;
 }
 
 export class ContextStore {
@@ -101,7 +101,7 @@ export class ContextStore {
     }
     return {
       dir,
-      exclusive: (work) => this.#mutex.run(key, work),
+      exclusive: (signal, work) => this.#mutex.run(key, work, { signal }),
       release: (bytes) => this.#end(key, bytes),
     };
   }
@@ -130,12 +130,12 @@ export class ContextStore {
     });
   }
 
-  async #end(key: string, size: number): Promise<void> {
+  async #end(key: string, size?: number): Promise<void> {
     const left = this.#users.get(key)! - 1;
     if (left > 0) this.#users.set(key, left);
     else this.#users.delete(key);
     const known = this.#facts.get(key);
-    if (known) this.#remember(key, { ...known, size });
+    if (known && size !== undefined) this.#remember(key, { ...known, size });
     await this.#collect();
     await this.#unload(LOADED_MAX);
     clearTimeout(this.#idle);
