@@ -39,14 +39,20 @@ const SAFE_CONFIG: Readonly<Record<string, string>> = {
   "advice.detachedHead": "false",
 };
 
+/** Its own children (ssh, remote helpers) are of its group, and all of them end with this process:
+ * a daemon that was killed closes the pipe, and who reads there ends the group. */
+const ENDS_WITH_US =
+  'exec 3<&0; (read -r _ <&3; kill -KILL 0) >/dev/null 2>&1 & exec git "$@" </dev/null 3<&-';
+const NOT_FOUND = 127;
+
 /** Runs it and returns what it wrote. Throws invalid with its own words. */
 export async function git(
   args: readonly string[],
   { signal, cwd = "/", config = {}, env = {} }: GitOptions,
 ): Promise<string> {
   signal.throwIfAborted();
-  const child = spawn("git", args, {
-    ...{ cwd, detached: true, stdio: ["ignore", "pipe", "pipe"] },
+  const child = spawn("/bin/sh", ["-c", ENDS_WITH_US, "git", ...args], {
+    ...{ cwd, detached: true, stdio: ["pipe", "pipe", "pipe"] },
     env: {
       PATH: process.env["PATH"] ?? "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
       ...{ HOME: "/nonexistent", LC_ALL: "C", GIT_TERMINAL_PROMPT: "0", GIT_ASKPASS: "/bin/false" },
@@ -58,7 +64,6 @@ export async function git(
   });
   const exit = ended(child);
   exit.catch(() => {}); // it may have failed before anybody waits
-  // Its own children (ssh, remote helpers) are of its group.
   const stop = () => {
     try {
       if (child.pid !== undefined) process.kill(-child.pid, "SIGKILL");
@@ -82,6 +87,7 @@ export async function git(
     const code = await exit;
     signal.throwIfAborted();
     if (size > OUTPUT_BYTES_MAX) throw new GantryError("exhausted", "git said too much");
+    if (code === NOT_FOUND) throw missing();
     if (code !== 0) throw failed(args, words, code);
     return Buffer.concat(out).toString();
   } finally {
@@ -91,15 +97,17 @@ export async function git(
 
 function ended(child: ReturnType<typeof spawn>): Promise<number | null> {
   return new Promise((resolve, reject) => {
-    child.once("error", (cause: NodeJS.ErrnoException) => {
-      if (cause.code !== "ENOENT") return reject(cause);
-      const message =
-        "git is not installed where the daemon runs: install git, or give the context as a " +
-        "folder or a tar";
-      reject(new GantryError("unavailable", message, { cause }));
-    });
+    child.once("error", reject);
     child.once("close", (code) => resolve(code));
   });
+}
+
+function missing(): GantryError {
+  return new GantryError(
+    "unavailable",
+    "git is not installed where the daemon runs: install git, or give the context as a folder " +
+      "or a tar",
+  );
 }
 
 /** So given, it stands in no list of processes. */
