@@ -40,6 +40,10 @@ class Follower {
 
   stop(): void {
     clearTimeout(this.#timer);
+    this.#unwatch();
+  }
+
+  #unwatch(): void {
     for (const watcher of this.#watchers.splice(0)) watcher.close();
   }
 
@@ -60,7 +64,7 @@ class Follower {
     for (const path of HOST_RESOLV_CONFS) {
       paths.add(await realpath(path).catch(() => path));
     }
-    this.stop();
+    this.#unwatch();
     if (this.#engine.closing.signal.aborted) return;
     for (const path of paths) {
       const name = basename(path);

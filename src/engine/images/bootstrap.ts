@@ -89,6 +89,14 @@ const foldersOf = (engine: EngineContext): string => join(engine.options.dataRoo
 
 /** What bootstraps of a daemon that was killed left: their containers, images and folders. */
 export async function clearBootstraps(engine: EngineContext): Promise<void> {
+  try {
+    await removeLeft(engine);
+  } catch (error) {
+    engine.log.warn("Cannot remove what an image bootstrap left", { error });
+  }
+}
+
+async function removeLeft(engine: EngineContext): Promise<void> {
   const parent = foldersOf(engine);
   if ((await readdir(parent).catch(() => [])).length === 0) return;
   for (const { id, imageId, hostConfig } of engine.containers.all()) {
