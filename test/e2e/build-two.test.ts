@@ -2,10 +2,18 @@
 // status messages of BuildKit in it.
 
 import assert from "node:assert/strict";
+import { request } from "node:http";
+import { join } from "node:path";
+import { text } from "node:stream/consumers";
 import { after, before, describe, test } from "node:test";
 import { fromBinary } from "@bufbuild/protobuf";
+import { serveCalls } from "../../src/cli/commands/build/session/grpc-server.ts";
+import { handlersOf } from "../../src/cli/commands/build/session/serve.ts";
+import type { Session } from "../../src/cli/session.ts";
 import { control } from "../../src/gen/buildkit/index.ts";
 import { tarOf } from "../support/build-job.ts";
+import { upgrade } from "../support/buildkit-client.ts";
+import { writeFiles } from "../support/write-files.ts";
 import { startDaemon, type TestDaemon, whyNoDaemon } from "./harness.ts";
 
 interface Message {
@@ -57,6 +65,30 @@ describe("version 2 of POST /build", { skip: whyNoDaemon() }, () => {
     assert.equal(await daemon.ok("run", "--rm", "--network", "none", "two:1"), "hello");
   });
 
+  test("the context may come over a session", async () => {
+    const folder = join(daemon.folder, "session-context");
+    await writeFiles(folder, { Dockerfile: "FROM payload\nCOPY a /a\n", a: "sent" });
+    const folders = new Map([
+      ["context", folder],
+      ["dockerfile", folder],
+    ]);
+    const offer = { folders, uploads: new Map(), secrets: new Map(), agents: new Map() };
+    const handlers = handlersOf({} as Session, {
+      ...{ ...offer, outputs: [], stores: new Map(), sharedKey: "" },
+    });
+    const socket = await upgrade(daemon.socket, "/session", {
+      "X-Docker-Expose-Session-Uuid": "old-client",
+      "X-Docker-Expose-Session-Grpc-Method": [...handlers.keys()],
+    });
+    const served = serveCalls(socket, handlers);
+    const query = "version=2&remote=client-session&session=old-client&t=two:3&networkmode=none";
+    const answer = await posted(daemon.socket, `/build?${query}`);
+    served.close();
+    assert.match(answer, /moby\.image\.id/);
+    const read = ["run", "--rm", "--network", "none", "two:3", "cat", "/a"];
+    assert.equal(await daemon.ok(...read), "sent");
+  });
+
   test("a failure ends the stream with BuildKit's words", async () => {
     const messages = await build({ Dockerfile: 'FROM payload\nRUN ["/bin/exit", "3"]\n' }, {});
     const { error } = messages.at(-1)!;
@@ -73,3 +105,11 @@ describe("version 2 of POST /build", { skip: whyNoDaemon() }, () => {
     await assert.rejects(refused({ version: "3" }), /invalid version 3/);
   });
 });
+
+function posted(socketPath: string, path: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    request({ socketPath, path, method: "POST" }, (answer) => text(answer).then(resolve, reject))
+      .on("error", reject)
+      .end();
+  });
+}
