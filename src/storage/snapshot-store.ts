@@ -37,6 +37,8 @@ export class OverlaySnapshots implements SnapshotStore {
   #mutex = new KeyedMutex();
   /** Layers of snapshots that are being made. */
   #preparing = new Set<readonly string[]>();
+  /** One at a time makes or removes the files of an id. */
+  #ids = new KeyedMutex();
   /** Called with the layers of a snapshot that has been removed. */
   onRemoved: (diffIds: readonly string[]) => Promise<void> = async () => {};
 
@@ -78,10 +80,12 @@ export class OverlaySnapshots implements SnapshotStore {
     }: { volatile?: boolean; bare?: boolean; sizeBytes?: number } = {},
   ): Promise<OverlayMount> {
     if (!/^[A-Za-z0-9][\w.-]*$/.test(id)) throw new GantryError("invalid", `Bad snapshot id ${id}`);
-    if (this.#snapshots.has(id)) throw new GantryError("conflict", `Snapshot ${id} exists`);
     this.#preparing.add(diffIds);
     try {
-      return await this.#make(id, diffIds, { volatile, bare, sizeBytes });
+      return await this.#ids.run(id, async () => {
+        if (this.#snapshots.has(id)) throw new GantryError("conflict", `Snapshot ${id} exists`);
+        return await this.#make(id, diffIds, { volatile, bare, sizeBytes });
+      });
     } finally {
       this.#preparing.delete(diffIds);
     }
@@ -220,8 +224,13 @@ export class OverlaySnapshots implements SnapshotStore {
   }
 
   async remove(id: string): Promise<void> {
+    const removed = await this.#ids.run(id, () => this.#remove(id));
+    if (removed) await this.onRemoved(removed.diffIds);
+  }
+
+  async #remove(id: string): Promise<Snapshot | undefined> {
     const snapshot = this.#snapshots.get(id);
-    if (snapshot === undefined) return;
+    if (snapshot === undefined) return undefined;
     // The files first: they are what makes room, and boot removes a row whose container is gone.
     if (snapshot.limit) {
       // Their project is another's from now on: nothing of them may be left.
@@ -235,7 +244,7 @@ export class OverlaySnapshots implements SnapshotStore {
     this.#database.free(() => row.run(id));
     this.#snapshots.delete(id);
     await this.#forgetFolder(id);
-    await this.onRemoved(snapshot.diffIds);
+    return snapshot;
   }
 
   /** Removes the container's folder if nothing of the engine's is in it. */

@@ -133,6 +133,26 @@ async function playAll(fixture: StorageFixture, groups: readonly Step[][]): Prom
   assert.deepEqual(storage.layers.list(), []);
 }
 
+test("of several that make the snapshot of one id one gets it, and it can be made again", {
+  skip,
+}, async () => {
+  const fixture = await storageFixture();
+  const { snapshots } = fixture.storage;
+  try {
+    for (let round = 0; round < 5; round++) {
+      const made = await Promise.allSettled([1, 2, 3].map(() => snapshots.prepare("c", [])));
+      assert.deepEqual(
+        made.flatMap((one) => (one.status === "rejected" ? [one.reason.kind] : [])),
+        ["conflict", "conflict"],
+      );
+      await Promise.all([1, 2, 3].map(() => snapshots.remove("c")));
+      assert.deepEqual(await fixture.names("containers"), []);
+    }
+  } finally {
+    await fixture.close();
+  }
+});
+
 test("a process killed at any moment leaves whole images and nothing else", { skip }, async () => {
   const fixture = await storageFixture();
   try {
