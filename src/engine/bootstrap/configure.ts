@@ -5,12 +5,12 @@
 import { buffer } from "node:stream/consumers";
 import { GantryError } from "../../base/index.ts";
 import { createContainer } from "../containers/create.ts";
-import { containerLogs } from "../containers/logs.ts";
 import { removeContainer } from "../containers/remove.ts";
 import { startContainer } from "../containers/start.ts";
 import { waitContainer } from "../containers/wait.ts";
 import type { EngineContext } from "../context.ts";
 import type { Signal } from "../contract.ts";
+import { containerLogs } from "../logs/index.ts";
 
 const COMPLAINT_LINES = 15;
 

@@ -4,11 +4,11 @@ import type { Duplex } from "node:stream";
 import { GantryError, messageOf } from "../../base/index.ts";
 import type { EngineContext } from "../context.ts";
 import type { AttachOptions, AttachStream } from "../contract.ts";
+import { readLogs } from "../logs/index.ts";
 import { announce } from "./announce.ts";
 import { AttachPipe } from "./attach-pipe.ts";
 import { DETACH_KEYS_DEFAULT, DetachFilter, parseDetachKeys } from "./detach-keys.ts";
 import type { LiveContainer, PendingAttach } from "./live.ts";
-import { readLogs } from "./logs.ts";
 import { type ContainerRecord, isPaused, isRestarting, isRunning } from "./record.ts";
 
 export async function attachContainer(

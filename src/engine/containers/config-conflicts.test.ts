@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { ContainerConfig, HostConfig } from "../../spec/index.ts";
+import { monitorLog, tagNames } from "../logs/index.ts";
 import { checkConflicts } from "./config-conflicts.ts";
-import { monitorLog, tagNames } from "./log-config.ts";
 import { publishRequests } from "./publish-requests.ts";
 import { checkTmpfs } from "./tmpfs-options.ts";
 

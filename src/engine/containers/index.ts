@@ -2,6 +2,7 @@
 
 import type { EngineContext } from "../context.ts";
 import type { Containers } from "../contract.ts";
+import { containerLogs } from "../logs/index.ts";
 import { archiveIn, archiveOut, globContainer, statContainerPath } from "./archive.ts";
 import { attachContainer } from "./attach.ts";
 import { containerChanges } from "./changes.ts";
@@ -11,7 +12,6 @@ import { createExec, inspectExec, resizeExec, startExec } from "./exec.ts";
 import { exportContainer } from "./export.ts";
 import { inspectContainer, listContainers } from "./inspect.ts";
 import { killContainer } from "./kill.ts";
-import { containerLogs } from "./logs.ts";
 import { pauseContainer, unpauseContainer } from "./pause.ts";
 import { pruneContainers } from "./prune.ts";
 import { removeContainer } from "./remove.ts";

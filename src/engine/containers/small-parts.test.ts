@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { monitorLog } from "../logs/index.ts";
 import { goFileMode, isDirectory } from "./file-mode.ts";
 import { probeCommand } from "./health.ts";
-import { monitorLog } from "./log-config.ts";
 import { parseSignal } from "./signals.ts";
 import { selectProcesses } from "./top.ts";
 

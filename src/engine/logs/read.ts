@@ -3,9 +3,10 @@
 
 import { Readable } from "node:stream";
 import { GantryError } from "../../base/index.ts";
+import { type ContainerRecord, isRemoving, isRunning } from "../containers/record.ts";
 import type { EngineContext } from "../context.ts";
 import type { LogOptions, LogStream } from "../contract.ts";
-import { LogChanges } from "./log-changes.ts";
+import { LogChanges } from "./changes.ts";
 import {
   LineCutter,
   type LogFile,
@@ -13,7 +14,7 @@ import {
   openNewerFiles,
   seekTail,
   streamFile,
-} from "./log-file.ts";
+} from "./files.ts";
 import {
   boundOf,
   encodeLines,
@@ -22,8 +23,7 @@ import {
   type LineFormat,
   type LogLine,
   parseLogLine,
-} from "./log-line.ts";
-import { type ContainerRecord, isRemoving, isRunning } from "./record.ts";
+} from "./line.ts";
 
 export async function containerLogs(
   engine: EngineContext,

@@ -5,7 +5,7 @@ import { createReadStream } from "node:fs";
 import { type FileHandle, open, stat } from "node:fs/promises";
 import { createGunzip } from "node:zlib";
 
-import { fixedTime, parseLogLine } from "./log-line.ts";
+import { fixedTime, parseLogLine } from "./line.ts";
 
 const BLOCK_BYTES = 64 * 1024;
 const ROTATED_FILES_MAX = 1000;

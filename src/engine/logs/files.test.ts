@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { gzipSync } from "node:zlib";
-import { LineCutter, openLogFiles, seekTail, streamFile } from "./log-file.ts";
+import { LineCutter, openLogFiles, seekTail, streamFile } from "./files.ts";
 import {
   boundOf,
   encodeLines,
@@ -12,7 +12,7 @@ import {
   formatLogLine,
   isPastUntil,
   parseLogLine,
-} from "./log-line.ts";
+} from "./line.ts";
 
 const line = (text: string) =>
   `${JSON.stringify({ log: `${text}\n`, stream: "stdout", time: "t" })}\n`;
