@@ -13,11 +13,11 @@ import type { System } from "./contract/system.ts";
 import type { Volumes } from "./contract/volumes.ts";
 
 export type * from "./build/contract.ts";
-export type * from "./contract/common.ts";
 export type * from "./contract/containers.ts";
 export type * from "./contract/events.ts";
 export type * from "./contract/images.ts";
 export type * from "./contract/networks.ts";
+export type * from "./contract/shared-nouns.ts";
 export type * from "./contract/system.ts";
 export type * from "./contract/volumes.ts";
 

@@ -9,7 +9,7 @@ import type {
   HostConfig,
   NetworkingConfig,
 } from "../../spec/index.ts";
-import type { Filters, PortMap, Signal } from "./common.ts";
+import type { Filters, PortMap, Signal } from "./shared-nouns.ts";
 
 export interface ContainerState {
   Status: "created" | "running" | "paused" | "restarting" | "removing" | "exited" | "dead";

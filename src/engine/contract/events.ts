@@ -1,6 +1,6 @@
 // The door to events.
 
-import type { Filters, Signal } from "./common.ts";
+import type { Filters, Signal } from "./shared-nouns.ts";
 
 export interface Event {
   Type: string;

@@ -3,7 +3,7 @@
 import type { Readable } from "node:stream";
 import type { Credentials, RemoteImage, SearchResult } from "../../distribution/index.ts";
 import type { ImageConfigDocument, Platform } from "../../spec/index.ts";
-import type { Filters, Signal } from "./common.ts";
+import type { Filters, Signal } from "./shared-nouns.ts";
 
 export type { Credentials, RemoteImage, SearchResult };
 

@@ -3,7 +3,7 @@
 import type { CreateNetworkRequest } from "../../network/index.ts";
 import type { EndpointSettings } from "../../spec/index.ts";
 import type { Explanation } from "../networks/explain.ts";
-import type { Filters } from "./common.ts";
+import type { Filters } from "./shared-nouns.ts";
 
 /** A network as inspect shows it; Docker's own field names. */
 export type Network = Record<string, unknown> & { Id: string; Name: string; Driver: string };

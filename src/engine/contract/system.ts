@@ -1,6 +1,6 @@
 // The door to the engine as a whole.
 
-import type { Signal } from "./common.ts";
+import type { Signal } from "./shared-nouns.ts";
 
 export interface SystemInfo {
   [field: string]: unknown;

@@ -1,7 +1,7 @@
 // The door to volumes.
 
 import type { Readable } from "node:stream";
-import type { Filters, Signal } from "./common.ts";
+import type { Filters, Signal } from "./shared-nouns.ts";
 
 export interface Volume {
   Name: string;
