@@ -21,7 +21,7 @@ import { wantedLinks } from "./links.ts";
 import { mergeConfig } from "./merge-config.ts";
 import { makeVolumes, releaseVolumes, resolveMounts } from "./mounts.ts";
 import { checkName, randomName } from "./names.ts";
-import type { ContainerRecord } from "./record.ts";
+import type { ContainerRecord, MountRecord } from "./record.ts";
 import { storageSize } from "./storage-size.ts";
 import { validateResources } from "./validate.ts";
 
@@ -33,29 +33,17 @@ export async function createContainer(
   request: CreateRequest,
   { signal, volatile = false }: Signal & { volatile?: boolean } = {},
 ): Promise<{ id: string; warnings: string[] }> {
-  checkConflicts(request.config, request.hostConfig);
-  await ensureHelloWorld(engine.storage, request.config.Image ?? "");
-  const image = findImageFor(engine, request.config.Image ?? "", request.platform);
-  const warnings = checkImagePlatform(image, request.platform, request.config.Image ?? "");
-  const config = mergeConfig(request.config, image.config.config ?? {});
-  const hostConfig = completeHostConfig(engine, request.hostConfig);
-  checkHostConfig(engine, hostConfig);
-  warnings.push(...validateResources(engine, config, hostConfig));
-
-  const id = randomBytes(ID_BYTES).toString("hex");
-  const mounts = await resolveMounts(engine, config, hostConfig);
+  const { record, mounts, warnings } = await draftContainer(engine, request);
+  const { id, hostConfig } = record;
   signal?.throwIfAborted();
 
   await using undo = new Rollback((what, error) =>
     engine.log.error(`Failed to undo ${what} of a create`, { id, error }),
   );
-  const name = request.name
-    ? checkName(request.name)
-    : randomName((wanted) => engine.containers.isNameFree(wanted));
-  engine.containers.reserveName(name, id);
-  undo.defer("name", () => engine.containers.releaseName(name, id));
+  record.name ||= randomName((wanted) => engine.containers.isNameFree(wanted));
+  engine.containers.reserveName(record.name, id);
+  undo.defer("name", () => engine.containers.releaseName(record.name, id));
 
-  const record = newRecord({ engine, id, name, image, config, hostConfig, request });
   engine.containers.put(record);
   undo.defer("record", () => engine.containers.delete(record));
 
@@ -80,6 +68,32 @@ export async function createContainer(
   lease.release();
   announce(engine, record, "create");
   return { id, warnings };
+}
+
+/** A container as it would be, and what would be mounted in it: nothing is made or taken yet, and
+ * its name is "" where none was asked for. Throws what a create says of a request that cannot be. */
+export async function draftContainer(
+  engine: EngineContext,
+  request: CreateRequest,
+  { id = randomBytes(ID_BYTES).toString("hex") }: { id?: string } = {},
+): Promise<{
+  record: ContainerRecord;
+  image: StoredImage;
+  mounts: MountRecord[];
+  warnings: string[];
+}> {
+  checkConflicts(request.config, request.hostConfig);
+  await ensureHelloWorld(engine.storage, request.config.Image ?? "");
+  const image = findImageFor(engine, request.config.Image ?? "", request.platform);
+  const warnings = checkImagePlatform(image, request.platform, request.config.Image ?? "");
+  const config = mergeConfig(request.config, image.config.config ?? {});
+  const hostConfig = completeHostConfig(engine, request.hostConfig);
+  checkHostConfig(engine, hostConfig);
+  warnings.push(...validateResources(engine, config, hostConfig));
+  const mounts = await resolveMounts(engine, config, hostConfig);
+  const name = request.name ? checkName(request.name) : "";
+  const record = newRecord({ engine, id, name, image, config, hostConfig, request });
+  return { record, image, mounts, warnings };
 }
 
 function newRecord(o: {

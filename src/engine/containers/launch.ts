@@ -4,14 +4,16 @@
 import { GantryError } from "../../base/index.ts";
 import { initProgramPath, type Plan } from "../../native/index.ts";
 import type { NetworkShare, PlannedCreate } from "../../runtime/index.ts";
+import type { OciSpec, RootfsMount } from "../../spec/index.ts";
 import type { EngineContext } from "../context.ts";
 import { monitorLog, tagNames } from "../logs/index.ts";
-import { readAccounts } from "./accounts.ts";
+import type { ContainerPaths } from "../paths.ts";
+import { type Accounts, readAccounts } from "./accounts.ts";
 import { writeContainerFiles } from "./container-files.ts";
 import { containerOf } from "./host-config.ts";
 import { linkVariables } from "./link-variables.ts";
 import type { ExecInstance } from "./live.ts";
-import { prepareMounts } from "./mount-sources.ts";
+import { type PreparedMount, prepareMounts } from "./mount-sources.ts";
 import type { AttachedNetworks } from "./networking.ts";
 import { execSeccomp, toExecProcess, toOciSpec } from "./oci-spec.ts";
 import type { ContainerRecord } from "./record.ts";
@@ -22,18 +24,41 @@ export async function prepareLaunch(
   attached: AttachedNetworks,
   { holdMs }: { holdMs: number },
 ): Promise<PlannedCreate> {
-  const { kernel } = engine.runtime;
   const joined = joinedNamespaces(engine, c);
-  const written = writeContainerFiles(engine, c, attached.records);
-  const files = c.isBuildStep ? { ...written, hostname: "", readOnly: true } : written;
+  const files = writeContainerFiles(engine, c, attached.records);
   const accounts = await readAccounts(engine, c);
   const rootfs = await engine.storage.snapshots.renew(c.id);
+  const mounts = await prepareMounts(engine, c, accounts);
+  const given = { joined, files, accounts, rootfs, mounts, attached, holdMs };
+  return planLaunch(engine, c, given).planned;
+}
+
+/** What the host was asked for a start. */
+export interface LaunchFacts {
+  joined: JoinedNamespaces;
+  files: Pick<ContainerPaths, "hostname" | "hosts" | "resolvConf">;
+  accounts: Accounts;
+  rootfs: RootfsMount;
+  mounts: readonly PreparedMount[];
+  attached: AttachedNetworks;
+  holdMs: number;
+}
+
+/** From what is known to the plan, without asking or changing anything: also what `explain` tells
+ * of is made here. */
+export function planLaunch(
+  engine: EngineContext,
+  c: ContainerRecord,
+  { joined, files: written, accounts, rootfs, mounts, attached, holdMs }: LaunchFacts,
+): { spec: OciSpec; planned: PlannedCreate } {
+  const { kernel } = engine.runtime;
+  const files = c.isBuildStep ? { ...written, hostname: "", readOnly: true } : written;
   const spec = toOciSpec({
     id: c.id,
     config: withLinks(c, linkVariables(engine, c)),
     hostConfig: { ...c.hostConfig, Init: c.hostConfig.Init ?? engine.options.defaults.init },
     args: [c.path, ...c.args],
-    mounts: await prepareMounts(engine, c, accounts),
+    mounts,
     files,
     accounts,
     joined,
@@ -44,7 +69,7 @@ export async function prepareLaunch(
   });
   const paths = engine.paths.container(c.id);
   const log = monitorLog(paths.log, c.config, c.hostConfig, tagNames(c));
-  return engine.runtime.planCreate({
+  const planned = engine.runtime.planCreate({
     id: c.id,
     spec,
     rootfs,
@@ -61,6 +86,7 @@ export async function prepareLaunch(
       holdMs,
     },
   });
+  return { spec, planned };
 }
 
 /** Its own variables win over those that tell of the containers that it is linked to. */
@@ -81,7 +107,7 @@ export interface JoinedNamespaces {
 }
 
 /** The pids whose namespaces are joined, by "container:REF" modes. */
-function joinedNamespaces(engine: EngineContext, c: ContainerRecord): JoinedNamespaces {
+export function joinedNamespaces(engine: EngineContext, c: ContainerRecord): JoinedNamespaces {
   const { NetworkMode, PidMode, IpcMode } = c.hostConfig;
   const network = pidOf(engine, NetworkMode, "network");
   const pid = pidOf(engine, PidMode, "PID namespace");
