@@ -125,6 +125,9 @@ export interface NetworkLayer {
     /** The first of a run's networks with names opens the namespace to the resolver. */
     opensResolver?: boolean;
   }): Promise<Attachment>;
+  /** What attach() would make now. Nothing is taken, bound or made: addresses are those that are
+   * free now, host ports those that were asked for (0: any). */
+  preview(o: Parameters<NetworkLayer["attach"]>[0]): Attachment;
   detach(record: AttachmentRecord): Promise<void>;
   /** Makes a user-defined bridge network at once. Throws in docker's words: conflict (name),
    * forbidden (predefined, overlap), invalid, exhausted (no subnet left). */

@@ -107,7 +107,7 @@ function checkStatic(network: NetworkRecord, family: Family, wanted: string): vo
 }
 
 /** A network may have several subnets of a family, each with a gateway. */
-function gatewayFor(network: NetworkRecord, address: string): string {
+export function gatewayFor(network: NetworkRecord, address: string): string {
   const { family, value } = parseAddress(address)!;
   const pool = network.pools.find(({ subnet }) => contains(parseSubnet(subnet), family, value));
   return pool?.gateway ?? "";

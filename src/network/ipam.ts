@@ -203,6 +203,25 @@ export class Ipam {
     );
   }
 
+  /** What lease() would give now; nothing is taken. */
+  peek(
+    networkId: string,
+    family: Family,
+    wanted?: string,
+  ): { address: string; prefix: number } | undefined {
+    const pools = this.#poolsOf(networkId).filter(({ subnet }) => subnet.family === family);
+    const parsed = wanted === undefined ? undefined : parseAddress(wanted);
+    for (const pool of pools) {
+      if (parsed && !contains(pool.subnet, parsed.family, parsed.value)) continue;
+      const { used, available } = pool.usage();
+      if (wanted === undefined && available === 0n && used > 0n) continue;
+      const address = pool.take(wanted);
+      pool.free(address);
+      return { address, prefix: pool.subnet.prefix };
+    }
+    return undefined;
+  }
+
   /** The address of an earlier run where it is free, or as lease(). */
   leaseAgain(
     networkId: string,

@@ -38,6 +38,7 @@ import { linksWithAddresses, occupiedByHost } from "./occupied.ts";
 import { type NetworkOptions, type NetworkSurroundings, parseMark } from "./options.ts";
 import type { ClaimRules } from "./port-claims.ts";
 import { predefinedNetworks } from "./predefined.ts";
+import { previewEndpoint } from "./preview.ts";
 import { Publishing } from "./publishing.ts";
 import { planRemoveStrays } from "./strays.ts";
 
@@ -191,6 +192,12 @@ export class Networks implements NetworkLayer {
     await this.#dns.join(record);
     this.#live.set(endpointId, record);
     undo.commit();
+    return this.#attachment(network, record, request);
+  }
+
+  preview(request: AttachRequest): Attachment {
+    const network = this.#networkOf(request.networkName);
+    const record = previewEndpoint(this.#ipam, network, request, this.#options);
     return this.#attachment(network, record, request);
   }
 
@@ -384,7 +391,6 @@ export class Networks implements NetworkLayer {
     { position = 0, gatewayOf, settings, opensResolver = false }: AttachRequest,
   ): Attachment {
     const key = opensResolver ? record.dns?.sandbox : undefined;
-    const { path } = this.#dns;
     const driver = driverOf(network);
     const { sysctls } = endpointOptions(settings);
     const plan = {
@@ -403,7 +409,7 @@ export class Networks implements NetworkLayer {
       ],
       teardown: () => [
         ...driver.planLeave(record),
-        ...(key ? planCloseSandbox({ key, path, slot: SLOT_LAST_WORD }) : []),
+        ...(key ? planCloseSandbox({ key, path: this.#dns.path, slot: SLOT_LAST_WORD }) : []),
       ],
     };
   }

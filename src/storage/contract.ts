@@ -182,6 +182,9 @@ export interface SnapshotStore {
   /** The mount for one more use: a volatile overlay needs a fresh work folder each time. */
   renew(id: string): Promise<RootfsMount>;
   get(id: string): RootfsMount | undefined;
+  /** What prepare() would give; nothing is made. The folder of docker's empty mount points may not
+   * be there yet. */
+  preview(id: string, diffIds: readonly string[], o?: { volatile?: boolean }): RootfsMount;
   /** The folders of a stack of layers as overlay wants them, top first, without a writable one. */
   lowerDirs(diffIds: readonly string[]): string[];
   /** Changes the size limit that it was made with, also in use. */

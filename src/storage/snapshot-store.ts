@@ -23,6 +23,8 @@ type SnapshotRow = {
   is_volatile: number;
   size_limit: string;
 };
+/** The short id of an init layer that no container has needed yet. */
+const NOT_MADE_YET = "(new)";
 type OverlayMount = Extract<RootfsMount, { kind: "overlay" }>;
 
 export class OverlaySnapshots implements SnapshotStore {
@@ -201,6 +203,15 @@ export class OverlaySnapshots implements SnapshotStore {
   get(id: string): OverlayMount | undefined {
     const snapshot = this.#snapshots.get(id);
     return snapshot && this.#mount(id, snapshot);
+  }
+
+  preview(
+    id: string,
+    diffIds: readonly string[],
+    { volatile = false }: { volatile?: boolean } = {},
+  ): OverlayMount {
+    const init = this.#inits.get(initKey(diffIds)) ?? NOT_MADE_YET;
+    return this.#mount(id, { diffIds: [...diffIds], init, volatile });
   }
 
   /** The layers beneath a snapshot, bottom first. */

@@ -70,8 +70,8 @@ export async function createContainer(
   return { id, warnings };
 }
 
-/** A container as it would be, and what would be mounted in it: nothing is made or taken yet, and
- * its name is "" where none was asked for. Throws what a create says of a request that cannot be. */
+/** A container as it would be, and what would be mounted in it: nothing is made or taken yet; its
+ * name is "" where none was asked for. Throws what a create says of a request that cannot be. */
 export async function draftContainer(
   engine: EngineContext,
   request: CreateRequest,
