@@ -35,9 +35,9 @@ export interface EntryBatch {
   entries: LogEntry[];
   /** The place after the last of them. */
   cursor: LogCursor;
-  /** Lines that were dropped right before this batch, for want of room (mode=non-blocking) or
-   * because a cursor's file is gone. Absent: none. */
-  lostBytes?: number;
+  /** Entries right before this batch were dropped, for want of room (mode=non-blocking) or
+   * because the file of `from` is gone. */
+  gap?: true;
 }
 
 export interface ReadEntriesOptions extends Signal {
