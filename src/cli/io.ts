@@ -40,6 +40,8 @@ export interface Io {
   onResize(listener: () => void): () => void;
   /** Receives every signal that can be caught, until the returned function is called. */
   onSignal(listener: (name: string) => void): () => void;
+  /** Lets another program take this one's place; where that cannot be, it throws. */
+  become(program: string, args: readonly string[], env: Record<string, string>): number;
   /** Aborted when the caller is gone or has asked to stop. */
   readonly signal: AbortSignal;
 }

@@ -57,14 +57,52 @@ async function runArguments(
   const [first, ...rest] = globals.args;
   if (first === undefined) return showRootHelp(io);
   if (first === "help") return runArguments(io, [...rest, "--help"], {});
+  if (first === "__complete" || first === "__completeNoDesc") {
+    const { complete } = await import("./complete/complete.ts");
+    return complete(io, rest, { descriptions: first === "__complete" });
+  }
   if (Object.hasOwn(ROOT_COMMANDS, first)) {
     return runCommand(session, first, ROOT_COMMANDS[first]!, rest);
   }
   if (isGroup(first)) return runGroup(session, first, GROUPS[first]!, rest);
+  return runOther(session, first, rest);
+}
+
+/** A plugin, or nothing that is known. */
+async function runOther(session: Session, name: string, rest: string[]): Promise<number> {
+  const { io } = session;
+  const { refusalOf } = await import("./commands/refused.ts");
+  const refusal = refusalOf(name);
+  if (refusal !== undefined) {
+    io.stderr.write(`${PROGRAM}: ${refusal}\n`);
+    return 1;
+  }
+  try {
+    const { runPlugin } = await import("./plugins/run.ts");
+    const code = await runPlugin(session, name);
+    if (code !== undefined) return code;
+  } catch (error) {
+    return report(session, [name, ...rest].join(" "), error);
+  }
+  const { suggestWord } = await import("./suggest.ts");
+  const known = [...Object.keys(ROOT_COMMANDS), ...Object.keys(GROUPS), "daemon", "registry"];
   io.stderr.write(
-    `${PROGRAM}: unknown command: ${PROGRAM} ${first}\n\nRun '${PROGRAM} --help' for more information\n`,
+    `${PROGRAM}: unknown command: ${PROGRAM} ${name}\n${suggestWord(name, known)}\n` +
+      `Run '${PROGRAM} --help' for more information\n`,
   );
   return 1;
+}
+
+/** Whether a call may end in another program, which a warm process cannot become. */
+export function needsOwnProcess(argv: readonly string[]): boolean {
+  try {
+    const { args } = parseFlags(GLOBAL_FLAGS, argv, { interspersed: false });
+    const name = args[0] === "help" ? args[1] : args[0];
+    if (name === undefined || name.startsWith("__")) return false;
+    return !Object.hasOwn(ROOT_COMMANDS, name) && !isGroup(name);
+  } catch {
+    return false;
+  }
 }
 
 async function runGroup(
@@ -97,8 +135,10 @@ async function runGroup(
     );
     return EXIT_USAGE;
   }
+  const { suggestWord } = await import("./suggest.ts");
+  const verbs = [...Object.keys(group.commands), ...Object.keys(group.groups ?? {})];
   io.stderr.write(
-    `${PROGRAM}: unknown command: ${PROGRAM} ${name} ${verb}\n\nUsage:  ${PROGRAM} ${name}\n\n` +
+    `${PROGRAM}: unknown command: ${PROGRAM} ${name} ${verb}\n${suggestWord(verb, verbs)}\nUsage:  ${PROGRAM} ${name}\n\n` +
       `Run '${PROGRAM} ${name} --help' for more information\n`,
   );
   return 1;
@@ -118,8 +158,10 @@ async function runCommand(
     flags = parseFlags(command.flags, argv, { interspersed: !command.stopAtArgument });
   } catch (error) {
     if (asksForHelp(error)) return showCommandHelp(io, path, command);
+    const { suggestFlag } = await import("./suggest.ts");
+    const hint = suggestFlag(messageOf(error), command.flags);
     io.stderr.write(
-      `${messageOf(error)}\n\nUsage:  ${usageLine}\n\nRun '${PROGRAM} ${path} --help' for more information\n`,
+      `${messageOf(error)}\n${hint}\nUsage:  ${usageLine}\n\nRun '${PROGRAM} ${path} --help' for more information\n`,
     );
     return EXIT_USAGE;
   }

@@ -38,6 +38,7 @@ export function plainIo(argv: readonly string[]): Io {
     stdout: plainOutput(1, () => process.stdout),
     stderr: plainOutput(2, () => process.stderr),
     windowSize,
+    become: (program, args, env) => process.execve!(program, [program, ...args], env),
     onResize: (listener) => {
       process.on("SIGWINCH", listener);
       return () => process.off("SIGWINCH", listener);

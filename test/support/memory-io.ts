@@ -33,6 +33,9 @@ export function memoryIo(
     stdout: out,
     stderr: err,
     windowSize: () => undefined,
+    become: (program) => {
+      throw new Error(`${program} would take this process' place`);
+    },
     onResize: () => () => {},
     onSignal: () => () => {},
     signal: new AbortController().signal,

@@ -4,6 +4,7 @@
 import type { Socket } from "node:net";
 import { constants } from "node:os";
 import { Readable, Writable } from "node:stream";
+import { GantryError } from "../../base/index.ts";
 import type { Input, Io, Output, WindowSize } from "../io.ts";
 import { encodeFrame, FRAME, type Hello } from "./protocol.ts";
 
@@ -42,6 +43,9 @@ export class CallIo implements Io {
     return this.#abort.signal;
   }
 
+  become(program: string): number {
+    throw new GantryError("internal", `${program} needs a process of its own`);
+  }
   windowSize(): WindowSize | undefined {
     return this.#size;
   }

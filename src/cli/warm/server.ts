@@ -8,7 +8,7 @@ import { randomBytes, timingSafeEqual } from "node:crypto";
 import { readlinkSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { createServer, type Socket } from "node:net";
 import type { WindowSize } from "../io.ts";
-import { main } from "../main.ts";
+import { main, needsOwnProcess } from "../main.ts";
 import { startDaemon } from "../start-daemon.ts";
 import { CallIo } from "./call-io.ts";
 import { decodeHello, encodeFrame, FRAME, FrameReader, type Hello } from "./protocol.ts";
@@ -98,7 +98,7 @@ async function serveCall(socket: Socket, token: string): Promise<void> {
   const begin = (payload: Buffer) => {
     clearTimeout(deadline);
     const hello = decodeHello(payload);
-    if (!hello || !isWelcome(hello, token)) {
+    if (!hello || !isWelcome(hello, token) || needsOwnProcess(hello.argv)) {
       socket.end(encodeFrame(FRAME.decline));
       return;
     }
