@@ -239,6 +239,10 @@ export const ROOT_COMMANDS: Record<string, CommandEntry> = {
   rmi: rmi!,
   info: system["info"]!,
   events: system["events"]!,
+  completion: entry(
+    "Print the script that completes command lines in a shell",
+    () => import("./completion.ts"),
+  ),
   login: entry("Log in to a registry", () => import("./registry/login.ts")),
   logout: entry("Log out from a registry", () => import("./registry/logout.ts")),
   search: entry("Search a registry for images", () => import("./registry/search.ts")),
