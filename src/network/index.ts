@@ -6,6 +6,7 @@ import { readHostState } from "./host-state.ts";
 import { Networks } from "./layer.ts";
 import type { NetworkSurroundings } from "./options.ts";
 
+export { addressBytes } from "./addresses.ts";
 export type {
   Attachment,
   AttachmentRecord,
@@ -17,6 +18,7 @@ export type {
   PublishRequest,
 } from "./contract.ts";
 export { RESOLVER_ADDRESS } from "./dns-sandbox.ts";
+export { type InterfaceSeen, lookInside, type NetworkSeen } from "./look-inside.ts";
 export type { NetworkOptions, NetworkSurroundings } from "./options.ts";
 export { parseMark } from "./options.ts";
 export { eachPort } from "./port-ranges.ts";

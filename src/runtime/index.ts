@@ -14,6 +14,17 @@ export type {
   NetworkShare,
   PlannedCreate,
 } from "./contract.ts";
+export { type OperationFact, operationFacts } from "./explain/describe-operation.ts";
+export type { DeviceNode, MountFact, RootFact } from "./explain/mount-facts.ts";
+export {
+  type CapabilityFacts,
+  type CgroupFact,
+  type LimitFact,
+  type NamespaceFact,
+  type PlanFacts,
+  type ProcessFacts,
+  planFacts,
+} from "./explain/plan-facts.ts";
 export { type MountInfo, parseMountinfo } from "./mountinfo.ts";
 export { planCreate } from "./plan-create.ts";
 export { type ExecInput, planExec } from "./plan-exec.ts";

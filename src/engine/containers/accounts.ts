@@ -35,6 +35,16 @@ export async function readAccounts(engine: EngineContext, c: ContainerRecord): P
   return reading;
 }
 
+/** Those of an image of these layers, for a container that is not made. */
+export async function accountsOfLayers(
+  engine: EngineContext,
+  diffIds: readonly string[],
+): Promise<Accounts> {
+  const lowerDirs = engine.storage.snapshots.lowerDirs(diffIds);
+  if (lowerDirs.length === 0) return { passwd: "", group: "" };
+  return read(engine, mountOverlay({ lowerDirs }, ROOT));
+}
+
 /** Uid and gid of a `--user` value in this container. */
 export async function userOf(
   engine: EngineContext,

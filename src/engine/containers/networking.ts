@@ -40,14 +40,9 @@ export async function attachNetworks(
     engine.log.error(`Failed to undo ${what}`, { id: c.id, error }),
   );
   for (const network of networks) {
-    if (network.Driver === "host" || network.Driver === "null") continue;
-    const { publishes, ...part } = partOf(c, network, networks);
-    const attachment = await engine.network.attach({
-      ...attachRequest(c, network, attached.records),
-      ...endpointDns(engine, c, network, attached.records),
-      ...part,
-      publish: publishes ? publishRequests(c.config, c.hostConfig) : [],
-    });
+    if (hasNoEndpoints(network)) continue;
+    const request = endpointRequest(engine, c, network, { networks, others: attached.records });
+    const attachment = await engine.network.attach(request);
     undo.defer("an attachment", () => engine.network.detach(attachment.record));
     attached.records.push(attachment.record);
     attached.attachments.push(attachment);
@@ -56,6 +51,38 @@ export async function attachNetworks(
   for (const network of networks) announceNetwork(engine, "connect", identity(network), c.id);
   tellLinkingContainers(engine, c, attached.records);
   return attached;
+}
+
+/** What a start would attach now: nothing is taken or made. */
+export function previewNetworks(engine: EngineContext, c: ContainerRecord): AttachedNetworks {
+  const attached: AttachedNetworks = { records: [], attachments: [] };
+  if (hasNoNetworkOfItsOwn(c)) return attached;
+  const networks = endpointNames(engine, c).map((name) => requireNamed(engine, name));
+  for (const network of networks) {
+    if (hasNoEndpoints(network)) continue;
+    const request = endpointRequest(engine, c, network, { networks, others: attached.records });
+    const attachment = engine.network.preview(request);
+    attached.records.push(attachment.record);
+    attached.attachments.push(attachment);
+  }
+  return attached;
+}
+
+const hasNoEndpoints = ({ Driver }: Network): boolean => Driver === "host" || Driver === "null";
+
+function endpointRequest(
+  engine: EngineContext,
+  c: ContainerRecord,
+  network: Network,
+  { networks, others }: { networks: readonly Network[]; others: readonly AttachmentRecord[] },
+) {
+  const { publishes, ...part } = partOf(c, network, networks);
+  return {
+    ...attachRequest(c, network, others),
+    ...endpointDns(engine, c, network, others),
+    ...part,
+    publish: publishes ? publishRequests(c.config, c.hostConfig) : [],
+  };
 }
 
 /** `others` are the attachments that the container has already. */
