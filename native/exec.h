@@ -58,6 +58,8 @@ extern struct executor executor;
 // until it has closed its end). 0 or a negative errno; the peer's failure is kept in `executor`.
 int peer_wait(int point);
 int peer_fail(uint32_t index, int error, const char *text);
+// The container half speaks to `fd` from now on, no more to the half that made it.
+void peer_replace(int fd);
 int peer_send(uint8_t type, uint32_t number, const char *text, int fd);
 enum peer_message { P_GO = 1, P_POINT, P_SLOT, P_NUMBER, P_EXPORT, P_SILENT, P_FAIL };
 
@@ -71,7 +73,12 @@ _Noreturn void worker_main(int fd);
 _Noreturn void executor_main(int fd, int monitor, bool exec, uint32_t id, uint32_t left);
 // What every process that is about to hold a plan does: keeps only `a` and `b`, is non-dumpable.
 void isolate_process(int a, int b);
-// Closes every descriptor but those in `keep` (sorted here).
+// Descriptors from 3 on that belong to the container (--preserve-fds).
+extern unsigned preserved_descriptors;
+// Closes every descriptor but those, the standard streams and `keep` (sorted here).
 void close_others(int *keep, size_t count);
+
+// When a process started, in clock ticks (/proc/PID/stat field 22); 0 when it is gone.
+uint64_t start_ticks(pid_t pid);
 
 #endif

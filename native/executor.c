@@ -22,12 +22,25 @@
 #define TEARDOWN_DEADLINE_MS 10000u
 
 struct executor executor = {.monitor = -1, .peer = -1};
+unsigned preserved_descriptors;
+
+uint64_t start_ticks(pid_t pid) {
+  char path[48], text[1024];
+  snprintf(path, sizeof path, "/proc/%d/stat", pid);
+  AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+  ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+  if (n <= 0) return 0;
+  text[n] = 0;
+  char *at = strrchr(text, ')');  // the name may hold anything, the fields after it may not
+  for (int field = 2; at && field < 22; field++) at = strchr(at + 1, ' ');
+  return at ? strtoull(at + 1, NULL, 10) : 0;
+}
 
 static int ascending(const void *a, const void *b) { return *(const int *)a - *(const int *)b; }
 
 void close_others(int *keep, size_t count) {
   qsort(keep, count, sizeof *keep, ascending);
-  unsigned from = 3;
+  unsigned from = 3 + preserved_descriptors;
   for (size_t i = 0; i < count; i++) {
     if (keep[i] < (int)from) continue;
     if ((unsigned)keep[i] > from) close_range(from, (unsigned)keep[i] - 1, 0);
@@ -133,6 +146,11 @@ int peer_fail(uint32_t index, int error, const char *text) {
   struct peer_frame frame = {.type = P_FAIL, .number = index, .error = (uint32_t)error};
   snprintf(frame.text, sizeof frame.text, "%s", text);
   return peer_write(&frame, sizeof frame, -1);
+}
+
+void peer_replace(int fd) {
+  close(executor.peer);
+  executor.peer = fd;
 }
 
 static int peer_read(struct peer_frame *frame, int *fd) {

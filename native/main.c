@@ -14,9 +14,11 @@
 #include <unistd.h>
 
 #include "monitor.h"
+#include "warm.h"
 #include "wire.h"
 
 int spawn_main(void);
+int runtime_main(int argc, char **argv);
 int ports_main(int argc, char **argv) __attribute__((weak));
 int resolver_main(int argc, char **argv) __attribute__((weak));
 int firewall_watch_main(int argc, char **argv) __attribute__((weak));
@@ -39,11 +41,16 @@ static int complain(const char *what) {
   return 2;
 }
 
+static bool is_sealed(void) {
+  AUTO_CLOSE int self = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+  int seals = self < 0 ? -1 : fcntl(self, F_GET_SEALS);
+  return seals >= 0 && (seals & SEALS) == SEALS;
+}
+
 static int reexecute(char **argv) {
+  if (is_sealed()) return 0;
   AUTO_CLOSE int self = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
   if (self < 0) return complain("cannot open /proc/self/exe");
-  int seals = fcntl(self, F_GET_SEALS);
-  if (seals >= 0 && (seals & SEALS) == SEALS) return 0;
   struct stat st;
   int copy = memfd_create("gantry-native", MFD_CLOEXEC | MFD_ALLOW_SEALING);
   if (copy < 0 || fstat(self, &st)) return complain("cannot make a sealed copy");
@@ -71,7 +78,24 @@ static int decode_main(void) {
   return 0;
 }
 
+// The copy that is run does not know where it came from: it is told.
+static int oci_runtime(int argc, char **argv) {
+  static const char place[] = "GANTRY_RUNTIME_ROOT";
+  const char *told = getenv(place);
+  if (is_sealed() && told) {
+    snprintf(warm_root, sizeof warm_root, "%s", told);
+    unsetenv(place);
+    return runtime_main(argc, argv);
+  }
+  if (warm_find_root() || setenv(place, warm_root, 1)) return complain("cannot find its own folder");
+  int error = reexecute(argv);
+  return error ? error : complain("cannot run the sealed copy");
+}
+
 int main(int argc, char **argv) {
+  const char *slash = strrchr(argc > 0 ? argv[0] : "", '/');
+  if (argc > 0 && !strcmp(slash ? slash + 1 : argv[0], "gantry-runtime"))
+    return oci_runtime(argc, argv);
   const char *role = argc > 1 ? argv[1] : "";
   if (strcmp(role, "decode") == 0) return decode_main();
   if (strcmp(role, "archive") == 0 && archive_main) return archive_main(argc - 1, argv + 1);

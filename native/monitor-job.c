@@ -22,18 +22,6 @@
 
 void watch_process(struct process *p);
 
-static uint64_t start_ticks(pid_t pid) {
-  char path[48], text[1024];
-  snprintf(path, sizeof path, "/proc/%d/stat", pid);
-  AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
-  ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
-  if (n <= 0) return 0;
-  text[n] = 0;
-  char *at = strrchr(text, ')');  // the name may hold anything, the fields after it may not
-  for (int field = 2; at && field < 22; field++) at = strchr(at + 1, ' ');
-  return at ? strtoull(at + 1, NULL, 10) : 0;
-}
-
 static _Noreturn void teardown_child(const uint8_t *ops, uint32_t length, uint32_t count, int reply,
                                      uint32_t id, const struct job *failure) {
   struct out o = {0};

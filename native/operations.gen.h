@@ -80,6 +80,11 @@ enum op_code {
   OP_CONTROLLING_TTY = 93,
   OP_EXPORT = 94,
   OP_CLOSE_FROM = 95,
+  OP_OWN_STREAMS = 96,
+  OP_LISTEN = 97,
+  OP_AWAIT_START = 98,
+  OP_RELEASE_START = 99,
+  OP_RUN_HOOK = 103,
   OP_NETLINK = 100,
   OP_INTERFACE_INDEX = 101,
   OP_HAND_SOCKETS = 102,
@@ -309,6 +314,18 @@ enum op_argument {
   A_EXPORT_SLOT = 0,
   A_EXPORT_AS = 1,
   A_CLOSE_FROM_FD = 0,
+  A_OWN_STREAMS_UID = 0,
+  A_LISTEN_PATH = 0,
+  A_LISTEN_TO = 1,
+  A_AWAIT_START_SLOT = 0,
+  A_RELEASE_START_PATH = 0,
+  A_RUN_HOOK_PATH = 0,
+  A_RUN_HOOK_ARGV = 1,
+  A_RUN_HOOK_ENV = 2,
+  A_RUN_HOOK_TIMEOUT_MS = 3,
+  A_RUN_HOOK_BEFORE = 4,
+  A_RUN_HOOK_PID = 5,
+  A_RUN_HOOK_AFTER = 6,
   A_NETLINK_PROTOCOL = 0,
   A_NETLINK_DATA = 1,
   A_NETLINK_PATCHES = 2,
@@ -470,6 +487,11 @@ op_function op_dup2 __attribute__((weak));
 op_function op_controlling_tty __attribute__((weak));
 op_function op_export __attribute__((weak));
 op_function op_close_from __attribute__((weak));
+op_function op_own_streams __attribute__((weak));
+op_function op_listen __attribute__((weak));
+op_function op_await_start __attribute__((weak));
+op_function op_release_start __attribute__((weak));
+op_function op_run_hook __attribute__((weak));
 op_function op_netlink __attribute__((weak));
 op_function op_interface_index __attribute__((weak));
 op_function op_hand_sockets __attribute__((weak));
@@ -579,6 +601,11 @@ static const struct op_info op_table[OP_CODE_MAX + 1] = {
     [93] = {"controllingTty", op_controlling_tty, 1, {F_SLOT}},
     [94] = {"export", op_export, 2, {F_SLOT, F_STR}},
     [95] = {"closeFrom", op_close_from, 1, {F_INT}},
+    [96] = {"ownStreams", op_own_streams, 1, {F_INT}},
+    [97] = {"listen", op_listen, 2, {F_STR, F_SLOT}},
+    [98] = {"awaitStart", op_await_start, 1, {F_SLOT}},
+    [99] = {"releaseStart", op_release_start, 1, {F_STR}},
+    [103] = {"runHook", op_run_hook, 7, {F_STR, F_STRS, F_STRS, F_INT, F_STR, F_SLOT, F_STR}},
     [100] = {"netlink", op_netlink, 5, {F_INT, F_BYTES, F_PATCHES, F_SLOT, F_INT}},
     [101] = {"interfaceIndex", op_interface_index, 3, {F_STR, F_SLOT, F_SLOT}},
     [102] = {"handSockets", op_hand_sockets, 7, {F_SLOT, F_BYTES, F_INT, F_INT, F_INT, F_STR, F_STR}},

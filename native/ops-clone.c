@@ -142,7 +142,7 @@ int op_close_from(struct run *r, const struct op *o) {
 void executor_seal(void) {
   if (!executor.container || executor.silent) return;
   executor.silent = true;
-  if (!executor.sealed) close_range(3, ~0u, CLOSE_RANGE_CLOEXEC);
+  if (!executor.sealed) close_range(3 + preserved_descriptors, ~0u, CLOSE_RANGE_CLOEXEC);
   if (!executor.umask_set) umask(EXECUTABLE_UMASK);
   peer_send(P_SILENT, 0, NULL, -1);
 }

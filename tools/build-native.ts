@@ -37,12 +37,12 @@ function targets(asan: boolean): Target[] {
   if (asan) {
     return [{ name: "gantry-native-asan", files: core, compile: ASAN, link: ASAN }];
   }
-  const single = (name: string, file: string): Target[] =>
-    all.includes(file) ? [{ name, files: [file], compile: RELEASE, link: LINK }] : [];
+  const single = (name: string, ...files: string[]): Target[] =>
+    all.includes(files[0]!) ? [{ name, files, compile: RELEASE, link: LINK }] : [];
   return [
     { name: "gantry-native", files: core, compile: RELEASE, link: LINK },
     ...single("gantry-init", "init.c"),
-    ...single("gantry-launcher", "launcher.c"),
+    ...single("gantry-launcher", "launcher.c", "warm.c"),
     ...single("hello", "hello.c"),
   ];
 }

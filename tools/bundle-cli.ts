@@ -20,7 +20,7 @@ const output = join(root, "native/build");
 const FOLDERS = ["base", "spec", "build", "gen", "client", "distribution", "cli"].map(
   (name) => `src/${name}`,
 );
-const FILES = ["bin/gantry.ts", "bin/gantry-warm.ts", "native/launcher.c", "package.json"];
+const FILES = ["bin/gantry.ts", "bin/gantry-warm.ts", "native/launcher.c", "native/warm.c", "package.json"];
 
 function inputs(): string[] {
   const sources = FOLDERS.flatMap((folder) =>

@@ -238,6 +238,32 @@ export const operations = {
   /** Marks every descriptor from `fd` on close-on-exec (--preserve-fds keeps those before). */
   closeFrom: { code: 95, fields: { fd: "int" } },
 
+  /** Gives the standard streams to a user who may open /dev/stdout again; what cannot be given
+   * (a device, a file of another file system's) stays as it is. */
+  ownStreams: { code: 96, fields: { uid: "int" } },
+
+  // for gantry-runtime: between create and start
+  /** A unix socket at `path` (mode 0600) that awaitStart waits on. */
+  listen: { code: 97, fields: { path: "str", to: "slot" } },
+  /** Container half: the other half is told that all is made. From a connection to the socket on,
+   * that is who hears what fails. */
+  awaitStart: { code: 98, fields: { slot: "slot" } },
+  /** Lets the process at the other end of such a socket go on. Fails with what it says failed. */
+  releaseStart: { code: 99, fields: { path: "str" } },
+  /** Runs a program with `before`, the number in `pid` (absent: nothing) and `after` on its stdin. Fails when it fails, with what it said. OCI hooks. */
+  runHook: {
+    code: 103,
+    fields: {
+      path: "str",
+      argv: "strs",
+      env: "strs",
+      timeoutMs: "int?",
+      before: "str",
+      pid: "slot?",
+      after: "str",
+    },
+  },
+
   // network
   /** Sends netlink messages (each with NLM_F_ACK) and reads every answer; a negative ack fails
    * the operation unless its errno is `ignore`. Result: the echoed or dumped messages.

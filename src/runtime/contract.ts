@@ -45,6 +45,14 @@ export interface NetworkShare {
   teardown(): Operation[];
 }
 
+/** A container whose standard streams are those of whoever runs the plan. */
+export interface Standalone {
+  /** A socket on which the container waits to be started (releaseStart). */
+  startSocket: string;
+  /** Descriptors from 3 on that it inherits. */
+  preserveFds: number;
+}
+
 export interface CreateInput {
   id: string;
   spec: OciSpec;
@@ -53,6 +61,10 @@ export interface CreateInput {
   network?: NetworkShare;
   /** Cgroup folders ("/gantry") that planCgroupParents has made: nothing is done for them. */
   preparedParents?: ReadonlySet<string>;
+  /** Where the container has no monitor: gantry-runtime's. */
+  standalone?: Standalone;
+  /** The folder that hooks are told of; hooks need it. */
+  bundle?: string;
   /** Joining other containers: absolute namespace paths are in spec.linux.namespaces. */
   monitor: Omit<MonitorConfig, "oomPath">;
 }

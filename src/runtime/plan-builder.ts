@@ -31,7 +31,7 @@ const SLOTS = 64;
 export const SCRATCH = [NETWORK_LAST - 2, NETWORK_LAST - 1, NETWORK_LAST] as const;
 
 /** Barrier points between the two halves. */
-export const POINT = { attached: 1, networked: 2 } as const;
+export const POINT = { attached: 1, networked: 2, rooted: 3, hooked: 4 } as const;
 
 export class PlanBuilder {
   readonly host: Operation[] = [];

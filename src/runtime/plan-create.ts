@@ -24,6 +24,7 @@ import {
   planDevices,
   planDevNull,
 } from "./plan-devices.ts";
+import { hasHooks, planHooks } from "./plan-hooks.ts";
 import {
   idMapText,
   isBind,
@@ -52,6 +53,8 @@ interface Draft {
   /** Container operations that put the root over "/". */
   attachRoot: Operation[];
   results: Record<string, number>;
+  /** Where the container waits to be started, of one without a monitor. */
+  startSlot: number | undefined;
 }
 
 /** Throws invalid when the configuration asks for what is impossible, never a silent skip. */
@@ -77,6 +80,7 @@ export function planCreate(input: CreateInput): PlannedCreate {
     devices: undefined,
     attachRoot: [],
     results: {},
+    startSlot: undefined,
   };
   refuseUnsupported(spec);
   planHost(draft);
@@ -89,10 +93,9 @@ export function planCreate(input: CreateInput): PlannedCreate {
   };
 }
 
-function refuseUnsupported({ hooks, linux }: OciSpec): void {
+function refuseUnsupported({ linux }: OciSpec): void {
   const refuse = (what: string) =>
     new GantryError("not-implemented", `${what} of the OCI configuration is not supported yet`);
-  if (Object.values(hooks ?? {}).some((list) => list.length > 0)) throw refuse("hooks");
   if (linux?.intelRdt) throw refuse("linux.intelRdt");
   if (linux?.memoryPolicy) throw refuse("linux.memoryPolicy");
   if (Object.keys(linux?.netDevices ?? {}).length > 0) throw refuse("linux.netDevices");
@@ -111,7 +114,12 @@ function planHost(draft: Draft): void {
   if (early) draft.attachRoot = planRootfs(builder, input.rootfs, kernel);
   const share = planCgroupCreate(builder, places, resources, { arch: kernel.arch, prepared });
   host.push(...planDevNull());
-  if (!input.monitor.terminal) {
+  if (input.standalone) {
+    const slot = builder.allocate("the start of the container");
+    draft.startSlot = slot;
+    host.push({ op: "listen", path: input.standalone.startSocket, to: slot });
+    if (!input.monitor.terminal) host.push({ op: "ownStreams", uid: hostUser(spec) });
+  } else if (!input.monitor.terminal) {
     host.push(...planPipes(input.monitor.openStdin, hostUser(spec)));
   }
   if (!early) draft.attachRoot = planRootfs(builder, input.rootfs, kernel);
@@ -200,11 +208,60 @@ function planAfterClone(draft: Draft, { limits }: CgroupShare): void {
   }
   host.push({ op: "signalPeer", point: POINT.attached });
   host.push(...draft.late);
-  if (!input.network) return;
-  host.push(
-    { op: "openProc", pid: SLOT.pid, file: "ns/net", flags: O.RDONLY, to: SLOT.netns },
-    ...input.network.host({ pid: SLOT.pid, netns: SLOT.netns }),
-    { op: "signalPeer", point: POINT.networked },
+  if (input.network) {
+    host.push(
+      { op: "openProc", pid: SLOT.pid, file: "ns/net", flags: O.RDONLY, to: SLOT.netns },
+      ...input.network.host({ pid: SLOT.pid, netns: SLOT.netns }),
+      { op: "signalPeer", point: POINT.networked },
+    );
+  }
+  planHostHooks(draft);
+}
+
+/** Hooks of the host's namespaces, when all is mounted and before the root changes. */
+function planHostHooks({ builder, spec: { hooks }, input }: Draft): void {
+  if (!hasHooks(hooks, ...BEFORE_START)) return;
+  const o = { state: stateOf(input, "creating"), pid: { slot: SLOT.pid } };
+  builder.host.push(
+    { op: "awaitPeer", point: POINT.rooted },
+    ...planHooks(hooks, "prestart", o),
+    ...planHooks(hooks, "createRuntime", o),
+    { op: "sendSlot", slot: SLOT.pid },
+    { op: "signalPeer", point: POINT.hooked },
+  );
+}
+
+const BEFORE_START = ["prestart", "createRuntime", "createContainer", "startContainer"] as const;
+
+function stateOf({ id, spec, bundle }: CreateInput, status: "creating" | "created") {
+  if (bundle === undefined) throw new GantryError("internal", "hooks need a bundle");
+  const { ociVersion, annotations } = spec;
+  return { ociVersion, id, status, bundle, ...(annotations && { annotations }) };
+}
+
+/** The container's part: it learns its pid, and runs the hooks that belong into its namespaces. */
+function planContainerHooks({ builder, spec: { hooks }, input }: Draft): void {
+  if (!hasHooks(hooks, ...BEFORE_START)) return;
+  builder.container.push(
+    { op: "signalPeer", point: POINT.rooted },
+    { op: "awaitPeer", point: POINT.hooked },
+    { op: "receiveSlot", to: SLOT.pid },
+    ...planHooks(hooks, "createContainer", {
+      state: stateOf(input, "creating"),
+      pid: { slot: SLOT.pid },
+    }),
+  );
+}
+
+/** The pause between create and start, and the hooks after it. */
+function planStart({ builder, spec: { hooks }, input, startSlot }: Draft): void {
+  if (startSlot !== undefined) builder.container.push({ op: "awaitStart", slot: startSlot });
+  if (!hasHooks(hooks, "startContainer")) return;
+  builder.container.push(
+    ...planHooks(hooks, "startContainer", {
+      state: stateOf(input, "created"),
+      pid: { slot: SLOT.pid },
+    }),
   );
 }
 
@@ -253,14 +310,17 @@ function planContainer(draft: Draft): void {
   for (const mount of mounts.late) planMount(context, mount, undefined);
   if (input.network) container.push({ op: "awaitPeer", point: POINT.networked });
   container.push(...planSysctls(spec.linux?.sysctl, ownNamespaces(namespaces)));
+  planContainerHooks(draft);
   planFinalRoot(draft);
   container.push(...planPersonality(spec), ...planLimits(process));
+  planStart(draft);
   container.push(
     ...planCredentials({
       process,
       kernel,
       userNamespace,
       id: input.id,
+      ...(input.standalone && { preserveFds: input.standalone.preserveFds }),
       ...compileSeccomp(spec.linux?.seccomp, kernel),
     }),
   );
@@ -314,7 +374,9 @@ function planDev(draft: Draft): void {
   container.push(
     ...(terminal
       ? planTerminal(spec.process!, { root: SLOT.rootfs, console: !brought })
-      : planStreams(openStdin, SLOT.rootfs)),
+      : input.standalone
+        ? []
+        : planStreams(openStdin, SLOT.rootfs)),
   );
   // The options of a read-only /dev can take effect only when its nodes are there.
   for (const mount of spec.mounts ?? []) {

@@ -17,8 +17,10 @@ export interface CredentialInput {
   userNamespace: boolean;
   /** Compiled filter, or undefined for none. */
   seccomp?: { filter: Uint8Array; flags: number };
-  /** Names the session keyring. */
-  id: string;
+  /** Names the session keyring; absent: the caller's is kept. */
+  id?: string;
+  /** Descriptors from 3 on that the program inherits. */
+  preserveFds?: number;
 }
 
 const UMASK_DEFAULT = 0o022;
@@ -47,7 +49,7 @@ function limit(value: number): bigint {
 }
 
 export function planCredentials(input: CredentialInput): Operation[] {
-  const { process, kernel, userNamespace, seccomp, id } = input;
+  const { process, kernel, userNamespace, seccomp, id, preserveFds = 0 } = input;
   const { user } = process;
   const possible = fullMask(kernel.lastCapability);
   // In a namespace of its own the first process has them all; else none that we do not hold.
@@ -61,9 +63,9 @@ export function planCredentials(input: CredentialInput): Operation[] {
   const noNewPrivileges = process.noNewPrivileges === true;
 
   const operations: Operation[] = [
-    { op: "keyring", name: `_ses.${id}` },
+    ...(id === undefined ? [] : [{ op: "keyring" as const, name: `_ses.${id}` }]),
     { op: "umask", mode: user.umask ?? UMASK_DEFAULT },
-    { op: "closeFrom", fd: 3 },
+    { op: "closeFrom", fd: 3 + preserveFds },
     { op: "capBounding", keep: wanted(caps?.bounding) },
     { op: "prctl", option: PR.SET_KEEPCAPS, arg2: 1 },
     { op: "setgroups", gids: user.additionalGids ?? [] },

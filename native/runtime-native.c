@@ -1,0 +1,354 @@
+// The plans of gantry-runtime: a worker for what happens on the host, an executor for a new
+// process, with this process in the place that a monitor has for the engine's containers.
+#define _GNU_SOURCE
+#include "runtime.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "exec.h"
+#include "monitor.h"
+
+#define TERMINAL_CHUNK 32768
+
+static int terminal = -1;  // the pty's master of the process that was made last
+
+static void fail(struct out *answer, uint8_t half, uint32_t index, int error, const char *text) {
+  answer->length = 0;
+  put_u8(answer, T_FAIL);
+  put_u8(answer, half);
+  put_u32(answer, index);
+  put_u32(answer, (uint32_t)error);
+  put_str(answer, text);
+}
+
+static void reap(pid_t pid) {
+  while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) continue;
+}
+
+// Both ends above what the container is to inherit.
+static int pair_above(unsigned lowest, int type, int pair[2]) {
+  int low[2];
+  if (socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, low)) return -errno;
+  for (int i = 0; i < 2; i++) {
+    pair[i] = fcntl(low[i], F_DUPFD_CLOEXEC, (int)lowest);
+    close(low[i]);
+  }
+  return pair[0] < 0 || pair[1] < 0 ? -EMFILE : 0;
+}
+
+// Sends a request to the child that serves it and appends its answer.
+static void converse(int fd, uint16_t type, const uint8_t *data, size_t length, struct out *answer) {
+  struct frame_header h;
+  uint8_t *payload;
+  int error = send_frame(fd, 1, type, data, length);
+  if (!error) error = receive_frame(fd, &h, &payload);
+  if (error) {
+    fail(answer, HALF_PROTOCOL, 0, -error, "a process of the runtime was killed");
+    return;
+  }
+  put_u8(answer, (uint8_t)h.type);
+  put_bytes(answer, payload, h.length);
+  free(payload);
+}
+
+static void run_plan(const uint8_t *plan, size_t length, struct out *answer) {
+  int pair[2];
+  int error = pair_above(3, SOCK_STREAM, pair);
+  pid_t pid = error ? -1 : fork();
+  if (pid == 0) {
+    isolate_process(pair[1], pair[1]);
+    worker_main(pair[1]);
+  }
+  if (!error) close(pair[1]);
+  if (pid < 0) {
+    fail(answer, HALF_PROTOCOL, 0, error ? -error : errno, "no process for a plan");
+  } else {
+    converse(pair[0], T_RUN, plan, length, answer);
+    reap(pid);
+  }
+  if (!error) close(pair[0]);
+}
+
+// The console socket's other end expects the descriptor with the terminal's name (as of runc).
+static int hand_terminal(const char *path, int fd) {
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  if (strlen(path) >= sizeof address.sun_path) return -ENAMETOOLONG;
+  strcpy(address.sun_path, path);
+  AUTO_CLOSE int socket_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (socket_fd < 0 || connect(socket_fd, (struct sockaddr *)&address, sizeof address))
+    return -errno;
+  char name[] = "/dev/ptmx";
+  struct iovec part = {name, sizeof name - 1};
+  union {
+    char bytes[CMSG_SPACE(sizeof(int))];
+    struct cmsghdr align;
+  } control = {0};
+  struct msghdr m = {.msg_iov = &part,
+                     .msg_iovlen = 1,
+                     .msg_control = control.bytes,
+                     .msg_controllen = sizeof control.bytes};
+  struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+  c->cmsg_level = SOL_SOCKET;
+  c->cmsg_type = SCM_RIGHTS;
+  c->cmsg_len = CMSG_LEN(sizeof(int));
+  memcpy(CMSG_DATA(c), &fd, sizeof fd);
+  return sendmsg(socket_fd, &m, MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+// What has become of an executor's plan, heard over its socket.
+struct birth {
+  pid_t child;
+  bool committed;
+  uint8_t *teardown;
+  uint32_t teardown_length;
+  uint8_t half;
+  uint32_t index;
+  int error;
+  char text[256];
+};
+
+static int take_terminal(const char *console, int fd) {
+  if (terminal >= 0) close(terminal);
+  terminal = fd;
+  if (!*console) return 0;
+  int error = hand_terminal(console, fd);
+  close(fd);
+  terminal = -1;
+  return error;
+}
+
+static void take_failure(struct birth *b, const uint8_t *data, size_t length) {
+  struct cursor c = {data, data + length, false};
+  b->half = take_u8(&c);
+  b->index = take_u32(&c);
+  b->error = (int)take_u32(&c);
+  snprintf(b->text, sizeof b->text, "%s", take_str(&c, NULL));
+}
+
+// Hears the executor until it has nothing more to say.
+static void attend(int fd, const char *console, struct birth *b) {
+  struct frame_header h;
+  int pass;
+  while (receive_header_fd(fd, &h, &pass) == 0 && h.length <= FRAME_BYTES_MAX) {
+    uint8_t *data = malloc((size_t)h.length + 1);
+    if (!data || read_exact(fd, data, h.length)) break;
+    int error = 0;
+    if (h.type == M_STARTED && h.length == 4) memcpy(&b->child, data, 4);
+    if (h.type == M_FAILED) take_failure(b, data, h.length);
+    if (h.type == M_FD && pass >= 0 && !strcmp((char *)data + 4, "tty")) {
+      error = take_terminal(console, pass);
+      pass = -1;
+    }
+    if (h.type == M_COMMIT) {
+      struct out ack = {0};
+      put_i64(&ack, (int64_t)start_ticks(b->child));
+      put_u32(&ack, (uint32_t)getpid());
+      b->committed = send_frame(fd, 0, M_ACK, ack.data, ack.length) == 0;
+      out_free(&ack);
+    }
+    if (pass >= 0) close(pass);
+    if (h.type == M_TEARDOWN) {
+      b->teardown = data;
+      b->teardown_length = h.length;
+    } else {
+      free(data);
+    }
+    if (error && b->error == 0) {
+      b->half = HALF_PROTOCOL;
+      b->error = -error;
+      snprintf(b->text, sizeof b->text, "cannot pass the terminal to %s", console);
+    }
+    if (b->error || b->committed) return;
+  }
+}
+
+// The teardown of a plan that has failed, in a process of its own; its failures are appended.
+static void tear_down(const struct birth *b, struct out *answer) {
+  if (b->teardown_length <= 4) return;
+  int pair[2];
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair)) return;
+  pid_t pid = fork();
+  if (pid == 0) {
+    struct plan plan = {0};
+    struct out failed = {0};
+    uint32_t count;
+    memcpy(&count, b->teardown, 4);
+    if (!ops_decode(&plan, HALF_TEARDOWN, count, b->teardown + 4, b->teardown_length - 4))
+      run_teardown(&plan, &failed);
+    _exit(send_frame(pair[1], 0, T_OK, failed.data, failed.length) != 0);
+  }
+  close(pair[1]);
+  struct frame_header h;
+  uint8_t *data;
+  if (pid > 0 && receive_frame(pair[0], &h, &data) == 0) {
+    put_bytes(answer, data, h.length);
+    free(data);
+  }
+  close(pair[0]);
+  if (pid > 0) reap(pid);
+}
+
+static const char *missing_descriptor(uint32_t preserved) {
+  static char text[64];
+  for (uint32_t i = 0; i < preserved; i++) {
+    if (fcntl(3 + (int)i, F_GETFD) >= 0) continue;
+    snprintf(text, sizeof text, "unable to preserve fd %u: it is not open", 3 + i);
+    return text;
+  }
+  return NULL;
+}
+
+static void create(struct cursor *c, struct out *answer) {
+  uint32_t preserved = take_u32(c);
+  const char *console = take_str(c, NULL);
+  if (c->bad || preserved > 1024) return fail(answer, HALF_PROTOCOL, 0, EPROTO, "malformed plan");
+  const char *missing = missing_descriptor(preserved);
+  if (missing) return fail(answer, HALF_PROTOCOL, 0, EBADF, missing);
+  int request[2], monitor[2];
+  int error = pair_above(3 + preserved, SOCK_STREAM, request);
+  if (!error) error = pair_above(3 + preserved, SOCK_STREAM, monitor);
+  if (error) return fail(answer, HALF_PROTOCOL, 0, -error, "no sockets for a plan");
+  preserved_descriptors = preserved;
+  pid_t pid = fork();
+  if (pid == 0) {
+    isolate_process(request[1], monitor[1]);
+    executor_main(request[1], monitor[1], false, 0, 0);
+  }
+  close(request[1]);
+  close(monitor[1]);
+  struct out payload = {0};
+  put_u32(&payload, 0);  // no configuration of a monitor
+  put_bytes(&payload, c->at, (size_t)(c->end - c->at));
+  struct birth b = {.half = HALF_PROTOCOL};
+  // The executor reads all of it before it says anything.
+  error = pid < 0 ? -errno : send_frame(request[0], 1, T_CREATE, payload.data, payload.length);
+  out_free(&payload);
+  if (!error) attend(monitor[0], console, &b);
+  if (b.committed) {
+    struct frame_header h;
+    uint8_t *data;
+    if (receive_frame(request[0], &h, &data) == 0) {
+      put_u8(answer, (uint8_t)h.type);
+      put_bytes(answer, data, h.length);
+      free(data);
+    } else {
+      b.committed = false;
+    }
+  }
+  close(request[0]);
+  close(monitor[0]);
+  if (pid > 0) reap(pid);
+  if (!b.committed) {
+    if (b.child > 0) kill(b.child, SIGKILL);
+    if (b.child > 0) reap(b.child);
+    if (!b.error) b.error = error ? -error : ECHILD;
+    fail(answer, b.half, b.index, b.error, b.text);
+    tear_down(&b, answer);
+  }
+  free(b.teardown);
+}
+
+// ---- the foreground ----
+
+static volatile sig_atomic_t caught[NSIG];
+static void on_signal(int number) { caught[number] = 1; }
+
+static struct termios saved;
+static bool raw;
+
+static void copy_size(void) {
+  struct winsize size;
+  if (ioctl(0, TIOCGWINSZ, &size) == 0) ioctl(terminal, TIOCSWINSZ, &size);
+}
+
+static void set_terminal(bool on) {
+  if (on && !raw && tcgetattr(0, &saved) == 0) {
+    struct termios mode = saved;
+    cfmakeraw(&mode);
+    raw = tcsetattr(0, TCSANOW, &mode) == 0;
+  } else if (!on && raw) {
+    tcsetattr(0, TCSANOW, &saved);
+    raw = false;
+  }
+}
+
+static void forward(pid_t pid) {
+  for (int number = 1; number < NSIG; number++) {
+    if (!caught[number]) continue;
+    caught[number] = 0;
+    if (number == SIGCHLD) continue;
+    if (number == SIGWINCH && terminal >= 0) copy_size();
+    else kill(pid, number);
+  }
+}
+
+static bool copy_some(int from, int to) {
+  static char chunk[TERMINAL_CHUNK];
+  ssize_t n = read(from, chunk, sizeof chunk);
+  if (n < 0 && (errno == EINTR || errno == EAGAIN)) return true;
+  return n > 0 && write_fully(to, chunk, (size_t)n) == 0;
+}
+
+// Relays the terminal until `pid` has ended and said its last; forwards what signals come.
+static int attend_foreground(pid_t pid, bool relay) {
+  sigset_t all, before;
+  sigfillset(&all);
+  sigprocmask(SIG_BLOCK, &all, &before);
+  struct sigaction action = {.sa_handler = on_signal};
+  for (int number = 1; number < NSIG; number++) {
+    // Those of faults and of the terminal's job control stay as they are.
+    static const int kept[] = {SIGKILL, SIGSTOP, SIGSEGV, SIGBUS,  SIGFPE, SIGILL,
+                               SIGABRT, SIGTRAP, SIGTTIN, SIGTTOU, SIGPIPE};
+    bool keep = false;
+    for (size_t i = 0; i < sizeof kept / sizeof *kept; i++) keep |= kept[i] == number;
+    if (!keep) sigaction(number, &action, NULL);
+  }
+  if (relay) {
+    set_terminal(true);
+    copy_size();
+  }
+  bool stdin_open = relay, output_open = relay, ended = false;
+  int status = 0;
+  while (!ended || output_open) {
+    if (!ended && waitpid(pid, &status, WNOHANG) == pid) ended = true;
+    if (ended && !output_open) break;
+    struct pollfd fds[2] = {{.fd = stdin_open && !ended ? 0 : -1, .events = POLLIN},
+                            {.fd = output_open ? terminal : -1, .events = POLLIN}};
+    struct timespec drain = {.tv_sec = 1};
+    int n = ppoll(fds, 2, ended ? &drain : NULL, &before);
+    if (ended && n == 0) break;
+    if (n < 0 && errno != EINTR) break;
+    if (!ended) forward(pid);
+    if (n <= 0) continue;
+    if (fds[0].revents) stdin_open = copy_some(0, terminal);
+    if (fds[1].revents) output_open = copy_some(terminal, 1);
+  }
+  if (!ended) reap(pid);
+  set_terminal(false);
+  sigprocmask(SIG_SETMASK, &before, NULL);
+  return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+void runtime_native(uint8_t *request, uint32_t length, struct out *answer) {
+  struct cursor c = {request, request + length, false};
+  uint8_t what = take_u8(&c);
+  if (what == R_RUN) return run_plan(c.at, (size_t)(c.end - c.at), answer);
+  if (what == R_CREATE) return create(&c, answer);
+  uint32_t pid = take_u32(&c);
+  bool relay = take_u8(&c) && terminal >= 0;
+  if (what != R_WAIT || c.bad) return fail(answer, HALF_PROTOCOL, 0, EPROTO, "no such request");
+  put_u8(answer, T_OK);
+  put_u32(answer, (uint32_t)attend_foreground((pid_t)pid, relay));
+}
