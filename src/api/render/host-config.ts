@@ -78,6 +78,7 @@ const OMITTED_WHEN_EMPTY = [
   "KernelMemoryTCP",
   "Mounts",
   "Init",
+  "OnUnhealthy",
 ] as const satisfies (keyof HostConfig)[];
 
 export function renderHostConfig(config: HostConfig): HostConfig {
@@ -91,6 +92,7 @@ export function renderHostConfig(config: HostConfig): HostConfig {
       value === null ||
       value === undefined ||
       value === 0 ||
+      value === "" ||
       (typeof value === "object" && Object.keys(value).length === 0);
     if (isEmpty) delete shown[field];
   }
