@@ -65,7 +65,8 @@ export function planLaunch(
     kernel,
     cgroupParent: engine.options.cgroupParent,
     defaultUlimits: engine.options.defaults.ulimits,
-    initPath: initProgramPath,
+    initPath: engine.options.defaults.initPath ?? initProgramPath,
+    defaultSecurity: engine.options.defaults.security,
   });
   const paths = engine.paths.container(c.id);
   const log = monitorLog(paths.log, c.config, c.hostConfig, tagNames(c));
@@ -156,9 +157,11 @@ export async function prepareExec(
     accounts,
     kernel: engine.runtime.kernel,
     defaultUlimits: engine.options.defaults.ulimits,
+    defaultSecurity: engine.options.defaults.security,
     ...(consoleSize && { consoleSize }),
   });
-  const seccomp = execSeccomp(c.hostConfig, engine.runtime.kernel);
+  const { security } = engine.options.defaults;
+  const seccomp = execSeccomp(c.hostConfig, engine.runtime.kernel, security);
   return engine.runtime.planExec({
     execId: exec.id,
     pid: c.run?.pid ?? 0,
