@@ -8,6 +8,7 @@ import { archiveHandlers } from "./routes/archive.ts";
 import { buildHandlers } from "./routes/build.ts";
 import { buildkitHandlers } from "./routes/buildkit.ts";
 import { cacheMountHandlers } from "./routes/cache-mounts.ts";
+import { cgroupHandlers } from "./routes/cgroups.ts";
 import { containerStateHandlers } from "./routes/container-state.ts";
 import { containerStreamHandlers } from "./routes/container-streams.ts";
 import { containerHandlers } from "./routes/containers.ts";
@@ -39,6 +40,7 @@ export function createApi(options: ApiOptions & { log: Logger }): {
     ...imageHandlers(engine),
     ...buildHandlers(engine, buildkit),
     ...cacheMountHandlers(engine),
+    ...cgroupHandlers(engine),
     ...failedStepHandlers(engine),
     ...buildkitHandlers(buildkit),
     ...gantryImageHandlers(engine),

@@ -13,6 +13,7 @@ import type { System } from "./contract/system.ts";
 import type { Volumes } from "./contract/volumes.ts";
 
 export type * from "./build/contract.ts";
+export type * from "./contract/cgroups.ts";
 export type * from "./contract/containers.ts";
 export type * from "./contract/events.ts";
 export type * from "./contract/images.ts";

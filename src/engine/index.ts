@@ -25,6 +25,7 @@ import { enginePaths } from "./paths.ts";
 import { applyRestartPolicies, recover } from "./recovery.ts";
 import type { RuntimePlans } from "./runtime-plans.ts";
 import { announceReload } from "./system/announce-reload.ts";
+import { cgroupTree } from "./system/cgroups.ts";
 import { systemDf } from "./system/df.ts";
 import { engineId } from "./system/engine-id.ts";
 import { systemInfo } from "./system/info.ts";
@@ -81,6 +82,7 @@ export async function openEngine(
     system: {
       info: () => systemInfo(engine),
       version: () => systemVersion(engine),
+      cgroups: (o) => cgroupTree(engine, o),
       df: (o) => systemDf(engine, { ...o, buildCache: builds.usage }),
     },
     reconfigure: () => {

@@ -3,6 +3,7 @@
 
 import { buildQuery } from "./build-query.ts";
 import { cacheMountRoutes } from "./cache-mount-routes.ts";
+import { cgroupRoutes } from "./cgroup-routes.ts";
 import {
   authBodySchema,
   containerConfigSchema,
@@ -425,6 +426,7 @@ export const routes = defineRoutes({
 
   ...networkRoutes,
   ...cacheMountRoutes,
+  ...cgroupRoutes,
   ...failedStepRoutes,
   session: { method: "POST", path: "/session", since: "1.31", answer: "hijack" },
   grpc: { method: "POST", path: "/grpc", since: "1.39", answer: "hijack" },
