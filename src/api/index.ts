@@ -17,6 +17,7 @@ import { failedStepHandlers } from "./routes/failed-step.ts";
 import { gantryImageHandlers } from "./routes/gantry-images.ts";
 import { imageHandlers } from "./routes/images.ts";
 import { networkHandlers } from "./routes/networks.ts";
+import { pluginHandlers } from "./routes/plugins.ts";
 import { registryHandlers } from "./routes/registry.ts";
 import { systemHandlers } from "./routes/system.ts";
 import { volumeHandlers } from "./routes/volumes.ts";
@@ -46,6 +47,7 @@ export function createApi(options: ApiOptions & { log: Logger }): {
     ...gantryImageHandlers(engine),
     ...volumeHandlers(engine),
     ...networkHandlers(engine),
+    ...pluginHandlers(),
     ...registryHandlers(engine),
     ...systemHandlers(engine, options),
   };
