@@ -4,6 +4,7 @@ import type { TlsOptions } from "node:tls";
 import type { Logger } from "../base/index.ts";
 import { openBuildkit } from "../buildkit/index.ts";
 import type { ApiOptions, Handlers } from "./call.ts";
+import { type OpenRequest, OpenRequests } from "./open-requests.ts";
 import { archiveHandlers } from "./routes/archive.ts";
 import { buildHandlers } from "./routes/build.ts";
 import { buildkitHandlers } from "./routes/buildkit.ts";
@@ -13,6 +14,7 @@ import { containerStateHandlers } from "./routes/container-state.ts";
 import { containerStreamHandlers } from "./routes/container-streams.ts";
 import { containerHandlers } from "./routes/containers.ts";
 import { execHandlers } from "./routes/exec.ts";
+import { explainHandlers } from "./routes/explain.ts";
 import { failedStepHandlers } from "./routes/failed-step.ts";
 import { gantryImageHandlers } from "./routes/gantry-images.ts";
 import { imageHandlers } from "./routes/images.ts";
@@ -24,13 +26,18 @@ import { volumeHandlers } from "./routes/volumes.ts";
 import { type ApiServer, createApiServer } from "./server.ts";
 
 export type { ApiOptions } from "./call.ts";
+export type { RequestGuard, SeenAnswer, SeenRequest } from "./guard.ts";
+export type { OpenRequest } from "./open-requests.ts";
 export type { ApiServer } from "./server.ts";
 
 /** Makes the door to one engine; `listen` the servers it yields, one for each address. */
 export function createApi(options: ApiOptions & { log: Logger }): {
   server(tls?: TlsOptions): ApiServer;
+  /** What is being answered now. */
+  requests(): OpenRequest[];
 } {
   const { engine } = options;
+  const requests = new OpenRequests(options.log);
   const buildkit = openBuildkit(options);
   const handlers: Handlers = {
     ...containerHandlers(engine),
@@ -42,6 +49,7 @@ export function createApi(options: ApiOptions & { log: Logger }): {
     ...buildHandlers(engine, buildkit),
     ...cacheMountHandlers(engine),
     ...cgroupHandlers(engine),
+    ...explainHandlers(engine),
     ...failedStepHandlers(engine),
     ...buildkitHandlers(buildkit),
     ...gantryImageHandlers(engine),
@@ -52,6 +60,7 @@ export function createApi(options: ApiOptions & { log: Logger }): {
     ...systemHandlers(engine, options),
   };
   return {
-    server: (tls) => createApiServer(handlers, tls === undefined ? options : { ...options, tls }),
+    server: (tls) => createApiServer(handlers, { ...options, requests, ...(tls && { tls }) }),
+    requests: () => requests.list(),
   };
 }

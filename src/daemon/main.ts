@@ -105,6 +105,7 @@ async function serve(
     serverVersion: about.version,
     minApiVersion: settings.minApiVersion,
     experimental: settings.engine.experimental === true,
+    prefersBuildkit: () => settings.engine.features?.["buildkit"] !== false,
     log,
   });
   const doors = await openDoors(api, settings, log);
