@@ -247,10 +247,7 @@ export const ROOT_COMMANDS: Record<string, CommandEntry> = {
     "Show the containers' cgroups and their processes as a tree",
     () => import("./cgroup/cgls.ts"),
   ),
-  cgtop: entry(
-    "Show which containers' cgroups use most, live",
-    () => import("./cgroup/cgtop.ts"),
-  ),
+  cgtop: entry("Show which containers' cgroups use most, live", () => import("./cgroup/cgtop.ts")),
   completion: entry(
     "Print the script that completes command lines in a shell",
     () => import("./completion.ts"),

@@ -56,11 +56,16 @@ const command: Command = defineCommand({
 export default command;
 
 /** Two samples each, an interval apart, until the caller leaves. */
-async function* samples(session: Session, intervalMs: number): AsyncGenerator<[Cgroups, Cgroups]> {
+async function* samples(
+  session: Session,
+  intervalMs: number,
+  signal: AbortSignal,
+): AsyncGenerator<[Cgroups, Cgroups]> {
   const client = await session.client();
   let before = await fetchCgroups(client, { signal });
   while (await untilNext(intervalMs, signal)) {
     const now = await fetchCgroups(client, { signal });
+    if (signal.aborted) return;
     yield [before, now];
     before = now;
   }
