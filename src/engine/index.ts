@@ -19,6 +19,7 @@ import type { EngineContext, EngineOptions } from "./context.ts";
 import type { EngineDoors } from "./contract.ts";
 import { EventBus } from "./events/bus.ts";
 import { clearBootstraps } from "./images/bootstrap.ts";
+import { explainVerbs } from "./explain/verbs.ts";
 import { imageVerbs } from "./images/index.ts";
 import { networkVerbs } from "./networks/verbs.ts";
 import { enginePaths } from "./paths.ts";
@@ -77,6 +78,7 @@ export async function openEngine(
     images: imageVerbs(engine),
     volumes: volumeVerbs(engine),
     networks: networkVerbs(engine),
+    explain: explainVerbs(engine),
     events: engine.bus,
     builds,
     system: {

@@ -14,6 +14,7 @@ import {
   volumeCreateBodySchema,
   volumeUpdateBodySchema,
 } from "./container-schemas.ts";
+import { explainRoutes } from "./explain-routes.ts";
 import { failedStepRoutes } from "./failed-step-routes.ts";
 import { networkRoutes } from "./network-routes.ts";
 import { defineRoutes } from "./route-table.ts";
@@ -427,6 +428,7 @@ export const routes = defineRoutes({
   ...networkRoutes,
   ...cacheMountRoutes,
   ...cgroupRoutes,
+  ...explainRoutes,
   ...failedStepRoutes,
   session: { method: "POST", path: "/session", since: "1.31", answer: "hijack" },
   grpc: { method: "POST", path: "/grpc", since: "1.39", answer: "hijack" },

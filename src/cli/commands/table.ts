@@ -243,6 +243,10 @@ export const ROOT_COMMANDS: Record<string, CommandEntry> = {
   rmi: rmi!,
   info: system["info"]!,
   events: system["events"]!,
+  explain: entry(
+    "Say what a run would do, what a container has, or why it ended",
+    () => import("./explain/explain.ts"),
+  ),
   cgls: entry(
     "Show the containers' cgroups and their processes as a tree",
     () => import("./cgroup/cgls.ts"),
