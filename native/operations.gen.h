@@ -88,6 +88,7 @@ enum op_code {
   OP_NETLINK = 100,
   OP_INTERFACE_INDEX = 101,
   OP_HAND_SOCKETS = 102,
+  OP_EXCHANGE = 103,
   OP_REPORT = 110,
   OP_REPORT_INODE = 111,
   OP_MEMFD = 112,
@@ -341,6 +342,14 @@ enum op_argument {
   A_HAND_SOCKETS_TCP = 4,
   A_HAND_SOCKETS_PATH = 5,
   A_HAND_SOCKETS_LINE = 6,
+  A_EXCHANGE_NETNS = 0,
+  A_EXCHANGE_IP = 1,
+  A_EXCHANGE_PORT = 2,
+  A_EXCHANGE_DATA = 3,
+  A_EXCHANGE_UNTIL = 4,
+  A_EXCHANGE_MAX = 5,
+  A_EXCHANGE_WAIT_MS = 6,
+  A_EXCHANGE_LINGER_MS = 7,
   A_REPORT_SLOT = 0,
   A_REPORT_INODE_SLOT = 0,
   A_MEMFD_NAME = 0,
@@ -495,6 +504,7 @@ op_function op_run_hook __attribute__((weak));
 op_function op_netlink __attribute__((weak));
 op_function op_interface_index __attribute__((weak));
 op_function op_hand_sockets __attribute__((weak));
+op_function op_exchange __attribute__((weak));
 op_function op_report __attribute__((weak));
 op_function op_report_inode __attribute__((weak));
 op_function op_memfd __attribute__((weak));
@@ -609,6 +619,7 @@ static const struct op_info op_table[OP_CODE_MAX + 1] = {
     [100] = {"netlink", op_netlink, 5, {F_INT, F_BYTES, F_PATCHES, F_SLOT, F_INT}},
     [101] = {"interfaceIndex", op_interface_index, 3, {F_STR, F_SLOT, F_SLOT}},
     [102] = {"handSockets", op_hand_sockets, 7, {F_SLOT, F_BYTES, F_INT, F_INT, F_INT, F_STR, F_STR}},
+    [103] = {"exchange", op_exchange, 8, {F_SLOT, F_BYTES, F_INT, F_BYTES, F_BYTES, F_INT, F_INT, F_INT}},
     [110] = {"report", op_report, 1, {F_SLOT}},
     [111] = {"reportInode", op_report_inode, 1, {F_SLOT}},
     [112] = {"memfd", op_memfd, 3, {F_STR, F_BYTES, F_SLOT}},

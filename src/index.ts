@@ -15,6 +15,7 @@ import type {
   CreateRequest,
   EngineDoors,
   Events,
+  Explain,
   Images,
   Networks,
   RunningEngine,
@@ -58,6 +59,7 @@ export class Engine implements EngineDoors, AsyncDisposable {
   readonly events: Events;
   readonly system: System;
   readonly builds: Builds;
+  readonly explain: Explain;
   #running: RunningEngine;
   #lock: { release(): void };
 
@@ -71,6 +73,7 @@ export class Engine implements EngineDoors, AsyncDisposable {
     this.events = running.events;
     this.system = running.system;
     this.builds = running.builds;
+    this.explain = running.explain;
   }
 
   /** Opens the engine over `dataRoot`, takes up the containers that run there, and returns when it

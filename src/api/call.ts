@@ -4,6 +4,7 @@ import type { IncomingHttpHeaders } from "node:http";
 import type { Readable } from "node:stream";
 import type { EngineDoors } from "../engine/index.ts";
 import type { ApiVersion, QuerySpec, QueryValues, Routes, Schema } from "../protocol/index.ts";
+import type { RequestGuard } from "./guard.ts";
 import type { Reply } from "./reply.ts";
 
 type QueryOf<R> = R extends { query: infer Q extends QuerySpec } ? QueryValues<Q> : object;
@@ -35,4 +36,7 @@ export interface ApiOptions {
   serverVersion: string;
   minApiVersion?: string;
   experimental?: boolean;
+  /** Feature `buildkit` of the daemon: which builder clients choose by themselves. */
+  prefersBuildkit?: () => boolean;
+  guard?: RequestGuard;
 }

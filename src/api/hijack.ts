@@ -7,28 +7,27 @@
 import { type IncomingMessage, type Server, STATUS_CODES } from "node:http";
 import type { Socket } from "node:net";
 import { type Duplex, Readable } from "node:stream";
-import { GantryError, type Logger, messageOf } from "../base/index.ts";
+import { GantryError, messageOf } from "../base/index.ts";
 import { jsonBodyBytesMax } from "./body.ts";
 import { bridge } from "./bridge.ts";
 import type { ApiOptions, Handlers } from "./call.ts";
 import { errorBody, statusOf } from "./errors.ts";
+import { guarded } from "./guard.ts";
 import type { PlainReply, Reply } from "./reply.ts";
 import { commonHeaders, dispatch, findRoute } from "./router.ts";
+import type { ServerOptions } from "./server.ts";
 import { websocketStream } from "./websocket.ts";
 
 const PARSER_STOPS_AFTER_HEADERS = 2;
+const upgradedStatus = 101;
 /** A cheap look before the route table is asked. */
 const MAY_HIJACK = /\/(attach|attach\/ws|start|session|grpc|shell)(\?|$)/;
 
-type Door = { server: Server; handlers: Handlers; options: ApiOptions & { log: Logger } };
+type Door = { server: Server; handlers: Handlers; options: ServerOptions };
 type Parser = { onIncoming?: ((request: IncomingMessage, keepAlive: boolean) => number) | null };
 
 /** Makes `server` hand over the connections of hijacking routes. */
-export function installHijack(
-  server: Server,
-  handlers: Handlers,
-  options: ApiOptions & { log: Logger },
-): void {
+export function installHijack(server: Server, handlers: Handlers, options: ServerOptions): void {
   const door = { server, handlers, options };
   Object.assign(server, { shouldUpgradeCallback: hijacks });
   server.on("upgrade", (request, stream, head) => void takeOver(door, request, stream, head));
@@ -67,7 +66,8 @@ async function takeOver(
   stream: Duplex,
   head: Buffer,
 ): Promise<void> {
-  const { log } = door.options;
+  const { log, requests } = door.options;
+  const answered = requests.begin(request);
   const routed = findRoute(request.method ?? "GET", request.url ?? "/");
   const abort = new AbortController();
   const onClose = (): void => abort.abort();
@@ -79,8 +79,10 @@ async function takeOver(
     if (head.length > 0) stream.unshift(head);
     const body = await bodyOf(request, stream);
     const upgrade = request.headers.upgrade !== undefined;
-    const input = { request, body, signal: abort.signal, upgrade };
-    const reply = await dispatch(routed, door.handlers, door.options, input);
+    const input = { request, signal: abort.signal, upgrade };
+    const reply = await guarded(door.options.guard, { request, body }, (shown) =>
+      dispatch(routed, door.handlers, door.options, { ...input, body: shown }),
+    );
     stream.off("close", onClose);
     if (reply.kind === "websocket") {
       stream.write(`${reply.head}${headerLines(door.options)}\r\n`);
@@ -103,6 +105,9 @@ async function takeOver(
     const status = statusOf(error);
     stream.end(plainAnswer(door.options, status, JSON.stringify(errorBody(error)), "close"));
     stream.resume();
+    answered(status);
+  } finally {
+    answered(upgradedStatus);
   }
 }
 

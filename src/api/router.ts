@@ -10,14 +10,15 @@ import {
   acceptVersion,
   type CompiledRoute,
   compileRoutes,
-  NOT_A_SWARM_MANAGER,
   parseQuery,
+  type RefusedRoute,
   type Routes,
   refusedRoutes,
   routes,
 } from "../protocol/index.ts";
 import { readJson } from "./body.ts";
 import type { ApiOptions, Call, Handlers } from "./call.ts";
+import { refuse } from "./refusals.ts";
 import type { Reply } from "./reply.ts";
 
 const VERSION_PREFIX = /^\/v([0-9.]+)(\/.*)$/s;
@@ -41,6 +42,8 @@ export interface Routed {
   search: string;
   /** Why there is no handler to call. */
   failure?: GantryError;
+  /** A route that is known and not served. */
+  refused?: RefusedRoute;
 }
 
 /** Finds the row for a request. Never throws: a failure is part of the result, so that the
@@ -60,7 +63,7 @@ export function findRoute(method: string, url: string): Routed {
   const bare = versioned?.[2] ?? path;
   const found = compiled.find(method, bare);
   if (found === undefined || !isNormalised(bare)) {
-    return { ...base, path: bare, asked, failure: refusal(method, bare) };
+    return { ...base, path: bare, asked, ...refusal(method, bare) };
   }
   const name = found.route.name as keyof Routes;
   return { name, route: found.route, params: found.params, asked, path: bare, search };
@@ -71,17 +74,11 @@ function isNormalised(path: string): boolean {
   return !path.startsWith("//") && !/^\/(containers|exec|images|networks|volumes)\/\//.test(path);
 }
 
-function refusal(method: string, path: string): GantryError {
+function refusal(method: string, path: string): Pick<Routed, "failure" | "refused" | "params"> {
   const found = refused.find(method, path);
   const row = found === undefined ? undefined : refusedRoutes[Number(found.route.name)];
-  if (row === undefined) return new GantryError("not-found", "page not found");
-  if (row.missing === undefined) {
-    return new GantryError("unavailable", row.answer ?? NOT_A_SWARM_MANAGER);
-  }
-  return new GantryError(
-    "not-implemented",
-    `${row.missing} is not supported by this version of Gantry`,
-  );
+  if (found !== undefined && row !== undefined) return { refused: row, params: found.params };
+  return { params: {}, failure: new GantryError("not-found", "page not found") };
 }
 
 /** Headers of every answer. */
@@ -106,6 +103,11 @@ export async function dispatch(
     options.minApiVersion === undefined ? {} : { min: options.minApiVersion },
   );
   if (input.request.method === "OPTIONS") return { kind: "empty", status: 200 };
+  if (routed.refused !== undefined) {
+    const { refused: row, params, search } = routed;
+    const { body, request } = input;
+    throw await refuse({ row, params, search, body, headers: request.headers });
+  }
   if (routed.failure !== undefined || routed.route === undefined || routed.name === undefined) {
     throw routed.failure ?? new GantryError("not-found", "page not found");
   }

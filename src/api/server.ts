@@ -8,8 +8,10 @@ import type { TlsOptions } from "node:tls";
 import { errnoOf, GantryError, type Logger, messageOf } from "../base/index.ts";
 import type { ApiOptions, Handlers } from "./call.ts";
 import { errorBody, statusOf } from "./errors.ts";
+import { guarded } from "./guard.ts";
 import { installHijack } from "./hijack.ts";
 import { replyOverResponse } from "./hijack-response.ts";
+import type { OpenRequests } from "./open-requests.ts";
 import { type PlainReply, send } from "./reply.ts";
 import { commonHeaders, dispatch, findRoute } from "./router.ts";
 
@@ -23,6 +25,8 @@ const drainMs = 5_000;
 /** X-Registry-Config carries credentials of every registry and grows large. */
 const headerBytesMax = 512 * 1024;
 
+export type ServerOptions = ApiOptions & { log: Logger; requests: OpenRequests };
+
 export interface ApiServer {
   /** An HTTP server that is not listening yet. */
   server: Server;
@@ -34,7 +38,7 @@ export interface ApiServer {
 /** Makes a server for one listening address. */
 export function createApiServer(
   handlers: Handlers,
-  options: ApiOptions & { log: Logger; tls?: TlsOptions },
+  options: ServerOptions & { tls?: TlsOptions },
 ): ApiServer {
   const answering = new Set<Promise<void>>();
   const listener = (request: IncomingMessage, response: ServerResponse): void => {
@@ -83,13 +87,15 @@ async function closeServer(
 /** Resolves when the answer is out, or is a stream that has begun. Never rejects. */
 async function serve(
   handlers: Handlers,
-  options: ApiOptions & { log: Logger },
+  options: ServerOptions,
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
   const { log } = options;
   const abort = new AbortController();
+  const answered = options.requests.begin(request);
   response.on("close", () => {
+    answered(response.statusCode);
     if (!response.writableFinished) abort.abort();
   });
   response.on("error", () => {});
@@ -98,12 +104,10 @@ async function serve(
   }
   const routed = findRoute(request.method ?? "GET", request.url ?? "/");
   try {
-    const reply = await dispatch(routed, handlers, options, {
-      request,
-      body: request,
-      signal: abort.signal,
-      upgrade: false,
-    });
+    const { signal } = abort;
+    const reply = await guarded(options.guard, { request, body: request }, (body) =>
+      dispatch(routed, handlers, options, { request, body, signal, upgrade: false }),
+    );
     if (reply.kind === "hijack") return void replyOverResponse(request, response, reply);
     if (reply.kind === "websocket") throw new GantryError("invalid", "not a WebSocket");
     if (reply.kind === "tunnel") throw new GantryError("invalid", "not an upgrade");
@@ -111,7 +115,7 @@ async function serve(
     if (endless(reply)) void sent.catch(() => response.destroy());
     else await sent;
   } catch (error) {
-    await fail(request, response, error, { log, path: routed.path });
+    await fail(request, response, error, { log, path: routed.path, signal: abort.signal });
   }
 }
 
@@ -126,10 +130,12 @@ async function fail(
   request: IncomingMessage,
   response: ServerResponse,
   error: unknown,
-  { log, path }: { log: Logger; path: string },
+  { log, path, signal }: { log: Logger; path: string; signal: AbortSignal },
 ): Promise<void> {
   const status = statusOf(error);
-  const level = status >= 500 && status !== 501 && status !== 503 ? "error" : "debug";
+  // What fails because the client has gone is no failure of the daemon.
+  const isOurs = status >= 500 && status !== 501 && status !== 503 && !signal.aborted;
+  const level = isOurs ? "error" : "debug";
   const errno = errnoOf(error);
   const what = `Handler for ${request.method} ${path} returned error: ${messageOf(error)}`;
   log[level](what, { status, ...(errno === undefined ? {} : { errno }) });

@@ -12,6 +12,10 @@ export interface WindowSize {
 
 export interface Output {
   readonly isTerminal: boolean;
+  /** It is a terminal whose user has nothing against colours. */
+  readonly color: boolean;
+  /** The width of a terminal; undefined elsewhere. */
+  columns(): number | undefined;
   /** Created on first use. */
   readonly stream: Writable;
   write(data: string | Uint8Array): void;

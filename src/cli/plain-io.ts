@@ -3,6 +3,7 @@
 import { spawnSync } from "node:child_process";
 import type { Readable, Writable } from "node:stream";
 import { isatty, type ReadStream } from "node:tty";
+import { wantsColor } from "./format/style.ts";
 import type { Input, Io, Output, WindowSize } from "./io.ts";
 
 /** What `docker` passes on to a container; SIGCHLD, SIGPIPE and SIGWINCH have other meanings. */
@@ -96,8 +97,11 @@ function plainOutput(fd: number, stream: () => Writable): Output {
     }
     return prepared;
   };
+  const isTerminal = isatty(fd);
   return {
-    isTerminal: isatty(fd),
+    isTerminal,
+    color: isTerminal && wantsColor(process.env),
+    columns: () => (isTerminal ? windowSize()?.columns : undefined),
     get stream() {
       return get();
     },

@@ -4,8 +4,6 @@
 import type { FlagSpecs } from "../base/index.ts";
 import { nearest } from "../build/index.ts";
 
-const LONG_CHARS_MIN = 4;
-
 /** The likely word, or undefined. */
 export function likely(word: string, known: Iterable<string>): string | undefined {
   const candidates = [...known];
@@ -13,8 +11,18 @@ export function likely(word: string, known: Iterable<string>): string | undefine
   if (begun.length === 1 && word.length >= 2) return begun[0];
   const found = nearest(word, candidates);
   if (found === undefined) return undefined;
-  const isLong = Math.min(word.length, found.length) >= LONG_CHARS_MIN;
-  return isLong || found[0] === word[0]?.toLowerCase() ? found : undefined;
+  return isGood(word.toLowerCase(), found) ? found : undefined;
+}
+
+/** People get the first letter right, or swap letters, or leave some at an end out. */
+function isGood(word: string, found: string): boolean {
+  const letters = (text: string) => [...text].sort().join("");
+  return (
+    word[0] === found[0] ||
+    letters(word) === letters(found) ||
+    found.includes(word) ||
+    word.includes(found)
+  );
 }
 
 /** The lines beneath "unknown command", or nothing. */

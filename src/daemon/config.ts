@@ -11,8 +11,9 @@ import {
   type ParsedFlags,
   parseFlags,
 } from "../base/index.ts";
-import { deprecatedKeys, type Option, options } from "./option-table.ts";
-import { flagSpecOf, valueFromFile } from "./option-values.ts";
+import { options } from "./option-table.ts";
+import { flagSpecOf } from "./option-values.ts";
+import { goValue, parseConfigFile } from "./parse-config-file.ts";
 
 const CONFIG_FILE_DEFAULT = "/etc/gantry/daemon.json";
 
@@ -22,6 +23,8 @@ export interface Config {
   /** Keys that somebody set, and where. */
   setBy: ReadonlyMap<string, "flag" | "file">;
   configFile: string;
+  /** There was such a file: what is wrong with the whole is told with its name. */
+  hasFile: boolean;
   validateOnly: boolean;
   showVersion: boolean;
   showHelp: boolean;
@@ -59,14 +62,16 @@ export async function loadConfig(argv: readonly string[]): Promise<Config> {
   }
   const showHelp = given["help"] === true;
   const showVersion = given["version"] === true;
-  const fromFile =
+  const read =
     showHelp || showVersion
-      ? new Map<string, unknown>()
+      ? undefined
       : await readConfigFile(configFile, fromFlags, parsed.changed.has("config-file"));
+  const fromFile = read ?? new Map<string, unknown>();
   const config = merge(fromFlags, fromFile);
   const warnings = [...parsed.notices, ...checkEffects(config.values, config.setBy)];
   const validateOnly = given["validate"] === true;
-  return { ...config, configFile, validateOnly, showVersion, showHelp, warnings };
+  const hasFile = read !== undefined;
+  return { ...config, configFile, hasFile, validateOnly, showVersion, showHelp, warnings };
 }
 
 /** Failures of the command line (not of the file) carry detail.usage. */
@@ -101,92 +106,28 @@ async function readConfigFile(
   path: string,
   fromFlags: ReadonlyMap<string, unknown>,
   required: boolean,
-): Promise<Map<string, unknown>> {
+): Promise<Map<string, unknown> | undefined> {
   try {
     const text = await readFile(path, "utf8").catch((error: unknown) => {
-      if (errnoOf(error) === "ENOENT" && !required) return "";
+      if (errnoOf(error) === "ENOENT" && !required) return undefined;
       throw new GantryError("invalid", `open ${path}: ${openFailure(error)}`, { cause: error });
     });
-    return parseConfigFile(text, fromFlags);
+    return text === undefined ? undefined : parseConfigFile(text, fromFlags);
   } catch (cause) {
-    throw new GantryError(
-      "invalid",
-      `unable to configure the Docker daemon with file ${path}: ${messageOf(cause)}`,
-      { cause },
-    );
+    throw withFile(path, cause);
   }
 }
 
-function openFailure(error: unknown): string {
+/** A failure of the file, in dockerd's words. */
+export function withFile(path: string, cause: unknown): GantryError {
+  const message = `unable to configure the Docker daemon with file ${path}: ${messageOf(cause)}`;
+  return new GantryError("invalid", message, { cause });
+}
+
+export function openFailure(error: unknown): string {
   const errno = errnoOf(error);
   if (errno === "ENOENT") return "no such file or directory";
   return errno === "EACCES" ? "permission denied" : messageOf(error);
-}
-
-/** Exported for tests: the text of daemon.json against the flags that were given. */
-export function parseConfigFile(
-  text: string,
-  fromFlags: ReadonlyMap<string, unknown> = new Map(),
-): Map<string, unknown> {
-  const trimmed = text.replace(/^\ufeff/, "").trim();
-  const values = new Map<string, unknown>();
-  if (trimmed === "") return values;
-  const byKey = new Map(options.map((option) => [option.key, option]));
-  const unknown: string[] = [];
-  const conflicts: string[] = [];
-  for (const [written, value] of Object.entries(parseObject(trimmed))) {
-    const option = byKey.get(deprecatedKeys[written] ?? written);
-    if (option === undefined) unknown.push(written);
-    else if (value !== null) {
-      conflicts.push(...conflictOf(option, fromFlags, value));
-      values.set(option.key, valueFromFile(option, value));
-    }
-  }
-  if (unknown.length > 0) {
-    throw new GantryError(
-      "invalid",
-      `the following directives don't match any configuration option: ${unknown.join(", ")}`,
-    );
-  }
-  if (conflicts.length > 0) {
-    throw new GantryError(
-      "invalid",
-      "the following directives are specified both as a flag and in the configuration file: " +
-        conflicts.join(", "),
-    );
-  }
-  return values;
-}
-
-function parseObject(text: string): Record<string, unknown> {
-  let parsed: unknown;
-  try {
-    parsed = JSON.parse(text);
-  } catch (cause) {
-    throw new GantryError("invalid", `invalid JSON: ${messageOf(cause)}`, { cause });
-  }
-  if (typeof parsed !== "object" || parsed === null || Array.isArray(parsed)) {
-    throw new GantryError("invalid", "invalid JSON: the configuration must be an object");
-  }
-  return parsed as Record<string, unknown>;
-}
-
-function conflictOf(
-  option: Option,
-  fromFlags: ReadonlyMap<string, unknown>,
-  value: unknown,
-): string[] {
-  if (!fromFlags.has(option.key)) return [];
-  const flag = goValue(fromFlags.get(option.key));
-  return [`${option.key}: (from flag: ${flag}, from file: ${goValue(value)})`];
-}
-
-/** A value as Go's %v prints it. */
-function goValue(value: unknown): string {
-  if (Array.isArray(value)) return `[${value.map(goValue).join(" ")}]`;
-  if (typeof value !== "object" || value === null) return String(value);
-  const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
-  return `map[${entries.map(([key, item]) => `${key}:${goValue(item)}`).join(" ")}]`;
 }
 
 /** Throws for an option that is refused; returns warnings for those without effect. */

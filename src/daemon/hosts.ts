@@ -23,6 +23,12 @@ export function parseHost(text: string, { tls }: { tls: boolean }): ListenAddres
     if (trimmed.startsWith("/")) return parseUnix(trimmed, `unix://${trimmed}`);
     return parseTcp(rest, `tcp://${trimmed}`, tls);
   }
+  if (scheme !== undefined) {
+    throw new GantryError(
+      "invalid",
+      `invalid bind address (${text}): unsupported proto '${scheme}'`,
+    );
+  }
   throw invalid(text);
 }
 

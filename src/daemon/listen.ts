@@ -106,8 +106,8 @@ async function groupId({ group, log }: ListenOptions): Promise<number | undefine
   const line = lines.find((one) => one.startsWith(`${group.name}:`));
   if (line !== undefined) return Number(line.split(":")[2]);
   const message = `group ${group.name} not found`;
-  if (group.required) throw new GantryError("invalid", message);
-  log.debug(`${message}: only root may use the socket`);
+  if (group.required) throw new GantryError("invalid", `failed to load listeners: ${message}`);
+  log.warn(`could not change group of the socket to ${group.name}: ${message}`);
   return undefined;
 }
 

@@ -1,18 +1,18 @@
 // The daemon, from argv to exit code: configuration, lock, pid file, engine, doors; then signals.
 // The doors open last and close first.
 
-import { homedir } from "node:os";
 import { createApi } from "../api/index.ts";
 import { createLogger, GantryError, type Logger, messageOf, Rollback } from "../base/index.ts";
 import type { EngineOptions, RunningEngine } from "../engine/index.ts";
-import { type Config, loadConfig } from "./config.ts";
+import type { Config } from "./config.ts";
 import { lockRoot } from "./data-root-lock.ts";
 import { openDoors } from "./doors.ts";
 import { daemonHelp } from "./help.ts";
+import { loadSettings } from "./load-settings.ts";
 import { writePidfile } from "./pidfile.ts";
 import { type Program, program } from "./program.ts";
 import { reload } from "./reload.ts";
-import { type NetworkOptions, type Settings, toSettings } from "./settings.ts";
+import type { NetworkOptions, Settings } from "./settings.ts";
 import { awaitShutdown } from "./signals.ts";
 
 /** Opens the engine and everything beneath it. */
@@ -28,32 +28,38 @@ export async function runDaemon(
   { makeEngine = wiredEngine }: { makeEngine?: MakeEngine } = {},
 ): Promise<number> {
   let config: Config;
-  let settings: Settings;
+  let settings: Settings | undefined;
   const about = await program();
   try {
-    config = await loadConfig(argv);
-    if (config.showHelp) return say(daemonHelp());
-    if (config.showVersion) return say(`Gantry version ${about.version}, build ${about.buildId}\n`);
-    settings = toSettings(config, { ...about, home: homedir(), env: process.env });
+    ({ config, settings } = await loadSettings(argv, about));
   } catch (error) {
     const usage = error instanceof GantryError && error.detail["usage"] === true;
     process.stderr.write(`${messageOf(error)}\n${usage ? "See 'gantry daemon --help'.\n" : ""}`);
     return 1;
+  }
+  if (config.showHelp) return say(daemonHelp());
+  if (settings === undefined) {
+    return say(`Gantry version ${about.version}, build ${about.buildId}\n`);
   }
   if (config.validateOnly) {
     process.stderr.write("configuration OK\n");
     return 0;
   }
   const log = createLogger({ level: settings.logLevel, format: settings.logFormat });
-  for (const warning of config.warnings) log.warn(warning);
+  for (const warning of [...config.warnings, ...settings.warnings]) log.warn(warning);
   try {
-    await serve(argv, settings, { about, makeEngine, log });
+    await serve(argv, settings, { about, config, makeEngine, log });
     return 0;
   } catch (error) {
     log.error("Failed to start daemon", { error });
-    process.stderr.write(`failed to start daemon: ${messageOf(error)}\n`);
+    process.stderr.write(`${startFailure(error)}\n`);
     return 1;
   }
+}
+
+function startFailure(error: unknown): string {
+  const message = messageOf(error);
+  return message.startsWith("failed to ") ? message : `failed to start daemon: ${message}`;
 }
 
 function say(text: string): number {
@@ -70,8 +76,10 @@ const wiredEngine: MakeEngine = async (engine, network, log) => {
 async function serve(
   argv: readonly string[],
   settings: Settings,
-  { about, makeEngine, log }: { about: Program; makeEngine: MakeEngine; log: Logger },
+  o: { about: Program; config: Config; makeEngine: MakeEngine; log: Logger },
 ): Promise<void> {
+  const { about, makeEngine, log } = o;
+  let { config } = o;
   if (process.getuid?.() !== 0) {
     throw new GantryError("forbidden", "the daemon needs to be started with root privileges");
   }
@@ -96,6 +104,8 @@ async function serve(
     engine,
     serverVersion: about.version,
     minApiVersion: settings.minApiVersion,
+    experimental: settings.engine.experimental === true,
+    prefersBuildkit: () => settings.engine.features?.["buildkit"] !== false,
     log,
   });
   const doors = await openDoors(api, settings, log);
@@ -104,7 +114,7 @@ async function serve(
   const signal = await awaitShutdown({
     log,
     onReload: async () => {
-      await reload(argv, settings, log);
+      config = await reload(argv, { about, config, settings, log });
       engine.reconfigure();
     },
   });

@@ -84,7 +84,7 @@ export const networkRows: Row[] = [
     "host-gateway-ips",
     "list",
     "IP addresses that host-gateway resolves to",
-    { flag: "host-gateway-ip", ...refused("host-gateway is the default bridge's own address") },
+    { flag: "host-gateway-ip", reload: true },
   ],
   [
     "network-control-plane-mtu",

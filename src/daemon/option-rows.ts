@@ -21,7 +21,7 @@ const daemonRows: Row[] = [
     "log-level",
     "string",
     "Set the logging level (debug, info, warn, error, fatal)",
-    { shorthand: "l", default: "info" },
+    { shorthand: "l", default: "info", reload: true },
   ],
   ["log-format", "string", "Set the logging format (text, json)", { default: "text" }],
   ["raw-logs", "bool", "Full timestamps without colors", nothing("logs never have colors")],
@@ -44,12 +44,12 @@ const daemonRows: Row[] = [
   ["tlskey", "string", "Path to TLS key file", { default: "" }],
   ["tlsverify", "bool", "Use TLS and verify the remote"],
   ["min-api-version", "string", "Lowest API version that is accepted", { flag: "" }],
-  ["experimental", "bool", "Enable experimental features", nothing("no feature is experimental")],
+  ["experimental", "bool", "Say that experimental features are enabled; there are none"],
   [
     "metrics-addr",
     "string",
-    "Address to serve the metrics api on",
-    refused("metrics are not served yet", ""),
+    "Address to serve the metrics api on: HOST:PORT, or unix://PATH",
+    { default: "" },
   ],
   [
     "authorization-plugins",
@@ -64,12 +64,7 @@ const daemonRows: Row[] = [
     "features",
     "object",
     "Enable feature in the daemon",
-    {
-      flag: "feature",
-      type: "map",
-      reload: true,
-      ...nothing("features of dockerd are not switchable here"),
-    },
+    { flag: "feature", type: "switches", reload: true },
   ],
   [
     "nri-opts",
@@ -90,9 +85,24 @@ const daemonRows: Row[] = [
 ];
 
 const containerRows: Row[] = [
-  ["log-driver", "string", "Default driver for container logs", { default: "json-file" }],
-  ["log-opts", "map", "Default log driver options for containers", { flag: "log-opt" }],
-  ["default-ulimits", "ulimits", "Default ulimits for containers", { flag: "default-ulimit" }],
+  [
+    "log-driver",
+    "string",
+    "Default driver for container logs",
+    { default: "json-file", reload: true },
+  ],
+  [
+    "log-opts",
+    "map",
+    "Default log driver options for containers",
+    { flag: "log-opt", reload: true },
+  ],
+  [
+    "default-ulimits",
+    "ulimits",
+    "Default ulimits for containers",
+    { flag: "default-ulimit", reload: true },
+  ],
   [
     "default-shm-size",
     "bytes",
@@ -117,62 +127,60 @@ const containerRows: Row[] = [
     "Seconds before a stopping container is killed",
     { flag: "", default: 10, reload: true },
   ],
-  ["init", "bool", "Run an init in the container to forward signals and reap processes"],
-  ["dns", "list", "DNS server to use"],
-  ["dns-opts", "list", "DNS options to use", { flag: "dns-opt" }],
-  ["dns-search", "list", "DNS search domains to use"],
+  [
+    "init",
+    "bool",
+    "Run an init in the container to forward signals and reap processes",
+    { reload: true },
+  ],
+  ["dns", "list", "DNS server to use", { reload: true }],
+  ["dns-opts", "list", "DNS options to use", { flag: "dns-opt", reload: true }],
+  ["dns-search", "list", "DNS search domains to use", { reload: true }],
   ["cgroup-parent", "string", "Set parent cgroup for all containers"],
   [
     "exec-opts",
     "list",
-    "Runtime execution options",
-    {
-      flag: "exec-opt",
-      ...refused("only the cgroupfs driver exists", ["native.cgroupdriver=cgroupfs"]),
-    },
+    "Runtime execution options: native.cgroupdriver=cgroupfs is the only one",
+    { flag: "exec-opt" },
   ],
   [
     "default-init",
     "string",
     "Init binary name",
-    { flag: "", ...refused("the init is part of Gantry") },
+    {
+      flag: "",
+      ...refused("the init is part of Gantry; for another one set init-path", "", "docker-init"),
+    },
   ],
   [
     "init-path",
     "string",
-    "Path to the docker-init binary",
-    refused("the init is part of Gantry", ""),
+    "Path to the init binary, instead of the one that is part of Gantry",
+    { default: "", reload: true },
   ],
   [
     "default-runtime",
     "string",
     "Default OCI runtime for containers",
-    { default: "runc", ...refused("Gantry is its own runtime", "runc", "gantry") },
+    { default: "runc", reload: true },
   ],
   [
     "runtimes",
     "object",
     "Register an additional OCI compatible runtime",
-    { flag: "add-runtime", ...refused("Gantry is its own runtime") },
+    { flag: "add-runtime", type: "runtimes", reload: true },
   ],
   [
     "no-new-privileges",
     "bool",
     "Set no-new-privileges by default for new containers",
-    refused("set it on the containers, with --security-opt no-new-privileges", false),
+    { reload: true },
   ],
   [
     "seccomp-profile",
     "string",
-    "Path to seccomp profile",
-    {
-      default: "builtin",
-      ...refused(
-        "only builtin can be the default; a container may have another, with --security-opt",
-        "builtin",
-        "",
-      ),
-    },
+    "Path to seccomp profile, or builtin, or unconfined",
+    { default: "builtin", reload: true },
   ],
   [
     "selinux-enabled",
@@ -198,18 +206,8 @@ const containerRows: Row[] = [
     "Limit the CPU real-time runtime in microseconds for the parent cgroup",
     refused("real-time limits of the parent cgroup are not set; limit the containers", 0),
   ],
-  [
-    "cdi-spec-dirs",
-    "list",
-    "CDI specification directories to use",
-    { flag: "cdi-spec-dir", ...nothing("CDI devices are not supported yet") },
-  ],
-  [
-    "resolv-conf",
-    "string",
-    "Path of the resolv.conf to start from",
-    { flag: "", ...refused("the host's /etc/resolv.conf is used", "", "/etc/resolv.conf") },
-  ],
+  ["cdi-spec-dirs", "list", "CDI specification directories to use", { flag: "cdi-spec-dir" }],
+  ["resolv-conf", "string", "Path of the resolv.conf to start from", { flag: "", default: "" }],
 ];
 
 const imageRows: Row[] = [

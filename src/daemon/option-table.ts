@@ -13,6 +13,8 @@ export type OptionType =
   | "map" // key=value
   | "ulimits" // name=soft:hard
   | "pools" // base=10.0.0.0/8,size=24
+  | "switches" // name=true
+  | "runtimes" // name=path
   | "object"; // file only
 
 export type Effect =
@@ -32,6 +34,13 @@ export interface Option {
   effect: Effect;
   usage: string;
 }
+
+/** What dockerd knew once, and what it says of it now. */
+export const removedKeys: Readonly<Record<string, string>> = {
+  "api-cors-header":
+    'DEPRECATED: The "api-cors-header" config parameter and the dockerd "--api-cors-header" option ' +
+    "have been removed; use a reverse proxy if you need CORS headers",
+};
 
 /** Spellings of an older dockerd. */
 export const deprecatedKeys: Readonly<Record<string, string>> = {

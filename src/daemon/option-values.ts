@@ -1,8 +1,10 @@
 // Values of options: from a flag's text, and from daemon.json with the type checks (and wording)
 // of Go's decoder.
 
-import { type FlagSpec, GantryError, parseRamBytes } from "../base/index.ts";
+import { isIP } from "node:net";
+import { type FlagSpec, GantryError, messageOf, parseBool, parseRamBytes } from "../base/index.ts";
 import type { Option, OptionType } from "./option-table.ts";
+import { addRuntimeFlag } from "./runtime-settings.ts";
 
 export interface Ulimit {
   Name: string;
@@ -36,6 +38,10 @@ export function flagSpecOf(option: Option): FlagSpec {
       return { ...common, type: "custom", valueName: "ulimit", parse: addUlimit };
     case "pools":
       return { ...common, type: "custom", valueName: "pool-options", parse: addPool };
+    case "switches":
+      return { ...common, type: "custom", valueName: "map", parse: addSwitch };
+    case "runtimes":
+      return { ...common, type: "custom", valueName: "runtime", parse: addRuntimeFlag };
     case "string":
       return { ...common, type: "string", default: String(option.default ?? "") };
   }
@@ -73,21 +79,56 @@ function addPool(text: string, previous: unknown): AddressPool[] {
   return [...((previous as AddressPool[]) ?? []), { Base: base, Size: size }];
 }
 
+/** name=true; a name alone switches on. */
+function addSwitch(text: string, previous: unknown): Record<string, boolean> {
+  const equals = text.indexOf("=");
+  const name = equals < 0 ? text : text.slice(0, equals);
+  if (name.trim() === "") throw invalid(`invalid feature: ${text}`);
+  const value = equals < 0 ? "true" : text.slice(equals + 1);
+  return { ...(previous as object), [name.trim()]: parseBool(value) };
+}
+
 /** Checks a value of daemon.json and returns it in the flag's form. */
 export function valueFromFile(option: Option, value: unknown): unknown {
-  if (option.key === "default-shm-size" && typeof value === "string") return parseRamBytes(value);
-  if (!fits(option.type, value)) {
-    const what = Array.isArray(value)
-      ? "array"
-      : typeof value === "boolean"
-        ? "bool"
-        : typeof value;
-    throw invalid(
-      `json: cannot unmarshal ${what} into Go struct field Config.${option.key} of type ` +
-        GO_TYPE[option.type],
-    );
-  }
+  if (option.type === "bytes" && typeof value === "string") return parseBytes(value);
+  if (!fits(option.type, value)) throw mismatch(value, option.key, GO_TYPE[option.type]);
+  if (option.type === "switches") checkSwitches(option.key, value as Record<string, unknown>);
+  if (ADDRESSES.has(option.key)) [value].flat().forEach(checkAddress);
   return option.type === "pools" ? poolsFromFile(value as Record<string, unknown>[]) : value;
+}
+
+function parseBytes(text: string): number {
+  try {
+    return parseRamBytes(text);
+  } catch (cause) {
+    throw invalidJson(messageOf(cause), cause);
+  }
+}
+
+/** Members that are one of Go's net.IP. */
+const ADDRESSES = new Set(["dns", "ip", "default-gateway", "default-gateway-v6"]);
+
+function checkAddress(value: unknown): void {
+  if (value === "" || isIP(String(value)) !== 0) return;
+  throw invalidJson(`invalid IP address: ${value}`);
+}
+
+function checkSwitches(key: string, value: Record<string, unknown>): void {
+  for (const [name, one] of Object.entries(value)) {
+    if (typeof one !== "boolean") throw mismatch(one, `${key}.${name}`, "bool");
+  }
+}
+
+/** In the words of Go's decoder. */
+function mismatch(value: unknown, place: string, type: string): GantryError {
+  const what = Array.isArray(value) ? "array" : typeof value === "boolean" ? "bool" : typeof value;
+  return invalidJson(
+    `json: cannot unmarshal ${what} into Go struct field Config.${place} of type ${type}`,
+  );
+}
+
+export function invalidJson(message: string, cause?: unknown): GantryError {
+  return new GantryError("invalid", `invalid JSON: ${message}`, { cause });
 }
 
 function poolsFromFile(pools: Record<string, unknown>[]): AddressPool[] {
@@ -108,6 +149,8 @@ const GO_TYPE: Record<OptionType, string> = {
   ulimits: "map[string]*container.Ulimit",
   pools: "[]*ipamutils.NetworkToSplit",
   object: "struct",
+  switches: "map[string]bool",
+  runtimes: "map[string]system.Runtime",
 };
 
 function fits(type: OptionType, value: unknown): boolean {
@@ -128,6 +171,8 @@ function fits(type: OptionType, value: unknown): boolean {
     case "pools":
       return Array.isArray(value) && value.every((item) => typeof item === "object");
     case "ulimits":
+    case "switches":
+    case "runtimes":
     case "object":
       return isObject;
   }

@@ -10,11 +10,9 @@ interface Reader {
 }
 const KEYS = ["http-proxy", "https-proxy", "no-proxy"] as const;
 
-/** Upper case first, as Go reads it. Throws invalid for an unknown key, or one set twice. */
+/** Upper case first, as Go reads it. Throws invalid for one that is set twice. */
 export function proxySettings(read: Reader, env: NodeJS.ProcessEnv): ProxySettings {
   const file = read.map("proxies");
-  const unknown = Object.keys(file).filter((key) => !(KEYS as readonly string[]).includes(key));
-  if (unknown.length > 0) throw invalid(`invalid proxies: unknown key ${unknown.join(", ")}`);
   const value = (key: (typeof KEYS)[number]): string => {
     const own = file[key] ?? "";
     if (typeof own !== "string") throw invalid(`invalid proxies: ${key} must be a string`);

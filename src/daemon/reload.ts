@@ -1,35 +1,61 @@
 // SIGHUP: reads daemon.json again and applies the options that may change while containers run.
-// A file that does not load changes nothing.
+// A file that does not load changes nothing; what it changes beyond them waits for a restart, which
+// is said.
 
-import { homedir } from "node:os";
 import type { Logger } from "../base/index.ts";
-import { loadConfig } from "./config.ts";
+import type { Config } from "./config.ts";
+import { loadSettings } from "./load-settings.ts";
 import { options } from "./option-table.ts";
-import { type Settings, toSettings } from "./settings.ts";
+import type { Program } from "./program.ts";
+import type { Settings } from "./settings.ts";
 
 /** Changes `settings` (and what the engine sees of them) in place; an open engine has to be told
- * (RunningEngine.reconfigure). */
+ * (RunningEngine.reconfigure). Returns the configuration that is in force now. */
 export async function reload(
   argv: readonly string[],
-  settings: Settings,
-  log: Logger,
-): Promise<void> {
-  const config = await loadConfig(argv);
-  const { version, buildId } = settings.engine;
-  const next = toSettings(config, { version, buildId, home: homedir(), env: process.env });
+  o: { about: Program; config: Config; settings: Settings; log: Logger },
+): Promise<Config> {
+  const { settings, log } = o;
+  log.info("Got signal to reload configuration", { "config-file": o.config.configFile });
+  const { config, settings: next } = await loadSettings(argv, o.about);
+  if (next === undefined) return o.config;
   const { engine } = settings;
   engine.debug = next.engine.debug;
   engine.labels = next.engine.labels;
   engine.liveRestore = next.engine.liveRestore;
   engine.shutdownTimeoutSeconds = next.engine.shutdownTimeoutSeconds;
-  engine.defaults.shmSizeBytes = next.engine.defaults.shmSizeBytes;
-  engine.defaults.ipcMode = next.engine.defaults.ipcMode;
-  engine.defaults.cgroupnsMode = next.engine.defaults.cgroupnsMode;
-  engine.defaults.stopTimeoutSeconds = next.engine.defaults.stopTimeoutSeconds;
+  const { storageBytes, resolvConf } = engine.defaults;
+  replace(engine.defaults, next.engine.defaults);
+  // These two are looked at when the daemon starts.
+  if (storageBytes !== undefined) engine.defaults.storageBytes = storageBytes;
+  if (resolvConf !== undefined) engine.defaults.resolvConf = resolvConf;
+  if (next.engine.runtimes !== undefined) engine.runtimes = next.engine.runtimes;
+  engine.features = next.engine.features ?? {};
+  engine.authorizationPlugins = next.engine.authorizationPlugins ?? [];
   Object.assign(engine.distribution, next.engine.distribution);
   settings.logLevel = next.logLevel;
   log.level = next.logLevel;
-  const keys = options.filter(({ reload, effect }) => reload && effect.does === "works");
+  for (const warning of [...config.warnings, ...next.warnings]) log.warn(warning);
+  for (const key of waiting(o.config, config)) {
+    log.warn(`Option ${key} has changed: the daemon takes it up when it is started again`);
+  }
+  const keys = options.filter((option) => option.reload && option.effect.does === "works");
   const shown = Object.fromEntries(keys.map(({ key }) => [key, config.values.get(key)]));
   log.info("Reloaded configuration", shown);
+  return config;
+}
+
+/** Options that differ and that no reload applies. */
+function waiting(before: Config, now: Config): string[] {
+  const differs = (key: string): boolean =>
+    JSON.stringify(before.values.get(key)) !== JSON.stringify(now.values.get(key));
+  return options
+    .filter((option) => !option.reload && option.effect.does === "works" && differs(option.key))
+    .map(({ key }) => key);
+}
+
+/** In place: others hold this object. */
+function replace<T extends object>(target: T, source: T): void {
+  for (const key of Object.keys(target)) if (!(key in source)) delete target[key as keyof T];
+  Object.assign(target, source);
 }

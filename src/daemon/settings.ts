@@ -9,14 +9,28 @@ import { parseMark } from "../network/index.ts";
 import { API_VERSION_MAX, API_VERSION_MIN, compareVersions } from "../protocol/index.ts";
 import { parseBuilder } from "./builder-settings.ts";
 import type { Config } from "./config.ts";
+import { checkExecOptions, featureWarnings } from "./dockerd-options.ts";
 import { type ListenAddress, parseHost } from "./hosts.ts";
+import { options } from "./option-table.ts";
 import type { AddressPool, Ulimit } from "./option-values.ts";
 import { proxySettings } from "./proxy-settings.ts";
 import { parseRegistryRules } from "./registry-rules.ts";
+import { runtimeSettings } from "./runtime-settings.ts";
 import { storageSizeOption } from "./storage-options.ts";
+import {
+  checkDomain,
+  checkGateway,
+  checkIp,
+  checkLabel,
+  checkMirror,
+  defaultCgroupnsMode,
+  defaultIpcMode,
+  plainName,
+} from "./value-checks.ts";
 
 const SOCKET_DEFAULT = "unix:///run/gantry.sock";
 const LOG_LEVELS = ["debug", "info", "warn", "error", "fatal"] as const;
+const CDI_SPEC_DIRS = ["/etc/cdi", "/var/run/cdi"];
 const DATA_ROOT_DEFAULT = "/var/lib/gantry";
 
 /** What the network layer is told; named as daemon.json names it. */
@@ -87,6 +101,12 @@ export interface Settings {
   logLevel: LogLevel;
   logFormat: "text" | "json";
   minApiVersion: string;
+  /** Where metrics are served; "" is nowhere. */
+  metricsAddress: string;
+  /** "builtin", "unconfined", or the path of a file that is still to be read. */
+  seccompProfile: string;
+  /** What was put right in silence would be looked for in vain. */
+  warnings: string[];
 }
 
 /** Throws invalid where a value makes no sense, in dockerd's words where it has some. */
@@ -95,6 +115,7 @@ export function toSettings(
   program: { version: string; buildId: string; home: string; env?: NodeJS.ProcessEnv },
 ): Settings {
   const read = reader(config);
+  const warnings = featureWarnings(read);
   // The two variables that dockerd reads: where certificates are, and the oldest API to serve.
   const { home, env = {} } = program;
   const tls = tlsFiles(config, read, env["DOCKER_CERT_PATH"] || `${home}/.docker`);
@@ -105,24 +126,28 @@ export function toSettings(
   }
   const format = read.text("log-format");
   if (format !== "text" && format !== "json") throw invalid(`invalid log format: ${format}`);
+  checkExecOptions(read.list("exec-opts"));
   return {
-    engine: engineOptions(read, { ...program, env }),
+    engine: engineOptions(read, { ...program, env, warn: (text) => void warnings.push(text) }),
     network: networkOptions(read),
     listen: (hosts.length > 0 ? hosts : [SOCKET_DEFAULT]).map((host) =>
       parseHost(host, { tls: tls !== undefined }),
     ),
     ...(tls === undefined ? {} : { tls }),
-    socketGroup: { name: read.text("group"), required: config.setBy.has("group") },
+    socketGroup: { name: read.text("group"), required: read.text("group") !== "docker" },
     pidfile: read.text("pidfile"),
     logLevel: level as LogLevel,
     logFormat: format,
     minApiVersion: minApiVersion(
       read.text("min-api-version") || env["DOCKER_MIN_API_VERSION"] || "",
     ),
+    metricsAddress: read.text("metrics-addr"),
+    seccompProfile: read.text("seccomp-profile") || "builtin",
+    warnings,
   };
 }
 
-interface Reader {
+export interface Reader {
   text(key: string): string;
   bool(key: string): boolean;
   number(key: string): number;
@@ -150,18 +175,21 @@ export function ownCgroupParent(dataRoot: string): string {
 
 function engineOptions(
   read: Reader,
-  { version, buildId, env }: { version: string; buildId: string; env: NodeJS.ProcessEnv },
+  o: {
+    version: string;
+    buildId: string;
+    env: NodeJS.ProcessEnv;
+    warn: (text: string) => void;
+  },
 ): EngineOptions {
+  const { version, buildId, env } = o;
   const labels = read.list("labels");
   const storageBytes = storageSizeOption(read.list("storage-opts"));
   const builder = parseBuilder(read.any("builder"));
   for (const label of labels) checkLabel(label, labels);
   for (const server of read.list("dns")) checkIp(server);
-  const positive = (key: string): number => {
-    const value = read.number(key);
-    if (value > 0) return value;
-    throw invalid(`invalid ${key.replaceAll("-", " ")}: ${value}`);
-  };
+  for (const domain of read.list("dns-search")) checkDomain(domain);
+  for (const address of read.list("host-gateway-ips")) checkGateway(address);
   return {
     dataRoot: absolute(read.text("data-root"), "data-root"),
     execRoot: absolute(read.text("exec-root"), "exec-root"),
@@ -177,12 +205,8 @@ function engineOptions(
         Object.entries(read.map("log-opts")).map(([key, value]) => [key, String(value)]),
       ),
       shmSizeBytes: read.number("default-shm-size"),
-      ipcMode: oneOf("ipc", read.text("default-ipc-mode"), ["shareable", "private"]),
-      cgroupnsMode: oneOf("cgroup namespace", read.text("default-cgroupns-mode"), [
-        "",
-        "host",
-        "private",
-      ]),
+      ipcMode: defaultIpcMode(read.text("default-ipc-mode")),
+      cgroupnsMode: defaultCgroupnsMode(read.text("default-cgroupns-mode")),
       init: read.bool("init"),
       dns: read.list("dns"),
       dnsOptions: read.list("dns-opts"),
@@ -193,13 +217,17 @@ function engineOptions(
       })),
       stopTimeoutSeconds: read.number("default-stop-timeout"),
       ...(storageBytes !== undefined && { storageBytes }),
+      security: { noNewPrivileges: read.bool("no-new-privileges") },
+      hostGateways: read.list("host-gateway-ips"),
+      ...optionalPath(read, "resolv-conf", "resolvConf"),
+      ...optionalPath(read, "init-path", "initPath"),
     },
     distribution: {
-      insecureRegistries: read.list("insecure-registries"),
+      insecureRegistries: read.list("insecure-registries").map((one) => plainName(one, o.warn)),
       mirrors: read.list("registry-mirrors").map(checkMirror),
-      maxConcurrentDownloads: positive("max-concurrent-downloads"),
-      maxConcurrentUploads: positive("max-concurrent-uploads"),
-      maxDownloadAttempts: positive("max-download-attempts"),
+      maxConcurrentDownloads: positiveOf(read, "max-concurrent-downloads"),
+      maxConcurrentUploads: positiveOf(read, "max-concurrent-uploads"),
+      maxDownloadAttempts: positiveOf(read, "max-download-attempts"),
       certificateFolders: ["/etc/docker/certs.d", "/etc/gantry/certs.d"],
       allowNondistributableArtifacts: read.list("allow-nondistributable-artifacts"),
       registries: parseRegistryRules(read.any("registries")),
@@ -207,9 +235,37 @@ function engineOptions(
     },
     labels,
     debug: read.bool("debug"),
+    experimental: read.bool("experimental"),
+    features: read.map("features") as Record<string, boolean>,
+    runtimes: runtimeSettings(read.map("runtimes"), read.text("default-runtime")),
+    cdiSpecDirs: cdiSpecFolders(read),
+    authorizationPlugins: read.list("authorization-plugins"),
     networkFacts: { addressPools: addressPools(read), firewall: read.bool("iptables") },
     ...(builder && { builder }),
   };
+}
+
+/** 0 is the default, as with dockerd. */
+function positiveOf(read: Reader, key: string): number {
+  const value = read.number(key);
+  if (value < 0) throw invalid(`invalid ${key.replaceAll("-", " ")}: ${value}`);
+  return value || Number(options.find((option) => option.key === key)?.default);
+}
+
+function optionalPath<K extends string>(
+  read: Reader,
+  key: string,
+  name: K,
+): { [name in K]?: string } {
+  const path = read.text(key);
+  return (path === "" ? {} : { [name]: absolute(path, key) }) as { [name in K]?: string };
+}
+
+/** One empty path, or the feature switched off, means none. */
+function cdiSpecFolders(read: Reader): string[] {
+  const folders = read.list("cdi-spec-dirs");
+  if (read.map("features")["cdi"] === false) return [];
+  return folders.length === 0 ? CDI_SPEC_DIRS : folders.filter((folder) => folder !== "");
 }
 
 function addressPools(read: Reader): AddressPool[] {
@@ -229,6 +285,7 @@ function networkOptions(read: Reader): NetworkOptions {
   for (const key of ["ip", "default-gateway", "default-gateway-v6"]) {
     if (read.text(key) !== "") checkIp(read.text(key));
   }
+  if (read.number("mtu") < 0) throw invalid(`invalid default MTU: ${read.number("mtu")}`);
   for (const key of ["bip", "bip6", "fixed-cidr", "fixed-cidr-v6"]) checkCidr(key, read.text(key));
   return {
     bridge: read.text("bridge"),
@@ -296,37 +353,6 @@ function minApiVersion(text: string): string {
   );
 }
 
-function checkLabel(label: string, all: string[]): void {
-  const equals = label.indexOf("=");
-  if (equals <= 0) throw invalid(`bad attribute format: ${label}`);
-  const key = label.slice(0, equals + 1);
-  const other = all.find((one) => one.startsWith(key) && one !== label);
-  if (other !== undefined) {
-    throw invalid(`conflict labels for ${key.slice(0, -1)}=${label.slice(equals + 1)}`);
-  }
-}
-
-/** With its path ended by a slash, as dockerd keeps it. */
-function checkMirror(text: string): string {
-  let url: URL;
-  try {
-    url = new URL(text);
-  } catch {
-    throw invalid(`invalid mirror: ${JSON.stringify(text)} is not a valid URI`);
-  }
-  if (url.protocol !== "http:" && url.protocol !== "https:") {
-    throw invalid(`invalid mirror: unsupported scheme "${url.protocol.slice(0, -1)}" in "${text}"`);
-  }
-  if (url.pathname !== "/" || url.search !== "" || url.hash !== "") {
-    throw invalid(`invalid mirror: path, query, or fragment at end of the URI "${text}"`);
-  }
-  return url.href;
-}
-
-function checkIp(text: string): void {
-  if (isIP(text) === 0) throw invalid(`${text} is not an ip address`);
-}
-
 function checkCidr(key: string, text: string): void {
   if (text === "") return;
   const [address = "", prefix = ""] = text.split("/");
@@ -334,13 +360,6 @@ function checkCidr(key: string, text: string): void {
   if (isIP(address) === 0 || !/^\d{1,3}$/.test(prefix) || Number(prefix) > bits) {
     throw invalid(`invalid ${key}: invalid CIDR address: ${text}`);
   }
-}
-
-function oneOf(what: string, value: string, allowed: string[]): string {
-  if (allowed.includes(value)) return value;
-  throw invalid(
-    `default ${what} mode (${value}) is invalid. Use ${allowed.filter(Boolean).join(" or ")}`,
-  );
 }
 
 function absolute(path: string, key: string): string {

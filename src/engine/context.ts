@@ -14,6 +14,21 @@ import type { EnginePaths } from "./paths.ts";
 import type { RuntimePlans } from "./runtime-plans.ts";
 import type { VolumeRegistry } from "./volumes/registry.ts";
 
+/** As daemon.json's `runtimes` has it: a program (and its arguments), or a containerd shim. */
+export interface RegisteredRuntime {
+  path?: string;
+  runtimeArgs?: string[];
+  runtimeType?: string;
+  options?: Record<string, unknown>;
+}
+export interface SecurityDefaults {
+  noNewPrivileges: boolean;
+  /** "unconfined" or the JSON text of a profile; absent: the builtin one. */
+  seccomp?: string;
+  /** What `info` calls it: "builtin", "unconfined" or the profile's path. */
+  seccompName?: string;
+}
+
 export interface EngineOptions {
   dataRoot: string;
   execRoot: string;
@@ -43,7 +58,24 @@ export interface EngineOptions {
     stopTimeoutSeconds: number;
     /** What a container may write where it asks for no --storage-opt size. */
     storageBytes?: number;
+    /** Of containers whose --security-opt says nothing else. */
+    security?: SecurityDefaults;
+    /** What `host-gateway` stands for; by itself the gateway of the container's network. */
+    hostGateways?: string[];
+    /** Instead of the host's /etc/resolv.conf. */
+    resolvConf?: string;
+    /** Instead of the init that is part of Gantry, a program of the host. */
+    initPath?: string;
   };
+  /** OCI runtimes by name, and the one of containers that name none ("runc", which is ours). */
+  runtimes?: { default: string; registered: Readonly<Record<string, RegisteredRuntime>> };
+  /** Where CDI devices are described; [] switches them off. */
+  cdiSpecDirs?: string[];
+  /** Plugins that every request is shown to, in this order. */
+  authorizationPlugins?: string[];
+  /** Nothing here is experimental: only what `info` and `version` say. */
+  experimental?: boolean;
+  features?: Record<string, boolean>;
   /** Registries: which are insecure, mirrors, limits of transfers. */
   distribution: Omit<DistributionOptions, "userAgent">;
   labels: string[];
@@ -55,6 +87,8 @@ export interface EngineOptions {
 }
 
 export interface EngineContext {
+  /** Of this data root, for ever. */
+  readonly id: string;
   readonly options: EngineOptions;
   readonly paths: EnginePaths;
   readonly log: Logger;

@@ -7,14 +7,17 @@
 import type { Builds } from "./build/contract.ts";
 import type { Containers } from "./contract/containers.ts";
 import type { Events } from "./contract/events.ts";
+import type { Explain } from "./contract/explain.ts";
 import type { Images } from "./contract/images.ts";
 import type { Networks } from "./contract/networks.ts";
 import type { System } from "./contract/system.ts";
 import type { Volumes } from "./contract/volumes.ts";
 
 export type * from "./build/contract.ts";
+export type * from "./contract/cgroups.ts";
 export type * from "./contract/containers.ts";
 export type * from "./contract/events.ts";
+export type * from "./contract/explain.ts";
 export type * from "./contract/images.ts";
 export type * from "./contract/networks.ts";
 export type * from "./contract/shared-nouns.ts";
@@ -29,4 +32,5 @@ export interface EngineDoors {
   events: Events;
   system: System;
   builds: Builds;
+  explain: Explain;
 }

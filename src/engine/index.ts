@@ -19,19 +19,28 @@ import type { EngineContext, EngineOptions } from "./context.ts";
 import type { EngineDoors } from "./contract.ts";
 import { EventBus } from "./events/bus.ts";
 import { clearBootstraps } from "./images/bootstrap.ts";
+import { explainVerbs } from "./explain/verbs.ts";
 import { imageVerbs } from "./images/index.ts";
 import { networkVerbs } from "./networks/verbs.ts";
 import { enginePaths } from "./paths.ts";
 import { applyRestartPolicies, recover } from "./recovery.ts";
 import type { RuntimePlans } from "./runtime-plans.ts";
+import { announceReload } from "./system/announce-reload.ts";
+import { cgroupTree } from "./system/cgroups.ts";
 import { systemDf } from "./system/df.ts";
+import { engineId } from "./system/engine-id.ts";
 import { systemInfo } from "./system/info.ts";
 import { systemVersion } from "./system/version.ts";
 import { type VolumeRecord, VolumeRegistry } from "./volumes/registry.ts";
 import { volumeVerbs } from "./volumes/verbs.ts";
 import { VolumeMounts } from "./volumes/volume-mounts.ts";
 
-export type { EngineContext, EngineOptions } from "./context.ts";
+export type {
+  EngineContext,
+  EngineOptions,
+  RegisteredRuntime,
+  SecurityDefaults,
+} from "./context.ts";
 export type * from "./contract.ts";
 export type { CgroupPaths, RuntimePlans } from "./runtime-plans.ts";
 
@@ -69,14 +78,19 @@ export async function openEngine(
     images: imageVerbs(engine),
     volumes: volumeVerbs(engine),
     networks: networkVerbs(engine),
+    explain: explainVerbs(engine),
     events: engine.bus,
     builds,
     system: {
       info: () => systemInfo(engine),
       version: () => systemVersion(engine),
+      cgroups: (o) => cgroupTree(engine, o),
       df: (o) => systemDf(engine, { ...o, buildCache: builds.usage }),
     },
-    reconfigure: () => engine.registries.configure(options.distribution),
+    reconfigure: () => {
+      engine.registries.configure(options.distribution);
+      announceReload(engine);
+    },
     close: async () => {
       engine.closing.abort();
       await builds.idle();
@@ -93,6 +107,7 @@ async function makeContext(options: EngineOptions, parts: EngineParts): Promise<
   const { records } = parts.storage;
   const transitions = new KeyedMutex();
   return {
+    id: await engineId(options.dataRoot),
     options,
     paths,
     log: parts.log,

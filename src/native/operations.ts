@@ -295,6 +295,23 @@ export const operations = {
     },
   },
 
+  /** Connects to a TCP port from inside a network namespace, sends `data` and reads until the peer
+   * ends, `max` bytes are there, or `lingerMs` have passed since `until` was seen. Result: a byte
+   * (1 when `waitMs` was over before any of these), then what was read. */
+  exchange: {
+    code: 103,
+    fields: {
+      netns: "slot",
+      ip: "bytes",
+      port: "int",
+      data: "bytes?",
+      until: "bytes?",
+      max: "int",
+      waitMs: "int",
+      lingerMs: "int?",
+    },
+  },
+
   // results and streams
   /** Result: the slot's number. */
   report: { code: 110, fields: { slot: "slot" } },

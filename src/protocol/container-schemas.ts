@@ -194,6 +194,7 @@ const hostConfigSchema = object<HostConfig>("container.HostConfig", {
   Isolation: text,
   MaskedPaths: list(text),
   ReadonlyPaths: list(text),
+  OnUnhealthy: text,
 });
 
 const ipam = object<EndpointIpamConfig>("network.EndpointIPAMConfig", {
@@ -239,6 +240,8 @@ export type UpdateBody = Resources & {
   PublishRemove?: NonNullable<HostConfig["PortBindings"]>;
   /** Gantry's own: the size limit of the root file system. */
   StorageOpt?: HostConfig["StorageOpt"];
+  /** Gantry's own: what is done with a container that became unhealthy. */
+  OnUnhealthy?: string;
 };
 export const updateBodySchema = object<UpdateBody>("container.UpdateConfig", {
   ...resourceFields,
@@ -246,6 +249,7 @@ export const updateBodySchema = object<UpdateBody>("container.UpdateConfig", {
   PublishAdd: portMap,
   PublishRemove: portMap,
   StorageOpt: map(text),
+  OnUnhealthy: text,
 });
 
 export type ExecCreateBody = Partial<ExecConfig>;

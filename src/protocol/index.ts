@@ -7,7 +7,12 @@ export type {
   VolumeCreateBody,
 } from "./container-schemas.ts";
 export { parseFilters } from "./filters.ts";
-export { NOT_A_SWARM_MANAGER, refusedRoutes } from "./other-routes.ts";
+export {
+  NOT_A_SWARM_MANAGER,
+  type RefusalCheck,
+  type RefusedRoute,
+  refusedRoutes,
+} from "./other-routes.ts";
 export { parseQuery, type QuerySpec, type QueryType, type QueryValues } from "./query.ts";
 export { type CompiledRoute, compileRoutes, type Method, type RouteSpec } from "./route-table.ts";
 export { type Routes, routes } from "./routes.ts";

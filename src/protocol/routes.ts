@@ -3,6 +3,7 @@
 
 import { buildQuery } from "./build-query.ts";
 import { cacheMountRoutes } from "./cache-mount-routes.ts";
+import { cgroupRoutes } from "./cgroup-routes.ts";
 import {
   authBodySchema,
   containerConfigSchema,
@@ -13,6 +14,7 @@ import {
   volumeCreateBodySchema,
   volumeUpdateBodySchema,
 } from "./container-schemas.ts";
+import { explainRoutes } from "./explain-routes.ts";
 import { failedStepRoutes } from "./failed-step-routes.ts";
 import { networkRoutes } from "./network-routes.ts";
 import { defineRoutes } from "./route-table.ts";
@@ -425,6 +427,8 @@ export const routes = defineRoutes({
 
   ...networkRoutes,
   ...cacheMountRoutes,
+  ...cgroupRoutes,
+  ...explainRoutes,
   ...failedStepRoutes,
   session: { method: "POST", path: "/session", since: "1.31", answer: "hijack" },
   grpc: { method: "POST", path: "/grpc", since: "1.39", answer: "hijack" },

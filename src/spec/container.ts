@@ -168,6 +168,8 @@ export interface HostConfig extends Resources {
   Isolation?: string;
   MaskedPaths?: string[] | null;
   ReadonlyPaths?: string[] | null;
+  /** Gantry's own: "restart", "stop" or "none". */
+  OnUnhealthy?: string;
 }
 
 export interface EndpointIpamConfig {

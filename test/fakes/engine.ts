@@ -30,7 +30,16 @@ export function fakeEngine(): FakeEngine {
         },
       },
     );
-  const names = ["containers", "images", "volumes", "networks", "events", "system", "builds"];
+  const names = [
+    "containers",
+    "images",
+    "volumes",
+    "networks",
+    "events",
+    "system",
+    "builds",
+    "explain",
+  ];
   const engine = Object.fromEntries(names.map((name) => [name, door(name)]));
   return { engine: engine as unknown as EngineDoors, calls, answers };
 }

@@ -54,6 +54,8 @@ function memoryOutput(): [Output, () => string] {
   });
   const output = {
     isTerminal: false,
+    color: false,
+    columns: () => undefined,
     stream,
     write: (data: string | Uint8Array) => void stream.write(data),
   };

@@ -67,7 +67,8 @@ function unserved({ method, path, swarm }: Operation, name: string): Row {
   if (row === undefined) return { name, status: "missing", note: "no route" };
   if (row.missing !== undefined)
     return { name, status: "missing", note: `answers: ${row.missing}` };
-  return { name, status: swarm ? "have" : "missing" };
+  // There is none of what the others would speak of either: "plugin … not found" is the answer.
+  return { name, status: swarm || row.absent !== undefined ? "have" : "missing" };
 }
 
 const PARAMETER = /^([\w-]+):([^<]*)(?:<(.*)>)?/;

@@ -28,7 +28,11 @@ async function rowsOf(fact: CommandFact, use: FlagUse): Promise<Row[]> {
   }
   for (const word of fact.flags.split(" ").filter((flag) => flag !== "")) {
     const flag = parseFlagFact(word);
-    rows.push({ name: `${fact.path} --${flag.name}`, ...flagStatus(flag, found, use) });
+    const status = flagStatus(flag, found, use);
+    // A node in no swarm refuses before it looks at what a flag says: to read it is all there is.
+    const isRead = fact.swarm && status.status === "unchecked";
+    const known: Omit<Row, "name"> = isRead ? { status: "have" } : status;
+    rows.push({ name: `${fact.path} --${flag.name}`, ...known });
   }
   return rows;
 }

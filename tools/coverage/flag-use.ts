@@ -18,10 +18,10 @@ export class FlagUse {
     );
     for (const file of files) {
       const path = join(CLIENT, file);
-      const { default: command } = (await import(path)) as { default?: unknown };
-      if (command === undefined) continue;
+      const found = Object.values((await import(path)) as object).filter(isCommand);
+      if (found.length === 0) continue;
       const texts = [...importedFrom(path)].map((one) => readFileSync(one, "utf8"));
-      this.#sources.set(command, texts.join("\n"));
+      for (const command of found) this.#sources.set(command, texts.join("\n"));
     }
     return this;
   }
@@ -30,6 +30,10 @@ export class FlagUse {
   isNamed(command: unknown, flag: string): boolean {
     return namesFlag(this.#sources.get(command) ?? "", flag);
   }
+}
+
+function isCommand(value: unknown): boolean {
+  return typeof value === "object" && value !== null && "flags" in value && "run" in value;
 }
 
 export function namesFlag(source: string, flag: string): boolean {

@@ -1,7 +1,7 @@
 // HostConfig as dockerd shows it: every field of the Go struct that has no "omitempty" is there,
 // with Go's zero value when unset, in Go's order.
 
-import type { HostConfig } from "../../spec/index.ts";
+import type { DeviceRequest, HostConfig } from "../../spec/index.ts";
 
 const ZERO: HostConfig = {
   Binds: null,
@@ -68,6 +68,13 @@ const ZERO: HostConfig = {
   MaskedPaths: null,
   ReadonlyPaths: null,
 };
+const NO_DEVICES: DeviceRequest = {
+  Driver: "",
+  Count: 0,
+  DeviceIDs: null,
+  Capabilities: null,
+  Options: null,
+};
 /** Left out when unset, as their Go tags say. */
 const OMITTED_WHEN_EMPTY = [
   "Annotations",
@@ -78,6 +85,7 @@ const OMITTED_WHEN_EMPTY = [
   "KernelMemoryTCP",
   "Mounts",
   "Init",
+  "OnUnhealthy",
 ] as const satisfies (keyof HostConfig)[];
 
 export function renderHostConfig(config: HostConfig): HostConfig {
@@ -85,12 +93,14 @@ export function renderHostConfig(config: HostConfig): HostConfig {
     Object.entries(config).filter(([, value]) => value !== undefined),
   );
   const shown: HostConfig = { ...ZERO, ...given };
+  shown.DeviceRequests &&= shown.DeviceRequests.map((request) => ({ ...NO_DEVICES, ...request }));
   for (const field of OMITTED_WHEN_EMPTY) {
     const value: unknown = shown[field];
     const isEmpty =
       value === null ||
       value === undefined ||
       value === 0 ||
+      value === "" ||
       (typeof value === "object" && Object.keys(value).length === 0);
     if (isEmpty) delete shown[field];
   }

@@ -13,11 +13,11 @@ const EVENT_TYPES = ["application/x-ndjson", "application/json-seq"];
 
 export const systemHandlers = (
   { system, events }: EngineDoors,
-  { minApiVersion = API_VERSION_MIN }: ApiOptions,
+  { minApiVersion = API_VERSION_MIN, prefersBuildkit = () => true }: ApiOptions,
 ) =>
   ({
-    ping: () => ping("OK"),
-    pingHead: () => ping(""),
+    ping: () => ping("OK", prefersBuildkit()),
+    pingHead: () => ping("", prefersBuildkit()),
 
     version: async () => {
       // Which API is spoken is this door's to say.
@@ -63,7 +63,7 @@ function componentsOf(known: Record<string, unknown>, spoken: Record<string, str
   );
 }
 
-function ping(text: string): Reply {
+function ping(text: string, prefersBuildkit: boolean): Reply {
   return {
     kind: "text",
     text,
@@ -71,7 +71,7 @@ function ping(text: string): Reply {
       "Content-Type": "text/plain; charset=utf-8",
       "Cache-Control": "no-cache, no-store, must-revalidate",
       Pragma: "no-cache",
-      "Builder-Version": "2",
+      "Builder-Version": prefersBuildkit ? "2" : "1",
       Swarm: "inactive",
     },
   };

@@ -57,7 +57,6 @@ export const volumeHandlers = ({ volumes }: EngineDoors) =>
       if (!query.to) throw new GantryError("invalid", "bad parameter: the new name is missing");
       return json(await volumes.clone(params.name!, query.to, { signal }), 201);
     },
-    pluginList: () => json([]),
   }) satisfies SomeHandlers;
 
 function nullWhenEmpty<T>(list: T[]): T[] | null {

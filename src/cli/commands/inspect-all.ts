@@ -8,7 +8,7 @@ import type { Session } from "../session.ts";
 import { goJson, parseJson } from "../template/values.ts";
 import { segment } from "./each.ts";
 
-export type InspectKind = "container" | "image" | "network" | "volume";
+export type InspectKind = "container" | "image" | "network" | "plugin" | "volume";
 interface InspectOptions {
   size?: boolean;
   platform?: string;
@@ -19,6 +19,7 @@ const PATHS: Record<InspectKind, (name: string) => string> = {
   container: (name) => `/containers/${segment(name)}/json`,
   image: (name) => `/images/${name.split("/").map(segment).join("/")}/json`,
   network: (name) => `/networks/${segment(name)}`,
+  plugin: (name) => `/plugins/${segment(name)}/json`,
   volume: (name) => `/volumes/${segment(name)}`,
 };
 

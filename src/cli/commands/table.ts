@@ -2,6 +2,8 @@
 // it is called, because loading is most of a command's start.
 
 import type { RootEntry } from "../help.ts";
+import { pluginGroup } from "./plugin/group.ts";
+import { swarmGroups } from "./swarm/groups.ts";
 
 export interface CommandEntry {
   short: string;
@@ -212,8 +214,10 @@ export const GROUPS: Record<string, CommandGroup> = {
   image: { short: "Manage images", commands: image, aliases: { ...ls, remove: "rm" } },
   manifest: { short: "Manage manifests and lists of them", commands: manifest, aliases: {} },
   network: { short: "Manage networks", commands: network, aliases: { ...ls, remove: "rm" } },
+  plugin: pluginGroup,
   system: { short: "Manage the daemon", commands: system, aliases: {} },
   volume: { short: "Manage volumes", commands: volume, aliases: { ...ls, remove: "rm" } },
+  ...swarmGroups(),
 };
 
 export function isGroup(name: string): boolean {
@@ -239,6 +243,15 @@ export const ROOT_COMMANDS: Record<string, CommandEntry> = {
   rmi: rmi!,
   info: system["info"]!,
   events: system["events"]!,
+  explain: entry(
+    "Say what a run would do, what a container has, or why it ended",
+    () => import("./explain/explain.ts"),
+  ),
+  cgls: entry(
+    "Show the containers' cgroups and their processes as a tree",
+    () => import("./cgroup/cgls.ts"),
+  ),
+  cgtop: entry("Show which containers' cgroups use most, live", () => import("./cgroup/cgtop.ts")),
   completion: entry(
     "Print the script that completes command lines in a shell",
     () => import("./completion.ts"),

@@ -14,7 +14,7 @@ __gantry_words() {
   while (( at <= COMP_CWORD )); do
     piece=§{COMP_WORDS[at]}
     local glued=0
-    if (( at > 0 )) && [[ $rest != [[:space:]]* && -n $piece ]]; then
+    if (( at > 0 )) && [[ $rest != [[:space:]]* ]]; then
       [[ $piece == [:=]* || $previous == *[:=] ]] && glued=1
     fi
     rest=§{rest#"§{rest%%[![:space:]]*}"}
@@ -44,7 +44,7 @@ _gantry() {
       values+=("§{line%%$'\t'*}")
       if [[ $line == *$'\t'* ]]; then abouts+=("§{line#*$'\t'}"); else abouts+=(""); fi
     fi
-  done < <(shopt -u xtrace; "§{words[0]/#\~/$HOME}" __complete "§{words[@]:1}" 2>/dev/null)
+  done < <("§{words[0]/#\~/$HOME}" __complete "§{words[@]:1}" 2>/dev/null)
   # What readline takes for the word begins behind the last : or =.
   [[ $current == -*=* ]] && current=§{current#*=}
   stem=""

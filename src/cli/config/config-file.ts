@@ -32,6 +32,7 @@ export interface ConfigFile {
   psFormat?: string;
   imagesFormat?: string;
   networksFormat?: string;
+  pluginsFormat?: string;
   volumesFormat?: string;
   statsFormat?: string;
   proxies?: Record<string, ProxyConfig>;

@@ -1,6 +1,7 @@
 // The columns of `ps`.
 
 import { humanSize } from "../../base/index.ts";
+import type { Style } from "./style.ts";
 import type { RowType } from "./table.ts";
 import { ago, ellipsis, goTime, joinPairs, shortId } from "./text.ts";
 
@@ -38,33 +39,47 @@ const MOUNT_COLUMNS = 15;
 /** `truncate: false` is --no-trunc. */
 export function containerRow(truncate: boolean): RowType<ContainerSummary> {
   const column = (header: string, value: (row: ContainerSummary) => unknown) => ({ header, value });
+  const long = (header: string, value: (row: ContainerSummary) => unknown) => ({
+    ...column(header, value),
+    cut: true,
+  });
   return {
     goType: "*formatter.ContainerContext",
+    whole: !truncate,
     columns: {
       ID: column("CONTAINER ID", (row) => (truncate ? shortId(row.Id) : row.Id)),
-      Names: column("NAMES", (row) => names(row, truncate)),
-      Image: column("IMAGE", (row) => image(row, truncate)),
+      Names: long("NAMES", (row) => names(row, truncate)),
+      Image: long("IMAGE", (row) => image(row, truncate)),
       Command: column("COMMAND", (row) =>
         JSON.stringify(truncate ? ellipsis(row.Command, COMMAND_COLUMNS) : row.Command),
       ),
       CreatedAt: column("CREATED AT", (row) => goTime(row.Created)),
       RunningFor: column("CREATED", (row) => ago(row.Created)),
-      Ports: column("PORTS", (row) => displayPorts(row.Ports ?? [])),
-      State: column("STATE", (row) => row.State),
-      Status: column("STATUS", (row) => row.Status),
+      Ports: long("PORTS", (row) => displayPorts(row.Ports ?? [])),
+      State: { ...column("STATE", (row) => row.State), style: stateStyle },
+      Status: { ...column("STATUS", (row) => row.Status), style: stateStyle },
       Size: column("SIZE", (row) => size(row)),
-      Labels: column("LABELS", (row) => joinPairs(row.Labels)),
-      Mounts: column("MOUNTS", (row) => mounts(row, truncate).join(",")),
+      Labels: long("LABELS", (row) => joinPairs(row.Labels)),
+      Mounts: long("MOUNTS", (row) => mounts(row, truncate).join(",")),
       LocalVolumes: column("LOCAL VOLUMES", (row) =>
         String((row.Mounts ?? []).filter((mount) => mount.Driver === "local").length),
       ),
-      Networks: column("NETWORKS", (row) =>
+      Networks: long("NETWORKS", (row) =>
         Object.keys(row.NetworkSettings?.Networks ?? {}).join(","),
       ),
       Platform: column("PLATFORM", (row) => row.ImageManifestDescriptor?.platform),
     },
     methods: { Label: (row, key) => row.Labels?.[key] ?? "" },
   };
+}
+
+/** Green runs and is well, red needs attention, yellow is on its way. */
+export function stateStyle({ State, Status }: ContainerSummary): Style | undefined {
+  if (Status.includes("(unhealthy)") || State === "dead") return "red";
+  if (State === "exited") return /^Exited \(0\)/.test(Status) ? "dim" : "red";
+  if (["restarting", "paused", "removing"].includes(State)) return "yellow";
+  if (Status.includes("health: starting")) return "yellow";
+  return State === "running" ? "green" : "dim";
 }
 
 function names(row: ContainerSummary, truncate: boolean): string {

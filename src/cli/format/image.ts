@@ -64,11 +64,12 @@ export function imageRow(truncate: boolean): RowType<ImageLine> {
   const known = (bytes: number) => (bytes < 0 ? "N/A" : humanSize(bytes));
   return {
     goType: "*formatter.imageContext",
+    whole: !truncate,
     columns: {
       ID: column("IMAGE ID", ({ image }) => (truncate ? shortId(image.Id) : image.Id)),
-      Repository: column("REPOSITORY", ({ repository }) => repository),
-      Tag: column("TAG", ({ tag }) => tag),
-      Digest: column("DIGEST", ({ digest }) => digest),
+      Repository: { ...column("REPOSITORY", ({ repository }) => repository), cut: true },
+      Tag: { ...column("TAG", ({ tag }) => tag), cut: true },
+      Digest: { ...column("DIGEST", ({ digest }) => digest), cut: true },
       CreatedSince: column("CREATED", ({ image }) =>
         image.Created === 0 ? "N/A" : ago(image.Created),
       ),

@@ -4,10 +4,16 @@
 import { GantryError, messageOf } from "../../base/index.ts";
 import type { Output } from "../io.ts";
 import { TemplateObject } from "../template/values.ts";
+import { paintFor, type Style } from "./style.ts";
 import { alignTabs } from "./tabwriter.ts";
+import { terminalTable } from "./terminal-table.ts";
 
 export interface Column<T> {
   header: string;
+  /** On a terminal only. */
+  style?: (row: T) => Style | undefined;
+  /** May be cut on a terminal that is too narrow. */
+  cut?: boolean;
   value: (row: T) => unknown;
   /** Left out of json. */
   hidden?: boolean;
@@ -16,6 +22,8 @@ export interface RowType<T> {
   /** The name that Go's error messages show: "*formatter.ContainerContext". */
   goType: string;
   columns: Record<string, Column<T>>;
+  /** Nothing is cut (--no-trunc). */
+  whole?: boolean;
   /** Methods that take arguments: .Label "key". */
   methods?: Record<string, (row: T, argument: string) => unknown>;
 }
@@ -86,7 +94,7 @@ export async function printRows<T>(
   const table = format.startsWith("table");
   const body = (table ? format.slice(5) : format).replace(/^ +| +$/g, "");
   if (table && PLAIN_TABLE.test(body)) {
-    out.write(plainTable(type, rows, body, words));
+    out.write(plainTable(out, type, rows, { body, words }));
     return;
   }
   if (format === "json" || body === "{{json .}}") {
@@ -100,10 +108,10 @@ export async function printRows<T>(
 }
 
 function plainTable<T>(
+  out: Output,
   type: RowType<T>,
   rows: readonly T[],
-  body: string,
-  words: ErrorWords,
+  { body, words }: { body: string; words: ErrorWords },
 ): string {
   const names = [...body.matchAll(/\{\{\.(\w+)\}\}/g)].map((match) => match[1]!);
   for (const name of names) {
@@ -111,7 +119,19 @@ function plainTable<T>(
     throw unknownField(type, name, body, words);
   }
   const columns = names.map((name) => type.columns[name]);
-  const lines = [columns.map((column) => column?.header ?? "<no value>").join("\t")];
+  const titles = columns.map((column) => column?.header ?? "<no value>");
+  if (out.isTerminal) {
+    const cells = rows.map((row) =>
+      columns.map((column) => {
+        const style = column!.style?.(row);
+        return { text: String(column!.value(row) ?? "<nil>"), ...(style ? { style } : {}) };
+      }),
+    );
+    const cuts = new Set(columns.flatMap((column, at) => (column?.cut ? [at] : [])));
+    const table = { titles, rows: cells, cuts };
+    return terminalTable(table, paintFor(out), type.whole ? undefined : out.columns());
+  }
+  const lines = [titles.join("\t")];
   for (const row of rows) {
     lines.push(columns.map((column) => String(column!.value(row) ?? "<nil>")).join("\t"));
   }

@@ -14,12 +14,11 @@ export function ellipsis(text: string, max: number): string {
   if (max <= 0) return "";
   const characters = [...text];
   if (max === 1) return characters.length <= 1 ? text : characters[0]!;
-  const width = characters.reduce((sum, c) => sum + columnsOf(c), 0);
-  if (width <= max) return text;
+  if (columnsOf(text) <= max) return text;
   let used = 0;
   let out = "";
   for (const c of characters) {
-    used += columnsOf(c);
+    used += WIDE.test(c) ? 2 : 1;
     if (used > max - 1) break;
     out += c;
   }
@@ -33,8 +32,11 @@ const WIDE = new RegExp(
   "u",
 );
 
-function columnsOf(c: string): number {
-  return WIDE.test(c) ? 2 : 1;
+/** How many columns of a terminal a text takes. */
+export function columnsOf(text: string): number {
+  let columns = 0;
+  for (const c of text) columns += WIDE.test(c) ? 2 : 1;
+  return columns;
 }
 
 /** "22 months ago" for a time in seconds since 1970. */

@@ -3,7 +3,7 @@
 
 import { existsSync, rmSync, writeFileSync } from "node:fs";
 import { GantryError, kindOf, type ParsedFlags } from "../../base/index.ts";
-import { compareVersions } from "../../client/index.ts";
+import { type Client, compareVersions } from "../../client/index.ts";
 import { familiarReference, parseReference } from "../../spec/index.ts";
 import { exitError } from "../command.ts";
 import { callerPath } from "../io.ts";
@@ -117,18 +117,27 @@ function pull(session: Session, values: CreateFlags["values"], image: string): P
   });
 }
 
-async function createOrPull(
-  session: Session,
-  values: CreateFlags["values"],
+/** What is sent for a request. */
+export function createBody(
+  client: Client,
   { config, hostConfig, networkingConfig }: ContainerRequest,
-  name: string | undefined,
-): Promise<Created> {
-  const client = await session.client();
-  await client.negotiate();
+): Record<string, unknown> {
   const body: Record<string, unknown> = { ...config, HostConfig: hostConfig };
   body["NetworkingConfig"] = networkingConfig;
   // A container's own MacAddress field went away with 1.44; older daemons read no other.
   if (compareVersions(client.version, "1.44") >= 0) delete body["MacAddress"];
+  return body;
+}
+
+async function createOrPull(
+  session: Session,
+  values: CreateFlags["values"],
+  request: ContainerRequest,
+  name: string | undefined,
+): Promise<Created> {
+  const client = await session.client();
+  await client.negotiate();
+  const body = createBody(client, request);
   const create = () =>
     client.json<Created>("POST", "/containers/create", {
       query: { name: values.name || undefined, platform: values.platform || undefined },
@@ -141,7 +150,7 @@ async function createOrPull(
       kindOf(error) === "not-found" && /no such image/i.test((error as Error).message);
     if (!missing || !name || values.pull !== "missing") throw error;
     if (!values.quiet) session.warn(`Unable to find image '${name}' locally`);
-    await pull(session, values, config.Image ?? "");
+    await pull(session, values, request.config.Image ?? "");
     return create();
   }
 }

@@ -90,6 +90,10 @@ export const CREATE_FLAGS = defineFlags({
   },
   "group-add": { type: "list", usage: "Join more groups" },
   "health-cmd": { type: "string", usage: "Command that checks the container's health" },
+  "health-http": {
+    type: "string",
+    usage: "URL in the container that tells its health (http://:8080/health)",
+  },
   "health-interval": { type: "duration", usage: "Time between checks (ms|s|m|h)" },
   "health-retries": { type: "int", usage: "Failures in a row that mean unhealthy" },
   "health-start-interval": {
@@ -100,6 +104,7 @@ export const CREATE_FLAGS = defineFlags({
     type: "duration",
     usage: "Time to start in, before failures count (ms|s|m|h)",
   },
+  "health-tcp": { type: "string", usage: "Port in the container that tells its health (:5432)" },
   "health-timeout": { type: "duration", usage: "Longest time of one check (ms|s|m|h)" },
   help: { type: "bool", usage: "Print usage" },
   hostname: { type: "string", shorthand: "h", usage: "Host name of the container" },
@@ -154,6 +159,10 @@ export const CREATE_FLAGS = defineFlags({
   "no-healthcheck": { type: "bool", usage: "Turn the image's health check off" },
   "oom-kill-disable": { type: "bool", usage: "Pause instead of kill when memory is exhausted" },
   "oom-score-adj": { type: "int", usage: "Preference of the OOM killer (-1000 to 1000)" },
+  "on-unhealthy": {
+    type: "string",
+    usage: "What to do when the container becomes unhealthy (restart, stop, none)",
+  },
   pid: { type: "string", usage: "PID namespace to use" },
   platform: { type: "string", usage: "Platform, where the image has several" },
   privileged: { type: "bool", usage: "Give extended privileges" },

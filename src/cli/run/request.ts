@@ -90,6 +90,7 @@ export function containerRequest(flags: CreateFlags, caller: CallerContext): Con
   };
   if (changed.has("annotation")) hostConfig.Annotations = pairsToRecord(values.annotation);
   if (values.runtime !== "") hostConfig.Runtime = values.runtime;
+  if (values["on-unhealthy"] !== "") hostConfig.OnUnhealthy = values["on-unhealthy"];
   if (changed.has("sysctl")) hostConfig.Sysctls = pairsToRecord(values.sysctl);
   return { config, hostConfig, networkingConfig: { EndpointsConfig: networks.endpoints } };
 }
@@ -148,8 +149,9 @@ function containerConfig(
 }
 
 function healthConfig(values: Values): HealthConfig | undefined {
+  const test = healthTest(values);
   const given =
-    values["health-cmd"] !== "" ||
+    test !== undefined ||
     values["health-interval"] !== 0 ||
     values["health-timeout"] !== 0 ||
     values["health-start-period"] !== 0 ||
@@ -170,13 +172,27 @@ function healthConfig(values: Values): HealthConfig | undefined {
     if (values[`health-${name}`] < 0) throw invalid(`--health-${name} cannot be negative`);
   }
   const health: HealthConfig = {};
-  if (values["health-cmd"] !== "") health.Test = ["CMD-SHELL", values["health-cmd"]];
+  if (test) health.Test = test;
   if (values["health-interval"] !== 0) health.Interval = values["health-interval"];
   if (values["health-timeout"] !== 0) health.Timeout = values["health-timeout"];
   if (values["health-start-period"] !== 0) health.StartPeriod = values["health-start-period"];
   if (values["health-start-interval"] !== 0) health.StartInterval = values["health-start-interval"];
   if (values["health-retries"] !== 0) health.Retries = values["health-retries"];
   return health;
+}
+
+/** What is run or asked: one of a command, a URL and a port. */
+function healthTest(values: Values): string[] | undefined {
+  const tests = [
+    ["CMD-SHELL", "health-cmd", [values["health-cmd"]]],
+    ["HTTP", "health-http", values["health-http"].trim().split(/\s+/)],
+    ["TCP", "health-tcp", [values["health-tcp"]]],
+  ] as const;
+  const given = tests.filter(([, flag]) => values[flag] !== "");
+  if (given.length > 1) {
+    throw invalid(`conflicting options: --${given[0]![1]} and --${given[1]![1]}`);
+  }
+  return given[0] && [given[0][0], ...given[0][2]];
 }
 
 function logConfig(values: Values): NonNullable<HostConfig["LogConfig"]> {

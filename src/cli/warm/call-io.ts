@@ -5,6 +5,7 @@ import type { Socket } from "node:net";
 import { constants } from "node:os";
 import { Readable, Writable } from "node:stream";
 import { GantryError } from "../../base/index.ts";
+import { wantsColor } from "../format/style.ts";
 import type { Input, Io, Output, WindowSize } from "../io.ts";
 import { encodeFrame, FRAME, type Hello } from "./protocol.ts";
 
@@ -126,6 +127,8 @@ export class CallIo implements Io {
     };
     return {
       isTerminal,
+      color: isTerminal && wantsColor(this.env),
+      columns: () => (isTerminal ? this.#size?.columns : undefined),
       get stream() {
         return get();
       },

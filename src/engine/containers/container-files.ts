@@ -14,7 +14,13 @@ import type { ContainerRecord } from "./record.ts";
 const MODE = 0o644;
 /** Where systemd-resolved keeps the servers behind its stub. */
 const RESOLVED = "/run/systemd/resolve/resolv.conf";
-export const HOST_RESOLV_CONFS = ["/etc/resolv.conf", RESOLVED] as const;
+const RESOLV_CONF = "/etc/resolv.conf";
+
+/** The files from which the name servers of the host come. */
+export const hostResolvConfs = ({ options }: EngineContext): readonly string[] => [
+  options.defaults.resolvConf ?? RESOLV_CONF,
+  RESOLVED,
+];
 
 /** Returns the paths to mount: those of another container where its network is shared. */
 export function writeContainerFiles(
@@ -38,9 +44,9 @@ export function writeContainerFiles(
     addresses,
     extraHosts: hostConfig.ExtraHosts ?? [],
     links: linkLines(engine, c),
-    hostGateway: (hostConfig.ExtraHosts ?? []).some((entry) => entry.endsWith("host-gateway"))
-      ? hostGateway(engine, attachments)
-      : "",
+    hostGateways: (hostConfig.ExtraHosts ?? []).some((entry) => entry.endsWith("host-gateway"))
+      ? hostGateways(engine, attachments)
+      : [],
   });
   writeFileSync(paths.hosts, hosts, { mode: MODE });
   writeResolvConf(engine, c, attachments);
@@ -57,7 +63,7 @@ export function writeResolvConf(
   const { hostConfig } = c;
   const { defaults } = engine.options;
   const resolvConf = resolvConfFile({
-    host: hostResolvConf(),
+    host: hostResolvConf(engine),
     servers: serversOf(engine, c),
     search: hostConfig.DnsSearch?.length ? hostConfig.DnsSearch : defaults.dnsSearch,
     options: hostConfig.DnsOptions?.length ? hostConfig.DnsOptions : defaults.dnsOptions,
@@ -69,24 +75,26 @@ export function writeResolvConf(
 
 /** Whom the resolver asks for names that are none of a network's. */
 export function upstreamsOf(engine: EngineContext, c: ContainerRecord): string[] {
-  return upstreamServers({ host: hostResolvConf(), servers: serversOf(engine, c) });
+  return upstreamServers({ host: hostResolvConf(engine), servers: serversOf(engine, c) });
 }
 
 const serversOf = (engine: EngineContext, { hostConfig }: ContainerRecord): readonly string[] =>
   hostConfig.Dns?.length ? hostConfig.Dns : engine.options.defaults.dns;
 
-function hostResolvConf(): string {
-  const text = read("/etc/resolv.conf");
+function hostResolvConf({ options }: EngineContext): string {
+  const text = read(options.defaults.resolvConf ?? RESOLV_CONF);
   return /^nameserver\s+127\.0\.0\.53\s*$/m.test(text) ? read(RESOLVED) || text : text;
 }
 
 /** The host as the container reaches it: by the first of its networks that is not internal. */
-function hostGateway(engine: EngineContext, attachments: readonly AttachmentRecord[]): string {
+function hostGateways(engine: EngineContext, attachments: readonly AttachmentRecord[]): string[] {
+  const chosen = engine.options.defaults.hostGateways ?? [];
+  if (chosen.length > 0) return chosen;
   const networks = engine.network.describe();
   const internal = new Set(networks.filter((one) => one["Internal"] === true).map(({ Id }) => Id));
   const outer = attachments.filter(({ networkId }) => !internal.has(networkId));
   const gateways = outer.flatMap(({ ipv4 }) => ipv4?.gateway || []);
-  return gateways[0] ?? bridgeGateway(networks);
+  return [gateways[0] ?? bridgeGateway(networks)].filter((address) => address !== "");
 }
 
 function bridgeGateway(networks: ReturnType<EngineContext["network"]["describe"]>): string {

@@ -7,6 +7,7 @@ import type { EngineContext } from "../context.ts";
 import type { CgroupPaths } from "../runtime-plans.ts";
 import { millisecondsOf, timestampOf } from "../timestamps.ts";
 import { announce, announceVolume } from "./announce.ts";
+import { endHealthChecks } from "./health.ts";
 import { detachNetworks } from "./networking.ts";
 import type { ContainerRecord } from "./record.ts";
 import { removeLocked } from "./remove.ts";
@@ -80,8 +81,7 @@ export async function handleExit(
   if (!run) return;
   const live = engine.live.of(c.id);
   await live.outputsDrained(OUTPUT_DRAIN_MAX_MS);
-  live.stopHealth?.();
-  live.stopHealth = undefined;
+  endHealthChecks(engine, c);
   live.depart();
   dropIdleExecs(engine, c);
 

@@ -13,7 +13,8 @@ function split(rdev: number): { major: number; minor: number } {
   return { major: Number(major), minor: Number(minor) };
 }
 
-function nodeOf(path: string, stats: Stats): OciDevice | undefined {
+/** The node that `stats` tell of; undefined where it is no device. */
+export function deviceNodeAt(path: string, stats: Stats): OciDevice | undefined {
   const type = stats.isCharacterDevice() ? "c" : stats.isBlockDevice() ? "b" : undefined;
   if (!type) return undefined;
   const { uid, gid } = stats;
@@ -68,7 +69,7 @@ function collect(source: string, target: string): OciDevice[] {
   } catch (cause) {
     throw failed("no such file or directory", cause);
   }
-  const node = nodeOf(target, stats);
+  const node = deviceNodeAt(target, stats);
   if (node) return [node];
   const nodes = stats.isDirectory() ? walk(source, target) : [];
   if (nodes.length === 0) throw failed("not a device node");
@@ -94,7 +95,7 @@ function walk(folder: string, target: string, depth = 0): OciDevice[] {
     if (entry.isDirectory()) nodes.push(...walk(path, at, depth + 1));
     else if (entry.isCharacterDevice() || entry.isBlockDevice()) {
       try {
-        nodes.push(nodeOf(at, statSync(path))!);
+        nodes.push(deviceNodeAt(at, statSync(path))!);
       } catch {
         // It has gone meanwhile.
       }

@@ -8,7 +8,7 @@ import { basename, dirname } from "node:path";
 import { messageOf } from "../../base/index.ts";
 import type { AttachmentRecord } from "../../network/index.ts";
 import type { EngineContext } from "../context.ts";
-import { HOST_RESOLV_CONFS, upstreamsOf } from "./container-files.ts";
+import { hostResolvConfs, upstreamsOf } from "./container-files.ts";
 import type { ContainerRecord } from "./record.ts";
 
 /** A file is often written in several steps. */
@@ -60,8 +60,9 @@ class Follower {
 
   /** The files themselves, and the folders in which others take their place. */
   async #watch(): Promise<void> {
-    const paths = new Set<string>(HOST_RESOLV_CONFS);
-    for (const path of HOST_RESOLV_CONFS) {
+    const named = hostResolvConfs(this.#engine);
+    const paths = new Set<string>(named);
+    for (const path of named) {
       paths.add(await realpath(path).catch(() => path));
     }
     this.#unwatch();

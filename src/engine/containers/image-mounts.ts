@@ -44,6 +44,14 @@ export async function removeImageLayers(engine: EngineContext, c: ContainerRecor
   for (const name of imageLayers(c)) await engine.storage.snapshots.remove(name);
 }
 
+/** What would be mounted if the container were made; nothing is. */
+export function imagePreview(engine: EngineContext, mount: MountRecord): ImageLayers {
+  const image = findImage(engine, mount.Source);
+  const diffIds = image.layers.map(({ diffId }) => diffId);
+  const rootfs = engine.storage.snapshots.preview("CONTAINER-ID.image", diffIds) as ImageLayers;
+  return { ...rootfs, lowerDirs: rootfs.lowerDirs.slice(1) };
+}
+
 /** What to mount for the mount at `index`, without the stubs that a container's root has. */
 export async function imageRoot(
   engine: EngineContext,

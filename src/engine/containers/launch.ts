@@ -6,6 +6,7 @@ import { initProgramPath, type Plan } from "../../native/index.ts";
 import type { NetworkShare, PlannedCreate } from "../../runtime/index.ts";
 import type { OciSpec, RootfsMount } from "../../spec/index.ts";
 import type { EngineContext } from "../context.ts";
+import { applyDeviceEdits, type DeviceEdits, requestedDevices } from "../devices/index.ts";
 import { monitorLog, tagNames } from "../logs/index.ts";
 import type { ContainerPaths } from "../paths.ts";
 import { type Accounts, readAccounts } from "./accounts.ts";
@@ -29,7 +30,8 @@ export async function prepareLaunch(
   const accounts = await readAccounts(engine, c);
   const rootfs = await engine.storage.snapshots.renew(c.id);
   const mounts = await prepareMounts(engine, c, accounts);
-  const given = { joined, files, accounts, rootfs, mounts, attached, holdMs };
+  const devices = await requestedDevices(engine, c.hostConfig);
+  const given = { joined, files, accounts, rootfs, mounts, devices, attached, holdMs };
   return planLaunch(engine, c, given).planned;
 }
 
@@ -40,6 +42,8 @@ export interface LaunchFacts {
   accounts: Accounts;
   rootfs: RootfsMount;
   mounts: readonly PreparedMount[];
+  /** What its device requests (CDI) change. */
+  devices?: readonly DeviceEdits[];
   attached: AttachedNetworks;
   holdMs: number;
 }
@@ -49,11 +53,11 @@ export interface LaunchFacts {
 export function planLaunch(
   engine: EngineContext,
   c: ContainerRecord,
-  { joined, files: written, accounts, rootfs, mounts, attached, holdMs }: LaunchFacts,
+  { joined, files: written, accounts, rootfs, mounts, devices = [], attached, holdMs }: LaunchFacts,
 ): { spec: OciSpec; planned: PlannedCreate } {
   const { kernel } = engine.runtime;
   const files = c.isBuildStep ? { ...written, hostname: "", readOnly: true } : written;
-  const spec = toOciSpec({
+  const plain = toOciSpec({
     id: c.id,
     config: withLinks(c, linkVariables(engine, c)),
     hostConfig: { ...c.hostConfig, Init: c.hostConfig.Init ?? engine.options.defaults.init },
@@ -65,8 +69,10 @@ export function planLaunch(
     kernel,
     cgroupParent: engine.options.cgroupParent,
     defaultUlimits: engine.options.defaults.ulimits,
-    initPath: initProgramPath,
+    initPath: engine.options.defaults.initPath ?? initProgramPath,
+    defaultSecurity: engine.options.defaults.security,
   });
+  const spec = applyDeviceEdits(plain, devices);
   const paths = engine.paths.container(c.id);
   const log = monitorLog(paths.log, c.config, c.hostConfig, tagNames(c));
   const planned = engine.runtime.planCreate({
@@ -156,9 +162,11 @@ export async function prepareExec(
     accounts,
     kernel: engine.runtime.kernel,
     defaultUlimits: engine.options.defaults.ulimits,
+    defaultSecurity: engine.options.defaults.security,
     ...(consoleSize && { consoleSize }),
   });
-  const seccomp = execSeccomp(c.hostConfig, engine.runtime.kernel);
+  const { security } = engine.options.defaults;
+  const seccomp = execSeccomp(c.hostConfig, engine.runtime.kernel, security);
   return engine.runtime.planExec({
     execId: exec.id,
     pid: c.run?.pid ?? 0,

@@ -9,7 +9,7 @@ test("hosts names the container by its address after extra hosts", () => {
     domainname: "example.org",
     addresses: ["172.17.0.2"],
     extraHosts: ["db:10.0.0.5", "gw:host-gateway", "six=[::5]"],
-    hostGateway: "172.17.0.1",
+    hostGateways: ["172.17.0.1"],
   });
   assert.deepEqual(text.trimEnd().split("\n").slice(-4), [
     "10.0.0.5\tdb",

@@ -22,9 +22,9 @@ export interface HostsInput {
   hostname: string;
   domainname: string;
   addresses: readonly string[];
-  /** "name:address" or "name=address"; "host-gateway" stands for `hostGateway`. */
+  /** "name:address" or "name=address"; "host-gateway" stands for `hostGateways`. */
   extraHosts: readonly string[];
-  hostGateway: string;
+  hostGateways: readonly string[];
   /** Lines for the containers that it is linked to. */
   links?: readonly string[];
 }
@@ -33,10 +33,11 @@ export function hostsFile(o: HostsInput): string {
   const lines = o.base === undefined ? [...LOCAL_LINES] : o.base.replace(/\n+$/, "").split("\n");
   for (const entry of o.extraHosts) {
     const { name, address } = parseExtraHost(entry);
-    if (address === "host-gateway" && o.hostGateway === "") {
+    if (address === "host-gateway" && o.hostGateways.length === 0) {
       throw new GantryError("invalid", "unable to derive the IP value for host-gateway");
     }
-    lines.push(`${address === "host-gateway" ? o.hostGateway : address}\t${name}`);
+    const addresses = address === "host-gateway" ? o.hostGateways : [address];
+    lines.push(...addresses.map((one) => `${one}\t${name}`));
   }
   lines.push(...(o.links ?? []));
   const names = hostNames(o.hostname, o.domainname);

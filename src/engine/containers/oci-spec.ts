@@ -18,6 +18,7 @@ import type {
   OciSeccomp,
   OciSpec,
 } from "../../spec/index.ts";
+import type { SecurityDefaults } from "../context.ts";
 import { containerEnv } from "./container-env.ts";
 import { allHostDevices, mappedDevices } from "./host-devices.ts";
 import type { PreparedMount } from "./mount-sources.ts";
@@ -48,6 +49,7 @@ export interface SpecInput {
   defaultUlimits?: { Name: string; Soft: number; Hard: number }[];
   /** Program that --init puts before the command, a file of the host. */
   initPath?: string;
+  defaultSecurity?: SecurityDefaults | undefined;
 }
 
 const OCI_VERSION = "1.2.1";
@@ -56,7 +58,7 @@ const INIT_TARGET = "/sbin/docker-init";
 /** Throws invalid with docker's wording. */
 export function toOciSpec(input: SpecInput): OciSpec {
   const { id, hostConfig: host, config, kernel } = input;
-  const security = parseSecurityOptions(host.SecurityOpt ?? []);
+  const security = parseSecurityOptions(host.SecurityOpt ?? [], input.defaultSecurity);
   const capabilities = capabilitiesFor(host, kernel.heldCapabilities);
   const seccomp = seccompFor(host, security, capabilities, kernel);
   const withInit = host.Init === true && input.initPath !== undefined;
@@ -106,9 +108,10 @@ export function toExecProcess(input: {
   kernel: KernelFeatures;
   consoleSize?: [number, number];
   defaultUlimits?: { Name: string; Soft: number; Hard: number }[];
+  defaultSecurity?: SecurityDefaults | undefined;
 }): OciProcess {
   const { exec, config, hostConfig, kernel } = input;
-  const security = parseSecurityOptions(hostConfig.SecurityOpt ?? []);
+  const security = parseSecurityOptions(hostConfig.SecurityOpt ?? [], input.defaultSecurity);
   const privileged = exec.Privileged === true || hostConfig.Privileged === true;
   const host = { ...hostConfig, Privileged: privileged };
   const tty = exec.Tty === true;
@@ -137,9 +140,14 @@ export function toExecProcess(input: {
 }
 
 /** The filter that an exec gets: that of its container, also when the exec is privileged. */
-export function execSeccomp(host: HostConfig, kernel: KernelFeatures): OciSeccomp | undefined {
+export function execSeccomp(
+  host: HostConfig,
+  kernel: KernelFeatures,
+  defaults?: SecurityDefaults,
+): OciSeccomp | undefined {
   const capabilities = capabilitiesFor(host, kernel.heldCapabilities);
-  return seccompFor(host, parseSecurityOptions(host.SecurityOpt ?? []), capabilities, kernel);
+  const security = parseSecurityOptions(host.SecurityOpt ?? [], defaults);
+  return seccompFor(host, security, capabilities, kernel);
 }
 
 type ProcessInput = Pick<

@@ -1,6 +1,7 @@
 // `--security-opt` parsed, with docker's wording. "=" separates name and value; ":" is the old way.
 
 import { GantryError } from "../../base/index.ts";
+import type { SecurityDefaults } from "../context.ts";
 
 export interface SecurityOptions {
   noNewPrivileges: boolean;
@@ -12,9 +13,14 @@ export interface SecurityOptions {
   writableCgroups: boolean;
 }
 
-export function parseSecurityOptions(options: readonly string[] = []): SecurityOptions {
+/** `defaults` are the daemon's, for what the options leave open. */
+export function parseSecurityOptions(
+  options: readonly string[] = [],
+  defaults: SecurityDefaults = { noNewPrivileges: false },
+): SecurityOptions {
   const result: SecurityOptions = {
-    noNewPrivileges: false,
+    noNewPrivileges: defaults.noNewPrivileges,
+    ...(defaults.seccomp !== undefined && { seccomp: defaults.seccomp }),
     labels: [],
     systemPathsUnconfined: false,
     writableCgroups: false,
@@ -43,8 +49,9 @@ function applyOption(result: SecurityOptions, option: string, name: string, valu
       result.apparmor = value;
       return;
     case "seccomp":
-      // "builtin" names the default of the daemon.
-      if (value !== "builtin") result.seccomp = value;
+      // "builtin" is our own filter, whatever the daemon's default is.
+      if (value === "builtin") delete result.seccomp;
+      else result.seccomp = value;
       return;
     case "no-new-privileges":
       result.noNewPrivileges = parseBoolean(option, value);

@@ -2,7 +2,6 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { monitorLog } from "../logs/index.ts";
 import { goFileMode, isDirectory } from "./file-mode.ts";
-import { probeCommand } from "./health.ts";
 import { parseSignal } from "./signals.ts";
 import { selectProcesses } from "./top.ts";
 
@@ -30,13 +29,6 @@ test("file modes have Go's bits", () => {
   assert.equal(goFileMode(0o041777), 2 ** 31 + 2 ** 20 + 0o777);
   assert.equal(isDirectory(goFileMode(0o040755)), true);
   assert.equal(goFileMode(0o120777), 2 ** 27 + 0o777);
-});
-
-test("a probe is run as it is, or by the shell", () => {
-  assert.deepEqual(probeCommand({ Test: ["CMD", "a", "b"] }, null), ["a", "b"]);
-  assert.deepEqual(probeCommand({ Test: ["CMD-SHELL", "a b"] }, null), ["/bin/sh", "-c", "a b"]);
-  assert.deepEqual(probeCommand({ Test: ["CMD-SHELL", "x"] }, ["/bin/ash"]), ["/bin/ash", "x"]);
-  for (const Test of [[], ["NONE"]]) assert.equal(probeCommand({ Test }, null), undefined);
 });
 
 test("log options become what the monitor does, contradictions are refused", () => {

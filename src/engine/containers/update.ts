@@ -25,6 +25,7 @@ const UPDATABLE: readonly (keyof HostConfig)[] = [
   "MemoryReservation",
   "MemorySwap",
   "NanoCpus",
+  "OnUnhealthy",
   "PidsLimit",
   "RestartPolicy",
 ];

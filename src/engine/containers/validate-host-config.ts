@@ -274,12 +274,6 @@ function checkPlatformOptions({ host, warn }: Check): void {
   if (host.Runtime && !RUNTIMES.includes(host.Runtime)) {
     throw bad(`unknown or invalid runtime name: ${host.Runtime}`);
   }
-  for (const { Driver = "", Capabilities } of host.DeviceRequests ?? []) {
-    const wanted = (Capabilities ?? []).map((all) => `[${all.join(" ")}]`).join(" ");
-    throw bad(
-      `could not select device driver ${JSON.stringify(Driver)} with capabilities: [${wanted}]`,
-    );
-  }
   for (const [path, options] of Object.entries(host.Tmpfs ?? {})) checkTmpfs(path, options);
   if (host.NetworkMode === "host" && Object.keys(host.PortBindings ?? {}).length > 0) {
     warn("Published ports are discarded when using host network mode");

@@ -6,10 +6,13 @@ import { maskProxy } from "../../distribution/index.ts";
 import { isPaused, isRunning } from "../containers/record.ts";
 import type { EngineContext } from "../context.ts";
 import type { SystemInfo } from "../contract.ts";
+import { discoveredDevices } from "../devices/index.ts";
 
 const MACHINES: Record<string, string> = { x64: "x86_64", arm64: "aarch64" };
 
 export async function systemInfo(engine: EngineContext): Promise<SystemInfo> {
+  const found = await discoveredDevices(engine);
+  const warnings = [...engine.runtime.kernel.warnings, ...found.warnings];
   return {
     ...counts(engine),
     ...(await host(engine)),
@@ -41,7 +44,8 @@ export async function systemInfo(engine: EngineContext): Promise<SystemInfo> {
     LiveRestoreEnabled: engine.options.liveRestore,
     ...program(engine),
     ...network(engine),
-    Warnings: engine.runtime.kernel.warnings.length > 0 ? engine.runtime.kernel.warnings : null,
+    ...(found.devices.length > 0 && { DiscoveredDevices: found.devices }),
+    Warnings: warnings.length > 0 ? warnings : null,
   };
 }
 
@@ -96,7 +100,7 @@ function abilities(engine: EngineContext): SystemInfo {
       ...(kernel.selinux ? ["name=selinux"] : []),
       ...(v1 ? [] : ["name=cgroupns"]),
     ],
-    CDISpecDirs: [],
+    CDISpecDirs: engine.options.cdiSpecDirs ?? [],
   };
 }
 

@@ -11,6 +11,10 @@ const FLAGS = {
   restart: { type: "string", usage: "When to restart the container after it exits" },
   "publish-add": { type: "list", usage: "Publish a port, also while the container runs" },
   "publish-rm": { type: "list", usage: "Publish a port no more: [[IP:]HOST:]CONTAINER[/PROTO]" },
+  "on-unhealthy": {
+    type: "string",
+    usage: "What to do when the container becomes unhealthy (restart, stop, none)",
+  },
   "storage-opt": { type: "list", usage: "Change the size limit of the container (size=20G)" },
 } as const;
 
@@ -48,6 +52,7 @@ const command: Command<typeof FLAGS> = defineCommand({
       ...(changed.has("publish-rm") && {
         PublishRemove: parsePublished(values["publish-rm"]).bindings,
       }),
+      ...(changed.has("on-unhealthy") && { OnUnhealthy: values["on-unhealthy"] }),
       ...(changed.has("storage-opt") && { StorageOpt: pairsToRecord(values["storage-opt"]) }),
     };
     const client = await session.client();

@@ -23,6 +23,8 @@ function memory(): Output & { text(): string } {
   let text = "";
   return {
     isTerminal: false,
+    color: false,
+    columns: () => undefined,
     stream: new Writable(),
     write: (data) => {
       text += String(data);

@@ -1,0 +1,155 @@
+// What stands between a request and its handler, and between the answer and the client: somebody
+// (authorization plugins) who may refuse either. Bodies are shown where they are JSON and of a
+// sensible size; streams are never held back, only their beginning may be refused.
+
+import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
+import { Readable } from "node:stream";
+import type { TLSSocket } from "node:tls";
+import { errorBody, statusOf } from "./errors.ts";
+import type { Reply } from "./reply.ts";
+
+/** As dockerd: what is longer is not shown. */
+const shownBodyBytesMax = 1024 * 1024;
+
+export interface SeenRequest {
+  method: string;
+  /** Path and query, as the client wrote them. */
+  uri: string;
+  headers: IncomingHttpHeaders;
+  body?: Buffer;
+  /** Common name of the client's certificate; "" without one. */
+  user: string;
+  /** Certificates of the client, its own first, as DER. */
+  peerCertificates: Buffer[];
+}
+export interface SeenAnswer {
+  status: number;
+  headers: Readonly<Record<string, string>>;
+  body?: Buffer;
+}
+/** Both reject in order to refuse; the error becomes the answer. */
+export interface RequestGuard {
+  /** Whether there is anybody to ask: asked once a request. */
+  isActive(): boolean;
+  request(seen: SeenRequest): Promise<void>;
+  answer(seen: SeenRequest, answer: SeenAnswer): Promise<void>;
+}
+
+/** Runs `handle` between the guard's two questions. */
+export async function guarded(
+  guard: RequestGuard | undefined,
+  input: { request: IncomingMessage; body: Readable },
+  handle: (body: Readable) => Promise<Reply>,
+): Promise<Reply> {
+  if (guard === undefined || !guard.isActive()) return handle(input.body);
+  const { shown, body } = await showBody(input);
+  const seen = seenRequest(input.request, shown);
+  await guard.request(seen);
+  const reply = await handle(body).catch(async (error: unknown) => {
+    const text = Buffer.from(`${JSON.stringify(errorBody(error))}\n`);
+    await guard.answer(seen, { status: statusOf(error), headers: {}, body: text });
+    throw error;
+  });
+  try {
+    await guard.answer(seen, seenAnswer(reply));
+  } catch (error) {
+    abandon(reply);
+    throw error;
+  }
+  return reply;
+}
+
+function seenRequest(request: IncomingMessage, body: Buffer | undefined): SeenRequest {
+  const { method = "GET", url = "/", headers } = request;
+  const peerCertificates = certificatesOf(request.socket as Partial<TLSSocket>);
+  return {
+    method,
+    uri: url,
+    headers,
+    ...(body !== undefined && { body }),
+    user: peerCertificates.length > 0 ? commonName(request.socket as TLSSocket) : "",
+    peerCertificates,
+  };
+}
+
+function commonName(socket: TLSSocket): string {
+  const name = socket.getPeerCertificate().subject?.CN ?? "";
+  return Array.isArray(name) ? (name[0] ?? "") : name;
+}
+
+function certificatesOf(socket: Partial<TLSSocket>): Buffer[] {
+  const found: Buffer[] = [];
+  // Only what was checked: without --tlsverify anybody can claim any name.
+  if (socket.authorized !== true) return found;
+  let one = socket.getPeerCertificate?.(true);
+  // The last of a chain names itself as its issuer.
+  while (one?.raw !== undefined && !found.some((other) => other.equals(one!.raw))) {
+    found.push(one.raw);
+    one = one.issuerCertificate;
+  }
+  return found;
+}
+
+/** A JSON body is read ahead; what was read is part of the body that the handler gets. */
+async function showBody({
+  request,
+  body,
+}: {
+  request: IncomingMessage;
+  body: Readable;
+}): Promise<{ shown?: Buffer; body: Readable }> {
+  const type = request.headers["content-type"]?.split(";", 1)[0]?.trim().toLowerCase();
+  // Whoever logs in to a registry does not tell plugins the password, as with dockerd.
+  const isLogin = /^(\/v[0-9.]+)?\/auth(\?|$)/.test(request.url ?? "");
+  if (type !== "application/json" || isLogin) return { body };
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  const iterator = body.iterator({ destroyOnReturn: false });
+  for (let next = await iterator.next(); next.done !== true; next = await iterator.next()) {
+    chunks.push(next.value as Buffer);
+    bytes += (next.value as Buffer).length;
+    if (bytes > shownBodyBytesMax) return { body: Readable.from(rest(chunks, iterator)) };
+  }
+  const shown = Buffer.concat(chunks);
+  return { shown, body: Readable.from(bytes > 0 ? [shown] : []) };
+}
+
+async function* rest(chunks: Buffer[], more: AsyncIterator<Buffer>): AsyncGenerator<Buffer> {
+  yield* chunks;
+  for (let next = await more.next(); next.done !== true; next = await more.next()) {
+    yield next.value;
+  }
+}
+
+function seenAnswer(reply: Reply): SeenAnswer {
+  const json = { "Content-Type": "application/json" };
+  switch (reply.kind) {
+    case "json": {
+      const body = Buffer.from(`${JSON.stringify(reply.body)}\n`);
+      return { status: reply.status, headers: { ...json, ...reply.headers }, body };
+    }
+    case "empty":
+      return { status: reply.status, headers: { ...reply.headers } };
+    case "text":
+      return { status: 200, headers: reply.headers, body: Buffer.from(reply.text) };
+    case "bytes":
+    case "documents":
+      return { status: 200, headers: reply.headers };
+    case "later":
+      return { status: 200, headers: json };
+    case "hijack":
+    case "websocket":
+    case "tunnel":
+      return { status: 101, headers: {} };
+  }
+}
+
+/** An answer that nobody gets lets go of what it holds. */
+function abandon(reply: Reply): void {
+  if ("stream" in reply) reply.stream.destroy();
+  if (reply.kind === "documents") {
+    const iterator = reply.documents[Symbol.asyncIterator]();
+    void Promise.resolve(iterator.return?.()).catch(() => {});
+  }
+  if (reply.kind === "later") reply.body.catch(() => {});
+}

@@ -1,0 +1,77 @@
+// Gathers what the plan of a container is made of, without making or taking anything: the plan
+// itself comes from the same function as that of a start.
+
+import { GantryError } from "../../base/index.ts";
+import type { PlannedCreate } from "../../runtime/index.ts";
+import type { OciSpec } from "../../spec/index.ts";
+import { type Accounts, accountsOfLayers, readAccounts } from "../containers/accounts.ts";
+import { containerOf } from "../containers/host-config.ts";
+import { imagePreview } from "../containers/image-mounts.ts";
+import { type JoinedNamespaces, joinedNamespaces, planLaunch } from "../containers/launch.ts";
+import { type PreparedMount, prepareMounts } from "../containers/mount-sources.ts";
+import { type AttachedNetworks, previewNetworks } from "../containers/networking.ts";
+import type { ContainerRecord } from "../containers/record.ts";
+import type { EngineContext } from "../context.ts";
+import { requestedDevices } from "../devices/index.ts";
+
+export interface GatheredPlan {
+  spec: OciSpec;
+  planned: PlannedCreate;
+  attached: AttachedNetworks;
+  warnings: string[];
+}
+
+/** `made`: the container exists, with its snapshot. */
+export async function gatherPlan(
+  engine: EngineContext,
+  c: ContainerRecord,
+  { made }: { made: boolean },
+): Promise<GatheredPlan> {
+  const warnings: string[] = [];
+  const note = (error: unknown) => {
+    if (!(error instanceof GantryError)) throw error;
+    warnings.push(error.message);
+  };
+  const attempt = async <T>(work: () => T | Promise<T>, otherwise: T): Promise<T> => {
+    try {
+      return await work();
+    } catch (error) {
+      note(error);
+      return otherwise;
+    }
+  };
+  const { snapshots } = engine.storage;
+  const existing = made ? snapshots.get(c.id) : undefined;
+  const rootfs =
+    existing ?? snapshots.preview(c.id, c.diffIds, { volatile: c.hostConfig.AutoRemove === true });
+  const accounts: Accounts = existing
+    ? await readAccounts(engine, c)
+    : await accountsOfLayers(engine, c.diffIds);
+  const joined = await attempt<JoinedNamespaces>(() => joinedNamespaces(engine, c), {});
+  const attached = c.run
+    ? { records: c.run.attachments, attachments: [] }
+    : await attempt<AttachedNetworks>(() => previewNetworks(engine, c), NO_NETWORKS);
+  const mounts = existing
+    ? await attempt<readonly PreparedMount[]>(() => prepareMounts(engine, c, accounts), c.mounts)
+    : c.mounts.map((mount) => previewMount(engine, mount));
+  const files = filesOf(engine, c);
+  const devices = await attempt(() => requestedDevices(engine, c.hostConfig), []);
+  const facts = { joined, files, accounts, rootfs, mounts, devices, attached, holdMs: 0 };
+  return { ...planLaunch(engine, c, facts), attached, warnings };
+}
+
+const NO_NETWORKS: AttachedNetworks = { records: [], attachments: [] };
+
+function filesOf(engine: EngineContext, c: ContainerRecord) {
+  const shared = containerOf(c.hostConfig.NetworkMode);
+  const id = shared === undefined ? c.id : engine.containers.find(shared).id;
+  return engine.paths.container(id);
+}
+
+/** Volumes and layers that a create would make stand where they would be. */
+function previewMount(engine: EngineContext, mount: PreparedMount): PreparedMount {
+  if (mount.Type === "image") return { ...mount, layers: imagePreview(engine, mount) };
+  if (mount.Type !== "volume") return mount;
+  const name = mount.Name || "RANDOM-NAME";
+  return { ...mount, Name: name, Source: engine.paths.volumeData(name) };
+}

@@ -1,0 +1,79 @@
+// The verbs of explanation: gather, read, compare, tell. Nothing is changed.
+
+import { operationFacts, planFacts } from "../../runtime/index.ts";
+import { draftContainer } from "../containers/create.ts";
+import { type ContainerRecord, hasNeverRun, isPaused, isRestarting } from "../containers/record.ts";
+import type { EngineContext } from "../context.ts";
+import type { ContainerExplanation, CreateRequest, Explain, ExplainFacts } from "../contract.ts";
+import { compareLive } from "./compare.ts";
+import { containerFacts, imageFacts, networkFacts, seccompFacts } from "./facts.ts";
+import { type GatheredPlan, gatherPlan } from "./gather.ts";
+import { readLive } from "./read-live.ts";
+import { sectionsOf } from "./sections.ts";
+
+/** Stands for what is random. It is as long as the part of an id that becomes the host name. */
+const NO_ID = "CONTAINER-ID";
+
+export const explainVerbs = (engine: EngineContext): Explain => ({
+  plan: (request) => explainPlan(engine, request),
+  container: (ref) => explainContainer(engine, ref),
+});
+
+async function explainPlan(
+  engine: EngineContext,
+  request: CreateRequest,
+): Promise<ContainerExplanation> {
+  const { record, mounts, warnings } = await draftContainer(engine, request, { id: NO_ID });
+  record.name ||= "RANDOM-NAME";
+  record.mounts = mounts;
+  const gathered = await gatherPlan(engine, record, { made: false });
+  const taken = engine.containers.byName(request.name ?? "");
+  if (taken) warnings.push(`the name ${record.name} is in use by container ${taken.id}`);
+  const facts = factsOf(engine, record, gathered);
+  return {
+    about: { state: "planned", name: record.name, image: record.imageName },
+    warnings: [...warnings, ...gathered.warnings],
+    sections: sectionsOf(facts, []),
+    facts,
+    operations: operationFacts(gathered.planned.plan),
+  };
+}
+
+async function explainContainer(engine: EngineContext, ref: string): Promise<ContainerExplanation> {
+  const c = engine.containers.find(ref);
+  const gathered = await gatherPlan(engine, c, { made: true });
+  const facts = factsOf(engine, c, gathered);
+  if (c.run) facts.live = await readLive(engine, c, facts.plan);
+  const checks = facts.live ? compareLive(facts, facts.live) : [];
+  return {
+    about: {
+      state: stateOf(c),
+      id: c.id,
+      name: c.name,
+      image: c.imageName,
+      ...(c.run && { pid: c.run.pid }),
+    },
+    warnings: gathered.warnings,
+    sections: sectionsOf(facts, checks),
+    facts,
+    operations: operationFacts(gathered.planned.plan),
+  };
+}
+
+function stateOf(c: ContainerRecord): ContainerExplanation["about"]["state"] {
+  if (isPaused(c)) return "paused";
+  if (c.run) return "running";
+  if (isRestarting(c)) return "restarting";
+  return hasNeverRun(c) && c.error === "" ? "created" : "ended";
+}
+
+function factsOf(engine: EngineContext, c: ContainerRecord, gathered: GatheredPlan): ExplainFacts {
+  const plan = planFacts(gathered.planned);
+  return {
+    image: imageFacts(engine, c),
+    plan,
+    seccomp: seccompFacts(engine, c, gathered, plan.seccomp?.instructions ?? 0),
+    network: networkFacts(engine, c, gathered),
+    container: containerFacts(engine, c, gathered.spec),
+  };
+}
