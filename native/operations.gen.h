@@ -83,8 +83,9 @@ enum op_code {
   OP_OWN_STREAMS = 96,
   OP_LISTEN = 97,
   OP_AWAIT_START = 98,
+  OP_CHECK_PROGRAM = 84,
   OP_RELEASE_START = 99,
-  OP_RUN_HOOK = 103,
+  OP_RUN_HOOK = 83,
   OP_NETLINK = 100,
   OP_INTERFACE_INDEX = 101,
   OP_HAND_SOCKETS = 102,
@@ -319,6 +320,8 @@ enum op_argument {
   A_LISTEN_PATH = 0,
   A_LISTEN_TO = 1,
   A_AWAIT_START_SLOT = 0,
+  A_CHECK_PROGRAM_ARGV = 0,
+  A_CHECK_PROGRAM_ENV = 1,
   A_RELEASE_START_PATH = 0,
   A_RUN_HOOK_PATH = 0,
   A_RUN_HOOK_ARGV = 1,
@@ -499,6 +502,7 @@ op_function op_close_from __attribute__((weak));
 op_function op_own_streams __attribute__((weak));
 op_function op_listen __attribute__((weak));
 op_function op_await_start __attribute__((weak));
+op_function op_check_program __attribute__((weak));
 op_function op_release_start __attribute__((weak));
 op_function op_run_hook __attribute__((weak));
 op_function op_netlink __attribute__((weak));
@@ -614,8 +618,9 @@ static const struct op_info op_table[OP_CODE_MAX + 1] = {
     [96] = {"ownStreams", op_own_streams, 1, {F_INT}},
     [97] = {"listen", op_listen, 2, {F_STR, F_SLOT}},
     [98] = {"awaitStart", op_await_start, 1, {F_SLOT}},
+    [84] = {"checkProgram", op_check_program, 2, {F_STRS, F_STRS}},
     [99] = {"releaseStart", op_release_start, 1, {F_STR}},
-    [103] = {"runHook", op_run_hook, 7, {F_STR, F_STRS, F_STRS, F_INT, F_STR, F_SLOT, F_STR}},
+    [83] = {"runHook", op_run_hook, 7, {F_STR, F_STRS, F_STRS, F_INT, F_STR, F_SLOT, F_STR}},
     [100] = {"netlink", op_netlink, 5, {F_INT, F_BYTES, F_PATCHES, F_SLOT, F_INT}},
     [101] = {"interfaceIndex", op_interface_index, 3, {F_STR, F_SLOT, F_SLOT}},
     [102] = {"handSockets", op_hand_sockets, 7, {F_SLOT, F_BYTES, F_INT, F_INT, F_INT, F_STR, F_STR}},

@@ -163,8 +163,19 @@ static const char *path_of(char **env) {
 
 #define NOT_FOUND 0
 
+static void replace_program(const char *file, char **argv, char **env) { execve(file, argv, env); }
+
+// In the place of execve: leaves errno as it would, EINPROGRESS where it would succeed.
+static void look_at_program(const char *file, char **argv, char **env) {
+  (void)argv;
+  (void)env;
+  if (faccessat(AT_FDCWD, file, X_OK, AT_EACCESS) == 0) errno = EINPROGRESS;
+}
+
+typedef void execute_function(const char *file, char **argv, char **env);
+
 // As execvp(3): EACCES is remembered, what is missing is passed over. An errno, or NOT_FOUND.
-static int search_and_execute(const char *name, char **argv, char **env) {
+static int search_and_execute(const char *name, char **argv, char **env, execute_function *execute) {
   int worst = NOT_FOUND;
   const char *at = path_of(env);
   for (;;) {
@@ -180,7 +191,7 @@ static int search_and_execute(const char *name, char **argv, char **env) {
       if (stat(file, &st) == 0 && S_ISDIR(st.st_mode)) {
         worst = EACCES;
       } else {
-        execve(file, argv, env);
+        execute(file, argv, env);
         if (errno == EACCES) worst = EACCES;
         else if (errno != ENOENT && errno != ENOTDIR) return errno;
         else if (stat(file, &st) == 0) return errno;  // its interpreter is what is missing
@@ -191,31 +202,47 @@ static int search_and_execute(const char *name, char **argv, char **env) {
   }
 }
 
-int op_execve(struct run *r, const struct op *o) {
-  char **argv = to_vector(&o->fields[A_EXECVE_ARGV]);
-  char **env = to_vector(&o->fields[A_EXECVE_ENV]);
-  if (!argv || !env) return -ENOMEM;
-  if (!argv[0]) return run_fail(r, -EINVAL, "args must not be empty");
+static int execute_named(struct run *r, char **argv, char **env, execute_function *execute) {
   const char *name = argv[0];
-  executor_seal();
   int error;
   struct stat st;
   if (!*name) {
     return run_fail(r, -ENOENT, "exec: \"\": executable file not found in $PATH");
   } else if (!strchr(name, '/')) {
-    error = search_and_execute(name, argv, env);
+    error = search_and_execute(name, argv, env, execute);
     if (error == NOT_FOUND)
       return run_fail(r, -ENOENT, "exec: \"%s\": executable file not found in $PATH", name);
   } else if (stat(name, &st) == 0 && S_ISDIR(st.st_mode)) {
     return run_fail(r, -EACCES, "exec: \"%s\": is a directory", name);
   } else {
-    execve(name, argv, env);
+    execute(name, argv, env);
     error = errno;
     if (error == ENOENT && stat(name, &st))
       return run_fail(r, -ENOENT, "exec: \"%s\": stat %s: no such file or directory", name, name);
   }
+  if (error == EINPROGRESS) return 0;
   if (error == ENOENT) return run_fail(r, -ENOENT, "exec %s: no such file or directory", name);
   if (error == EACCES) return run_fail(r, -EACCES, "exec: \"%s\": permission denied", name);
   if (error == ENOEXEC) return run_fail(r, -ENOEXEC, "exec %s: exec format error", name);
   return run_fail(r, -error, "exec %s: %s", name, strerror(error));
+}
+
+int op_execve(struct run *r, const struct op *o) {
+  char **argv = to_vector(&o->fields[A_EXECVE_ARGV]);
+  char **env = to_vector(&o->fields[A_EXECVE_ENV]);
+  if (!argv || !env) return -ENOMEM;
+  if (!argv[0]) return run_fail(r, -EINVAL, "args must not be empty");
+  executor_seal();
+  return execute_named(r, argv, env, replace_program);
+}
+
+int op_check_program(struct run *r, const struct op *o) {
+  char **argv = to_vector(&o->fields[A_CHECK_PROGRAM_ARGV]);
+  char **env = to_vector(&o->fields[A_CHECK_PROGRAM_ENV]);
+  if (!argv || !env) return -ENOMEM;
+  if (!argv[0]) return run_fail(r, -EINVAL, "args must not be empty");
+  int error = execute_named(r, argv, env, look_at_program);
+  free(argv);
+  free(env);
+  return error;
 }

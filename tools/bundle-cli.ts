@@ -1,7 +1,7 @@
-// Writes what the launcher needs to know of the client: native/build/cli.inputs, the files whose
-// change makes it another build, and, where esbuild is installed, native/build/cli-<id>.cjs, the
-// whole client as one CommonJS file: it starts in half the time of the sources.
-// The id is computed as native/launcher.c does.
+// Writes what the launchers need to know of the client and of gantry-runtime:
+// native/build/<name>.inputs, the files whose change makes it another build, and, where esbuild is
+// installed, native/build/<name>-<id>.cjs, the whole program as one CommonJS file: it starts in
+// half the time of the sources. The id is computed as native/warm.c does.
 
 import {
   readdirSync,
@@ -17,18 +17,36 @@ import { fileURLToPath } from "node:url";
 
 const root = realpathSync(fileURLToPath(new URL("..", import.meta.url)));
 const output = join(root, "native/build");
-const FOLDERS = ["base", "spec", "build", "gen", "client", "distribution", "cli"].map(
-  (name) => `src/${name}`,
-);
-const FILES = ["bin/gantry.ts", "bin/gantry-warm.ts", "native/launcher.c", "native/warm.c", "package.json"];
+interface Program {
+  /** As native/launcher.c and native/runtime.c name it. */
+  name: string;
+  entry: string;
+  folders: string[];
+  files: string[];
+}
 
-function inputs(): string[] {
-  const sources = FOLDERS.flatMap((folder) =>
-    readdirSync(join(root, folder), { recursive: true, encoding: "utf8" })
+const PROGRAMS: readonly Program[] = [
+  {
+    name: "cli",
+    entry: "src/cli/entry.ts",
+    folders: ["base", "spec", "build", "gen", "client", "distribution", "warm", "wire", "cli"],
+    files: ["bin/gantry.ts", "bin/gantry-warm.ts", "native/launcher.c"],
+  },
+  {
+    name: "runtime",
+    entry: "src/oci/entry.ts",
+    folders: ["base", "spec", "native", "runtime", "warm", "oci"],
+    files: ["bin/gantry-runtime.ts", "native/runtime.c", "native/runtime-native.c"],
+  },
+];
+
+function inputs({ folders, files }: Program): string[] {
+  const sources = folders.flatMap((folder) =>
+    readdirSync(join(root, "src", folder), { recursive: true, encoding: "utf8" })
       .filter((file) => /\.(ts|js)$/.test(file) && !/\.(test|d)\.ts$/.test(file))
-      .map((file) => join(folder, file)),
+      .map((file) => join("src", folder, file)),
   );
-  return [...sources.sort(), ...FILES];
+  return [...sources.sort(), ...files, "native/warm.c", "package.json"];
 }
 
 const FNV_OFFSET = 0xcbf29ce484222325n;
@@ -58,11 +76,15 @@ function replace(path: string, content: string | Uint8Array): void {
   renameSync(temporary, path);
 }
 
-/** Brings both up to date. */
+/** Brings everything up to date. */
 export async function bundleCli(): Promise<void> {
-  const files = inputs();
+  for (const program of PROGRAMS) await bundle(program);
+}
+
+async function bundle(program: Program): Promise<void> {
+  const files = inputs(program);
   const list = `${files.join("\n")}\n`;
-  const listPath = join(output, "cli.inputs");
+  const listPath = join(output, `${program.name}.inputs`);
   let known = "";
   try {
     known = readFileSync(listPath, "utf8");
@@ -70,13 +92,14 @@ export async function bundleCli(): Promise<void> {
     // The first time.
   }
   if (known !== list) replace(listPath, list);
-  const name = `cli-${buildId(files)}.cjs`;
-  const old = readdirSync(output).filter((file) => /^cli-[0-9a-f]{16}\.cjs$/.test(file));
+  const name = `${program.name}-${buildId(files)}.cjs`;
+  const bundles = new RegExp(`^${program.name}-[0-9a-f]{16}\\.cjs$`);
+  const old = readdirSync(output).filter((file) => bundles.test(file));
   if (old.includes(name)) return;
   const esbuild = await import("esbuild").catch(() => undefined);
   if (esbuild) {
     const { outputFiles } = await esbuild.build({
-      entryPoints: [join(root, "src/cli/entry.ts")],
+      entryPoints: [join(root, program.entry)],
       bundle: true,
       platform: "node",
       format: "cjs",

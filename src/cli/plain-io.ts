@@ -3,7 +3,7 @@
 import { spawnSync } from "node:child_process";
 import type { Readable, Writable } from "node:stream";
 import { isatty, type ReadStream } from "node:tty";
-import { wantsColor } from "./format/style.ts";
+import { wantsColor } from "../warm/index.ts";
 import type { Input, Io, Output, WindowSize } from "./io.ts";
 
 /** What `docker` passes on to a container; SIGCHLD, SIGPIPE and SIGWINCH have other meanings. */

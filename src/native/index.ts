@@ -7,6 +7,7 @@ export type {
   PlanFailure,
   PlanResults,
 } from "./contract.ts";
+export { type DirectAnswer, decodeAnswer, encodeDirect } from "./direct.ts";
 export { encodeMonitorConfig, encodePlan } from "./encode.ts";
 export { resultsOf } from "./failure.ts";
 export { formatOperation, formatPlan } from "./format.ts";

@@ -248,11 +248,13 @@ export const operations = {
   /** Container half: the other half is told that all is made. From a connection to the socket on,
    * that is who hears what fails. */
   awaitStart: { code: 98, fields: { slot: "slot" } },
+  /** Fails as execve of these would for a program that is missing or may not be run. */
+  checkProgram: { code: 84, fields: { argv: "strs", env: "strs" } },
   /** Lets the process at the other end of such a socket go on. Fails with what it says failed. */
   releaseStart: { code: 99, fields: { path: "str" } },
   /** Runs a program with `before`, the number in `pid` (absent: nothing) and `after` on its stdin. Fails when it fails, with what it said. OCI hooks. */
   runHook: {
-    code: 103,
+    code: 83,
     fields: {
       path: "str",
       argv: "strs",

@@ -51,6 +51,10 @@ export interface Standalone {
   startSocket: string;
   /** Descriptors from 3 on that it inherits. */
   preserveFds: number;
+  /** The session keyring of the caller is kept. */
+  keepKeyring?: boolean;
+  /** The root is moved over "/" instead of pivoted, for a host whose root is an initramfs. */
+  noPivot?: boolean;
 }
 
 export interface CreateInput {

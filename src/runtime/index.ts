@@ -28,6 +28,7 @@ export {
 export { type MountInfo, parseMountinfo } from "./mountinfo.ts";
 export { planCreate } from "./plan-create.ts";
 export { type ExecInput, planExec } from "./plan-exec.ts";
+export { type OciState, planHooks } from "./plan-hooks.ts";
 export { parseCpuList } from "./plan-scheduler.ts";
 export { probeKernel } from "./probe.ts";
 export { cgroupSupport } from "./probe-warnings.ts";

@@ -254,15 +254,19 @@ function planContainerHooks({ builder, spec: { hooks }, input }: Draft): void {
 }
 
 /** The pause between create and start, and the hooks after it. */
-function planStart({ builder, spec: { hooks }, input, startSlot }: Draft): void {
-  if (startSlot !== undefined) builder.container.push({ op: "awaitStart", slot: startSlot });
-  if (!hasHooks(hooks, "startContainer")) return;
-  builder.container.push(
-    ...planHooks(hooks, "startContainer", {
-      state: stateOf(input, "created"),
-      pid: { slot: SLOT.pid },
-    }),
-  );
+function planStart({ spec: { hooks, process }, input, startSlot }: Draft): Operation[] {
+  const operations: Operation[] = [];
+  if (startSlot !== undefined) {
+    operations.push(
+      { op: "checkProgram", argv: process!.args ?? [], env: process!.env ?? [] },
+      { op: "awaitStart", slot: startSlot },
+    );
+  }
+  if (hasHooks(hooks, "startContainer")) {
+    const state = stateOf(input, "created");
+    operations.push(...planHooks(hooks, "startContainer", { state, pid: { slot: SLOT.pid } }));
+  }
+  return operations;
 }
 
 function planContainer(draft: Draft): void {
@@ -313,14 +317,14 @@ function planContainer(draft: Draft): void {
   planContainerHooks(draft);
   planFinalRoot(draft);
   container.push(...planPersonality(spec), ...planLimits(process));
-  planStart(draft);
   container.push(
     ...planCredentials({
       process,
       kernel,
       userNamespace,
-      id: input.id,
+      ...(input.standalone?.keepKeyring ? {} : { id: input.id }),
       ...(input.standalone && { preserveFds: input.standalone.preserveFds }),
+      pause: planStart(draft),
       ...compileSeccomp(spec.linux?.seccomp, kernel),
     }),
   );
@@ -401,14 +405,14 @@ function planPaths({ builder, spec }: Draft): void {
 }
 
 /** The working folder is made while the root is writable; then the root takes its final form. */
-function planFinalRoot({ builder, spec }: Draft): void {
+function planFinalRoot({ builder, spec, input }: Draft): void {
   const { container } = builder;
   const root = SLOT.rootfs;
   container.push({ op: "mkdirs", root, path: spec.process!.cwd, mode: 0o755 });
   if (spec.root?.readonly) {
     container.push({ op: "mountAttr", slot: root, set: MOUNT_ATTR.RDONLY });
   }
-  container.push({ op: "pivotRoot", slot: root });
+  container.push({ op: input.standalone?.noPivot ? "moveRoot" : "pivotRoot", slot: root });
   const propagation = spec.linux?.rootfsPropagation;
   if (!propagation) return;
   const flags = PROPAGATIONS[propagation];

@@ -21,6 +21,8 @@ export interface CredentialInput {
   id?: string;
   /** Descriptors from 3 on that the program inherits. */
   preserveFds?: number;
+  /** What stands right before the filter: from then on the process may be unable to do anything. */
+  pause?: readonly Operation[];
 }
 
 const UMASK_DEFAULT = 0o022;
@@ -50,6 +52,7 @@ function limit(value: number): bigint {
 
 export function planCredentials(input: CredentialInput): Operation[] {
   const { process, kernel, userNamespace, seccomp, id, preserveFds = 0 } = input;
+  const pause = input.pause ?? [];
   const { user } = process;
   const possible = fullMask(kernel.lastCapability);
   // In a namespace of its own the first process has them all; else none that we do not hold.
@@ -80,7 +83,7 @@ export function planCredentials(input: CredentialInput): Operation[] {
   // As the user (a root-squashing NFS export), yet with root's capabilities (a 0700 folder).
   operations.push({ op: "chdir", path: process.cwd });
   if (noNewPrivileges) operations.push({ op: "prctl", option: PR.SET_NO_NEW_PRIVS, arg2: 1 });
-  else operations.push(...filter);
+  else operations.push(...pause, ...filter);
   operations.push({
     op: "capset",
     effective: wanted(caps?.effective) & permitted,
@@ -88,7 +91,7 @@ export function planCredentials(input: CredentialInput): Operation[] {
     inheritable,
   });
   if (ambient !== 0n) operations.push({ op: "capAmbient", raise: ambient });
-  if (noNewPrivileges) operations.push(...filter);
+  if (noNewPrivileges) operations.push(...pause, ...filter);
   operations.push({ op: "execve", argv: process.args ?? [], env: process.env ?? [] });
   return operations;
 }

@@ -34,6 +34,8 @@ export interface ExecInput {
   openStdin: boolean;
   /** Uid of the process in the host's numbers; default process.user.uid. */
   hostUid?: number;
+  /** Without a monitor: the standard streams are those of whoever runs the plan. */
+  standalone?: { preserveFds: number; keepKeyring?: boolean };
 }
 
 const JOINED =
@@ -47,7 +49,9 @@ export function planExec(input: ExecInput): Plan {
   const affinity = process.execCPUAffinity;
   if (affinity?.initial) host.push({ op: "affinity", mask: cpuMask(affinity.initial) });
   host.push({ op: "prctl", option: PR.SET_DUMPABLE, arg2: 0 });
-  if (!terminal) {
+  if (input.standalone) {
+    if (!terminal) host.push({ op: "ownStreams", uid: input.hostUid ?? process.user.uid });
+  } else if (!terminal) {
     if (!openStdin) host.push(...planDevNull());
     host.push(...planPipes(openStdin, input.hostUid ?? process.user.uid));
   }
@@ -71,13 +75,16 @@ export function planExec(input: ExecInput): Plan {
   container.push(
     ...(terminal
       ? planTerminal(process, { console: false })
-      : planExecStreams(openStdin ? SLOT.stdinRead : SLOT.devNull)),
+      : input.standalone
+        ? []
+        : planExecStreams(openStdin ? SLOT.stdinRead : SLOT.devNull)),
     ...planLimits(process),
     ...planCredentials({
       process,
       kernel,
       userNamespace: input.userNamespace === true,
-      id: input.execId,
+      ...(input.standalone?.keepKeyring ? {} : { id: input.execId }),
+      ...(input.standalone && { preserveFds: input.standalone.preserveFds }),
       ...compileSeccomp(input.seccomp, kernel),
     }),
   );

@@ -25,7 +25,7 @@ import {
   FRAME,
   FrameReader,
   type Hello,
-} from "../../src/cli/warm/protocol.ts";
+} from "../../src/warm/protocol.ts";
 import { buildNative } from "../../tools/build-native.ts";
 import { bundleCli } from "../../tools/bundle-cli.ts";
 import { readRoutes } from "../support/docker-fixtures.ts";

@@ -15,11 +15,6 @@ export function paintFor(out: Output): Paint {
     style === undefined || text === "" ? text : `\x1b[${CODES[style]}m${text}\x1b[0m`;
 }
 
-/** Whether a caller wants colours on a terminal (https://no-color.org). */
-export function wantsColor(env: Readonly<Record<string, string | undefined>>): boolean {
-  return !env["NO_COLOR"] && env["TERM"] !== "dumb";
-}
-
 /** Names and commands come from strangers: nothing in them moves the cursor. */
 export function printable(text: string): string {
   return text.replace(CONTROLS, "\ufffd");

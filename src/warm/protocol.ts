@@ -1,7 +1,7 @@
-// The frames between the launcher (native/launcher.c, which must agree) and a warm process:
+// The frames between the launcher (native/warm.h, which must agree) and a warm process:
 // u8 type, u32 little-endian length, payload.
 
-import { GantryError } from "../../base/index.ts";
+import { GantryError } from "../base/index.ts";
 
 export const FRAME = {
   // from the launcher
@@ -10,6 +10,7 @@ export const FRAME = {
   stdinEnd: 3,
   window: 4,
   signal: 5,
+  nativeAnswer: 6,
   // to the launcher
   accept: 16,
   decline: 17,
@@ -19,6 +20,7 @@ export const FRAME = {
   stdinWanted: 21,
   raw: 22,
   catchSignals: 23,
+  native: 24,
 } as const;
 
 const FRAME_BYTES_MAX = 16 << 20;

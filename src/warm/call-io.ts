@@ -4,9 +4,8 @@
 import type { Socket } from "node:net";
 import { constants } from "node:os";
 import { Readable, Writable } from "node:stream";
-import { GantryError } from "../../base/index.ts";
-import { wantsColor } from "../format/style.ts";
-import type { Input, Io, Output, WindowSize } from "../io.ts";
+import { GantryError } from "../base/index.ts";
+import { type Input, type Io, type Output, type WindowSize, wantsColor } from "./io.ts";
 import { encodeFrame, FRAME, type Hello } from "./protocol.ts";
 
 const SIGNAL_NAMES = new Map(
@@ -28,6 +27,7 @@ export class CallIo implements Io {
   #input: Readable | undefined;
   #abort = new AbortController();
   #outputs: Writable[] = [];
+  #answers: { resolve(answer: Buffer): void; reject(error: Error): void }[] = [];
 
   constructor(socket: Socket, hello: Hello, size: WindowSize | undefined) {
     this.#socket = socket;
@@ -63,6 +63,15 @@ export class CallIo implements Io {
     };
   }
 
+  /** Has the caller's own process do what `request` says (native/runtime.h) and resolves with its
+   * answer. Only gantry-runtime can; requests are answered in their order. */
+  native(request: Uint8Array): Promise<Buffer> {
+    const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
+    this.#answers.push({ resolve, reject });
+    this.#send(FRAME.native, request);
+    return promise;
+  }
+
   /** A frame of the launcher that belongs to a call. */
   receive(type: number, payload: Buffer): void {
     if (type === FRAME.stdinData) this.#input?.push(Buffer.from(payload));
@@ -70,6 +79,8 @@ export class CallIo implements Io {
     else if (type === FRAME.window && payload.length === 4) {
       this.#size = { rows: payload.readUInt16LE(0), columns: payload.readUInt16LE(2) };
       for (const listener of this.#resizeListeners) listener();
+    } else if (type === FRAME.nativeAnswer) {
+      this.#answers.shift()?.resolve(Buffer.from(payload));
     } else if (type === FRAME.signal && payload.length === 1) {
       const name = SIGNAL_NAMES.get(payload[0]!);
       if (name) for (const listener of this.#signalListeners) listener(name);
@@ -79,6 +90,8 @@ export class CallIo implements Io {
   /** The launcher is gone: whatever still runs has nobody to run for. */
   abandon(): void {
     this.#abort.abort();
+    const gone = new GantryError("cancelled", "the caller is gone");
+    for (const { reject } of this.#answers.splice(0)) reject(gone);
     this.#input?.destroy();
     for (const output of this.#outputs) output.destroy();
   }

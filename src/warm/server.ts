@@ -7,10 +7,8 @@
 import { randomBytes, timingSafeEqual } from "node:crypto";
 import { readlinkSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { createServer, type Socket } from "node:net";
-import type { WindowSize } from "../io.ts";
-import { main, needsOwnProcess } from "../main.ts";
-import { startDaemon } from "../start-daemon.ts";
 import { CallIo } from "./call-io.ts";
+import type { WindowSize } from "./io.ts";
 import { decodeHello, encodeFrame, FRAME, FrameReader, type Hello } from "./protocol.ts";
 
 /** Idle for so long, the process ends. */
@@ -40,8 +38,18 @@ function isOwnIdentity(text: string): boolean {
   return ids === own.join(":") && same && mask === process.umask().toString(8);
 }
 
+/** What a warm process does for its callers. */
+export interface WarmProgram {
+  /** Resolves with the exit code. */
+  serve: (call: CallIo) => Promise<number>;
+  /** Whether these arguments cannot be served for another process. */
+  declines?: (argv: readonly string[]) => boolean;
+  /** Loads what callers wait for. */
+  preload?: () => Promise<unknown>;
+}
+
 /** Listens on `path` until nobody has called for a while. */
-export function serveWarm(path: string): void {
+export function serveWarm(path: string, program: WarmProgram): void {
   const token = randomBytes(32).toString("hex");
   const tokenPath = `${path}.token`;
   // The launcher's lock makes this process the only one of its build: what lies there is stale.
@@ -64,27 +72,26 @@ export function serveWarm(path: string): void {
     }
     calls++;
     clearTimeout(idle);
-    serveCall(socket, token).finally(() => {
+    serveCall(socket, program, (hello) => isWelcome(hello, token)).finally(() => {
       if (--calls === 0) rest();
     });
   });
   server.on("error", () => process.exit(1));
   server.listen(path);
   rest();
-  void preload();
+  void program.preload?.().catch(() => {});
 }
 
-/** The commands that people wait for. */
-async function preload(): Promise<void> {
-  await Promise.all([
-    import("../commands/container/run.ts"),
-    import("../commands/container/exec.ts"),
-    import("../commands/container/ls.ts"),
-    import("../template/index.ts"),
-  ]);
+/** Serves the one call of a socket whose other end has started this process for it. */
+export function serveOneCall(socket: Socket, program: WarmProgram): Promise<void> {
+  return serveCall(socket, program, () => true);
 }
 
-async function serveCall(socket: Socket, token: string): Promise<void> {
+async function serveCall(
+  socket: Socket,
+  program: WarmProgram,
+  isAccepted: (hello: Hello) => boolean,
+): Promise<void> {
   const reader = new FrameReader();
   let io: CallIo | undefined;
   let size: WindowSize | undefined;
@@ -98,14 +105,15 @@ async function serveCall(socket: Socket, token: string): Promise<void> {
   const begin = (payload: Buffer) => {
     clearTimeout(deadline);
     const hello = decodeHello(payload);
-    if (!hello || !isWelcome(hello, token) || needsOwnProcess(hello.argv)) {
+    if (!hello || !isAccepted(hello) || program.declines?.(hello.argv)) {
       socket.end(encodeFrame(FRAME.decline));
       return;
     }
     socket.write(encodeFrame(FRAME.accept));
     const call = new CallIo(socket, hello, size);
     io = call;
-    void main(call, { startDaemon })
+    void program
+      .serve(call)
       .catch((error: unknown) => {
         call.stderr.write(`${error instanceof Error ? error.stack : error}\n`);
         return 1;

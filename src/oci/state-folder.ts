@@ -1,0 +1,112 @@
+// What is known of a container between calls: ROOT/<id>/state.json, and the socket on which it
+// waits to be started. A file appears whole or not at all; a folder without one is a creation that
+// was killed, which `delete --force` takes away.
+
+import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { GantryError } from "../base/index.ts";
+import type { OciSpec } from "../spec/index.ts";
+
+/** Gantry's own format, version 1. */
+export interface ContainerState {
+  version: 1;
+  id: string;
+  bundle: string; // absolute
+  created: string; // RFC 3339
+  pid: number;
+  /** Of that pid, in clock ticks: /proc/PID/stat field 22. */
+  startTicks: string;
+  /** Controller → folder; "" for cgroup v2. */
+  cgroupPaths: Record<string, string>;
+  /** As it was when the container was created. */
+  spec: OciSpec;
+  /** Uid of the caller. */
+  owner: number;
+}
+
+const ID = /^[\w+.-]+$/;
+const STATE = "state.json";
+const SOCKET = "start.sock";
+
+export class StateFolder {
+  readonly root: string;
+
+  constructor(root: string) {
+    this.root = root;
+  }
+
+  folder(id: string): string {
+    if (!ID.test(id) || id === "." || id === "..") {
+      throw new GantryError("invalid", `invalid container ID format: ${JSON.stringify(id)}`);
+    }
+    return join(this.root, id);
+  }
+
+  startSocket(id: string): string {
+    return join(this.folder(id), SOCKET);
+  }
+
+  /** Takes the id. */
+  async claim(id: string): Promise<void> {
+    await mkdir(this.root, { recursive: true, mode: 0o711 });
+    try {
+      await mkdir(this.folder(id), { mode: 0o711 });
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+      throw new GantryError("conflict", "container with given ID already exists");
+    }
+  }
+
+  async write(state: ContainerState): Promise<void> {
+    const path = join(this.folder(state.id), STATE);
+    await writeFile(`${path}.new`, JSON.stringify(state), { mode: 0o600 });
+    await rename(`${path}.new`, path);
+  }
+
+  async read(id: string): Promise<ContainerState> {
+    const path = join(this.folder(id), STATE);
+    let text: string;
+    try {
+      text = await readFile(path, "utf8");
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+      throw new GantryError("not-found", "container does not exist");
+    }
+    const state = JSON.parse(text) as ContainerState;
+    if (state.version !== 1) {
+      throw new GantryError("invalid", `${path} is of another version of this program`);
+    }
+    return state;
+  }
+
+  async exists(id: string): Promise<boolean> {
+    return await stat(this.folder(id)).then(
+      () => true,
+      () => false,
+    );
+  }
+
+  async list(): Promise<string[]> {
+    const names = await readdir(this.root).catch((error: NodeJS.ErrnoException) => {
+      if (error.code === "ENOENT") return [];
+      throw error;
+    });
+    return names.filter((name) => ID.test(name)).sort();
+  }
+
+  async remove(id: string): Promise<void> {
+    await rm(this.folder(id), { recursive: true, force: true });
+  }
+
+  /** The container has been started: nothing waits at its socket any more. */
+  async forgetSocket(id: string): Promise<void> {
+    await rm(this.startSocket(id), { force: true });
+  }
+
+  async isWaiting(id: string): Promise<boolean> {
+    return await stat(this.startSocket(id)).then(
+      () => true,
+      () => false,
+    );
+  }
+}

@@ -1,0 +1,11 @@
+export type { CallIo } from "./call-io.ts";
+export {
+  callerPath,
+  type Input,
+  type Io,
+  type Output,
+  type WindowSize,
+  wantsColor,
+  writeAll,
+} from "./io.ts";
+export { serveOneCall, serveWarm, type WarmProgram } from "./server.ts";
