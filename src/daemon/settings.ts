@@ -95,6 +95,8 @@ export interface Settings {
   engine: EngineOptions;
   network: NetworkOptions;
   listen: ListenAddress[];
+  /** Nobody said where. */
+  listensByDefault: boolean;
   tls?: TlsFiles;
   socketGroup: { name: string; required: boolean };
   pidfile: string;
@@ -133,6 +135,7 @@ export function toSettings(
     listen: (hosts.length > 0 ? hosts : [SOCKET_DEFAULT]).map((host) =>
       parseHost(host, { tls: tls !== undefined }),
     ),
+    listensByDefault: hosts.length === 0,
     ...(tls === undefined ? {} : { tls }),
     socketGroup: { name: read.text("group"), required: read.text("group") !== "docker" },
     pidfile: read.text("pidfile"),
