@@ -18,8 +18,9 @@ import { stopRunning } from "./containers/stop.ts";
 import type { EngineContext, EngineOptions } from "./context.ts";
 import type { EngineDoors } from "./contract.ts";
 import { EventBus } from "./events/bus.ts";
-import { clearBootstraps } from "./images/bootstrap.ts";
+import { EVENT_LIMITS, EventLog } from "./events/event-log.ts";
 import { explainVerbs } from "./explain/verbs.ts";
+import { clearBootstraps } from "./images/bootstrap.ts";
 import { imageVerbs } from "./images/index.ts";
 import { networkVerbs } from "./networks/verbs.ts";
 import { enginePaths } from "./paths.ts";
@@ -95,6 +96,7 @@ export async function openEngine(
       engine.closing.abort();
       await builds.idle();
       await closeEngine(engine);
+      engine.bus.close();
     },
   };
 }
@@ -130,7 +132,7 @@ async function makeContext(options: EngineOptions, parts: EngineParts): Promise<
       ...options.distribution,
       userAgent: `docker/${options.version} gantry/${options.version} os/linux`,
     }),
-    bus: new EventBus(),
+    bus: new EventBus(EventLog.open(paths.events, options.events ?? EVENT_LIMITS, parts.log)),
     transitions,
     closing: new AbortController(),
   };
