@@ -347,8 +347,18 @@ function connectionError(error: unknown, endpoint: Endpoint, request: string): G
       because,
     );
   }
-  const message = `error during connect: ${request}: ${messageOf(error)}`;
+  const message = `error during connect: ${request}: ${dialError(error, endpoint)}`;
   return new GantryError("unavailable", message, because);
+}
+
+/** What Go says of names and ports that lead nowhere. */
+function dialError(error: unknown, endpoint: Endpoint): string {
+  if (endpoint.kind !== "tcp") return messageOf(error);
+  const code = (error as { code?: unknown }).code;
+  if (code === "ENOTFOUND") return `dial tcp: lookup ${endpoint.host}: no such host`;
+  if (code === "EAI_AGAIN") return `dial tcp: lookup ${endpoint.host}: no answer to the question`;
+  if (code === "ERR_SOCKET_BAD_PORT") return `dial tcp: address ${endpoint.port}: invalid port`;
+  return messageOf(error);
 }
 
 function verbOf(method: string): string {
