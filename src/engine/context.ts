@@ -11,6 +11,7 @@ import type { LiveContainers } from "./containers/live.ts";
 import type { ContainerRegistry } from "./containers/registry.ts";
 import type { EventBus } from "./events/bus.ts";
 import type { EventLimits } from "./events/event-log.ts";
+import type { LogShipping } from "./log-drivers/index.ts";
 import type { EnginePaths } from "./paths.ts";
 import type { RuntimePlans } from "./runtime-plans.ts";
 import type { VolumeRegistry } from "./volumes/registry.ts";
@@ -109,6 +110,8 @@ export interface EngineContext {
   readonly volumes: VolumeRegistry;
   readonly registries: Registries;
   readonly bus: EventBus;
+  /** Logs on their way to remote drivers. */
+  readonly shipping: LogShipping;
   /** One transition of a container at a time, by id. */
   readonly transitions: KeyedMutex;
   /** Set when the engine closes: nothing is restarted any more. */

@@ -22,6 +22,7 @@ import { EVENT_LIMITS, EventLog } from "./events/event-log.ts";
 import { explainVerbs } from "./explain/verbs.ts";
 import { clearBootstraps } from "./images/bootstrap.ts";
 import { imageVerbs } from "./images/index.ts";
+import { LogShipping, localLog } from "./log-drivers/index.ts";
 import { networkVerbs } from "./networks/verbs.ts";
 import { enginePaths } from "./paths.ts";
 import { applyRestartPolicies, recover } from "./recovery.ts";
@@ -108,7 +109,7 @@ async function makeContext(options: EngineOptions, parts: EngineParts): Promise<
   await mkdir(paths.monitors, { recursive: true, mode: 0o700 });
   const { records } = parts.storage;
   const transitions = new KeyedMutex();
-  return {
+  const engine: EngineContext = {
     id: await engineId(options.dataRoot),
     options,
     paths,
@@ -133,9 +134,11 @@ async function makeContext(options: EngineOptions, parts: EngineParts): Promise<
       userAgent: `docker/${options.version} gantry/${options.version} os/linux`,
     }),
     bus: new EventBus(EventLog.open(paths.events, options.events ?? EVENT_LIMITS, parts.log)),
+    shipping: new LogShipping({ logs: (c) => localLog(engine, c), log: parts.log }),
     transitions,
     closing: new AbortController(),
   };
+  return engine;
 }
 
 async function closeEngine(engine: EngineContext): Promise<void> {
@@ -161,4 +164,5 @@ async function closeEngine(engine: EngineContext): Promise<void> {
     live.failPendingAttaches();
     live.leave();
   }
+  await engine.shipping.close();
 }

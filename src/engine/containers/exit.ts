@@ -83,6 +83,7 @@ export async function handleExit(
   await live.outputsDrained(OUTPUT_DRAIN_MAX_MS);
   endHealthChecks(engine, c);
   live.depart();
+  engine.shipping.finish(c.id);
   dropIdleExecs(engine, c);
 
   const ranMs = Math.max(0, status.finishedAt.getTime() - millisecondsOf(c.startedAt));
