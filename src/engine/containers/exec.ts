@@ -7,6 +7,7 @@ import type { Monitor } from "../../native/index.ts";
 import type { ExecConfig } from "../../spec/index.ts";
 import type { EngineContext } from "../context.ts";
 import type { AttachStream, ExecState, Signal } from "../contract.ts";
+import { adviseStart } from "../explain/advise-start.ts";
 import { announce, commandLine } from "./announce.ts";
 import { AttachPipe } from "./attach-pipe.ts";
 import { DETACH_KEYS_DEFAULT, DetachFilter, parseDetachKeys } from "./detach-keys.ts";
@@ -79,7 +80,7 @@ export async function startExec(
     exec.running = false;
     exec.exitCode = failure.exitCode;
     engine.live.endExec(exec);
-    throw failure.error;
+    throw await adviseStart(engine, c, failure.error);
   }
   if (!wantsStreams) return undefined;
   const tty = exec.config.Tty === true;
