@@ -6,7 +6,17 @@ import { GantryError } from "../base/index.ts";
 export type Endpoint =
   | { kind: "unix"; path: string; text: string }
   | { kind: "tcp"; host: string; port: number; path: string; text: string }
-  | { kind: "ssh"; user?: string; host: string; port?: string; path: string; text: string };
+  | {
+      kind: "ssh";
+      user?: string;
+      host: string;
+      port?: string;
+      /** The daemon's socket over there; "" is the remote program's own default. */
+      path: string;
+      text: string;
+      /** Who dials over there, instead of docker. */
+      program?: string;
+    };
 
 const DEFAULT_TCP_PORT = 2375;
 const DEFAULT_TLS_PORT = 2376;
