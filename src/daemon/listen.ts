@@ -32,7 +32,7 @@ export async function listenAt(
   if (address.kind === "unix") return listenUnix(server, address.path, options);
   const where =
     address.kind === "tcp"
-      ? { host: address.host, port: address.port }
+      ? { ...(address.host !== "" && { host: address.host }), port: address.port }
       : { fd: address.descriptor };
   await listening(server, () => server.listen(where), address.text);
 }

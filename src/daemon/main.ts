@@ -10,6 +10,7 @@ import { lockRoot } from "./data-root-lock.ts";
 import { openDoors } from "./doors.ts";
 import { daemonHelp } from "./help.ts";
 import { loadSettings } from "./load-settings.ts";
+import { openMetricsDoor } from "./metrics-door.ts";
 import { writePidfile } from "./pidfile.ts";
 import { type Program, program } from "./program.ts";
 import { reload } from "./reload.ts";
@@ -108,6 +109,12 @@ async function serve(
     engineOpen = false;
   };
   undo.defer("the engine", closeEngine);
+  if (settings.metricsAddress !== "") {
+    const group = settings.socketGroup;
+    const door = { system: engine.system, group, log };
+    const metrics = await openMetricsDoor(settings.metricsAddress, door);
+    undo.defer("the metrics", () => metrics.close());
+  }
   const api = createApi({
     engine,
     serverVersion: about.version,

@@ -114,6 +114,8 @@ export interface EngineContext {
   readonly shipping: LogShipping;
   /** One transition of a container at a time, by id. */
   readonly transitions: KeyedMutex;
+  /** What health checks came to, for the metrics. */
+  readonly probes: { count: number; failed: number };
   /** Set when the engine closes: nothing is restarted any more. */
   readonly closing: AbortController;
 }

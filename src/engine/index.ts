@@ -23,6 +23,7 @@ import { explainVerbs } from "./explain/verbs.ts";
 import { clearBootstraps } from "./images/bootstrap.ts";
 import { imageVerbs } from "./images/index.ts";
 import { LogShipping, localLog } from "./log-drivers/index.ts";
+import { openMetrics, scraper } from "./metrics/index.ts";
 import { networkVerbs } from "./networks/verbs.ts";
 import { enginePaths } from "./paths.ts";
 import { applyRestartPolicies, recover } from "./recovery.ts";
@@ -75,17 +76,22 @@ export async function openEngine(
   await clearBootstraps(engine);
   void applyRestartPolicies(engine);
   followHostResolvers(engine);
-  return {
+  const metrics = await openMetrics(engine);
+  const timed = metrics.timed({
     containers: containerVerbs(engine),
     images: imageVerbs(engine),
-    volumes: volumeVerbs(engine),
     networks: networkVerbs(engine),
+    builds,
+  });
+  return {
+    ...timed,
+    volumes: volumeVerbs(engine),
     explain: explainVerbs(engine),
     events: engine.bus,
-    builds,
     system: {
       info: () => systemInfo(engine),
       version: () => systemVersion(engine),
+      metrics: scraper(engine, metrics),
       cgroups: (o) => cgroupTree(engine, o),
       df: (o) => systemDf(engine, { ...o, buildCache: builds.usage }),
     },
@@ -136,6 +142,7 @@ async function makeContext(options: EngineOptions, parts: EngineParts): Promise<
     bus: new EventBus(EventLog.open(paths.events, options.events ?? EVENT_LIMITS, parts.log)),
     shipping: new LogShipping({ logs: (c) => localLog(engine, c), log: parts.log }),
     transitions,
+    probes: { count: 0, failed: 0 },
     closing: new AbortController(),
   };
   return engine;

@@ -24,6 +24,8 @@ export class EventBus implements Events {
   #subscribers = new Set<Subscriber>();
   #sequence: number;
   #last: bigint;
+  /** Since this process began, for its metrics. */
+  publishedCount = 0;
 
   /** Without a log only the latest events are remembered, and none of them for long. */
   constructor(log?: EventLog) {
@@ -45,6 +47,7 @@ export class EventBus implements Events {
     this.#last = isBack ? this.#last + 1n : now;
     const event = makeEvent(type, action, id, attributes, this.#last);
     const sequence = ++this.#sequence;
+    this.publishedCount++;
     this.#recent.push({ sequence, event });
     if (this.#recent.length > RECENT_EVENTS_MAX * 1.25) {
       this.#recent = this.#recent.slice(-RECENT_EVENTS_MAX);
