@@ -1,5 +1,7 @@
 // The entry of plain Node: the servers' verbs load their server, everything else is the client.
 
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import type { Program } from "../tools/bundle-program.ts";
 
 /** V8 lets its young generation grow to 3 × 16 MiB and keeps it; the daemon's garbage is small. */
@@ -10,13 +12,22 @@ const PROGRAMS: Readonly<Record<string, { program: Program; flags: string[] }>> 
   registry: { program: "registry", flags: [] },
 };
 
+/** By systemd, to this very process (sd_listen_fds(3)). */
+const wasPassedSockets = (): boolean => Number(process.env["LISTEN_PID"]) === process.pid;
+
 const argv = process.argv.slice(2);
 const server = Object.hasOwn(PROGRAMS, argv[0] ?? "") ? PROGRAMS[argv[0]!] : undefined;
 if (server !== undefined) {
   const { bundleProgram } = await import("../tools/bundle-program.ts");
   const wanted = !process.env["GANTRY_FROM_SOURCES"];
   const bundle = wanted ? await bundleProgram(server.program) : undefined;
-  if (bundle !== undefined) {
+  if (bundle !== undefined && wasPassedSockets()) {
+    // They are closed by an exec: Node marks all that it inherits when it starts.
+    for (const flag of server.flags) setFlagsFromString(flag);
+    if (server.program === "daemon") Object.assign(globalThis, { gc: runInNewContext("gc") });
+    process.argv.splice(2, 1);
+    await import(bundle);
+  } else if (bundle !== undefined) {
     // In place: the same pid, without the type stripper.
     const command = ["--disable-warning=ExperimentalWarning", ...server.flags, bundle];
     process.execve!(

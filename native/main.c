@@ -22,6 +22,7 @@ int runtime_main(int argc, char **argv);
 int ports_main(int argc, char **argv) __attribute__((weak));
 int resolver_main(int argc, char **argv) __attribute__((weak));
 int firewall_watch_main(int argc, char **argv) __attribute__((weak));
+int datagrams_main(int argc, char **argv) __attribute__((weak));
 int archive_main(int argc, char **argv) __attribute__((weak));
 
 #define SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
@@ -104,6 +105,7 @@ int main(int argc, char **argv) {
   if (strcmp(role, "ports") == 0) resident = ports_main;
   if (strcmp(role, "resolver") == 0) resident = resolver_main;
   if (strcmp(role, "firewall-watch") == 0) resident = firewall_watch_main;
+  if (strcmp(role, "datagrams") == 0) resident = datagrams_main;
   if (!spawn && !resident) {
     dprintf(2, "usage: gantry-native spawn|ports|resolver (started by the gantry daemon)\n");
     return 2;

@@ -16,7 +16,7 @@
 
 #define FINAL_DRAIN_BYTES_MAX (1u << 20)
 
-static char chunk[STREAM_CHUNK_BYTES];
+static char chunk[OUTPUT_CHUNK_BYTES];
 static void on_output(struct source *s, uint32_t events);
 static void on_stdin_room(struct source *s, uint32_t events);
 static void watch_client(struct client *c);
@@ -40,6 +40,8 @@ int add_stream(struct process *p, const char *name, int fd) {
   if (strcmp(name, "stdin") == 0) p->stdin = (struct source){on_stdin_room, fd, 0};
   else if (strcmp(name, "stderr") == 0) set_stream(p, 1, fd);
   else set_stream(p, 0, fd);
+  // Fewer and larger reads where a container writes much; best effort.
+  if (strcmp(name, "stdin") && strcmp(name, "tty")) fcntl(fd, F_SETPIPE_SZ, OUTPUT_CHUNK_BYTES);
   if (strcmp(name, "tty")) return 0;
   p->tty = fd;
   p->stdin = (struct source){on_stdin_room, fcntl(fd, F_DUPFD_CLOEXEC, 3), 0};
@@ -60,7 +62,7 @@ bool clients_flushed(const struct process *p) {
 void adjust_streams(struct process *p) {
   for (int i = 0; i < 2; i++) {
     struct stream *s = &p->out[i];
-    bool wait = p->hold || !p->started;
+    bool wait = p->hold || !p->started || (!p->exec && log_is_full());
     for (struct client *c = p->clients; c && !wait; c = c->next)
       wait = (c->mask & (2 << i)) && c->queue_length > CLIENT_QUEUE_BYTES_MAX;
     watch_source(&s->source, wait ? 0 : EPOLLIN);
@@ -145,24 +147,29 @@ static void to_clients(struct stream *s, const char *data, size_t length) {
 
 static void end_stream(struct stream *s) {
   struct process *p = s->process;
-  if (!p->exec) log_end(&monitor.log, s);
+  if (!p->exec) log_end(s);
   if (p->tty == s->source.fd) p->tty = -1;
   forget_source(&s->source);
   free(s->tail);
   s->tail = NULL;
 }
 
+// Attached clients are given less at once: their queues are in memory.
+static size_t chunk_size(const struct process *p) {
+  return p->clients ? CLIENT_QUEUE_BYTES_MAX : sizeof chunk;
+}
+
 // Moves one chunk; the bytes moved, 0 at the end of the stream, -1 when nothing is there now.
 static ssize_t pump(struct stream *s) {
   ssize_t n;
-  do n = read(s->source.fd, chunk, sizeof chunk);
+  do n = read(s->source.fd, chunk, chunk_size(s->process));
   while (n < 0 && errno == EINTR);
   if (n < 0 && errno == EAGAIN) return -1;
   if (n <= 0) {  // a pty whose slaves are all closed says EIO
     end_stream(s);
     return 0;
   }
-  if (!s->process->exec) log_output(&monitor.log, s, chunk, (size_t)n);
+  if (!s->process->exec) log_output(s, chunk, (size_t)n);
   to_clients(s, chunk, (size_t)n);
   return n;
 }
@@ -293,7 +300,7 @@ static void on_client(struct source *s, uint32_t events) {
   struct client *c = (struct client *)s;
   struct process *p = c->process;
   if (events & EPOLLIN) {
-    ssize_t n = recv(s->fd, chunk, sizeof chunk, MSG_DONTWAIT);
+    ssize_t n = recv(s->fd, chunk, STREAM_CHUNK_BYTES, MSG_DONTWAIT);
     if (n == 0) end_client_input(c);
     // What is sent without standard input, or after its end, has no reader.
     if (n > 0 && (c->mask & 1) && p->stdin.fd >= 0 && !p->stdin_ending)

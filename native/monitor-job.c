@@ -201,6 +201,8 @@ static void enter_own_cgroups(void) {
   }
 }
 
+static void on_log_room(void) { adjust_streams(monitor.init); }
+
 static int configure(struct job *job, const uint8_t *data, size_t length) {
   struct cursor c = {data, data + length, false};
   struct process *p = job->process;
@@ -210,11 +212,14 @@ static int configure(struct job *job, const uint8_t *data, size_t length) {
   monitor.id = copy_str(&c);
   monitor.socket_path = copy_str(&c);
   monitor.exit_path = copy_str(&c);
-  monitor.log.path = copy_str(&c);
-  monitor.log.max_bytes = take_i64(&c);
-  monitor.log.max_files = take_u32(&c);
-  monitor.log.attrs = copy_str(&c);
-  take_u8(&c);  // compress: the daemon's work, see monitor-log.c
+  struct log_policy log = {.path = copy_str(&c)};
+  log.max_bytes = take_i64(&c);
+  log.max_files = take_u32(&c);
+  char *attrs = copy_str(&c);
+  log.format = take_u8(&c) ? LOG_BINARY : LOG_JSON;
+  log.spool_bytes = take_i64(&c);
+  log.blocking = take_u8(&c);
+  log.queue_bytes = take_i64(&c);
   p->terminal = take_u8(&c);
   p->stdin_once = take_u8(&c);
   p->open_stdin = take_u8(&c);
@@ -225,9 +230,9 @@ static int configure(struct job *job, const uint8_t *data, size_t length) {
   set_title("gantry-monitor", monitor.id);
   p->hold = hold_ms > 0;
   p->hold_ms = hold_ms;
-  int error = log_open(&monitor.log);
+  int error = log_open(&log, attrs, on_log_room);
   if (error) {
-    snprintf(job->fail_text, sizeof job->fail_text, "log file %s", monitor.log.path);
+    snprintf(job->fail_text, sizeof job->fail_text, "log file %s", log.path);
     return error;
   }
   error = listen_on(monitor.socket_path);

@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 struct monitor monitor = {
-    .log = {.fd = -1}, .listen = {.fd = -1}, .control = {.fd = -1}, .teardown = {.fd = -1}};
+    .listen = {.fd = -1}, .control = {.fd = -1}, .teardown = {.fd = -1}};
 static int epoll_fd;
 
 int64_t monotonic_ms(void) {
@@ -126,6 +126,7 @@ void settle(struct process *p) {
   if (!p->exec && others_remain() && !late) return;
   drain_streams(p);
   p->reported = true;
+  if (!p->exec) log_settle(false);
   broadcast_exit(p);
   if (!p->exec) begin_ending();
 }
@@ -164,6 +165,7 @@ void watch_process(struct process *p) {
 }
 
 _Noreturn void monitor_end(void) {
+  log_settle(true);
   if (monitor.socket_path) unlink(monitor.socket_path);
   _exit(0);
 }

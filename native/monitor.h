@@ -1,8 +1,9 @@
 // The monitor of one container, in a file a role: monitor.c (loop, processes, exits),
 // monitor-job.c (a create or exec under way, teardown), monitor-conn.c (its socket),
-// monitor-io.c (streams and attached clients), monitor-log.c, monitor-oom.c.
+// monitor-io.c (streams and attached clients), monitor-log*.c, monitor-oom.c.
 #ifndef GANTRY_MONITOR_H
 #define GANTRY_MONITOR_H
+#include "monitor-log.h"
 #include "wire.h"
 
 #define CLIENT_QUEUE_BYTES_MAX (64u << 10)  // above it, the container's output waits
@@ -13,7 +14,8 @@
 #define KILL_WAIT_MS 2000    // how long a killed half may take to die
 #define TEARDOWN_MS 30000
 #define CLIENTS_MAX 1024
-#define STREAM_CHUNK_BYTES 16384
+#define STREAM_CHUNK_BYTES 16384   // docker's parts of a long line; input of clients
+#define OUTPUT_CHUNK_BYTES 262144  // read from the container at once, and its pipe's size
 #define OWN_CGROUPS_MAX 16
 
 // Anything that epoll watches. One event is taken at a time, so a handler may free others.
@@ -31,7 +33,7 @@ struct stream {
   uint8_t number;        // 1 stdout, 2 stderr
   char *tail;            // an incomplete line, at most STREAM_CHUNK_BYTES
   uint32_t tail_length;
-  bool partial;          // parts of this line were logged before, at `partial_time`
+  uint16_t ordinal;      // so many parts of this line were logged before, at this time:
   int64_t partial_seconds;
   uint32_t partial_nanoseconds;
 };
@@ -88,17 +90,9 @@ struct job {
   struct source teardown;  // pidfd of the teardown process
 };
 
-struct log {
-  int fd;  // -1: none
-  char *path, *attrs;
-  int64_t bytes, max_bytes;
-  uint32_t max_files;
-};
-
 struct monitor {
   char *id, *socket_path, *exit_path, *oom_path;
   char *own_cgroups[OWN_CGROUPS_MAX];  // cgroup.procs files
-  struct log log;
   struct source listen, control;
   struct process *processes;  // init is among them
   struct process *init;
@@ -142,10 +136,13 @@ bool clients_flushed(const struct process *p);
 struct client *add_client(int fd, struct process *p, uint8_t mask);
 void close_process_io(struct process *p);
 
-// monitor-log.c
-int log_open(struct log *log);
-void log_output(struct log *log, struct stream *s, const char *data, size_t length);
-void log_end(struct log *log, struct stream *s);
+// monitor-log.c. `room` is called when output may be read again after log_is_full.
+int log_open(const struct log_policy *policy, char *attrs, void (*room)(void));
+void log_output(struct stream *s, const char *data, size_t length);
+void log_end(struct stream *s);
+bool log_is_full(void);
+// Gives a slow disk some time: before an exit is reported, and before the end.
+void log_settle(bool ending);
 
 // monitor-oom.c
 int oom_watch(const char *path);

@@ -90,6 +90,7 @@ enum op_code {
   OP_INTERFACE_INDEX = 101,
   OP_HAND_SOCKETS = 102,
   OP_EXCHANGE = 103,
+  OP_NOTIFY = 104,
   OP_REPORT = 110,
   OP_REPORT_INODE = 111,
   OP_MEMFD = 112,
@@ -353,6 +354,9 @@ enum op_argument {
   A_EXCHANGE_MAX = 5,
   A_EXCHANGE_WAIT_MS = 6,
   A_EXCHANGE_LINGER_MS = 7,
+  A_NOTIFY_PATH = 0,
+  A_NOTIFY_TEXT = 1,
+  A_NOTIFY_PID = 2,
   A_REPORT_SLOT = 0,
   A_REPORT_INODE_SLOT = 0,
   A_MEMFD_NAME = 0,
@@ -509,6 +513,7 @@ op_function op_netlink __attribute__((weak));
 op_function op_interface_index __attribute__((weak));
 op_function op_hand_sockets __attribute__((weak));
 op_function op_exchange __attribute__((weak));
+op_function op_notify __attribute__((weak));
 op_function op_report __attribute__((weak));
 op_function op_report_inode __attribute__((weak));
 op_function op_memfd __attribute__((weak));
@@ -625,6 +630,7 @@ static const struct op_info op_table[OP_CODE_MAX + 1] = {
     [101] = {"interfaceIndex", op_interface_index, 3, {F_STR, F_SLOT, F_SLOT}},
     [102] = {"handSockets", op_hand_sockets, 7, {F_SLOT, F_BYTES, F_INT, F_INT, F_INT, F_STR, F_STR}},
     [103] = {"exchange", op_exchange, 8, {F_SLOT, F_BYTES, F_INT, F_BYTES, F_BYTES, F_INT, F_INT, F_INT}},
+    [104] = {"notify", op_notify, 3, {F_STR, F_STR, F_INT}},
     [110] = {"report", op_report, 1, {F_SLOT}},
     [111] = {"reportInode", op_report_inode, 1, {F_SLOT}},
     [112] = {"memfd", op_memfd, 3, {F_STR, F_BYTES, F_SLOT}},

@@ -1,7 +1,7 @@
 // From any thrown value to an HTTP status and docker's {"message": …} body. The only place where
 // error kinds become statuses.
 
-import { type ErrorKind, kindOf, messageOf } from "../base/index.ts";
+import { adviceLines, adviceOf, type ErrorKind, kindOf, messageOf } from "../base/index.ts";
 
 const STATUS: Record<ErrorKind, number> = {
   invalid: 400,
@@ -23,6 +23,15 @@ export function statusOf(error: unknown): number {
   return STATUS[kindOf(error)];
 }
 
-export function errorBody(error: unknown): { message: string } {
-  return { message: messageOf(error) };
+/** Docker's words first, since clients search them; what we know beyond them on lines of its own,
+ * and as fields for programs. */
+export function errorBody(error: unknown): {
+  message: string;
+  cause?: string;
+  remedy?: readonly string[];
+} {
+  const message = messageOf(error);
+  const advice = adviceOf(error);
+  if (!advice) return { message };
+  return { message: [message, ...adviceLines(advice)].join("\n"), ...advice };
 }

@@ -55,6 +55,14 @@ export function progress(documents: AsyncIterable<unknown>): Reply {
   };
 }
 
+/** A document that has been rendered already: the same goes to several clients. */
+export class JsonText {
+  readonly text: string;
+  constructor(text: string) {
+    this.text = text;
+  }
+}
+
 export type PlainReply = Exclude<Reply, { kind: "hijack" | "websocket" | "tunnel" }>;
 
 /** Sends a reply. Rejects only before the headers are out. */
@@ -117,7 +125,9 @@ async function sendDocuments(
     for (let next = await iterator.next(); next.done !== true; next = await iterator.next()) {
       if (!response.headersSent) begin();
       if (response.destroyed) break;
-      const line = `${reply.before}${JSON.stringify(next.value, integers)}${reply.after}`;
+      const { value } = next;
+      const text = value instanceof JsonText ? value.text : JSON.stringify(value, integers);
+      const line = `${reply.before}${text}${reply.after}`;
       if (!response.write(line)) await drained(response);
     }
   } catch (error) {

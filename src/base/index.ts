@@ -1,3 +1,4 @@
+export { type Advice, adviceLines, adviceOf, withAdvice } from "./advice.ts";
 export { writeFileAtomic } from "./atomic-file.ts";
 export { formatDuration, humanDuration, parseDuration } from "./durations.ts";
 export { type ErrorKind, errnoOf, GantryError, kindOf, messageOf } from "./errors.ts";

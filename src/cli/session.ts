@@ -87,10 +87,10 @@ export class Session {
     if (contextName !== "default") return this.#resolveContext(contextName);
     const tls = this.#tls();
     const hosts = this.globals.values.host;
-    if (hosts.length > 1) throw new GantryError("invalid", "specify only one -H");
+    if (hosts.length > 1) throw unresolved("Specify only one -H");
     const host = hosts[0] || this.io.env["DOCKER_HOST"];
     if (host) {
-      const endpoint = parseEndpoint(host, { tls: tls !== undefined });
+      const endpoint = initialEndpoint(host, tls !== undefined);
       return { contextName, endpoint, isDefault: false, ...(tls ? { tls } : {}) };
     }
     return { contextName, endpoint: parseEndpoint(`unix://${DEFAULT_SOCKET}`), isDefault: true };
@@ -100,11 +100,7 @@ export class Session {
     try {
       return this.contexts.get(name);
     } catch (cause) {
-      throw new GantryError(
-        "not-found",
-        `Failed to initialize: unable to resolve docker endpoint: ${messageOf(cause)}`,
-        { cause },
-      );
+      throw unresolved(messageOf(cause), cause);
     }
   }
 
@@ -116,7 +112,7 @@ export class Session {
     }
     const files = this.contexts.tls(contextName);
     const wantsTls = Object.keys(files).length > 0 || docker.SkipTLSVerify === true;
-    const endpoint = parseEndpoint(docker.Host, { tls: wantsTls });
+    const endpoint = initialEndpoint(docker.Host, wantsTls);
     if (!wantsTls) return { contextName, endpoint, isDefault: false };
     const tls: TlsMaterial = {
       verify: docker.SkipTLSVerify !== true,
@@ -136,15 +132,15 @@ export class Session {
     const folder = env["DOCKER_CERT_PATH"] || this.configFolder;
     const read = (flag: "tlscacert" | "tlscert" | "tlskey", file: string) => {
       const path = changed.has(flag) ? callerPath(this.io, values[flag]) : join(folder, file);
-      if (!changed.has(flag) && !existsSync(path)) return undefined;
+      const isNeeded = changed.has(flag) || (flag === "tlscacert" && verify);
+      if (!isNeeded && !existsSync(path)) return undefined;
       try {
         return readFileSync(path);
       } catch (cause) {
-        throw new GantryError(
-          "invalid",
-          `could not read ${path}: ${errnoOf(cause) ?? "unreadable"}`,
-          { cause },
-        );
+        const shown = changed.has(flag) ? values[flag] : path;
+        const errno = errnoOf(cause);
+        const why = errno === "ENOENT" ? "no such file or directory" : messageOf(cause);
+        throw unresolved(`open ${shown}: ${why}`, cause);
       }
     };
     const ca = read("tlscacert", "ca.pem");
@@ -201,4 +197,24 @@ export class Session {
     }
     return client;
   }
+}
+
+/** The endpoint that a host's text means; failures are said as docker says them at its start. */
+function initialEndpoint(host: string, tls: boolean): Endpoint {
+  try {
+    return parseEndpoint(host, { tls });
+  } catch (cause) {
+    const why = messageOf(cause);
+    const isOwnWords = /^(ssh host connection|unable to parse|protocol not available)/.test(why);
+    if (!isOwnWords) throw unresolved(why, cause);
+    throw new GantryError("invalid", `Failed to initialize: ${why}`, { cause });
+  }
+}
+
+function unresolved(why: string, cause?: unknown): GantryError {
+  return new GantryError(
+    "invalid",
+    `Failed to initialize: unable to resolve docker endpoint: ${why}`,
+    { cause },
+  );
 }

@@ -17,6 +17,8 @@ import {
 /** The newest API version that this client speaks, and the oldest that it still understands. */
 export const API_VERSION = "1.50";
 export const API_VERSION_MIN = "1.24";
+/** What docker's client calls a daemon behind ssh. */
+const SSH_HOST = "docker.example.com";
 const IDLE_CONNECTIONS_MAX = 4;
 const ERROR_BODY_BYTES_MAX = 1 << 20;
 
@@ -67,7 +69,7 @@ export interface PingResult {
 }
 
 export class Client {
-  readonly endpoint: Endpoint;
+  #endpoint: Endpoint;
   #tls: TlsMaterial | undefined;
   #environment: Environment | undefined;
   #headers: Headers;
@@ -81,12 +83,12 @@ export class Client {
   constructor(options: ClientOptions) {
     const { endpoint, tls, headers = {}, userAgent, version, signal, environment } = options;
     this.#environment = environment;
-    this.endpoint = endpoint;
+    this.#endpoint = endpoint;
     this.#tls = tls;
     this.#version = version ?? API_VERSION;
     this.#negotiated = version !== undefined;
     this.#headers = {
-      Host: endpoint.kind === "tcp" ? `${endpoint.host}:${endpoint.port}` : "api.moby.localhost",
+      Host: hostHeader(endpoint),
       "User-Agent": userAgent ?? "Gantry-Client (linux)",
       ...headers,
     };
@@ -95,6 +97,9 @@ export class Client {
     });
   }
 
+  get endpoint(): Endpoint {
+    return this.#endpoint;
+  }
   get version(): string {
     return this.#version;
   }
@@ -126,7 +131,7 @@ export class Client {
   }
 
   #prefix(): string {
-    return this.endpoint.kind === "tcp" ? this.endpoint.path : "";
+    return this.#endpoint.kind === "tcp" ? this.#endpoint.path : "";
   }
 
   /** One request whose answer is streamed; statuses of 400 and more throw. */
@@ -186,14 +191,14 @@ export class Client {
 
   async #connect(method: string, url: string): Promise<HttpConnection> {
     try {
-      const stream = await openStream(this.endpoint, this.#tls, this.#environment);
+      const stream = await openStream(this.#endpoint, this.#tls, this.#environment);
       this.#open.add(stream);
       stream.once("close", () => this.#open.delete(stream));
       return new HttpConnection(stream);
     } catch (error) {
       const tls = this.#tls !== undefined;
-      const request = `${verbOf(method)} ${JSON.stringify(shownUrl(this.endpoint, tls, url))}`;
-      throw connectionError(error, this.endpoint, request);
+      const request = `${verbOf(method)} ${JSON.stringify(shownUrl(this.#endpoint, tls, url))}`;
+      throw connectionError(error, this.#endpoint, request);
     }
   }
 
@@ -209,7 +214,23 @@ export class Client {
         if (at.answered || stream || options.signal?.aborted) throw error;
       }
     }
-    return this.#exchange(await this.#connect(method, url), method, url, options);
+    try {
+      return await this.#exchange(await this.#connect(method, url), method, url, options);
+    } catch (error) {
+      const isStream = options.body !== undefined && typeof options.body !== "string";
+      if (isStream || !this.#dialsOtherwise(error)) throw error;
+      return this.#exchange(await this.#connect(method, url), method, url, options);
+    }
+  }
+
+  /** Where there is no docker on the other machine, there may be a gantry. */
+  #dialsOtherwise(error: unknown): boolean {
+    const endpoint = this.#endpoint;
+    const cause = error instanceof GantryError ? error.cause : undefined;
+    const isMissing = cause instanceof GantryError && cause.detail["remoteCommandMissing"] === true;
+    if (!isMissing || endpoint.kind !== "ssh" || endpoint.program !== undefined) return false;
+    this.#endpoint = { ...endpoint, program: "gantry" };
+    return true;
   }
 
   async #exchange(
@@ -235,7 +256,7 @@ export class Client {
       connection.socket.destroy();
       options.signal?.removeEventListener("abort", onAbort);
       if (options.signal?.aborted) throw abortError(options.signal);
-      throw requestError(error, method, shownUrl(this.endpoint, this.#tls !== undefined, url));
+      throw requestError(error, method, shownUrl(this.#endpoint, this.#tls !== undefined, url));
     }
   }
 
@@ -258,6 +279,11 @@ export class Client {
       signal?.removeEventListener("abort", onAbort);
     }
   }
+}
+
+function hostHeader(endpoint: Endpoint): string {
+  if (endpoint.kind === "tcp") return `${endpoint.host}:${endpoint.port}`;
+  return endpoint.kind === "ssh" ? SSH_HOST : "api.moby.localhost";
 }
 
 /** Compares "1.50" and "1.9" as versions: negative, zero or positive. */
@@ -347,8 +373,18 @@ function connectionError(error: unknown, endpoint: Endpoint, request: string): G
       because,
     );
   }
-  const message = `error during connect: ${request}: ${messageOf(error)}`;
+  const message = `error during connect: ${request}: ${dialError(error, endpoint)}`;
   return new GantryError("unavailable", message, because);
+}
+
+/** What Go says of names and ports that lead nowhere. */
+function dialError(error: unknown, endpoint: Endpoint): string {
+  if (endpoint.kind !== "tcp") return messageOf(error);
+  const code = (error as { code?: unknown }).code;
+  if (code === "ENOTFOUND") return `dial tcp: lookup ${endpoint.host}: no such host`;
+  if (code === "EAI_AGAIN") return `dial tcp: lookup ${endpoint.host}: no answer to the question`;
+  if (code === "ERR_SOCKET_BAD_PORT") return `dial tcp: address ${endpoint.port}: invalid port`;
+  return messageOf(error);
 }
 
 function verbOf(method: string): string {
@@ -356,7 +392,9 @@ function verbOf(method: string): string {
 }
 
 function requestError(error: unknown, method: string, url: string): unknown {
-  if (error instanceof GantryError && !error.detail["eof"]) return error;
+  const isConnection =
+    error instanceof GantryError && (error.detail["eof"] || "remoteCommandMissing" in error.detail);
+  if (error instanceof GantryError && !isConnection) return error;
   return new GantryError(
     "unavailable",
     `error during connect: ${verbOf(method)} ${JSON.stringify(url)}: ${messageOf(error)}`,
@@ -366,10 +404,7 @@ function requestError(error: unknown, method: string, url: string): unknown {
 
 /** The URL as docker's messages show it: a socket's path takes the host's place. */
 function shownUrl(endpoint: Endpoint, tls: boolean, path: string): string {
-  const host =
-    endpoint.kind === "tcp"
-      ? `${endpoint.host}:${endpoint.port}`
-      : encodeURIComponent(endpoint.kind === "unix" ? endpoint.path : endpoint.host);
+  const host = endpoint.kind === "unix" ? encodeURIComponent(endpoint.path) : hostHeader(endpoint);
   return `${tls ? "https" : "http"}://${host}${path}`;
 }
 

@@ -23,7 +23,10 @@ export async function openStream(
   tls?: TlsMaterial,
   environment: Environment = process.env,
 ): Promise<Duplex> {
-  if (endpoint.kind === "ssh") return openSsh(endpoint, environment);
+  if (endpoint.kind === "ssh") {
+    const { openSsh } = await import("./ssh.ts");
+    return openSsh(endpoint, environment);
+  }
   if (tls && endpoint.kind === "tcp") return openTls(endpoint, tls);
   const socket =
     endpoint.kind === "unix"
@@ -63,53 +66,4 @@ async function openTls(
   });
   await opened(socket, "secureConnect");
   return socket;
-}
-
-async function openSsh(
-  endpoint: Extract<Endpoint, { kind: "ssh" }>,
-  environment: Environment,
-): Promise<Duplex> {
-  const [{ spawn }, { Duplex }] = await Promise.all([
-    import("node:child_process"),
-    import("node:stream"),
-  ]);
-  const args = ["-o", "ConnectTimeout=30", "-T"];
-  if (endpoint.user) args.push("-l", endpoint.user);
-  if (endpoint.port) args.push("-p", endpoint.port);
-  args.push("--", endpoint.host, "docker");
-  if (endpoint.path) args.push("--host", `unix://${endpoint.path}`);
-  args.push("system", "dial-stdio");
-  const child = spawn("ssh", args, { stdio: ["pipe", "pipe", "pipe"], env: { ...environment } });
-  let complaint = "";
-  child.stderr.on("data", (chunk: Buffer) => (complaint += chunk));
-  const exited = new Promise<string | undefined>((resolve) => {
-    child.once("error", (error) => resolve(error.message));
-    child.once("close", (code) => {
-      const why = complaint.trim() === "" ? "" : `: stderr=${complaint.trim()}`;
-      const command = `command [ssh ${args.join(" ")}]`;
-      resolve(code === 0 ? undefined : `${command} has exited with exit status ${code}${why}`);
-    });
-  });
-  const stream = new Duplex({
-    read: () => void child.stdout.resume(),
-    write: (chunk: Buffer, _encoding, done) => {
-      if (child.stdin.write(chunk)) done();
-      else child.stdin.once("drain", () => done());
-    },
-    final: (done) => void child.stdin.end(done),
-    destroy: (error, done) => {
-      child.kill();
-      done(error);
-    },
-  });
-  child.stdin.on("error", () => {});
-  child.stdout.on("data", (chunk: Buffer) => {
-    if (!stream.push(chunk)) child.stdout.pause();
-  });
-  // The end of the output says nothing; how ssh ended says whether it was a connection at all.
-  void exited.then((failure) => {
-    if (failure === undefined) stream.push(null);
-    else stream.destroy(new Error(failure));
-  });
-  return stream;
 }

@@ -125,8 +125,9 @@ test("addresses are read as -H reads them", async () => {
   assert.deepEqual(read("tcp://127.0.0.1"), tcp);
   assert.deepEqual(read(":2375"), tcp);
   assert.deepEqual(read("tcp://[::1]:5000"), { kind: "tcp", host: "::1", port: 5000 });
-  assert.deepEqual(read("fd://"), { kind: "fd" });
-  assert.deepEqual(read("fd://4"), { kind: "fd", descriptor: 4 });
+  assert.deepEqual(read("fd://"), { kind: "fd", which: "all" });
+  assert.deepEqual(read("fd://4"), { kind: "fd", which: 4 });
+  assert.deepEqual(read("fd://gantry.socket"), { kind: "fd", which: "gantry.socket" });
   assert.deepEqual(read("/run/x.sock"), { kind: "unix", path: "/run/x.sock" });
   const secure = parseHost("tcp://0.0.0.0", { tls: true });
   assert.equal(secure.kind === "tcp" && secure.port, 2376);

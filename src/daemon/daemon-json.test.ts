@@ -98,6 +98,8 @@ const SAMPLES: Readonly<Record<string, unknown>> = {
   "dns-opts": ["ndots:3"],
   "dns-search": ["example.com"],
   "exec-root": "/exec",
+  "events-max-age": "24h",
+  "events-max-count": 500,
   experimental: true,
   features: { buildkit: false },
   "fixed-cidr": "10.9.0.0/25",

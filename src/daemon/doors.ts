@@ -4,7 +4,8 @@ import type { Server } from "node:http";
 import type { createApi } from "../api/index.ts";
 import { GantryError, type Logger, Rollback } from "../base/index.ts";
 import type { ListenAddress } from "./hosts.ts";
-import { listenAt, systemdDescriptors } from "./listen.ts";
+import { listenAt, type OpenAddress } from "./listen.ts";
+import type { PassedSocket } from "./service-manager.ts";
 import type { Settings } from "./settings.ts";
 import { loadTls } from "./tls.ts";
 
@@ -12,12 +13,13 @@ import { loadTls } from "./tls.ts";
 export async function openDoors(
   api: ReturnType<typeof createApi>,
   settings: Settings,
-  log: Logger,
+  { passed, log }: { passed: readonly PassedSocket[]; log: Logger },
 ): Promise<{ close(): Promise<void> }> {
   const tls = settings.tls === undefined ? undefined : await loadTls(settings.tls);
   await using undo = new Rollback();
   const closers: (() => Promise<void>)[] = [];
-  for (const address of settings.listen.flatMap(withDescriptors)) {
+  const addresses = wanted(settings, passed).flatMap((address) => resolve(address, passed));
+  for (const address of addresses) {
     if (address.kind === "tcp") warnWhenOpen(address, settings, log);
     const door = api.server(address.kind === "tcp" ? tls : undefined);
     await listenAt(door.server, address, { group: settings.socketGroup, log });
@@ -41,25 +43,37 @@ function once(work: () => Promise<void>): () => Promise<void> {
   return () => (running ??= work());
 }
 
-function withDescriptors(
-  address: ListenAddress,
-): Exclude<ListenAddress, { kind: "fd"; descriptor?: undefined }>[] {
-  if (address.kind !== "fd" || address.descriptor !== undefined) {
-    return [address as Exclude<ListenAddress, { kind: "fd"; descriptor?: undefined }>];
-  }
-  const passed = systemdDescriptors();
+/** What was passed is served also where nobody says fd://, beside the `hosts` of daemon.json: a
+ * unit without -H is in nobody's way. */
+function wanted({ listen, listensByDefault }: Settings, passed: readonly unknown[]) {
+  if (passed.length === 0 || listen.some(({ kind }) => kind === "fd")) return listen;
+  const all: ListenAddress = { kind: "fd", which: "all", text: "fd://" };
+  return listensByDefault ? [all] : [all, ...listen];
+}
+
+function resolve(address: ListenAddress, passed: readonly PassedSocket[]): OpenAddress[] {
+  if (address.kind !== "fd") return [address];
+  const { which } = address;
   if (passed.length === 0) {
-    throw new GantryError(
-      "invalid",
-      "failed to load listeners: no sockets found via socket activation: " +
-        "make sure the service was started by systemd",
+    throw unloaded(
+      "no sockets found via socket activation: make sure the service was started by systemd",
     );
   }
-  return passed.map((descriptor) => ({
-    kind: "fd" as const,
-    descriptor,
-    text: `fd://${descriptor}`,
-  }));
+  const meant = passed.filter(
+    ({ descriptor, name }) => which === "all" || descriptor === which || name === which,
+  );
+  if (meant.length > 0) {
+    return meant.map(({ descriptor }) => ({ kind: "fd", descriptor, text: `fd://${descriptor}` }));
+  }
+  if (typeof which === "number") {
+    throw unloaded("too few socket activated files passed in by systemd");
+  }
+  const names = [...new Set(passed.map(({ name }) => name))].join(", ");
+  throw unloaded(`no socket named "${which}" was passed in by systemd, only: ${names}`);
+}
+
+function unloaded(why: string): GantryError {
+  return new GantryError("invalid", `failed to load listeners: ${why}`);
 }
 
 function warnWhenOpen(

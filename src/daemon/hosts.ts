@@ -1,16 +1,18 @@
-// Addresses to listen on, as dockerd's -H takes them: unix://PATH, tcp://HOST:PORT, fd://.
+// Addresses to listen on, as dockerd's -H takes them: unix://PATH, tcp://HOST:PORT, fd://, fd://N, fd://NAME.
 
 import { GantryError } from "../base/index.ts";
 
 export type ListenAddress =
   | { kind: "unix"; path: string; text: string }
   | { kind: "tcp"; host: string; port: number; text: string }
-  /** Sockets that systemd passed; `descriptor` undefined means all of them. */
-  | { kind: "fd"; descriptor?: number; text: string };
+  /** Sockets that systemd passed: all of them, the one of a number, or those of a name. */
+  | { kind: "fd"; which: "all" | number | string; text: string };
 
 const PORT_PLAIN = 2375;
 const PORT_TLS = 2376;
 const SOCKET_PATH_BYTES_MAX = 107;
+const FIRST_PASSED_DESCRIPTOR = 3;
+const SOCKET_NAME = /^[\x21-\x39\x3b-\x7e]{1,255}$/;
 
 export function parseHost(text: string, { tls }: { tls: boolean }): ListenAddress {
   const trimmed = text.trim();
@@ -43,10 +45,14 @@ function parseUnix(path: string, text: string): ListenAddress {
 }
 
 function parseDescriptor(rest: string, text: string): ListenAddress {
-  if (rest === "" || rest === "*") return { kind: "fd", text };
-  const descriptor = Number(rest);
-  if (!Number.isInteger(descriptor) || descriptor < 3) throw invalid(text);
-  return { kind: "fd", descriptor, text };
+  if (rest === "" || rest === "*") return { kind: "fd", which: "all", text };
+  if (/^\d+$/.test(rest)) {
+    if (Number(rest) < FIRST_PASSED_DESCRIPTOR) throw invalid(text);
+    return { kind: "fd", which: Number(rest), text };
+  }
+  // FileDescriptorName= of systemd.socket(5).
+  if (!SOCKET_NAME.test(rest)) throw invalid(text);
+  return { kind: "fd", which: rest, text };
 }
 
 function parseTcp(rest: string, text: string, tls: boolean): ListenAddress {

@@ -9,10 +9,14 @@ import { dirname } from "node:path";
 import { errnoOf, GantryError, type Logger } from "../base/index.ts";
 import type { ListenAddress } from "./hosts.ts";
 
+/** Of passed sockets, one. */
+export type OpenAddress =
+  | Exclude<ListenAddress, { kind: "fd" }>
+  | { kind: "fd"; descriptor: number; text: string };
+
 const SOCKET_MODE = 0o660;
 /** The socket is born closed to everybody else; group and mode follow. */
 const SOCKET_UMASK = 0o177;
-const SYSTEMD_FIRST_DESCRIPTOR = 3;
 
 export interface ListenOptions {
   group: { name: string; required: boolean };
@@ -22,14 +26,14 @@ export interface ListenOptions {
 /** Resolves when `server` accepts connections at `address`. */
 export async function listenAt(
   server: Server,
-  address: Exclude<ListenAddress, { kind: "fd"; descriptor?: undefined }>,
+  address: OpenAddress,
   options: ListenOptions,
 ): Promise<void> {
   if (address.kind === "unix") return listenUnix(server, address.path, options);
   const where =
     address.kind === "tcp"
-      ? { host: address.host, port: address.port }
-      : { fd: address.descriptor ?? SYSTEMD_FIRST_DESCRIPTOR };
+      ? { ...(address.host !== "" && { host: address.host }), port: address.port }
+      : { fd: address.descriptor };
   await listening(server, () => server.listen(where), address.text);
 }
 
@@ -109,11 +113,4 @@ async function groupId({ group, log }: ListenOptions): Promise<number | undefine
   if (group.required) throw new GantryError("invalid", `failed to load listeners: ${message}`);
   log.warn(`could not change group of the socket to ${group.name}: ${message}`);
   return undefined;
-}
-
-/** The descriptors that systemd passed to this very process. */
-export function systemdDescriptors(env: NodeJS.ProcessEnv = process.env): number[] {
-  if (Number(env["LISTEN_PID"]) !== process.pid) return [];
-  const count = Number(env["LISTEN_FDS"] ?? 0);
-  return Array.from({ length: count }, (_, i) => SYSTEMD_FIRST_DESCRIPTOR + i);
 }

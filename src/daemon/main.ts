@@ -4,23 +4,31 @@
 import { createApi } from "../api/index.ts";
 import { createLogger, GantryError, type Logger, messageOf, Rollback } from "../base/index.ts";
 import type { EngineOptions, RunningEngine } from "../engine/index.ts";
+import type { Native } from "../native/index.ts";
 import type { Config } from "./config.ts";
 import { lockRoot } from "./data-root-lock.ts";
 import { openDoors } from "./doors.ts";
 import { daemonHelp } from "./help.ts";
 import { loadSettings } from "./load-settings.ts";
+import { openMetricsDoor } from "./metrics-door.ts";
 import { writePidfile } from "./pidfile.ts";
 import { type Program, program } from "./program.ts";
 import { reload } from "./reload.ts";
+import { ServiceManager, takeServiceEnvironment } from "./service-manager.ts";
 import type { NetworkOptions, Settings } from "./settings.ts";
 import { awaitShutdown } from "./signals.ts";
+
+const SERVING = "Serving containers";
+
+/** `native` speaks to the service manager. */
+export type WiredEngine = RunningEngine & { native?: Native };
 
 /** Opens the engine and everything beneath it. */
 export type MakeEngine = (
   engine: EngineOptions,
   network: NetworkOptions,
   log: Logger,
-) => Promise<RunningEngine>;
+) => Promise<WiredEngine>;
 
 /** Runs the daemon until it is told to stop; returns its exit code. Never throws. */
 export async function runDaemon(
@@ -80,6 +88,7 @@ async function serve(
 ): Promise<void> {
   const { about, makeEngine, log } = o;
   let { config } = o;
+  const service = takeServiceEnvironment();
   if (process.getuid?.() !== 0) {
     throw new GantryError("forbidden", "the daemon needs to be started with root privileges");
   }
@@ -100,6 +109,12 @@ async function serve(
     engineOpen = false;
   };
   undo.defer("the engine", closeEngine);
+  if (settings.metricsAddress !== "") {
+    const group = settings.socketGroup;
+    const door = { system: engine.system, group, log };
+    const metrics = await openMetricsDoor(settings.metricsAddress, door);
+    undo.defer("the metrics", () => metrics.close());
+  }
   const api = createApi({
     engine,
     serverVersion: about.version,
@@ -108,17 +123,26 @@ async function serve(
     prefersBuildkit: () => settings.engine.features?.["buildkit"] !== false,
     log,
   });
-  const doors = await openDoors(api, settings, log);
+  const doors = await openDoors(api, settings, { passed: service.sockets, log });
   undo.defer("the listening sockets", () => doors.close());
   log.info("Daemon has completed initialization", { version: about.version });
+  const manager = new ServiceManager(service, { native: engine.native, log });
+  await manager.ready(SERVING);
   const signal = await awaitShutdown({
     log,
     onReload: async () => {
-      config = await reload(argv, { about, config, settings, log });
-      engine.reconfigure();
+      await manager.reloading();
+      try {
+        config = await reload(argv, { about, config, settings, log });
+        engine.reconfigure();
+      } finally {
+        await manager.ready(SERVING);
+      }
     },
   });
   log.info(`Processing signal '${signal}'`);
+  const { liveRestore, shutdownTimeoutSeconds } = settings.engine;
+  await manager.stopping(liveRestore ? 0 : shutdownTimeoutSeconds);
   await doors.close();
   // Stopping containers takes as long as they were promised: no release deadline here.
   await closeEngine();

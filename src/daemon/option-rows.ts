@@ -55,10 +55,26 @@ const daemonRows: Row[] = [
     "authorization-plugins",
     "list",
     "Authorization plugins to load",
-    {
-      flag: "authorization-plugin",
-      ...refused("authorization plugins are not supported: every client of the socket is root"),
-    },
+    { flag: "authorization-plugin", reload: true },
+  ],
+  ["plugin-socket-dir", "string", "Folder of plugins' sockets", { default: "/run/docker/plugins" }],
+  [
+    "plugin-spec-dirs",
+    "list",
+    "Folders of plugins' descriptions (.spec, .json)",
+    { flag: "plugin-spec-dir", default: ["/etc/docker/plugins", "/usr/lib/docker/plugins"] },
+  ],
+  [
+    "events-max-count",
+    "int",
+    "How many events are kept on disk",
+    { default: 100_000, reload: true },
+  ],
+  [
+    "events-max-age",
+    "string",
+    "How long events are kept (720h; 0 is no limit)",
+    { default: "720h", reload: true },
   ],
   [
     "features",

@@ -32,6 +32,7 @@ export async function reload(
   if (next.engine.runtimes !== undefined) engine.runtimes = next.engine.runtimes;
   engine.features = next.engine.features ?? {};
   engine.authorizationPlugins = next.engine.authorizationPlugins ?? [];
+  if (engine.events && next.engine.events) Object.assign(engine.events, next.engine.events);
   Object.assign(engine.distribution, next.engine.distribution);
   settings.logLevel = next.logLevel;
   log.level = next.logLevel;

@@ -3,7 +3,7 @@
 
 import { createHash } from "node:crypto";
 import { isIP } from "node:net";
-import { GantryError, type LogLevel } from "../base/index.ts";
+import { GantryError, type LogLevel, parseDuration } from "../base/index.ts";
 import type { EngineOptions } from "../engine/index.ts";
 import { parseMark } from "../network/index.ts";
 import { API_VERSION_MAX, API_VERSION_MIN, compareVersions } from "../protocol/index.ts";
@@ -95,6 +95,8 @@ export interface Settings {
   engine: EngineOptions;
   network: NetworkOptions;
   listen: ListenAddress[];
+  /** Nobody said where. */
+  listensByDefault: boolean;
   tls?: TlsFiles;
   socketGroup: { name: string; required: boolean };
   pidfile: string;
@@ -133,6 +135,7 @@ export function toSettings(
     listen: (hosts.length > 0 ? hosts : [SOCKET_DEFAULT]).map((host) =>
       parseHost(host, { tls: tls !== undefined }),
     ),
+    listensByDefault: hosts.length === 0,
     ...(tls === undefined ? {} : { tls }),
     socketGroup: { name: read.text("group"), required: read.text("group") !== "docker" },
     pidfile: read.text("pidfile"),
@@ -239,10 +242,29 @@ function engineOptions(
     features: read.map("features") as Record<string, boolean>,
     runtimes: runtimeSettings(read.map("runtimes"), read.text("default-runtime")),
     cdiSpecDirs: cdiSpecFolders(read),
-    authorizationPlugins: read.list("authorization-plugins"),
+    authorizationPlugins: [...new Set(read.list("authorization-plugins"))],
+    pluginFolders: {
+      sockets: absolute(read.text("plugin-socket-dir"), "plugin-socket-dir"),
+      specs: read.list("plugin-spec-dirs").map((path) => absolute(path, "plugin-spec-dirs")),
+    },
+    events: eventLimits(read),
     networkFacts: { addressPools: addressPools(read), firewall: read.bool("iptables") },
     ...(builder && { builder }),
   };
+}
+
+const NS_PER_SECOND = 1e9;
+
+function eventLimits(read: Reader): NonNullable<EngineOptions["events"]> {
+  const text = read.text("events-max-age");
+  try {
+    const ageSecondsMax = text === "0" ? 0 : parseDuration(text) / NS_PER_SECOND;
+    const eventsMax = read.number("events-max-count");
+    if (ageSecondsMax >= 0 && eventsMax > 0) return { eventsMax, ageSecondsMax };
+  } catch {
+    throw invalid(`invalid events-max-age: ${JSON.stringify(text)} is no duration`);
+  }
+  throw invalid("events-max-count and events-max-age must not be negative or none");
 }
 
 /** 0 is the default, as with dockerd. */

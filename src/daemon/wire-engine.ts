@@ -19,7 +19,7 @@ export async function createEngine(
   network: NetworkOptions,
   log: Logger,
   { wrapNative = (native: Native): Native => native } = {},
-): Promise<RunningEngine> {
+): Promise<RunningEngine & { native: Native }> {
   await using undo = new Rollback((what, error) => log.error(`Failed to close ${what}`, { error }));
   await mkdir(options.dataRoot, { recursive: true, mode: 0o711 });
   const lock = await lockRoot("exec", options.execRoot);
@@ -45,6 +45,7 @@ export async function createEngine(
   undo.commit();
   return {
     ...engine,
+    native,
     close: async () => {
       const parts: [string, () => Promise<void>][] = [
         ["the engine", () => engine.close()],

@@ -18,7 +18,9 @@ import {
   planFreeze,
   planUpdate,
   probeKernel,
-  readStats,
+  readProcStat,
+  StatsReader,
+  sampleNow,
 } from "../runtime/index.ts";
 
 const CONTAINER_ID = /^[0-9a-f]{64}$/;
@@ -46,7 +48,15 @@ export async function wireRuntime(
     planUpdate: (paths, wanted, previous) => planUpdate(kernel.cgroup, paths, wanted, previous),
     planCgroupRemove,
     findCgroups: (parent) => findCgroups(kernel.cgroup, parent),
-    readStats: async (paths, pid) => ({ ...(await readStats(paths, pid, host)) }),
+    openStats: (paths, pid) => {
+      const reader = new StatsReader(paths, pid, host);
+      return {
+        read: async (hostSample) => ({ ...(await reader.read(hostSample)) }),
+        close: () => reader.close(),
+      };
+    },
+    readHostSample: readProcStat,
+    sampleNow: (paths, pid) => sampleNow(paths, pid, host),
   };
 }
 

@@ -10,6 +10,8 @@ import type { BuilderOptions } from "./build/cache/gc-policy.ts";
 import type { LiveContainers } from "./containers/live.ts";
 import type { ContainerRegistry } from "./containers/registry.ts";
 import type { EventBus } from "./events/bus.ts";
+import type { EventLimits } from "./events/event-log.ts";
+import type { LogShipping } from "./log-drivers/index.ts";
 import type { EnginePaths } from "./paths.ts";
 import type { RuntimePlans } from "./runtime-plans.ts";
 import type { VolumeRegistry } from "./volumes/registry.ts";
@@ -71,6 +73,8 @@ export interface EngineOptions {
   runtimes?: { default: string; registered: Readonly<Record<string, RegisteredRuntime>> };
   /** Where CDI devices are described; [] switches them off. */
   cdiSpecDirs?: string[];
+  /** Where plugins are looked for. */
+  pluginFolders?: { sockets: string; specs: string[] };
   /** Plugins that every request is shown to, in this order. */
   authorizationPlugins?: string[];
   /** Nothing here is experimental: only what `info` and `version` say. */
@@ -82,6 +86,8 @@ export interface EngineOptions {
   debug: boolean;
   /** What `info` says of the network layer's own options. */
   networkFacts?: { addressPools: readonly { Base: string; Size: number }[]; firewall: boolean };
+  /** How many events are kept, and for how long. */
+  events?: EventLimits;
   /** `builder` of daemon.json. */
   builder?: BuilderOptions;
 }
@@ -104,8 +110,12 @@ export interface EngineContext {
   readonly volumes: VolumeRegistry;
   readonly registries: Registries;
   readonly bus: EventBus;
+  /** Logs on their way to remote drivers. */
+  readonly shipping: LogShipping;
   /** One transition of a container at a time, by id. */
   readonly transitions: KeyedMutex;
+  /** What health checks came to, for the metrics. */
+  readonly probes: { count: number; failed: number };
   /** Set when the engine closes: nothing is restarted any more. */
   readonly closing: AbortController;
 }

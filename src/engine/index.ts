@@ -18,9 +18,12 @@ import { stopRunning } from "./containers/stop.ts";
 import type { EngineContext, EngineOptions } from "./context.ts";
 import type { EngineDoors } from "./contract.ts";
 import { EventBus } from "./events/bus.ts";
-import { clearBootstraps } from "./images/bootstrap.ts";
+import { EVENT_LIMITS, EventLog } from "./events/event-log.ts";
 import { explainVerbs } from "./explain/verbs.ts";
+import { clearBootstraps } from "./images/bootstrap.ts";
 import { imageVerbs } from "./images/index.ts";
+import { LogShipping, localLog } from "./log-drivers/index.ts";
+import { openMetrics, scraper } from "./metrics/index.ts";
 import { networkVerbs } from "./networks/verbs.ts";
 import { enginePaths } from "./paths.ts";
 import { applyRestartPolicies, recover } from "./recovery.ts";
@@ -73,17 +76,22 @@ export async function openEngine(
   await clearBootstraps(engine);
   void applyRestartPolicies(engine);
   followHostResolvers(engine);
-  return {
+  const metrics = await openMetrics(engine);
+  const timed = metrics.timed({
     containers: containerVerbs(engine),
     images: imageVerbs(engine),
-    volumes: volumeVerbs(engine),
     networks: networkVerbs(engine),
+    builds,
+  });
+  return {
+    ...timed,
+    volumes: volumeVerbs(engine),
     explain: explainVerbs(engine),
     events: engine.bus,
-    builds,
     system: {
       info: () => systemInfo(engine),
       version: () => systemVersion(engine),
+      metrics: scraper(engine, metrics),
       cgroups: (o) => cgroupTree(engine, o),
       df: (o) => systemDf(engine, { ...o, buildCache: builds.usage }),
     },
@@ -95,6 +103,7 @@ export async function openEngine(
       engine.closing.abort();
       await builds.idle();
       await closeEngine(engine);
+      engine.bus.close();
     },
   };
 }
@@ -106,7 +115,7 @@ async function makeContext(options: EngineOptions, parts: EngineParts): Promise<
   await mkdir(paths.monitors, { recursive: true, mode: 0o700 });
   const { records } = parts.storage;
   const transitions = new KeyedMutex();
-  return {
+  const engine: EngineContext = {
     id: await engineId(options.dataRoot),
     options,
     paths,
@@ -130,10 +139,13 @@ async function makeContext(options: EngineOptions, parts: EngineParts): Promise<
       ...options.distribution,
       userAgent: `docker/${options.version} gantry/${options.version} os/linux`,
     }),
-    bus: new EventBus(),
+    bus: new EventBus(EventLog.open(paths.events, options.events ?? EVENT_LIMITS, parts.log)),
+    shipping: new LogShipping({ logs: (c) => localLog(engine, c), log: parts.log }),
     transitions,
+    probes: { count: 0, failed: 0 },
     closing: new AbortController(),
   };
+  return engine;
 }
 
 async function closeEngine(engine: EngineContext): Promise<void> {
@@ -159,4 +171,5 @@ async function closeEngine(engine: EngineContext): Promise<void> {
     live.failPendingAttaches();
     live.leave();
   }
+  await engine.shipping.close();
 }

@@ -2,6 +2,7 @@
 //
 //   <dataRoot>/containers/<id>/        hostname, hosts, resolv.conf, exit, <id>-json.log[.N[.gz]]
 //   <dataRoot>/volumes/<name>/_data    named and anonymous volumes of the local driver
+//   <dataRoot>/events.db               the log of events (events/event-log.ts)
 //   <execRoot>/m/<32 hex of id>.sock   the monitor's socket (a unix socket path has 107 bytes)
 
 import { join } from "node:path";
@@ -22,6 +23,7 @@ export interface EnginePaths {
   containers: string;
   volumes: string;
   monitors: string;
+  events: string;
   container(id: string): ContainerPaths;
   volumeData(name: string): string;
 }
@@ -34,6 +36,7 @@ export function enginePaths(o: { dataRoot: string; execRoot: string }): EnginePa
     containers,
     volumes,
     monitors,
+    events: join(o.dataRoot, "events.db"),
     container: (id) => {
       const dir = `${containers}/${id}`;
       return {

@@ -36,6 +36,7 @@ export async function recover(engine: EngineContext): Promise<void> {
   const attachments = running.flatMap(({ c }) => c.run?.attachments ?? []);
   await engine.network.start(attachments);
   for (const { c } of running) await finishMoves(engine, c);
+  await resumeShipping(engine, new Set(running.map(({ c }) => c.id)));
   for (const [c, status] of ended) {
     engine.live.of(c.id).stopping = true; // Restart policies are applied below, by boot's rules.
     await handleExit(engine, c, status);
@@ -49,6 +50,14 @@ export async function recover(engine: EngineContext): Promise<void> {
     monitor.release();
     watchExit(engine, c, monitor);
     resumeHealthChecks(engine, c);
+  }
+}
+
+/** Running containers, and those whose last lines may not be shipped yet. */
+async function resumeShipping(engine: EngineContext, live: ReadonlySet<string>): Promise<void> {
+  for (const c of engine.containers.all()) {
+    const isRunning = live.has(c.id);
+    if (isRunning || c.startedAt !== NEVER) await engine.shipping.resume(c, { isRunning });
   }
 }
 

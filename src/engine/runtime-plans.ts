@@ -1,12 +1,23 @@
 // What the engine needs of the runtime layer, gathered behind one interface: pure planners and
 // the probed kernel. The composition root binds it to src/runtime; tests give doubles.
 
-import type { Native, Operation, Plan } from "../native/index.ts";
-import type { CreateInput, ExecInput, KernelFeatures, PlannedCreate } from "../runtime/index.ts";
+import type { Operation, Plan } from "../native/index.ts";
+import type {
+  CreateInput,
+  ExecInput,
+  KernelFeatures,
+  MetricsSample,
+  PlannedCreate,
+} from "../runtime/index.ts";
 import type { OciResources } from "../spec/index.ts";
 
 /** Controller → absolute folder; the unified hierarchy has the key "". */
 export type CgroupPaths = Readonly<Record<string, string>>;
+
+export interface ContainerSampler {
+  read(hostSample: string): Promise<Record<string, unknown>>;
+  close(): Promise<void>;
+}
 
 export interface RuntimePlans {
   readonly kernel: KernelFeatures;
@@ -18,6 +29,10 @@ export interface RuntimePlans {
   planCgroupRemove(paths: CgroupPaths): Operation[];
   /** Folders of containers beneath the parent cgroup, by container id. */
   findCgroups(parent: string): Promise<ReadonlyMap<string, CgroupPaths>>;
-  /** Docker's stats members (cpu_stats, memory_stats …) of a running container. */
-  readStats(paths: CgroupPaths, pid: number, native: Native): Promise<Record<string, unknown>>;
+  /** Docker's stats members (cpu_stats, memory_stats …) of a running container, again and again. */
+  openStats(paths: CgroupPaths, pid: number): ContainerSampler;
+  /** The same at once, for a scrape of metrics: a tenth of a millisecond. Never throws. */
+  sampleNow(paths: CgroupPaths, pid: number): MetricsSample;
+  /** What all samples of a moment share. */
+  readHostSample(): Promise<string>;
 }

@@ -25,6 +25,23 @@ export interface PlanFailure {
   teardown: { index: number; errno: string }[];
 }
 
+/** The local log: files <path>.000001 … of which the newest is being written. */
+export interface MonitorLog {
+  path: string;
+  maxBytes: number; // of a file; 0: no limit
+  maxFiles: number;
+  /** JSON text of the "attrs" member of each line, or "". */
+  attrs: string;
+  /** Docker's JSON lines (default), or records of native/monitor-log.h. */
+  format?: "json" | "binary";
+  /** Of a remote driver: what is not shipped is kept, up to so much. */
+  spoolBytes?: number;
+  /** A full spool makes the container wait (default), or costs the oldest file. */
+  blocking?: boolean;
+  /** mode=non-blocking: size of the ring before a slow disk. */
+  queueBytes?: number;
+}
+
 /** What the monitor of a container does beside running it. Paths are absolute. */
 export interface MonitorConfig {
   id: string;
@@ -32,15 +49,8 @@ export interface MonitorConfig {
   socketPath: string;
   /** Written atomically when the init has exited: see ExitRecord. */
   exitPath: string;
-  /** json-file log; absent for log driver "none". */
-  log?: {
-    path: string;
-    maxBytes: number; // 0: no limit
-    maxFiles: number;
-    /** JSON text of the "attrs" member of each line, or "". */
-    attrs: string;
-    compress: boolean;
-  };
+  /** Absent for log driver "none". */
+  log?: MonitorLog;
   terminal: boolean;
   /** Close the container's stdin when the first attached stdin ends (StdinOnce). */
   stdinOnce: boolean;

@@ -169,7 +169,10 @@ export function encodeMonitorConfig(config: MonitorConfig): Buffer {
   out.i64(Math.max(0, config.log?.maxBytes ?? 0));
   out.u32(config.log?.maxFiles ?? 1);
   out.str(config.log?.attrs ?? "");
-  out.u8(config.log?.compress ? 1 : 0);
+  out.u8(config.log?.format === "binary" ? 1 : 0);
+  out.i64(config.log?.spoolBytes ?? 0);
+  out.u8(config.log?.blocking === false ? 0 : 1);
+  out.i64(config.log?.queueBytes ?? 0);
   out.u8(config.terminal ? 1 : 0);
   out.u8(config.stdinOnce ? 1 : 0);
   out.u8(config.openStdin ? 1 : 0);

@@ -3,6 +3,7 @@ export type {
   ExitStatus,
   Monitor,
   MonitorConfig,
+  MonitorLog,
   Native,
   PlanFailure,
   PlanResults,

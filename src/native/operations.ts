@@ -314,6 +314,10 @@ export const operations = {
     },
   },
 
+  /** Sends `text` as one datagram to the unix socket at `path` ("@name" is an abstract one), in the
+   * name of process `pid` where that is allowed: sd_notify(3). */
+  notify: { code: 104, fields: { path: "str", text: "str", pid: "int" } },
+
   // results and streams
   /** Result: the slot's number. */
   report: { code: 110, fields: { slot: "slot" } },

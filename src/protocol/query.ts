@@ -12,6 +12,7 @@ export type QueryType =
   | "int" // Go's strconv.Atoi
   | "uint32"
   | readonly string[] // filters, with the names that the route accepts
+  | { readonly filters: readonly string[] } // with the names it knows; others say nothing
   | "filters"; // filters whose names are not checked
 
 type ValueOf<T extends QueryType> = T extends "bool" | "bool=true"
@@ -42,7 +43,7 @@ export function parseQuery<Q extends QuerySpec>(
 
 function readParameter(name: string, type: QueryType, parameters: URLSearchParams): unknown {
   const value = parameters.get(name) ?? undefined;
-  if (typeof type !== "string") return parseFilters(value, type);
+  if (typeof type === "object") return parseFilters(value, "filters" in type ? undefined : type);
   switch (type) {
     case "bool":
       return isTrue(value);

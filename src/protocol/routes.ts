@@ -37,6 +37,10 @@ const CONTAINER_FILTERS = [
   "volume",
 ] as const;
 const IMAGE_FILTERS = ["before", "dangling", "label", "label!", "reference", "since", "until"];
+const EVENT_FILTERS = [
+  ...["config", "container", "daemon", "event", "image", "label", "network"],
+  ...["node", "plugin", "scope", "secret", "service", "type", "volume"],
+];
 const attachQuery = {
   detachKeys: "string",
   logs: "bool",
@@ -57,7 +61,13 @@ export const routes = defineRoutes({
   events: {
     method: "GET",
     path: "/events",
-    query: { since: "string", until: "string", filters: "filters" },
+    query: {
+      since: "string",
+      until: "string",
+      filters: { filters: EVENT_FILTERS },
+      after: "string", // Gantry's own, as is `cursor`
+      cursor: "bool",
+    },
     answer: "events",
   },
   systemDf: {
@@ -118,6 +128,8 @@ export const routes = defineRoutes({
       timestamps: "bool",
       tail: "string",
       details: "bool",
+      // Ours: a regular expression.
+      grep: "string",
     },
     answer: "logs",
   },

@@ -6,7 +6,9 @@ export {
   planFreeze,
   planUpdate,
 } from "./cgroup/plan-cgroup.ts";
-export { type ContainerStats, readStats } from "./cgroup/stats.ts";
+export { type MetricsSample, sampleNow } from "./cgroup/sample-now.ts";
+export type { ContainerStats } from "./cgroup/stats.ts";
+export { readProcStat, readStats, StatsReader } from "./cgroup/stats-reader.ts";
 export type {
   CgroupLayout,
   CreateInput,

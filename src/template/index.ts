@@ -6,6 +6,7 @@ import { FUNCTIONS, HEADER_FUNCTIONS, type TemplateFunction } from "./functions.
 import { parseTemplate } from "./parse.ts";
 
 export {
+  compareBytes,
   EvaluationError,
   goJson,
   isMap,

@@ -7,6 +7,7 @@
 //   bench.ts --only images [--rounds 3]    push, pull, load: ours and dockerd, some minutes
 //   bench.ts --only registry [--rounds 3]  our registry and Debian's docker-registry
 //   bench.ts --only networks [--runs 20] [--endpoints 500]
+//   bench.ts --only observe                stats and ps with many containers: CPU of the daemon
 //   bench.ts --only builds [--rounds 3] [--scenarios small,large,runs,stages,writes] [--clients X]
 
 import { existsSync } from "node:fs";
@@ -22,6 +23,7 @@ import { type FloorLevels, measureFloor } from "./floor.ts";
 import { compareImages } from "./images.ts";
 import { kibibytes, pssOfParent, rssOf } from "./memory.ts";
 import { compareNetworks } from "./networks.ts";
+import { compareObserving } from "./observe.ts";
 import { compareRegistries } from "./registry.ts";
 import { milliseconds, Samples, table, timed } from "./statistics.ts";
 
@@ -81,6 +83,7 @@ async function main(): Promise<void> {
       endpoints: Number(flags.endpoints),
     });
   }
+  if (wanted.has("observe")) results["observe"] = await compareObserving(engines);
   if (wanted.has("registry")) results["registry"] = await compareRegistries(Number(flags.rounds));
   if (["run-none", "run-bridge", "api", "exec"].some((name) => wanted.has(name)))
     await compareRuns();

@@ -196,11 +196,11 @@ async function gone(pid: number): Promise<void> {
 test("the log rotates by size, keeps so many files, and splits long lines like docker", async () => {
   await using native = await NativeFixture.make();
   const path = native.path("r.log");
-  const log = { path, maxBytes: 4000, maxFiles: 3, attrs: '{"tag":"x"}', compress: false };
+  const log = { path, maxBytes: 4000, maxFiles: 3, attrs: '{"tag":"x"}' };
   const { monitor } = await native.start(["lines", "200"], { log });
   await monitor.exited;
   const names = (await readdir(native.root)).filter((name) => name.startsWith("r.log")).sort();
-  assert.deepEqual(names, ["r.log", "r.log.1", "r.log.2"]);
+  assert.deepEqual(names, ["r.log", "r.log.000003", "r.log.000004", "r.log.000005"]);
   const last = (await readFile(path, "utf8")).trimEnd().split("\n").at(-1)!;
   assert.deepEqual(JSON.parse(last).attrs, { tag: "x" });
 

@@ -64,7 +64,7 @@ export class NativeFixture implements AsyncDisposable {
       id,
       socketPath: this.path(`${id}.sock`),
       exitPath: this.path(`${id}.exit`),
-      log: { path: this.path(`${id}.log`), maxBytes: 0, maxFiles: 1, attrs: "", compress: false },
+      log: { path: this.path(`${id}.log`), maxBytes: 0, maxFiles: 1, attrs: "" },
       terminal: false,
       stdinOnce: false,
       openStdin: false,

@@ -84,7 +84,8 @@ function queryRows(name: string, operation: Operation, route: Found, from: ApiSo
     const used = from.handlers.usesQuery(route.key, parameter);
     const rows: Row[] = [{ name: row, ...statusOf(used, "declared, not looked at") }];
     for (const filter of filters?.split(",") ?? []) {
-      const known = typeof type === "string" ? undefined : type.includes(filter);
+      const names = typeof type === "object" && "filters" in type ? type.filters : type;
+      const known = typeof names === "string" ? undefined : names.includes(filter);
       rows.push({ name: `${name} filter ${filter}`, ...statusOf(known, "not accepted") });
     }
     return rows;

@@ -5,7 +5,7 @@ import type { EngineDoors } from "../../engine/index.ts";
 import type { ApiVersion } from "../../protocol/index.ts";
 import type { SomeHandlers } from "../call.ts";
 import { parseTail, parseTimestamp } from "../parameters.ts";
-import { empty } from "../reply.ts";
+import { empty, JsonText } from "../reply.ts";
 import { acceptWebsocket, withoutFrames } from "../websocket.ts";
 
 export const containerStreamHandlers = ({ containers }: EngineDoors) =>
@@ -26,6 +26,7 @@ export const containerStreamHandlers = ({ containers }: EngineDoors) =>
         tail: parseTail(query.tail),
         ...(since ? { since } : {}),
         ...(until ? { until } : {}),
+        ...(query.grep ? { grep: query.grep } : {}),
         signal,
       });
       return { kind: "bytes", stream, headers: { "Content-Type": streamType(tty, version) } };
@@ -37,7 +38,7 @@ export const containerStreamHandlers = ({ containers }: EngineDoors) =>
       const samples = containers.stats(ref, { stream: query.stream, oneShot, signal });
       return {
         kind: "documents",
-        documents: version.atLeast("1.52") ? withSystem(samples) : samples,
+        documents: rendered(samples, { withSystem: version.atLeast("1.52") }),
         headers: { "Content-Type": "application/json" },
         before: "",
         after: "\n",
@@ -98,6 +99,23 @@ function invalid(message: string): GantryError {
 }
 
 /** Which system's fields a sample has: Windows has others. */
-async function* withSystem(samples: AsyncIterable<unknown>): AsyncGenerator<object> {
-  for await (const sample of samples) yield { ...(sample as object), os_type: "linux" };
+const SYSTEM = { os_type: "linux" };
+type Rendered = WeakMap<object, JsonText>;
+const renderedPlain: Rendered = new WeakMap();
+const renderedWithSystem: Rendered = new WeakMap();
+
+/** Samples as text, made once however many clients look at a container. */
+async function* rendered(
+  samples: AsyncIterable<unknown>,
+  { withSystem }: { withSystem: boolean },
+): AsyncGenerator<JsonText> {
+  const known = withSystem ? renderedWithSystem : renderedPlain;
+  for await (const sample of samples as AsyncIterable<object>) {
+    let text = known.get(sample);
+    if (!text) {
+      text = new JsonText(JSON.stringify(withSystem ? { ...sample, ...SYSTEM } : sample));
+      known.set(sample, text);
+    }
+    yield text;
+  }
 }

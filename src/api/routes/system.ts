@@ -1,10 +1,10 @@
 // Handlers of /_ping, /version, /info, /events and /system/df.
 
 import { GantryError } from "../../base/index.ts";
-import type { EngineDoors, Event } from "../../engine/index.ts";
+import type { EngineDoors, PlacedEvent } from "../../engine/index.ts";
 import { API_VERSION_MAX, API_VERSION_MIN, type ApiVersion } from "../../protocol/index.ts";
 import type { ApiOptions, SomeHandlers } from "../call.ts";
-import { timestampSeconds } from "../parameters.ts";
+import { parseTimestamp } from "../parameters.ts";
 import { renderDiskUsage } from "../render/disk-usage.ts";
 import { json, type Reply } from "../reply.ts";
 
@@ -29,21 +29,23 @@ export const systemHandlers = (
     info: async ({ version }) => json(infoFor(await system.info(), version)),
 
     events: ({ query, version, headers, signal }) => {
-      const since = timestampSeconds(query.since);
-      const until = timestampSeconds(query.until);
+      const since = eventTime(query.since);
+      const until = eventTime(query.until);
       if (since !== undefined && until !== undefined && until < since) {
         throw new GantryError(
           "invalid",
           `\`since\` time (${query.since}) cannot be after \`until\` time (${query.until})`,
         );
       }
-      const stream = events.subscribe({
+      const stream = events.follow({
         ...(since === undefined ? {} : { since }),
         ...(until === undefined ? {} : { until }),
+        ...(query.after ? { after: query.after } : {}),
         filters: query.filters,
         signal,
       });
-      return eventStream(eventsFor(stream, version), String(headers.accept ?? ""));
+      const placed = query.cursor || Boolean(query.after);
+      return eventStream(eventsFor(stream, version, placed), String(headers.accept ?? ""));
     },
 
     systemDf: async ({ query, version, signal }) => {
@@ -96,16 +98,28 @@ function infoFor(info: Record<string, unknown>, version: ApiVersion): Record<str
   return shown;
 }
 
+const NS_PER_SECOND = 1_000_000_000n;
+
+/** Nanoseconds since 1970; "0" is 1970, not now. */
+function eventTime(text: string | undefined): bigint | undefined {
+  if (text === "0") return 0n;
+  const stamp = parseTimestamp(text);
+  if (stamp === undefined) return undefined;
+  return BigInt(stamp.seconds) * NS_PER_SECOND + BigInt(stamp.nanoseconds);
+}
+
 /** Events as the client's version knows them: `status`, `id` and `from` until API 1.52. */
 async function* eventsFor(
-  events: AsyncIterable<Event>,
+  events: AsyncIterable<PlacedEvent>,
   version: ApiVersion,
+  placed: boolean,
 ): AsyncGenerator<Record<string, unknown>> {
-  for await (const event of events) {
+  for await (const { event, cursor } of events) {
     if (event.Type === "image" && event.Action === "create" && version.below("1.46")) continue;
     const isLegacy = event.Type === "container" || event.Type === "image";
+    const place = placed ? { cursor } : {};
     if (version.atLeast("1.52") || !isLegacy) {
-      yield { ...event };
+      yield { ...event, ...place };
       continue;
     }
     const image = event.Actor.Attributes["image"];
@@ -114,6 +128,7 @@ async function* eventsFor(
       id: event.Actor.ID,
       ...(event.Type === "container" && image !== undefined ? { from: image } : {}),
       ...event,
+      ...place,
     };
   }
 }

@@ -100,5 +100,7 @@ export async function saveConfigFile(path: string, config: ConfigFile): Promise<
   } catch {
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
   }
-  await writeFileAtomic(target, `${JSON.stringify(config, undefined, "\t")}\n`);
+  // As docker writes it: the logins first, even where there are none, and no line end.
+  const { auths = {}, ...rest } = config;
+  await writeFileAtomic(target, JSON.stringify({ auths, ...rest }, undefined, "\t"));
 }

@@ -25,6 +25,7 @@ export interface ContainerSummary {
   SizeRw?: number;
   SizeRootFs?: number;
   ImageManifestDescriptor?: { platform?: { architecture: string; os: string; variant?: string } };
+  HostConfig?: { NetworkMode?: string };
   NetworkSettings?: { Networks?: Record<string, unknown> | null };
   Mounts?: { Type: string; Name?: string; Source: string; Driver?: string }[] | null;
 }

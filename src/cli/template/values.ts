@@ -1,6 +1,7 @@
 // The values that templates work on, as the formatters import them.
 
 export {
+  compareBytes,
   goJson,
   isMap,
   parseJson,

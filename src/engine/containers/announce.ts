@@ -16,13 +16,18 @@ export function announce(
   engine.bus.publish("container", action, c.id, { ...shared, ...attributes });
 }
 
+/** A command as these events have it: docker leaves the space where nothing follows. */
+export const commandLine = ([program = "", ...rest]: readonly string[]): string =>
+  `${program} ${rest.join(" ")}`;
+
 export function announceVolume(
   engine: EngineContext,
   action: "create" | "mount" | "unmount" | "update" | "destroy",
   name: string,
   attributes: Record<string, string> = {},
 ): void {
-  engine.bus.publish("volume", action, name, { driver: "local", ...attributes });
+  const driver = engine.volumes.get(name)?.driver ?? "local";
+  engine.bus.publish("volume", action, name, { driver, ...attributes });
 }
 
 export function announceNetwork(

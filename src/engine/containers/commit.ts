@@ -2,7 +2,12 @@
 
 import { GantryError } from "../../base/index.ts";
 import { applyChanges } from "../../build/index.ts";
-import { type ContainerConfig, type DiskImage, formatReference } from "../../spec/index.ts";
+import {
+  type ContainerConfig,
+  type DiskImage,
+  familiarReference,
+  formatReference,
+} from "../../spec/index.ts";
 import {
   encodeImageConfig,
   type Layer,
@@ -40,11 +45,13 @@ export async function commitContainer(
     const layer = await captureLayer(engine, c, rootfs, { ...o, lease });
     const image = imageOf(c, base, layer, config, o);
     const id = await engine.storage.images.put(image, base ? { parent: base.id } : {});
+    announceImage(engine, "create", id, id);
     if (target) {
       await engine.storage.images.tag(id, formatReference(target));
-      announceImage(engine, "tag", id, `${o.repo}:${target.tag}`);
+      announceImage(engine, "tag", id, familiarReference(target));
     }
-    announce(engine, c, "commit", { comment: o.comment ?? "", imageID: id, imageRef: o.repo });
+    const imageRef = target && familiarReference(target);
+    announce(engine, c, "commit", { comment: o.comment ?? "", imageID: id, imageRef });
     return { id };
   } finally {
     lease.release();
@@ -59,9 +66,17 @@ async function captureLayer(
   { signal, pause, lease }: Signal & { pause: boolean; lease: Lease },
 ): Promise<Layer> {
   const freeze = pause && isRunning(c) && !isPaused(c);
-  if (freeze) await setFrozen(engine, c, true);
+  if (freeze) {
+    await setFrozen(engine, c, true);
+    announce(engine, c, "pause");
+  }
+  const thaw = async (): Promise<void> => {
+    if (!freeze) return;
+    await setFrozen(engine, c, false);
+    announce(engine, c, "unpause");
+  };
   const capture = engine.storage.layers.capture(upper, { lease, ...(signal && { signal }) });
-  return await capture.finally(() => (freeze ? setFrozen(engine, c, false) : undefined));
+  return await capture.finally(thaw);
 }
 
 /** The raw config of the new image. */

@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { ContainerConfig, HostConfig } from "../../spec/index.ts";
-import { monitorLog, tagNames } from "../logs/index.ts";
 import { checkConflicts } from "./config-conflicts.ts";
 import { publishRequests } from "./publish-requests.ts";
 import { checkTmpfs } from "./tmpfs-options.ts";
@@ -45,12 +44,4 @@ test("a port without a binding is published only with -P", () => {
   const PortBindings = { "80/tcp": [] };
   assert.deepEqual(publishRequests(config, { PortBindings }), []);
   assert.equal(publishRequests(config, { PortBindings, PublishAllPorts: true }).length, 2);
-});
-
-test("a log tag's template names the container, anything else in it is refused", () => {
-  const c = { id: "0123456789abcdef", name: "web", imageId: "sha256:fe", imageName: "img:1" };
-  const attrs = (tag: string) =>
-    monitorLog("/l", {}, { LogConfig: { Type: "json-file", Config: { tag } } }, tagNames(c))?.attrs;
-  assert.equal(attrs("{{.Name}}/{{ .ID }}"), '{"tag":"web/0123456789ab"}');
-  assert.throws(() => attrs("{{range .X}}"), { kind: "invalid" });
 });

@@ -7,7 +7,8 @@ import type { Monitor } from "../../native/index.ts";
 import type { ExecConfig } from "../../spec/index.ts";
 import type { EngineContext } from "../context.ts";
 import type { AttachStream, ExecState, Signal } from "../contract.ts";
-import { announce } from "./announce.ts";
+import { adviseStart } from "../explain/advise-start.ts";
+import { announce, commandLine } from "./announce.ts";
 import { AttachPipe } from "./attach-pipe.ts";
 import { DETACH_KEYS_DEFAULT, DetachFilter, parseDetachKeys } from "./detach-keys.ts";
 import { prepareExec } from "./launch.ts";
@@ -43,7 +44,7 @@ export async function createExec(
   };
   engine.live.of(c.id).execs.set(exec.id, exec);
   engine.live.execs.set(exec.id, exec);
-  announce(engine, c, `exec_create: ${config.Cmd.join(" ")}`, { execID: exec.id });
+  announce(engine, c, `exec_create: ${commandLine(config.Cmd)}`, { execID: exec.id });
   return { id: exec.id };
 }
 
@@ -70,7 +71,7 @@ export async function startExec(
   const keys = parseDetachKeys(o.detachKeys || exec.detachKeys);
   exec.started = true;
   exec.running = true;
-  announce(engine, c, `exec_start: ${exec.config.Cmd.join(" ")}`, { execID: exec.id });
+  announce(engine, c, `exec_start: ${commandLine(exec.config.Cmd)}`, { execID: exec.id });
   const wantsStreams = !o.detach;
   try {
     await launchExec(engine, c, exec, { monitor, hold: wantsStreams, consoleSize: o.consoleSize });
@@ -79,7 +80,7 @@ export async function startExec(
     exec.running = false;
     exec.exitCode = failure.exitCode;
     engine.live.endExec(exec);
-    throw failure.error;
+    throw await adviseStart(engine, c, failure.error);
   }
   if (!wantsStreams) return undefined;
   const tty = exec.config.Tty === true;

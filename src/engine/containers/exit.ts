@@ -83,6 +83,7 @@ export async function handleExit(
   await live.outputsDrained(OUTPUT_DRAIN_MAX_MS);
   endHealthChecks(engine, c);
   live.depart();
+  engine.shipping.finish(c.id);
   dropIdleExecs(engine, c);
 
   const ranMs = Math.max(0, status.finishedAt.getTime() - millisecondsOf(c.startedAt));
@@ -99,10 +100,6 @@ export async function handleExit(
     c.restartCount++;
   }
   remember(engine, c);
-  announce(engine, c, "die", {
-    exitCode: String(status.code),
-    execDuration: String(Math.floor(ranMs / 1000)),
-  });
   await detachNetworks(engine, c, run.attachments).catch((error) => {
     engine.log.error("Failed to release the networks of a container", { id: c.id, error });
   });
@@ -110,6 +107,10 @@ export async function handleExit(
     await engine.volumes.mounts.release(name, c.id);
     announceVolume(engine, "unmount", name, { container: c.id });
   }
+  announce(engine, c, "die", {
+    exitCode: String(status.code),
+    execDuration: String(Math.floor(ranMs / 1000)),
+  });
   live.announceExit({ exitCode: status.code });
   if (restart) scheduleRestart(engine, c, ranMs);
   else if (c.hostConfig.AutoRemove && !live.keepAfterExit) {

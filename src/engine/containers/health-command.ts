@@ -4,7 +4,7 @@
 import { randomBytes } from "node:crypto";
 import { formatDuration } from "../../base/index.ts";
 import type { EngineContext } from "../context.ts";
-import { announce } from "./announce.ts";
+import { announce, commandLine } from "./announce.ts";
 import { launchExec } from "./exec.ts";
 import { limitOutput } from "./health-rules.ts";
 import type { ExecInstance } from "./live.ts";
@@ -33,7 +33,7 @@ export async function probeCommand(
     exitCode: null,
     pid: 0,
   };
-  const line = o.command.join(" ");
+  const line = commandLine(o.command);
   announce(engine, c, `exec_create: ${line}`, { execID: exec.id });
   announce(engine, c, `exec_start: ${line}`, { execID: exec.id });
   try {

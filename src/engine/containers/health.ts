@@ -82,6 +82,8 @@ function record(
   { result, timings }: { result: HealthResult; timings: HealthTimings },
 ): void {
   if (!c.health) return;
+  engine.probes.count++;
+  if (result.ExitCode !== 0) engine.probes.failed++;
   const before = c.health.status;
   c.health = withResult(c.health, result, { startedAt: c.startedAt, timings });
   remember(engine, c);

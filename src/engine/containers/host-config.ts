@@ -4,23 +4,11 @@
 import { GantryError, messageOf } from "../../base/index.ts";
 import type { HostConfig } from "../../spec/index.ts";
 import type { EngineContext } from "../context.ts";
+import { remoteDriver } from "../log-drivers/index.ts";
+import { checkLogOptions } from "../logs/index.ts";
 import type { ContainerRecord } from "./record.ts";
 import { checkRestartPolicy } from "./restart-policy.ts";
 import { storageSize } from "./storage-size.ts";
-
-const LOG_DRIVERS = ["json-file", "local", "none"];
-const JSON_FILE_OPTIONS = [
-  "max-size",
-  "max-file",
-  "compress",
-  "labels",
-  "labels-regex",
-  "env",
-  "env-regex",
-  "tag",
-  "mode",
-  "max-buffer-size",
-];
 
 /** Docker's masked and read-only paths (oci.DefaultSpec). */
 export const maskedPathsDefault = [
@@ -85,7 +73,8 @@ function logConfig(engine: EngineContext, host: HostConfig): HostConfig["LogConf
 /** Throws invalid, or not-implemented with the reason. */
 export function checkHostConfig(engine: EngineContext, host: HostConfig): void {
   checkRestartPolicy(host);
-  checkLogConfig(host);
+  const { Type = "json-file", Config } = host.LogConfig ?? {};
+  checkLogOptions(Type, Config ?? {}, remoteDriver);
   storageSize(host.StorageOpt);
   for (const mode of [host.NetworkMode, host.IpcMode, host.PidMode]) {
     const ref = containerOf(mode);
@@ -100,30 +89,6 @@ export function findNamed(engine: EngineContext, ref: string): ContainerRecord {
     return engine.containers.find(ref);
   } catch (cause) {
     throw new GantryError("invalid", messageOf(cause), { cause });
-  }
-}
-
-function checkLogConfig(host: HostConfig): void {
-  const type = host.LogConfig?.Type ?? "json-file";
-  if (!LOG_DRIVERS.includes(type)) {
-    throw new GantryError(
-      "invalid",
-      `logger: no log driver named '${type}' is registered (json-file, local and none are)`,
-    );
-  }
-  for (const key of Object.keys(host.LogConfig?.Config ?? {})) {
-    if (type !== "none" && JSON_FILE_OPTIONS.includes(key)) continue;
-    throw new GantryError("invalid", `unknown log opt '${key}' for ${type} log driver`);
-  }
-  const { mode = "", "max-buffer-size": bufferSize } = host.LogConfig?.Config ?? {};
-  if (!["", "blocking", "non-blocking"].includes(mode)) {
-    throw new GantryError("invalid", `logger: logging mode not supported: ${mode}`);
-  }
-  if (bufferSize !== undefined && mode !== "non-blocking") {
-    throw new GantryError(
-      "invalid",
-      "logger: max-buffer-size option is only supported with 'mode=non-blocking'",
-    );
   }
 }
 

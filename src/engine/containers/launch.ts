@@ -7,7 +7,7 @@ import type { NetworkShare, PlannedCreate } from "../../runtime/index.ts";
 import type { OciSpec, RootfsMount } from "../../spec/index.ts";
 import type { EngineContext } from "../context.ts";
 import { applyDeviceEdits, type DeviceEdits, requestedDevices } from "../devices/index.ts";
-import { monitorLog, tagNames } from "../logs/index.ts";
+import { monitorLog } from "../logs/index.ts";
 import type { ContainerPaths } from "../paths.ts";
 import { type Accounts, readAccounts } from "./accounts.ts";
 import { writeContainerFiles } from "./container-files.ts";
@@ -74,7 +74,7 @@ export function planLaunch(
   });
   const spec = applyDeviceEdits(plain, devices);
   const paths = engine.paths.container(c.id);
-  const log = monitorLog(paths.log, c.config, c.hostConfig, tagNames(c));
+  const log = monitorLog(c, paths.dir);
   const planned = engine.runtime.planCreate({
     id: c.id,
     spec,

@@ -69,6 +69,7 @@ export async function removeLocked(
   // Removing is how people make room: it goes on where not even the intent can be written.
   remember(engine, c);
   try {
+    await engine.shipping.release(c.id);
     unlinkFiles(engine, c);
     await engine.storage.snapshots.remove(c.id);
     await releaseVolumes(engine, c, { removeAnonymous: removeAnonymousVolumes });

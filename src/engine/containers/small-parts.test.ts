@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { monitorLog } from "../logs/index.ts";
 import { goFileMode, isDirectory } from "./file-mode.ts";
 import { parseSignal } from "./signals.ts";
 import { selectProcesses } from "./top.ts";
@@ -29,21 +28,4 @@ test("file modes have Go's bits", () => {
   assert.equal(goFileMode(0o041777), 2 ** 31 + 2 ** 20 + 0o777);
   assert.equal(isDirectory(goFileMode(0o040755)), true);
   assert.equal(goFileMode(0o120777), 2 ** 27 + 0o777);
-});
-
-test("log options become what the monitor does, contradictions are refused", () => {
-  const of = (Config: Record<string, string>) =>
-    monitorLog("/l", { Labels: { a: "1", b: "2" } }, { LogConfig: { Type: "json-file", Config } });
-  assert.deepEqual(of({ "max-size": "10m", "max-file": "3", labels: "a" }), {
-    path: "/l",
-    maxBytes: 10_000_000,
-    maxFiles: 3,
-    attrs: '{"a":"1"}',
-    compress: false,
-  });
-  assert.equal(of({ "max-file": "3" })?.maxFiles, 3);
-  assert.throws(() => of({ compress: "true" }), { kind: "invalid" });
-  const compressed = { compress: "true", "max-size": "1m", "max-file": "3" };
-  assert.throws(() => of(compressed), /not supported yet/);
-  assert.equal(monitorLog("/l", {}, { LogConfig: { Type: "none", Config: null } }), undefined);
 });

@@ -6,6 +6,7 @@ import { unlinkSync } from "node:fs";
 import { GantryError, kindOf, messageOf, Rollback } from "../../base/index.ts";
 import type { Created } from "../../native/index.ts";
 import type { EngineContext } from "../context.ts";
+import { adviseStart } from "../explain/advise-start.ts";
 import { timestamp } from "../timestamps.ts";
 import { announce, announceVolume } from "./announce.ts";
 import { connectPending } from "./attach.ts";
@@ -68,6 +69,7 @@ export async function startLocked(engine: EngineContext, c: ContainerRecord): Pr
     if (kindOf(error) === "unavailable")
       await endStray(engine, engine.paths.container(c.id).socket);
     const failure = explainStartFailure(c, error);
+    const told = await adviseStart(engine, c, failure.error);
     c.exitCode = failure.exitCode;
     c.error = messageOf(failure.error);
     c.restarting = false;
@@ -78,7 +80,7 @@ export async function startLocked(engine: EngineContext, c: ContainerRecord): Pr
     engine.log.error("Failed to start a container", { id: c.id, error: failure.error });
     if (wasRestarting) live.announceExit({ exitCode: c.exitCode, error: c.error });
     if (c.hostConfig.AutoRemove) await removeLocked(engine, c, { removeAnonymousVolumes: true });
-    throw failure.error;
+    throw told;
   }
 }
 
@@ -87,6 +89,8 @@ async function launch(engine: EngineContext, c: ContainerRecord, live: LiveConta
     engine.log.error(`Failed to undo ${what} of a start`, { id: c.id, error }),
   );
   await live.tornDown;
+  const sink = await engine.shipping.open(c);
+  if (sink) undo.defer("log driver", () => sink.close());
   const attachments = await attachNetworks(engine, c);
   undo.defer("network", () => detachNetworks(engine, c, attachments.records));
   undo.defer("volumes", () => unmountVolumes(engine, c));
@@ -114,6 +118,7 @@ async function launch(engine: EngineContext, c: ContainerRecord, live: LiveConta
   await connectPending(c, live);
   engine.containers.put(c);
   undo.commit();
+  if (sink) await engine.shipping.begin(c, sink);
   monitor.release();
   startHealthChecks(engine, c);
   for (const mount of c.mounts) {

@@ -189,6 +189,8 @@ export interface LogOptions extends Signal {
   timestamps: boolean;
   tail: number | "all";
   details: boolean;
+  /** Only entries whose text matches this regular expression. */
+  grep?: string;
 }
 export interface LogStream {
   tty: boolean;

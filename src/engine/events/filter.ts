@@ -1,45 +1,55 @@
-// Which events a subscriber wants: docker's filter semantics. Values of one key are alternatives,
-// keys are conjoined.
+// Which events a subscriber wants: docker's filter semantics, recorded from dockerd 28. Values of
+// one key are alternatives (of labels all must fit), keys are conjoined, unknown keys say nothing.
+// A name fits by its beginning, whatever type the object has: so does dockerd.
 
 import type { Event, Filters } from "../contract.ts";
 
-const OBJECTS = ["container", "image", "volume", "network", "daemon", "plugin"];
+const OBJECTS = [
+  ...["config", "container", "daemon", "network", "node"],
+  ...["plugin", "secret", "service", "volume"],
+];
+/** Actions that go on behind a colon, so that their beginning must be enough. */
+const OPEN_ACTIONS = ["exec_create", "exec_start", "health_status"];
 
 /** True when `event` passes every filter. */
 export function matchesFilters(event: Event, filters: Filters): boolean {
   for (const [key, values] of filters) {
-    if (values.length > 0 && !values.some((value) => matches(event, key, value))) return false;
+    if (values.length > 0 && !matches(event, key, values)) return false;
   }
   return true;
 }
 
-function matches(event: Event, key: string, value: string): boolean {
+function matches(event: Event, key: string, values: readonly string[]): boolean {
   const { ID, Attributes } = event.Actor;
   switch (key) {
     case "type":
-      return event.Type === value;
-    case "event":
-      // `exec_create` matches "exec_create: sh", as `health_status` does "health_status: healthy".
-      return event.Action === value || event.Action.startsWith(`${value}:`);
+      return values.includes(event.Type);
+    case "event": {
+      const isOpen = values.some((value) => OPEN_ACTIONS.includes(value));
+      return isOpen ? beginsWithOne(event.Action, values) : values.includes(event.Action);
+    }
     case "label":
-      return matchesLabel(Attributes, value);
+      return values.every((value) => matchesLabel(Attributes, value));
     case "scope":
-      return event.scope === value;
+      return values.includes(event.scope);
     case "image":
-      return matchesImage(event, value);
+      return matchesImage(event, values);
     default:
-      if (!OBJECTS.includes(key)) return false;
-      if (event.Type !== key) return false;
-      return ID === value || Attributes["name"] === value.replace(/^\//, "") || idPrefix(ID, value);
+      if (!OBJECTS.includes(key)) return true;
+      return beginsWithOne(ID, values) || beginsWithOne(Attributes["name"] ?? "", values);
   }
 }
 
-function matchesImage(event: Event, value: string): boolean {
-  const name = event.Type === "image" ? event.Actor.Attributes["name"] : undefined;
-  const image = event.Type === "container" ? event.Actor.Attributes["image"] : name;
-  const id = event.Type === "image" ? event.Actor.ID : "";
-  return [id, image, image?.replace(/:[^:/]*$/, "")].includes(value);
+const beginsWithOne = (text: string, values: readonly string[]): boolean =>
+  values.some((value) => text.startsWith(value));
+
+function matchesImage(event: Event, values: readonly string[]): boolean {
+  const { ID, Attributes } = event.Actor;
+  const name = Attributes[event.Type === "image" ? "name" : "image"] ?? "";
+  return [ID, name, withoutTag(ID), withoutTag(name)].some((one) => values.includes(one));
 }
+
+const withoutTag = (name: string): string => name.replace(/:[^:/]*$/, "");
 
 function matchesLabel(labels: Record<string, string>, wanted: string): boolean {
   const equals = wanted.indexOf("=");
@@ -47,6 +57,3 @@ function matchesLabel(labels: Record<string, string>, wanted: string): boolean {
   // Every object has a "constructor": only a label of its own counts.
   return Object.hasOwn(labels, key) && (equals < 0 || labels[key] === wanted.slice(equals + 1));
 }
-
-const idPrefix = (id: string, value: string): boolean =>
-  value.length >= 4 && /^[0-9a-f]+$/.test(value) && id.startsWith(value);

@@ -1,7 +1,7 @@
 // Import: a root file system archive becomes an image of one layer.
 
 import { applyChanges } from "../../build/index.ts";
-import { formatReference } from "../../spec/index.ts";
+import { familiarReference, formatReference } from "../../spec/index.ts";
 import { importRootfs } from "../../storage/index.ts";
 import type { EngineContext } from "../context.ts";
 import type { Images, Progress } from "../contract.ts";
@@ -30,7 +30,10 @@ export async function* importImage(
     },
     ...(o.signal && { signal: o.signal }),
   });
-  if (target) await engine.storage.images.tag(id, formatReference(target));
-  announceImage(engine, "import", id, target ? `${o.repo}:${target.tag}` : id);
+  if (target) {
+    await engine.storage.images.tag(id, formatReference(target));
+    announceImage(engine, "tag", id, familiarReference(target));
+  }
+  announceImage(engine, "import", id, id);
   yield { status: id };
 }

@@ -22,8 +22,8 @@ export async function* loadImages(
   });
   const isNamed = loaded.some(({ references }) => references.length > 0);
   for (const { id, references, index } of loaded) {
+    if (references.length > 0) announceImage(engine, "load", id, id);
     for (const reference of references) {
-      announceImage(engine, "load", id, familiar(reference));
       yield { stream: `Loaded image: ${familiar(reference)}\n` };
     }
     // The other platforms of an index go with its name.

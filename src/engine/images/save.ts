@@ -40,7 +40,9 @@ export async function saveImages(
   const stream = saveArchive(engine.storage, requests);
   stream.once("close", () => lease.release());
   signal?.addEventListener("abort", () => stream.destroy(), { once: true });
-  for (const { image } of requests) announceImage(engine, "save", image.id, image.id);
+  for (const id of new Set(requests.map(({ image }) => image.id))) {
+    announceImage(engine, "save", id, id);
+  }
   return stream;
 }
 

@@ -42,7 +42,7 @@ export function parseTarget(repo: string, tag: string): ReturnType<typeof parseR
 
 export function announceImage(
   engine: EngineContext,
-  action: "tag" | "untag" | "delete" | "import" | "load" | "save" | "pull" | "push",
+  action: "create" | "tag" | "untag" | "delete" | "import" | "load" | "save" | "pull" | "push",
   id: string,
   name: string,
 ): void {

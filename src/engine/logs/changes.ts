@@ -2,6 +2,7 @@
 // when the follower's own bound (`until`) or its caller's patience is over.
 
 import { type FSWatcher, watch } from "node:fs";
+import { dirname } from "node:path";
 import type { LogOptions } from "../contract.ts";
 
 const TIMER_MS_MAX = 2 ** 31 - 1;
@@ -15,8 +16,8 @@ export class LogChanges implements Disposable {
   #forget: (() => void) | undefined;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(dir: string, o: Pick<LogOptions, "signal" | "until">) {
-    this.#watcher = watch(dir, { persistent: false }, () => this.#changed());
+  constructor(path: string, o: Pick<LogOptions, "signal" | "until">) {
+    this.#watcher = watch(dirname(path), { persistent: false }, () => this.#changed());
     this.#watcher.on("error", () => this.#end());
     if (o.signal?.aborted) this.#end();
     else o.signal?.addEventListener("abort", () => this.#end(), { once: true });

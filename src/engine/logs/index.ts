@@ -1,5 +1,8 @@
 // The door of the logs: what a container wrote, as clients and remote log drivers read it.
 
+export { extraAttributes, type LogInfo, logTag } from "./attributes.ts";
 export type * from "./contract.ts";
-export { monitorLog, tagNames } from "./options.ts";
+export { markShipped, readEntries, readShipped } from "./entries.ts";
+export { logPlace, monitorLog } from "./policy.ts";
 export { containerLogs, readLogs } from "./read.ts";
+export { checkLogOptions } from "./validate.ts";

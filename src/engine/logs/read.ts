@@ -1,5 +1,5 @@
-// Logs: the json-file log of a container from its first or its last lines on, and with `follow`
-// what comes until it stops. New lines are noticed through inotify, never by polling.
+// `logs`: a container's log from its first or its last entries, or from a time on, and with
+// `follow` what comes until it stops. New lines are noticed through inotify, never by polling.
 
 import { Readable } from "node:stream";
 import { GantryError } from "../../base/index.ts";
@@ -7,23 +7,13 @@ import { type ContainerRecord, isRemoving, isRunning } from "../containers/recor
 import type { EngineContext } from "../context.ts";
 import type { LogOptions, LogStream } from "../contract.ts";
 import { LogChanges } from "./changes.ts";
-import {
-  LineCutter,
-  type LogFile,
-  openLogFiles,
-  openNewerFiles,
-  seekTail,
-  streamFile,
-} from "./files.ts";
-import {
-  boundOf,
-  encodeLines,
-  formatLogLine,
-  isPastUntil,
-  type LineFormat,
-  type LogLine,
-  parseLogLine,
-} from "./line.ts";
+import type { LogFile } from "./log-file.ts";
+import { logPlace } from "./policy.ts";
+import type { LogTime, RecordView } from "./record.ts";
+import { Renderer, type RenderOptions } from "./render.ts";
+import { compileSearch } from "./search.ts";
+import { seekTail, seekTime } from "./seek.ts";
+import { closeFiles, openFiles, walk } from "./walk.ts";
 
 export async function containerLogs(
   engine: EngineContext,
@@ -40,9 +30,10 @@ export async function containerLogs(
       "can not get logs from container which is dead or marked for removal",
     );
   }
-  if (c.hostConfig.LogConfig?.Type === "none") {
+  if (!logPlace(c, engine.paths.container(c.id).dir)?.readable) {
     throw new GantryError("not-implemented", "configured logging driver does not support reading");
   }
+  if (o.grep !== undefined) compileSearch(o.grep);
   const stream = Readable.from(readLogs(engine, c, o), { objectMode: false });
   return { tty: c.config.Tty === true, stream };
 }
@@ -53,95 +44,59 @@ export async function* readLogs(
   c: ContainerRecord,
   o: LogOptions,
 ): AsyncGenerator<Buffer> {
-  const { log: path, dir } = engine.paths.container(c.id);
-  const format: LineFormat = {
+  const log = logPlace(c, engine.paths.container(c.id).dir);
+  if (!log?.readable) return;
+  const { path, binary } = log;
+  const options = renderOptions(c, o);
+  const renderer = new Renderer(options);
+  // The watch is set before the first read: a line written in between wakes it.
+  using changes = o.follow && isRunning(c) ? new LogChanges(path, o) : undefined;
+  changes?.endWith((listener) => engine.live.of(c.id).onNextExit(listener));
+  const files = await openFiles(path, binary);
+  const place = await placeOf(files, options, o).catch(async (error) => {
+    await closeFiles(files);
+    throw error;
+  });
+  for await (const step of walk(path, files, place, { binary, signal: o.signal, wake: changes })) {
+    const text = renderer.render(step.file.format, step.data);
+    if (text.length > 0) yield text;
+    if (renderer.ended) return;
+  }
+}
+
+/** Where to begin: the later one of what `tail` and `since` say. */
+async function placeOf(files: LogFile[], options: RenderOptions, o: LogOptions) {
+  const { since } = options;
+  const bySince = since ? await seekTime(files, since) : { file: 0, offset: 0 };
+  if (o.tail === "all") return bySince;
+  // Docker counts entries of either stream, and bounds them by time afterwards.
+  const matcher = o.grep === undefined ? undefined : new Renderer(options);
+  const counts = (block: Buffer, view: RecordView, file: LogFile) =>
+    matcher ? matcher.wants(file.format, block, view) : true;
+  const byTail = await seekTail(files, o.tail, counts, o.signal);
+  const later =
+    byTail.file > bySince.file || (byTail.file === bySince.file && byTail.offset > bySince.offset);
+  return later ? byTail : bySince;
+}
+
+function renderOptions(c: ContainerRecord, o: LogOptions): RenderOptions {
+  return {
     stdout: o.stdout,
     stderr: o.stderr,
     timestamps: o.timestamps,
     details: o.details,
     frames: c.config.Tty !== true,
-    ...(o.since && { since: boundOf(o.since)! }),
-    ...(o.until && { until: boundOf(o.until)! }),
+    // Clients that follow may take a frame for a line.
+    merge: !o.follow,
+    ...(o.since && { since: timeOf(o.since) }),
+    ...(o.until && { until: timeOf(o.until) }),
+    ...(o.grep !== undefined && { grep: compileSearch(o.grep) }),
   };
-  // The watch is set before the first read: a line written in between wakes it.
-  using changes = o.follow && isRunning(c) ? new LogChanges(dir, o) : undefined;
-  changes?.endWith((listener) => engine.live.of(c.id).onNextExit(listener));
-  const files = await openLogFiles(path);
-  try {
-    const start = o.tail === "all" ? { file: 0, skipLines: 0 } : await seekTail(files, o.tail);
-    const reader = new Formatter(format, start.skipLines);
-    for (const file of files.slice(start.file)) {
-      yield* readFile(file, reader, o.signal);
-      if (reader.ended) return;
-    }
-    if (changes) yield* followFiles(path, files, { reader, changes, signal: o.signal });
-  } finally {
-    await Promise.all(files.map((file) => file.handle.close()));
-  }
 }
 
-async function* readFile(
-  file: LogFile,
-  reader: Formatter,
-  signal: AbortSignal | undefined,
-): AsyncGenerator<Buffer> {
-  for await (const chunk of streamFile(file)) {
-    signal?.throwIfAborted();
-    yield* reader.push(chunk);
-    if (reader.ended) return;
-  }
-}
-
-/** Reads on as the log grows and rotates, until the container has stopped or the caller is gone. */
-async function* followFiles(
-  path: string,
-  files: LogFile[],
-  o: { reader: Formatter; changes: LogChanges; signal: AbortSignal | undefined },
-): AsyncGenerator<Buffer> {
-  for (;;) {
-    // Looked at before reading: what was written before the end is then certainly read.
-    const { ended } = o.changes;
-    const current = files.at(-1);
-    if (current) yield* readFile(current, o.reader, undefined);
-    if (o.reader.ended || o.signal?.aborted) return;
-    const newer = current ? await openNewerFiles(path, current) : await openLogFiles(path);
-    files.push(...newer);
-    // What was written after our last read and before the rotation.
-    if (current && newer.length > 0) yield* readFile(current, o.reader, undefined);
-    for (const file of newer.slice(0, -1)) yield* readFile(file, o.reader, undefined);
-    for (const read of files.splice(0, files.length - 1)) await read.handle.close();
-    if (newer.length > 0) continue;
-    if (ended) return;
-    await o.changes.next();
-  }
-}
-
-/** Cuts a file's blocks into lines and formats those that are wanted. */
-class Formatter {
-  ended = false;
-  #format: LineFormat;
-  #skip: number;
-  #cutter = new LineCutter();
-
-  constructor(format: LineFormat, skipLines: number) {
-    this.#format = format;
-    this.#skip = skipLines;
-  }
-
-  *push(chunk: Buffer): Generator<Buffer> {
-    const lines: { stream: LogLine["stream"]; text: string }[] = [];
-    for (const row of this.#cutter.push(chunk)) {
-      if (this.#skip > 0) {
-        this.#skip--;
-        continue;
-      }
-      const line = parseLogLine(row);
-      if (!line) continue;
-      this.ended = isPastUntil(line, this.#format);
-      if (this.ended) break;
-      const text = formatLogLine(line, this.#format);
-      if (text !== undefined) lines.push({ stream: line.stream, text });
-    }
-    if (lines.length > 0) yield encodeLines(lines, this.#format.frames);
-  }
+function timeOf(at: Date | LogTime): LogTime {
+  if (!(at instanceof Date)) return at;
+  const ms = at.getTime();
+  const seconds = Math.floor(ms / 1000);
+  return { seconds, nanoseconds: (ms - seconds * 1000) * 1_000_000 };
 }

@@ -7,6 +7,7 @@ import { isPaused, isRunning } from "../containers/record.ts";
 import type { EngineContext } from "../context.ts";
 import type { SystemInfo } from "../contract.ts";
 import { discoveredDevices } from "../devices/index.ts";
+import { remoteDriverNames } from "../log-drivers/index.ts";
 
 const MACHINES: Record<string, string> = { x64: "x86_64", arm64: "aarch64" };
 
@@ -29,7 +30,7 @@ export async function systemInfo(engine: EngineContext): Promise<SystemInfo> {
       Volume: ["local"],
       Network: [...new Set(engine.network.describe().map(({ Driver }) => Driver))],
       Authorization: null,
-      Log: ["json-file", "local", "none"],
+      Log: [...remoteDriverNames, "json-file", "local"].sort(),
     },
     Debug: engine.options.debug,
     NFd: (await readdir("/proc/self/fd")).length,

@@ -18,6 +18,8 @@ import { checkVolumeName } from "./volume-name.ts";
 
 export interface VolumeRecord {
   name: string;
+  /** The plugin that keeps it; absent for the local driver. */
+  driver?: string;
   createdAt: string;
   labels: Record<string, string> | null;
   options: Record<string, string> | null;

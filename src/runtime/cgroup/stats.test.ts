@@ -13,7 +13,6 @@ const from = (contents: Record<string, string>) => (_: string, file: string) =>
 test("v1 files become Docker's members", () => {
   const stats = parseStatsV1(
     from({
-      "cpuacct.usage": "123\n",
       "cpuacct.usage_percpu": "100 23 \n",
       "cpu.stat": "nr_periods 5\nnr_throttled 2\nthrottled_time 7\n",
       "memory.usage_in_bytes": "500\n",
@@ -42,7 +41,7 @@ test("v1 files become Docker's members", () => {
     op: "Read",
     value: 4096,
   });
-  assert.equal(stats.blkio_stats.io_serviced_recursive, null);
+  assert.deepEqual(stats.blkio_stats.io_serviced_recursive, []);
 });
 
 test("v2 files become the same members, in nanoseconds", () => {

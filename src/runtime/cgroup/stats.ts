@@ -1,7 +1,5 @@
-// The numbers of `stats`: which files tell them on v1 and v2, and what they mean in the members of
-// Docker's answer. Parsing is pure; readStats at the end only reads small kernel files.
-
-import { readFile } from "node:fs/promises";
+// The numbers of `stats`: what the kernel's files say on v1 and v2, in the members of Docker's
+// answer. Pure; stats-reader.ts reads the files.
 
 export interface BlkioEntry {
   major: number;
@@ -19,6 +17,15 @@ export interface NetworkStats {
   tx_errors: number;
   tx_dropped: number;
 }
+/** What only the CFQ scheduler counted, which Linux has had no more since 5.0. */
+const NEVER_COUNTED = {
+  io_queue_recursive: [],
+  io_service_time_recursive: [],
+  io_wait_time_recursive: [],
+  io_merged_recursive: [],
+  io_time_recursive: [],
+  sectors_recursive: [],
+};
 /** Docker's names; times in nanoseconds, sizes in bytes. */
 export interface ContainerStats {
   pids_stats: { current?: number; limit?: number };
@@ -84,13 +91,14 @@ export function parseStatsV1(files: StatsFiles, host: HostFacts): Parsed {
   const throttling = parseKeyed(files("cpu", "cpu.stat"));
   const pidsMax = files("pids", "pids.max").trim();
   const memory = files("memory", "memory.usage_in_bytes");
+  const perCpu = files("cpuacct", "cpuacct.usage_percpu").trim().split(/\s+/).map(Number);
   const blkio = (name: string) => parseBlkioV1(files("blkio", `blkio.throttle.${name}_recursive`));
   return {
     pids_stats: pidsOf(files("pids", "pids.current"), pidsMax),
     cpu_stats: {
       cpu_usage: {
-        total_usage: number(files("cpuacct", "cpuacct.usage")),
-        percpu_usage: files("cpuacct", "cpuacct.usage_percpu").trim().split(/\s+/).map(Number),
+        total_usage: perCpu.reduce((sum, time) => sum + time, 0),
+        percpu_usage: perCpu,
         usage_in_kernelmode: number(files("cpuacct", "cpuacct.usage_sys")),
         usage_in_usermode: number(files("cpuacct", "cpuacct.usage_user")),
       },
@@ -114,6 +122,7 @@ export function parseStatsV1(files: StatsFiles, host: HostFacts): Parsed {
     blkio_stats: {
       io_service_bytes_recursive: blkio("io_service_bytes"),
       io_serviced_recursive: blkio("io_serviced"),
+      ...NEVER_COUNTED,
     },
   };
 }
@@ -166,8 +175,8 @@ function systemCpu({ procStat, onlineCpus }: HostFacts) {
   return { system_cpu_usage: ticks * TICK_NANOSECONDS, online_cpus: onlineCpus };
 }
 
-/** "8:0 Read 4096" lines and a "Total 4096". */
-function parseBlkioV1(text: string): BlkioEntry[] | null {
+/** "8:0 Read 4096" lines and a "Total 4096". Docker's lists are never null on v1. */
+function parseBlkioV1(text: string): BlkioEntry[] {
   const entries = [...text.matchAll(/^(\d+):(\d+) (\w+) (\d+)$/gm)].map(
     ([, major, minor, op, value]) => ({
       major: Number(major),
@@ -176,7 +185,7 @@ function parseBlkioV1(text: string): BlkioEntry[] | null {
       value: Number(value),
     }),
   );
-  return entries.length > 0 ? entries : null;
+  return entries;
 }
 
 /** "8:0 rbytes=4096 wbytes=0 rios=1 …" lines. */
@@ -216,52 +225,4 @@ export function parseNetDev(text: string): Record<string, NetworkStats> {
     };
   }
   return networks;
-}
-
-const FILES: readonly [controller: string, file: string][] = [
-  ["cpu", "cpu.stat"],
-  ["pids", "pids.current"],
-  ["pids", "pids.max"],
-  ["memory", "memory.stat"],
-];
-const FILES_V1: readonly [string, string][] = [
-  ["cpuacct", "cpuacct.usage"],
-  ["cpuacct", "cpuacct.usage_percpu"],
-  ["cpuacct", "cpuacct.usage_sys"],
-  ["cpuacct", "cpuacct.usage_user"],
-  ["memory", "memory.usage_in_bytes"],
-  ["memory", "memory.max_usage_in_bytes"],
-  ["memory", "memory.failcnt"],
-  ["memory", "memory.limit_in_bytes"],
-  ["blkio", "blkio.throttle.io_service_bytes_recursive"],
-  ["blkio", "blkio.throttle.io_serviced_recursive"],
-];
-const FILES_V2: readonly [string, string][] = [
-  ["memory", "memory.current"],
-  ["memory", "memory.max"],
-  ["io", "io.stat"],
-];
-
-/** Reads all that `stats` shows of one container. `pid` 0 leaves the network out. */
-export async function readStats(
-  paths: Readonly<Record<string, string>>,
-  pid: number,
-  host: { memoryTotalBytes: number; onlineCpus: number },
-): Promise<ContainerStats> {
-  const isV1 = Object.keys(paths).some((controller) => controller !== "");
-  const wanted = [...FILES, ...(isV1 ? FILES_V1 : FILES_V2)];
-  const read = (path: string) => readFile(path, "utf8").catch(() => "");
-  const [procStat, netDev, ...contents] = await Promise.all([
-    read("/proc/stat"),
-    pid > 0 ? read(`/proc/${pid}/net/dev`) : "",
-    ...wanted.map(([controller, file]) => {
-      const folder = isV1 ? paths[controller] : paths[""];
-      return folder === undefined ? "" : read(`${folder}/${file}`);
-    }),
-  ]);
-  const byName = new Map(wanted.map(([, file], i) => [file, contents[i] ?? ""]));
-  const files: StatsFiles = (_, file) => byName.get(file) ?? "";
-  const stats = (isV1 ? parseStatsV1 : parseStatsV2)(files, { ...host, procStat });
-  const networks = parseNetDev(netDev);
-  return { ...stats, ...(Object.keys(networks).length > 0 && { networks }) };
 }

@@ -10,6 +10,7 @@ const command: Command = defineCommand({
   args: { min: 1, max: 1 },
   flags: {
     details: { type: "bool", usage: "Show what the log driver was told to add" },
+    grep: { type: "string", usage: "Only lines in which this regular expression is found" },
     follow: { type: "bool", shorthand: "f", usage: "Go on as the container writes" },
     since: { type: "string", usage: 'From this time on ("2013-01-02T13:23:37Z" or "42m")' },
     tail: {
@@ -31,6 +32,7 @@ const command: Command = defineCommand({
         stderr: true,
         details: values.details || undefined,
         follow: values.follow || undefined,
+        grep: values.grep || undefined,
         since: values.since === "" ? undefined : parseTime(values.since),
         tail: values.tail,
         timestamps: values.timestamps || undefined,

@@ -1,7 +1,16 @@
+import { GantryError } from "../../../base/index.ts";
 import { type Command, defineCommand } from "../../command.ts";
 import { encodeFilters, filterFlag } from "../../flags/filters.ts";
 import { CONTAINER_TABLE, type ContainerSummary, containerRow } from "../../format/container.ts";
+import {
+  containerTree,
+  GROUPINGS,
+  type Grouping,
+  isGrouping,
+} from "../../format/container-tree.ts";
+import { paintFor } from "../../format/style.ts";
 import { PS_WORDS, printRows } from "../../format/table.ts";
+import { treeLines } from "../../format/tree.ts";
 import { FORMAT_USAGE } from "../../format/usage.ts";
 
 const RAW = [
@@ -36,8 +45,15 @@ const command: Command = defineCommand({
     "no-trunc": { type: "bool", usage: "Show ids and texts whole" },
     quiet: { type: "bool", shorthand: "q", usage: "Print ids only" },
     size: { type: "bool", shorthand: "s", usage: "Show sizes of file systems" },
+    tree: {
+      type: "string",
+      noOptionDefault: "project",
+      valueName: `{${GROUPINGS.join("|")}}`,
+      usage: "Show containers beneath their project, network, or the one whose network they share",
+    },
   },
-  async run(session, { values }) {
+  async run(session, { values, changed }) {
+    const grouping = treeGrouping(values, changed);
     const configured = session.config.psFormat;
     let format = values.format || (configured && !values.quiet ? configured : "table");
     const last = values.latest && values.last === -1 ? 1 : values.last;
@@ -52,6 +68,11 @@ const command: Command = defineCommand({
         filters: encodeFilters(values.filter),
       },
     });
+    if (grouping !== undefined) {
+      const view = { paint: paintFor(session.io.stdout), whole: values["no-trunc"] };
+      for (const line of treeLines(containerTree(rows, grouping, view))) session.print(line);
+      return 0;
+    }
     const sized = values.size ? "\\t{{.Size}}" : "";
     if (format === "table") format = values.quiet ? "{{.ID}}" : `${CONTAINER_TABLE}${sized}`;
     else if (format === "raw") {
@@ -64,3 +85,17 @@ const command: Command = defineCommand({
   },
 });
 export default command;
+
+/** What --tree groups by; throws where it is given with a flag that shapes the table. */
+function treeGrouping(
+  { tree }: { tree: string },
+  changed: ReadonlySet<string>,
+): Grouping | undefined {
+  if (!changed.has("tree")) return undefined;
+  for (const flag of ["format", "quiet", "size"]) {
+    if (changed.has(flag)) throw new GantryError("invalid", `--${flag} does not go with --tree`);
+  }
+  if (isGrouping(tree)) return tree;
+  const known = GROUPINGS.join(", ");
+  throw new GantryError("invalid", `cannot group by ${JSON.stringify(tree)}: one of ${known}`);
+}

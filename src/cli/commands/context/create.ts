@@ -1,7 +1,7 @@
 import { GantryError } from "../../../base/index.ts";
 import { type Command, defineCommand } from "../../command.ts";
 import { type ContextMeta, checkContextName } from "../../config/context-store.ts";
-import { endpointOf, parsePairs, stored } from "./shared.ts";
+import { DEFAULT_DESCRIPTION, endpointOf, parsePairs, stored } from "./shared.ts";
 
 const command: Command = defineCommand({
   usage: "[OPTIONS] CONTEXT",
@@ -25,12 +25,16 @@ const command: Command = defineCommand({
     if (store.has(name)) {
       throw new GantryError("conflict", `context ${JSON.stringify(name)} already exists`);
     }
+    if (values.from !== "" && changed.has("docker")) {
+      throw new GantryError("invalid", "cannot use --docker flag when --from is set");
+    }
     const base =
       values.from !== "" || !changed.has("docker")
         ? stored(session, values.from || session.contextName)
         : undefined;
     const made = changed.has("docker") ? endpointOf(session, values.docker) : undefined;
-    const description = values.description || base?.meta.Metadata.Description;
+    const copied = base?.meta.Name === "default" ? DEFAULT_DESCRIPTION : undefined;
+    const description = values.description || (base?.meta.Metadata.Description ?? copied);
     const meta: ContextMeta = {
       Name: name,
       Metadata: description ? { Description: description } : {},

@@ -33,7 +33,7 @@ const command: Command = defineCommand({
       }
     }
     if (template) for (const one of found) session.print(template(one));
-    else session.print(goJson(found, { indent: "    " }));
+    else session.print(goJson(found, { indent: "    ", escapeHtml: true }));
     for (const failure of failures) session.warn(failure);
     return failures.length === 0 ? 0 : 1;
   },

@@ -3,7 +3,7 @@ import { type Command, defineCommand } from "../../command.ts";
 import { printRows, type RowType } from "../../format/table.ts";
 import { ellipsis } from "../../format/text.ts";
 import { FORMAT_USAGE } from "../../format/usage.ts";
-import { defaultMeta } from "./shared.ts";
+import { DEFAULT_DESCRIPTION, defaultMeta, hostOverrides } from "./shared.ts";
 
 interface Line {
   name: string;
@@ -32,7 +32,7 @@ const command: Command = defineCommand({
       {
         name: "default",
         current: current === "default",
-        description: "Current DOCKER_HOST based configuration",
+        description: DEFAULT_DESCRIPTION,
         endpoint: ours.Endpoints.docker!.Host!,
         error: "",
       },
@@ -56,6 +56,7 @@ const command: Command = defineCommand({
     }
     const format = values.format === "" || values.format === "table" ? TABLE : values.format;
     await printRows(session.io.stdout, row, lines, values.quiet ? "{{.Name}}" : format);
+    if (session.io.env["DOCKER_HOST"]) session.warn(hostOverrides("a context"));
     return 0;
   },
 });
@@ -64,7 +65,7 @@ export default command;
 const row: RowType<Line> = {
   goType: "*formatter.clientContextContext",
   columns: {
-    Current: { header: "CURRENT", value: ({ current }) => current },
+    Current: { header: "", value: ({ current }) => current },
     Name: { header: "NAME", value: ({ name }) => name },
     Description: {
       header: "DESCRIPTION",

@@ -1,6 +1,7 @@
 import { GantryError } from "../../../base/index.ts";
 import { type Command, defineCommand } from "../../command.ts";
 import { saveConfigFile } from "../../config/config-file.ts";
+import { checkContextName } from "../../config/context-store.ts";
 import { forEach } from "../each.ts";
 
 const command: Command = defineCommand({
@@ -16,7 +17,10 @@ const command: Command = defineCommand({
       if (name === "default") {
         throw new GantryError("invalid", 'context "default" cannot be removed');
       }
-      if (!store.has(name) && !values.force) store.get(name);
+      checkContextName(name);
+      if (!store.has(name) && !values.force && name !== current) {
+        throw new GantryError("not-found", `context ${JSON.stringify(name)} does not exist`);
+      }
       if (name === current) {
         if (!values.force) {
           throw new GantryError(

@@ -1,13 +1,20 @@
 // What the commands of `context` share: --docker's keys, and reading key material from files.
 
+import { X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
+import { createSecureContext } from "node:tls";
 import { GantryError, messageOf, parseBool } from "../../../base/index.ts";
 import { parseEndpoint } from "../../../client/index.ts";
-import type { ContextMeta, TlsFiles } from "../../config/context-store.ts";
+import { type ContextMeta, checkContextName, type TlsFiles } from "../../config/context-store.ts";
 import { callerPath } from "../../io.ts";
-import type { Session } from "../../session.ts";
+import { DEFAULT_SOCKET, type Session } from "../../session.ts";
+import { fileError } from "../../streams/files.ts";
 
 const KEYS = ["from", "host", "ca", "cert", "key", "skip-tls-verify"];
+
+const DEFAULT = "default";
+/** What the context that is not stored is for. */
+export const DEFAULT_DESCRIPTION = "Current DOCKER_HOST based configuration";
 
 export type DockerEndpoint = NonNullable<ContextMeta["Endpoints"]["docker"]>;
 
@@ -27,12 +34,21 @@ export function endpointOf(
   session: Session,
   pairs: Record<string, string>,
 ): { docker: DockerEndpoint; tls: TlsFiles } {
+  try {
+    return describedEndpoint(session, pairs);
+  } catch (cause) {
+    const message = `unable to create docker endpoint config: ${messageOf(cause)}`;
+    throw new GantryError("invalid", message, { cause });
+  }
+}
+
+function describedEndpoint(
+  session: Session,
+  pairs: Record<string, string>,
+): { docker: DockerEndpoint; tls: TlsFiles } {
   const unknown = Object.keys(pairs).filter((key) => !KEYS.includes(key));
   if (unknown.length > 0) {
-    throw new GantryError(
-      "invalid",
-      `unrecognized config key: ${unknown.map((key) => `"${key}"`).join(", ")}`,
-    );
+    throw new GantryError("invalid", `unrecognized config key: ${unknown[0]}`);
   }
   if (pairs["from"]) {
     const { docker, tls } = stored(session, pairs["from"]);
@@ -44,29 +60,60 @@ export function endpointOf(
     ["cert", "cert.pem"],
     ["key", "key.pem"],
   ] as const) {
-    if (!pairs[key]) continue;
-    try {
-      tls[file] = readFileSync(callerPath(session.io, pairs[key]));
-    } catch (cause) {
-      throw new GantryError("invalid", `unable to read ${pairs[key]}: ${messageOf(cause)}`, {
-        cause,
-      });
-    }
+    if (pairs[key]) tls[file] = readMaterial(session, pairs[key]);
   }
-  const SkipTLSVerify = pairs["skip-tls-verify"] ? parseBool(pairs["skip-tls-verify"]) : false;
+  const SkipTLSVerify = skipsVerification(pairs["skip-tls-verify"]);
   const Host = pairs["host"] ?? "";
-  if (Host !== "") {
-    try {
-      parseEndpoint(Host);
-    } catch (cause) {
-      throw new GantryError(
-        "invalid",
-        `unable to apply docker endpoint options: ${messageOf(cause)}`,
-        { cause },
-      );
-    }
+  try {
+    if (Host !== "") parseEndpoint(Host);
+    checkMaterial(tls);
+  } catch (cause) {
+    const message = `invalid docker endpoint options: ${messageOf(cause)}`;
+    throw new GantryError("invalid", message, { cause });
   }
   return { docker: { ...(Host ? { Host } : {}), SkipTLSVerify }, tls };
+}
+
+function readMaterial(session: Session, path: string): Buffer {
+  try {
+    return readFileSync(callerPath(session.io, path));
+  } catch (cause) {
+    throw fileError(path, cause);
+  }
+}
+
+function skipsVerification(text: string | undefined): boolean {
+  if (!text) return false;
+  try {
+    return parseBool(text);
+  } catch (cause) {
+    const message = `skip-tls-verify: parsing ${JSON.stringify(text)}: invalid syntax`;
+    throw new GantryError("invalid", message, { cause });
+  }
+}
+
+/** Refuses material that no TLS connection could be made with. */
+function checkMaterial(tls: TlsFiles): void {
+  const failed = (why: string, cause?: unknown) =>
+    new GantryError("invalid", `failed to retrieve context tls info: ${why}`, { cause });
+  const { "ca.pem": ca, "cert.pem": cert, "key.pem": key } = tls;
+  if (ca && !isCertificate(ca)) throw failed("ca.pem seems invalid");
+  if (!cert && !key) return;
+  try {
+    createSecureContext({ cert, key });
+  } catch (cause) {
+    throw failed(messageOf(cause), cause);
+  }
+  if (!cert || !key) throw failed("tls: failed to find any PEM data in certificate input");
+}
+
+function isCertificate(pem: Buffer): boolean {
+  try {
+    new X509Certificate(pem);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** A stored context's endpoint, or the one that the environment means for "default". */
@@ -74,22 +121,32 @@ export function stored(
   session: Session,
   name: string,
 ): { meta: ContextMeta; docker: DockerEndpoint; tls: TlsFiles } {
-  if (name === "default") {
+  if (name === DEFAULT) {
     const meta = defaultMeta(session);
     return { meta, docker: meta.Endpoints.docker!, tls: {} };
   }
+  checkContextName(name);
   const meta = session.contexts.get(name);
   return { meta, docker: meta.Endpoints.docker ?? {}, tls: session.contexts.tls(name) };
 }
 
+/** What docker says where a context is without effect. */
+export function hostOverrides(what: string): string {
+  return (
+    "Warning: DOCKER_HOST environment variable overrides the active context. " +
+    `To use ${what}, either set the global --context flag, ` +
+    "or unset DOCKER_HOST environment variable."
+  );
+}
+
 /** The context that the environment, or its absence, describes. */
 export function defaultMeta(session: Session): ContextMeta {
-  const host = session.globals.values.host[0] ?? session.io.env["DOCKER_HOST"];
+  const host = session.globals.values.host[0] || session.io.env["DOCKER_HOST"];
   return {
-    Name: "default",
+    Name: DEFAULT,
     Metadata: {},
     Endpoints: {
-      docker: { Host: host ?? "unix:///run/gantry.sock", SkipTLSVerify: false },
+      docker: { Host: host || `unix://${DEFAULT_SOCKET}`, SkipTLSVerify: false },
     },
   };
 }

@@ -1,5 +1,7 @@
 import { type Command, defineCommand } from "../../command.ts";
 import { saveConfigFile } from "../../config/config-file.ts";
+import { checkContextName } from "../../config/context-store.ts";
+import { hostOverrides } from "./shared.ts";
 
 const command: Command = defineCommand({
   usage: "CONTEXT",
@@ -8,17 +10,19 @@ const command: Command = defineCommand({
   flags: {},
   async run(session, { args }) {
     const name = args[0]!;
-    if (name !== "default") session.contexts.get(name);
-    const config = { ...session.config };
-    if (name === "default") delete config.currentContext;
-    else config.currentContext = name;
-    await saveConfigFile(session.configPath, config);
+    if (name !== "default") {
+      checkContextName(name);
+      session.contexts.get(name);
+    }
+    const { currentContext = "default", ...config } = session.config;
+    if (currentContext !== name) {
+      const chosen = name === "default" ? config : { ...config, currentContext: name };
+      await saveConfigFile(session.configPath, chosen);
+    }
     session.print(name);
     session.warn(`Current context is now ${JSON.stringify(name)}`);
-    if (session.io.env["DOCKER_HOST"]) {
-      session.warn(
-        `Warning: DOCKER_HOST environment variable overrides the active context. To use ${JSON.stringify(name)}, either set the global --context flag, or unset DOCKER_HOST environment variable.`,
-      );
+    if (name !== "default" && session.io.env["DOCKER_HOST"]) {
+      session.warn(hostOverrides(JSON.stringify(name)));
     }
     return 0;
   },

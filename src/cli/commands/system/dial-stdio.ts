@@ -1,5 +1,6 @@
 import { openStream } from "../../../client/index.ts";
 import { type Command, defineCommand } from "../../command.ts";
+import { writeAll } from "../../io.ts";
 
 const command: Command = defineCommand({
   usage: "",
@@ -8,11 +9,18 @@ const command: Command = defineCommand({
   flags: {},
   async run(session) {
     const { endpoint, tls } = session.resolve();
-    const stream = await openStream(endpoint, tls);
-    const input = session.io.stdin.open();
+    const { io } = session;
+    const stream = await openStream(endpoint, tls, io.env);
+    io.signal.addEventListener("abort", () => stream.destroy());
+    const input = io.stdin.open();
+    // The end of one direction leaves the other open: answers come after the last request.
     input.pipe(stream);
-    for await (const chunk of stream as AsyncIterable<Buffer>) session.io.stdout.write(chunk);
-    session.io.stdin.close();
+    try {
+      for await (const chunk of stream as AsyncIterable<Buffer>) await writeAll(io.stdout, chunk);
+    } finally {
+      io.stdin.close();
+      stream.destroy();
+    }
     return 0;
   },
 });

@@ -12,6 +12,8 @@ interface EventMessage {
   Actor: { ID: string; Attributes?: Record<string, string> | null };
   time?: number;
   timeNano?: number | bigint;
+  /** Gantry's own, where it was asked for. */
+  cursor?: string;
 }
 
 const command: Command = defineCommand({
@@ -20,6 +22,8 @@ const command: Command = defineCommand({
   spellings: ["system events", "events"],
   args: { min: 0, max: 0 },
   flags: {
+    after: { type: "string", usage: "Go on behind the event with this cursor" },
+    cursor: { type: "bool", usage: "Show each event's cursor, for --after" },
     filter: filterFlag("Show only what matches NAME=VALUE", "f"),
     format: { type: "string", usage: FORMAT_OBJECT_USAGE },
     since: { type: "string", usage: "Begin with events from this time on" },
@@ -33,17 +37,30 @@ const command: Command = defineCommand({
         filters: encodeFilters(values.filter),
         since: values.since === "" ? undefined : parseTime(values.since),
         until: values.until === "" ? undefined : parseTime(values.until),
+        after: values.after || undefined,
+        cursor: values.cursor || undefined,
       },
       signal: session.io.signal,
     });
     for await (const text of jsonTexts(body)) {
       const event = parseJson(text) as EventMessage;
-      session.print(format ? format(withGoNames(event)) : eventLine(event));
+      if (isLoss(event)) session.warn(lossText(event));
+      const place = values.cursor && !format ? `${event.cursor ?? ""} ` : "";
+      session.print(`${place}${format ? format(withGoNames(event)) : eventLine(event)}`);
     }
     return 0;
   },
 });
 export default command;
+
+/** What the daemon says where events are gone that the caller has not seen. */
+const isLoss = ({ Type, Action }: EventMessage): boolean =>
+  Type === "daemon" && Action === "events-lost";
+
+function lossText({ Actor }: EventMessage): string {
+  const { count = "unknown", reason = "" } = Actor.Attributes ?? {};
+  return `WARNING: events were lost (${count}): ${reason}`;
+}
 
 /** Templates know these fields by their names in Go. */
 function withGoNames(event: EventMessage): unknown {
@@ -52,6 +69,7 @@ function withGoNames(event: EventMessage): unknown {
     Time: event.time,
     TimeNano: event.timeNano,
     Scope: (event as { scope?: string }).scope,
+    Cursor: event.cursor,
   };
   Object.defineProperty(named, "toJSON", { value: () => sorted(event), enumerable: false });
   return named;

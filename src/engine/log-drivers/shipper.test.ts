@@ -1,0 +1,185 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { silentLogger } from "../../base/index.ts";
+import type { EntryBatch, LogCursor, LogEntry } from "../logs/index.ts";
+import { type LogSink, RefusedLines, type SendOptions, type SinkLimits } from "./contract.ts";
+import { type ShippedLog, Shipper } from "./shipper.ts";
+
+/** A local log in memory: `write` adds lines, readers get a batch for each write. */
+class FakeLog implements ShippedLog {
+  batches: string[][] = [];
+  marked: string | undefined;
+  marks = 0;
+  #wake: (() => void)[] = [];
+
+  write(...lines: string[]): void {
+    this.batches.push(lines);
+    for (const wake of this.#wake.splice(0)) wake();
+  }
+
+  async *read(o: {
+    from: LogCursor | undefined;
+    follow: boolean;
+    signal: AbortSignal;
+  }): AsyncGenerator<EntryBatch> {
+    for (let at = Number(o.from ?? 0); ; at++) {
+      while (at >= this.batches.length) {
+        if (!o.follow || o.signal.aborted) return;
+        await new Promise<void>((resolve) => {
+          this.#wake.push(resolve);
+          o.signal.addEventListener("abort", () => resolve(), { once: true });
+        });
+      }
+      const entries = this.batches[at]!.map((text): LogEntry => {
+        return { stream: "stdout", timeNano: 1n, text: Buffer.from(text) };
+      });
+      yield { entries, cursor: String(at + 1) as LogCursor };
+    }
+  }
+
+  async markShipped(cursor: LogCursor): Promise<void> {
+    this.marked = cursor;
+    this.marks++;
+  }
+
+  async shipped(): Promise<LogCursor | undefined> {
+    return this.marked as LogCursor | undefined;
+  }
+}
+
+class FakeSink implements LogSink {
+  limits: SinkLimits = { linesMax: 100, bytesMax: 1000, lingerMs: 0, retryMs: 1 };
+  got: string[] = [];
+  closed = false;
+  fail: (lines: readonly string[]) => Error | undefined = () => undefined;
+  onSend: () => void = () => {};
+
+  async send(lines: readonly LogEntry[], _: SendOptions): Promise<number> {
+    const texts = lines.map(({ text }) => text.toString());
+    const error = this.fail(texts);
+    if (error) throw error;
+    this.got.push(...texts);
+    this.onSend();
+    return lines.length;
+  }
+
+  close(): void {
+    this.closed = true;
+  }
+}
+
+function ship(log: FakeLog, sink: FakeSink): Shipper {
+  return new Shipper({ sink, source: log, log: silentLogger });
+}
+
+test("everything is shipped in order, also what is written while the container ends", async () => {
+  const [log, sink] = [new FakeLog(), new FakeSink()];
+  log.write("1", "2");
+  const shipper = ship(log, sink);
+  log.write("3");
+  shipper.finish();
+  log.write("4");
+  await shipper.done;
+  assert.deepEqual(sink.got, ["1", "2", "3", "4"]);
+  assert.equal(log.marked, "3");
+  assert.equal(sink.closed, true);
+  assert.equal(shipper.counters.shippedLines, 4);
+});
+
+test("a later shipper goes on where the last one was", async () => {
+  const [log, sink] = [new FakeLog(), new FakeSink()];
+  log.write("1");
+  const first = ship(log, sink);
+  first.finish();
+  await first.done;
+  log.write("2");
+  const second = ship(log, sink);
+  second.finish();
+  await second.done;
+  assert.deepEqual(sink.got, ["1", "2"]);
+});
+
+test("lines that fail are sent again, and then once", async () => {
+  const [log, sink] = [new FakeLog(), new FakeSink()];
+  let failures = 3;
+  sink.fail = () => (failures-- > 0 ? new Error("away") : undefined);
+  log.write("1", "2");
+  const shipper = ship(log, sink);
+  shipper.finish();
+  await shipper.done;
+  assert.deepEqual(sink.got, ["1", "2"]);
+  assert.equal(shipper.counters.retries, 3);
+  assert.equal(shipper.counters.error, undefined);
+});
+
+test("a line that is refused is dropped alone", async () => {
+  const [log, sink] = [new FakeLog(), new FakeSink()];
+  sink.fail = (lines) => (lines.includes("bad") ? new RefusedLines("no") : undefined);
+  log.write("1", "2", "bad", "3", "4", "5");
+  const shipper = ship(log, sink);
+  shipper.finish();
+  await shipper.done;
+  assert.deepEqual(sink.got, ["1", "2", "3", "4", "5"]);
+  assert.equal(shipper.counters.droppedLines, 1);
+});
+
+test("attempts that are limited by an option end in lines that are counted as dropped", async () => {
+  const [log, sink] = [new FakeLog(), new FakeSink()];
+  sink.limits = { ...sink.limits, attemptsMax: 2 };
+  sink.fail = () => new Error("away");
+  log.write("1", "2", "3");
+  const shipper = ship(log, sink);
+  shipper.finish();
+  await shipper.done;
+  assert.deepEqual([shipper.counters.droppedLines, shipper.counters.retries], [3, 1]);
+});
+
+test("batches keep their limits", async () => {
+  const [log, sink] = [new FakeLog(), new FakeSink()];
+  sink.limits = { ...sink.limits, linesMax: 3, bytesMax: 10 };
+  const sizes: number[] = [];
+  sink.fail = (lines) => void sizes.push(lines.length);
+  log.write("1", "2", "3", "4", "5", "long line", "6", "longer than all");
+  const shipper = ship(log, sink);
+  shipper.finish();
+  await shipper.done;
+  assert.deepEqual(sizes, [3, 2, 2, 1]);
+  assert.equal(sink.got.length, 8);
+});
+
+test("a place is marked only when every line before it was taken", async () => {
+  const [log, sink] = [new FakeLog(), new FakeSink()];
+  sink.limits = { ...sink.limits, linesMax: 2 };
+  log.write("1", "2", "3");
+  const marks: (string | undefined)[] = [];
+  const stuck = Promise.withResolvers<void>();
+  sink.fail = (lines) => {
+    marks.push(log.marked);
+    if (!lines.includes("3")) return undefined;
+    stuck.resolve();
+    return new Error("away");
+  };
+  const shipper = ship(log, sink);
+  await stuck.promise;
+  shipper.stop();
+  await shipper.done;
+  assert.ok(marks.every((mark) => mark === undefined));
+  assert.equal(log.marked, undefined);
+  assert.deepEqual(sink.got, ["1", "2"]);
+});
+
+test("a shipper that is stopped leaves the rest to the next", async () => {
+  const [log, sink] = [new FakeLog(), new FakeSink()];
+  const sent = Promise.withResolvers<void>();
+  sink.onSend = sent.resolve;
+  log.write("1");
+  const shipper = ship(log, sink);
+  await sent.promise;
+  shipper.stop();
+  await shipper.done;
+  log.write("2");
+  const next = ship(log, sink);
+  next.finish();
+  await next.done;
+  assert.deepEqual(sink.got, ["1", "2"]);
+});

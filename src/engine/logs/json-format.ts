@@ -1,0 +1,185 @@
+// Docker's json-file format: {"log":"text\n","stream":"stdout","attrs":{…},"time":"…Z"} and a
+// newline. The usual line has no escape but the one at its end, which two searches find. A block has
+// nothing after its `end`.
+
+import { type LogFormat, type LogTime, type RecordView, TIME_BYTES } from "./record.ts";
+
+const NEWLINE = 10;
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+const BRACE = 0x7b;
+const LOG_BYTES = '{"log":"'.length;
+const STREAM_AT = '","stream":"std'.length;
+const AFTER_STREAM = '","stream":"stdout",'.length;
+const TIME_AT = '"time":"'.length;
+const ATTRS_AT = '"attrs":'.length;
+const ZERO = 48;
+const LETTER_Z = 90;
+/** 2006-01-02T15:04:05 */
+const SECONDS_BYTES = 19;
+
+export const jsonFormat: LogFormat = {
+  name: "json",
+  headBytes: 0,
+  read,
+  time,
+  writeTime,
+  before(block, end) {
+    const newline = end < 2 ? -1 : block.lastIndexOf(NEWLINE, end - 2);
+    return newline < 0 ? -1 : newline + 1;
+  },
+  boundary(block, at, end) {
+    const newline = block.indexOf(NEWLINE, at);
+    return newline < 0 || newline + 1 >= end ? -1 : newline + 1;
+  },
+};
+
+function read(
+  block: Buffer,
+  at: number,
+  end: number,
+  view: RecordView,
+): "whole" | "torn" | "short" {
+  if (block[at] !== BRACE || block[at + LOG_BYTES - 1] !== QUOTE) return skip(block, at, end, view);
+  const text = at + LOG_BYTES;
+  const slash = block.indexOf(BACKSLASH, text);
+  let close = block.indexOf(QUOTE, text);
+  if (slash >= 0 && close === slash + 2 && block[slash + 1] === 110) {
+    view.textEnd = slash;
+    view.escaped = false;
+    view.ended = true;
+  } else {
+    close = closingQuote(block, text, end);
+    if (close < 0) return skip(block, at, end, view);
+    view.ended = endsLine(block, text, close);
+    view.textEnd = view.ended ? close - 2 : close;
+    view.escaped = slash >= 0 && slash < view.textEnd;
+  }
+  view.textStart = text;
+  view.stream = block[close + STREAM_AT] === 101 ? 2 : 1;
+  view.ordinal = 0;
+  return readRest(block, close, at, end, view);
+}
+
+/** Attributes and time, after the closing quote of the text. */
+function readRest(
+  block: Buffer,
+  close: number,
+  at: number,
+  end: number,
+  view: RecordView,
+): "whole" | "torn" | "short" {
+  const after = close + AFTER_STREAM;
+  view.attrsStart = view.attrsEnd = 0;
+  let newline: number;
+  if (block[after + 1] === 116) {
+    view.timeStart = after + TIME_AT;
+    let z = view.timeStart + SECONDS_BYTES + 10;
+    while (z > view.timeStart && block[z] !== LETTER_Z) z--;
+    view.timeEnd = z;
+    newline = z + 3;
+  } else {
+    newline = block.indexOf(NEWLINE, after);
+    const quote = newline - 2;
+    view.timeEnd = quote - 1;
+    view.timeStart = block.lastIndexOf(QUOTE, view.timeEnd) + 1;
+    view.attrsStart = after + ATTRS_AT;
+    view.attrsEnd = view.timeStart - ',"time":"'.length;
+  }
+  if (newline >= end || newline < 0) return "short";
+  const makesSense = block[newline] === NEWLINE && view.timeEnd >= view.timeStart + SECONDS_BYTES;
+  if (!makesSense || view.timeStart < close) return skip(block, at, end, view);
+  view.next = newline + 1;
+  return "whole";
+}
+
+function skip(block: Buffer, at: number, end: number, view: RecordView): "torn" | "short" {
+  const newline = block.indexOf(NEWLINE, at);
+  if (newline < 0 || newline >= end) return "short";
+  view.next = newline + 1;
+  return "torn";
+}
+
+/** The first quote that is not escaped, before the record's end. */
+function closingQuote(block: Buffer, from: number, end: number): number {
+  for (let at = from; at < end; at++) {
+    const byte = block[at];
+    if (byte === QUOTE) return at;
+    if (byte === NEWLINE) return -1;
+    if (byte === BACKSLASH) at++;
+  }
+  return -1;
+}
+
+/** Whether the text ends with \n, of which the backslash is not itself escaped. */
+function endsLine(block: Buffer, from: number, close: number): boolean {
+  if (close - 2 < from || block[close - 1] !== 110 || block[close - 2] !== BACKSLASH) return false;
+  let slashes = 0;
+  while (close - 2 - slashes >= from && block[close - 2 - slashes] === BACKSLASH) slashes++;
+  return slashes % 2 === 1;
+}
+
+const digits2 = (block: Buffer, at: number): number =>
+  (block[at]! - ZERO) * 10 + block[at + 1]! - ZERO;
+
+function time(block: Buffer, { timeStart: at, timeEnd }: RecordView): LogTime {
+  const year = digits2(block, at) * 100 + digits2(block, at + 2);
+  const ms = Date.UTC(
+    year,
+    digits2(block, at + 5) - 1,
+    digits2(block, at + 8),
+    digits2(block, at + 11),
+    digits2(block, at + 14),
+    digits2(block, at + 17),
+  );
+  let nanoseconds = 0;
+  for (let n = 0; n < 9; n++) {
+    const digit = at + SECONDS_BYTES + 1 + n;
+    nanoseconds = nanoseconds * 10 + (digit < timeEnd ? block[digit]! - ZERO : 0);
+  }
+  return { seconds: ms / 1000, nanoseconds };
+}
+
+function writeTime(block: Buffer, view: RecordView, out: Buffer, at: number): number {
+  const length = Math.min(view.timeEnd - view.timeStart, TIME_BYTES - 2);
+  block.copy(out, at, view.timeStart, view.timeStart + length);
+  out.fill(ZERO, at + length, at + TIME_BYTES - 2);
+  out[at + SECONDS_BYTES] = 46;
+  out[at + TIME_BYTES - 2] = LETTER_Z;
+  out[at + TIME_BYTES - 1] = 32;
+  return at + TIME_BYTES;
+}
+
+/** Writes the text without its escapes to `out` (never longer); returns where it ends. */
+export function writeUnescaped(
+  block: Buffer,
+  from: number,
+  to: number,
+  out: Buffer,
+  at: number,
+): number {
+  let done = from;
+  for (let slash = block.indexOf(BACKSLASH, from); slash >= 0 && slash < to; ) {
+    if (slash > done) at += block.copy(out, at, done, slash);
+    const letter = block[slash + 1];
+    done = slash + 2;
+    if (letter === 117) {
+      let unit = Number.parseInt(block.toString("latin1", done, done + 4), 16);
+      done += 4;
+      // A pair of surrogates is one rune.
+      if (unit >= 0xd800 && unit < 0xdc00 && block[done] === BACKSLASH && block[done + 1] === 117) {
+        const low = Number.parseInt(block.toString("latin1", done + 2, done + 6), 16);
+        unit = 0x10000 + ((unit - 0xd800) << 10) + (low - 0xdc00);
+        done += 6;
+      }
+      at += out.write(String.fromCodePoint(unit || 0), at);
+    } else {
+      out[at++] = PLAIN_ESCAPES[letter!] ?? letter!;
+    }
+    slash = block.indexOf(BACKSLASH, done);
+  }
+  if (to > done) at += block.copy(out, at, done, to);
+  return at;
+}
+
+const PLAIN_ESCAPES: Record<number, number> = { 110: 10, 114: 13, 116: 9, 98: 8, 102: 12 };

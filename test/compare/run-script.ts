@@ -1,0 +1,78 @@
+// Runs scripts against a daemon, one after the other, each in a folder of its own; between two of
+// them whatever the first made is removed, so that every script finds the same.
+
+import { mkdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import type Docker from "dockerode";
+import { payloadRootfs } from "../payload/payload.ts";
+import { Normaliser } from "./normalise.ts";
+import { type Outcome, perform, type Place } from "./outcome.ts";
+import type { Script } from "./script.ts";
+
+export const IMAGE = "payload:latest";
+const CHANGES = ['CMD ["/bin/true"]', "ENV PATH=/bin"];
+const PREDEFINED = ["bridge", "host", "none"];
+
+/** A daemon that scripts can be run against. */
+export type Subject = {
+  socket: string;
+  docker: Docker;
+  folder: string;
+  env: Record<string, string>;
+  paths: [string, string][];
+};
+
+export type Answer = { title: string; outcome: Outcome };
+
+export async function runScript(subject: Subject, script: Script): Promise<Answer[]> {
+  const folder = join(subject.folder, "work");
+  await rm(folder, { recursive: true, force: true });
+  await mkdir(folder, { recursive: true });
+  const env: Record<string, string> = { ...subject.env, W: folder, I: "payload" };
+  const place: Place = { socket: subject.socket, folder, env };
+  const own = script.steps.map(({ line }) => line).join("\n");
+  const paths: [string, string][] = [...subject.paths, [folder, "<here>"]];
+  const normaliser = new Normaliser({ paths }, own);
+  const answers: Answer[] = [];
+  for (const step of script.steps) {
+    const outcome = await perform(step, place, normaliser).catch((error) => {
+      throw new Error(`${script.name}: ${step.line}`, { cause: error });
+    });
+    if (!step.flags.has("setup")) answers.push({ title: step.title, outcome });
+  }
+  return answers;
+}
+
+/** Removes everything that a script may have made, and puts the image back. */
+export async function tidy({ docker }: Subject): Promise<void> {
+  for (const { Id, State } of await docker.listContainers({ all: true })) {
+    const container = docker.getContainer(Id);
+    if (State === "paused") await container.unpause().catch(() => {});
+    await container.remove({ force: true, v: true }).catch(() => {});
+  }
+  for (const { Name, Id } of await docker.listNetworks()) {
+    if (!PREDEFINED.includes(Name)) await docker.getNetwork(Id).remove().catch(() => {});
+  }
+  for (const { Name } of (await docker.listVolumes()).Volumes ?? []) {
+    await docker.getVolume(Name).remove({ force: true } as never).catch(() => {});
+  }
+  let whole = false;
+  for (const { Id, RepoTags } of await docker.listImages()) {
+    const names = RepoTags?.length ? RepoTags.filter((name) => name !== "<none>:<none>") : [];
+    const ours = names.includes(IMAGE);
+    whole ||= ours;
+    for (const name of names.length > 0 ? names : [Id]) {
+      if (name !== IMAGE) await docker.getImage(name).remove({ force: true }).catch(() => {});
+    }
+  }
+  if (!whole) await importImage(docker);
+}
+
+export async function importImage(docker: Docker): Promise<void> {
+  const rootfs = await payloadRootfs();
+  const options = { repo: IMAGE, changes: CHANGES };
+  const stream = await docker.importImage(rootfs as never, options as never);
+  await new Promise((resolve, reject) => {
+    (stream as unknown as NodeJS.ReadableStream).on("end", resolve).on("error", reject).resume();
+  });
+}
