@@ -144,10 +144,11 @@ static void attend(int fd, const char *console, struct birth *b) {
   while (receive_header_fd(fd, &h, &pass) == 0 && h.length <= FRAME_BYTES_MAX) {
     uint8_t *data = malloc((size_t)h.length + 1);
     if (!data || read_exact(fd, data, h.length)) break;
+    data[h.length] = 0;
     int error = 0;
     if (h.type == M_STARTED && h.length == 4) memcpy(&b->child, data, 4);
     if (h.type == M_FAILED) take_failure(b, data, h.length);
-    if (h.type == M_FD && pass >= 0 && !strcmp((char *)data + 4, "tty")) {
+    if (h.type == M_FD && pass >= 0 && h.length > 0 && !strcmp((char *)data, "tty")) {
       error = take_terminal(console, pass);
       pass = -1;
     }
