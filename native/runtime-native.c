@@ -204,7 +204,9 @@ static void tear_down(const struct birth *b, struct out *answer) {
 static const char *missing_descriptor(uint32_t preserved) {
   static char text[64];
   for (uint32_t i = 0; i < preserved; i++) {
-    if (fcntl(3 + (int)i, F_GETFD) >= 0) continue;
+    // What the caller has left open is not close-on-exec, what is ours is.
+    int flags = fcntl(3 + (int)i, F_GETFD);
+    if (flags >= 0 && !(flags & FD_CLOEXEC)) continue;
     snprintf(text, sizeof text, "unable to preserve fd %u: it is not open", 3 + i);
     return text;
   }
