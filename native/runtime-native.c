@@ -24,6 +24,24 @@
 
 static int terminal = -1;  // the pty's master of the process that was made last
 
+// Signals of the caller wait here for whoever is in the foreground.
+static volatile sig_atomic_t caught[NSIG];
+static void on_signal(int number) { caught[number] = 1; }
+
+static void handle_signals(void (*handler)(int)) {
+  struct sigaction action = {.sa_handler = handler};
+  for (int number = 1; number < NSIG; number++) {
+    // Those of faults and of the terminal's job control stay as they are.
+    static const int kept[] = {SIGKILL, SIGSTOP, SIGSEGV, SIGBUS,  SIGFPE, SIGILL,
+                               SIGABRT, SIGTRAP, SIGTTIN, SIGTTOU, SIGPIPE};
+    bool keep = false;
+    for (size_t i = 0; i < sizeof kept / sizeof *kept; i++) keep |= kept[i] == number;
+    if (!keep) sigaction(number, &action, NULL);
+  }
+}
+
+void runtime_keep_signals(void) { handle_signals(on_signal); }
+
 static void fail(struct out *answer, uint8_t half, uint32_t index, int error, const char *text) {
   answer->length = 0;
   put_u8(answer, T_FAIL);
@@ -68,6 +86,7 @@ static void run_plan(const uint8_t *plan, size_t length, struct out *answer) {
   int error = pair_above(3, SOCK_STREAM, pair);
   pid_t pid = error ? -1 : fork();
   if (pid == 0) {
+    handle_signals(SIG_DFL);
     isolate_process(pair[1], pair[1]);
     worker_main(pair[1]);
   }
@@ -182,6 +201,7 @@ static void tear_down(const struct birth *b, struct out *answer) {
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair)) return;
   pid_t pid = fork();
   if (pid == 0) {
+    handle_signals(SIG_DFL);
     struct plan plan = {0};
     struct out failed = {0};
     uint32_t count;
@@ -226,6 +246,7 @@ static void create(struct cursor *c, struct out *answer) {
   preserved_descriptors = preserved;
   pid_t pid = fork();
   if (pid == 0) {
+    handle_signals(SIG_DFL);
     isolate_process(request[1], monitor[1]);
     executor_main(request[1], monitor[1], false, 0, 0);
   }
@@ -264,9 +285,6 @@ static void create(struct cursor *c, struct out *answer) {
 }
 
 // ---- the foreground ----
-
-static volatile sig_atomic_t caught[NSIG];
-static void on_signal(int number) { caught[number] = 1; }
 
 static struct termios saved;
 static bool raw;
@@ -309,15 +327,7 @@ static int attend_foreground(pid_t pid, bool relay) {
   sigset_t all, before;
   sigfillset(&all);
   sigprocmask(SIG_BLOCK, &all, &before);
-  struct sigaction action = {.sa_handler = on_signal};
-  for (int number = 1; number < NSIG; number++) {
-    // Those of faults and of the terminal's job control stay as they are.
-    static const int kept[] = {SIGKILL, SIGSTOP, SIGSEGV, SIGBUS,  SIGFPE, SIGILL,
-                               SIGABRT, SIGTRAP, SIGTTIN, SIGTTOU, SIGPIPE};
-    bool keep = false;
-    for (size_t i = 0; i < sizeof kept / sizeof *kept; i++) keep |= kept[i] == number;
-    if (!keep) sigaction(number, &action, NULL);
-  }
+  runtime_keep_signals();
   if (relay) {
     set_terminal(true);
     copy_size();

@@ -10,7 +10,6 @@
 #include <fcntl.h>
 #include <linux/close_range.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,33 +26,6 @@
 static const struct warm_program program = {"runtime", "bin/gantry-runtime.ts",
                                             "bin/gantry-runtime.ts"};
 static int sock = -1;
-static int catching;
-static volatile sig_atomic_t pending[NSIG];
-static volatile sig_atomic_t any_pending;
-
-static const int SIGNALS[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGCONT, SIGWINCH};
-
-static void on_signal(int number) {
-  pending[number] = 1;
-  any_pending = 1;
-}
-
-static void set_catching(int on) {
-  catching = on;
-  struct sigaction action = {.sa_handler = on ? on_signal : SIG_DFL};
-  for (size_t i = 0; i < sizeof SIGNALS / sizeof *SIGNALS; i++) sigaction(SIGNALS[i], &action, NULL);
-}
-
-static void forward_signals(void) {
-  any_pending = 0;
-  for (int number = 1; number < NSIG; number++) {
-    if (!pending[number]) continue;
-    pending[number] = 0;
-    uint8_t byte = (uint8_t)number;
-    warm_send(sock, WARM_SIGNAL, &byte, 1);
-  }
-}
-
 // Node beneath this process, for one call: it answers on its fd 3 as a warm process does.
 static int start_plain(int argc, char **argv) {
   int pair[2];
@@ -83,7 +55,6 @@ static int start_plain(int argc, char **argv) {
 static int receive_all(void *data, size_t length) {
   char *bytes = data;
   while (length > 0) {
-    if (any_pending && catching) forward_signals();
     ssize_t n = recv(sock, bytes, length, 0);
     if (n < 0 && errno == EINTR) continue;
     if (n <= 0) return -1;
@@ -122,7 +93,9 @@ static int handle_frame(int *stdin_wanted) {
     case WARM_EXIT: result = length ? body[0] : 1; break;
     case WARM_STDIN_WANTED: *stdin_wanted = length && body[0]; break;
     case WARM_RAW: break;
-    case WARM_CATCH: set_catching(length && body[0]); break;
+    case WARM_CATCH:
+      if (length && body[0]) runtime_keep_signals();
+      break;
     case WARM_NATIVE: result = answer_native(body, length); break;
     default: result = lost();
   }
@@ -142,7 +115,6 @@ static void relay_stdin(int *wanted) {
 static int relay(void) {
   int stdin_wanted = 0;
   for (;;) {
-    if (any_pending && catching) forward_signals();
     struct pollfd fds[2] = {{.fd = sock, .events = POLLIN},
                             {.fd = stdin_wanted ? 0 : -1, .events = POLLIN}};
     if (poll(fds, 2, -1) < 0) {

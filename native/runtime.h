@@ -13,4 +13,7 @@ enum runtime_request {
 // R_WAIT: T_OK, u32 exit code (128 + signal).
 void runtime_native(uint8_t *request, uint32_t length, struct out *answer);
 
+// Signals from now on go to the process that R_WAIT waits for.
+void runtime_keep_signals(void);
+
 #endif

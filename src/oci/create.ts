@@ -153,6 +153,8 @@ export async function run(
   id: string,
   o: CreateOptions & { keep: boolean },
 ): Promise<number> {
+  // From now on signals wait for the container.
+  if (o.foreground) context.caller.io.onSignal(() => {});
   const state = await create(context, id, o);
   const { caller, folder } = context;
   try {

@@ -60,6 +60,7 @@ export async function exec(
     openStdin: true,
     standalone: { preserveFds },
   });
+  if (!detach) caller.io.onSignal(() => {}); // they wait for the process
   const { pid } = await caller.create(plan, {
     preserveFds,
     consoleSocket: consoleSocket && resolve(cwd, consoleSocket),

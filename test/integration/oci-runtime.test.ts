@@ -50,16 +50,18 @@ for (const plain of [false, true]) {
       child.stdin!.end("12345");
       const result = await resultOf(child);
       assert.deepEqual([result.code, result.stdout, result.stderr], [7, "out\neof after 5 bytes\n", "bad\n"]);
-      const signalled = await oci.bundle(["sleep"]);
+      const signalled = await oci.bundle(["seq", "echo up", "sleep"]);
       const sleeping = oci.spawn(["run", "--bundle", signalled.bundle, signalled.id]);
+      const slept = resultOf(sleeping);
       await once(sleeping.stdout!, "data");
       await oci.ok("kill", signalled.id, "SIGKILL");
-      assert.equal((await resultOf(sleeping)).code, 137);
-      const { id, bundle } = await oci.bundle(["signals"]);
+      assert.equal((await slept).code, 137);
+      const { id, bundle } = await oci.bundle(["seq", "echo up", "signals"]);
       const forwarding = oci.spawn(["run", "-b", bundle, id]);
+      const forwarded = resultOf(forwarding);
       await once(forwarding.stdout!, "data");
       forwarding.kill("SIGTERM");
-      assert.match((await resultOf(forwarding)).stdout, /15|TERM/);
+      assert.match((await forwarded).stdout, /15|TERM/);
       assert.deepEqual(await readdir(oci.root), []);
     });
 
