@@ -56,7 +56,7 @@ for (const plain of [false, true]) {
       await once(sleeping.stdout!, "data");
       await oci.ok("kill", signalled.id, "SIGKILL");
       assert.equal((await slept).code, 137);
-      const { id, bundle } = await oci.bundle(["seq", "echo up", "signals"]);
+      const { id, bundle } = await oci.bundle(["signals"]);
       const forwarding = oci.spawn(["run", "-b", bundle, id]);
       const forwarded = resultOf(forwarding);
       await once(forwarding.stdout!, "data");
