@@ -8,6 +8,7 @@ import type { Native } from "../native/index.ts";
 import type { Config } from "./config.ts";
 import { lockRoot } from "./data-root-lock.ts";
 import { openDoors } from "./doors.ts";
+import { Dump } from "./dump.ts";
 import { daemonHelp } from "./help.ts";
 import { loadSettings } from "./load-settings.ts";
 import { openMetricsDoor } from "./metrics-door.ts";
@@ -16,7 +17,7 @@ import { type Program, program } from "./program.ts";
 import { reload } from "./reload.ts";
 import { ServiceManager, takeServiceEnvironment } from "./service-manager.ts";
 import type { NetworkOptions, Settings } from "./settings.ts";
-import { awaitShutdown } from "./signals.ts";
+import { awaitShutdown, onDumpSignal } from "./signals.ts";
 
 const SERVING = "Serving containers";
 
@@ -55,8 +56,10 @@ export async function runDaemon(
   }
   const log = createLogger({ level: settings.logLevel, format: settings.logFormat });
   for (const warning of [...config.warnings, ...settings.warnings]) log.warn(warning);
+  const dump = new Dump(settings.engine.execRoot, about, log);
+  onDumpSignal(() => dump.write(), log);
   try {
-    await serve(argv, settings, { about, config, makeEngine, log });
+    await serve(argv, settings, { about, config, makeEngine, log, dump });
     return 0;
   } catch (error) {
     log.error("Failed to start daemon", { error });
@@ -84,7 +87,7 @@ const wiredEngine: MakeEngine = async (engine, network, log) => {
 async function serve(
   argv: readonly string[],
   settings: Settings,
-  o: { about: Program; config: Config; makeEngine: MakeEngine; log: Logger },
+  o: { about: Program; config: Config; makeEngine: MakeEngine; log: Logger; dump: Dump },
 ): Promise<void> {
   const { about, makeEngine, log } = o;
   let { config } = o;
@@ -123,6 +126,8 @@ async function serve(
     prefersBuildkit: () => settings.engine.features?.["buildkit"] !== false,
     log,
   });
+  o.dump.add("requests", () => api.requests());
+  o.dump.add("engine", () => engine.diagnose());
   const doors = await openDoors(api, settings, { passed: service.sockets, log });
   undo.defer("the listening sockets", () => doors.close());
   log.info("Daemon has completed initialization", { version: about.version });

@@ -30,6 +30,7 @@ import { applyRestartPolicies, recover } from "./recovery.ts";
 import type { RuntimePlans } from "./runtime-plans.ts";
 import { announceReload } from "./system/announce-reload.ts";
 import { cgroupTree } from "./system/cgroups.ts";
+import { diagnose } from "./system/diagnose.ts";
 import { systemDf } from "./system/df.ts";
 import { engineId } from "./system/engine-id.ts";
 import { systemInfo } from "./system/info.ts";
@@ -60,6 +61,8 @@ export interface EngineParts {
 export interface RunningEngine extends EngineDoors {
   /** Takes up options that were changed in place: registries, mirrors, proxies. */
   reconfigure(): void;
+  /** What is under way, for people who look for the cause of a hang. */
+  diagnose(): Record<string, unknown>;
   /** Containers go on running when liveRestore is set; otherwise they are stopped first. The
    * parts stay open: whoever made them closes them. */
   close(): Promise<void>;
@@ -99,6 +102,7 @@ export async function openEngine(
       engine.registries.configure(options.distribution);
       announceReload(engine);
     },
+    diagnose: () => diagnose(engine),
     close: async () => {
       engine.closing.abort();
       await builds.idle();
