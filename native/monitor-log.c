@@ -72,6 +72,8 @@ static void enqueue(const char *data, size_t length) {
   if (dropped > 0) queue_dropped(dropped);
 }
 
+bool log_has_rotated(void) { return out.open && store_has_rotated(); }
+
 static void pass_on(void) {
   if (out.length == 0) return;
   if (out.policy.queue_bytes > 0) enqueue(out.data, out.length);

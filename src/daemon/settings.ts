@@ -3,7 +3,7 @@
 
 import { createHash } from "node:crypto";
 import { isIP } from "node:net";
-import { GantryError, type LogLevel, parseDuration } from "../base/index.ts";
+import { GantryError, type LogLevel, parseDiskBytes, parseDuration } from "../base/index.ts";
 import type { EngineOptions } from "../engine/index.ts";
 import { parseMark } from "../network/index.ts";
 import { API_VERSION_MAX, API_VERSION_MIN, compareVersions } from "../protocol/index.ts";
@@ -236,6 +236,7 @@ function engineOptions(
       registries: parseRegistryRules(read.any("registries")),
       proxies: proxySettings(read, env),
     },
+    ...logBudget(read),
     labels,
     debug: read.bool("debug"),
     experimental: read.bool("experimental"),
@@ -254,6 +255,14 @@ function engineOptions(
 }
 
 const NS_PER_SECOND = 1e9;
+
+function logBudget(read: Reader): { logBudgetBytes?: number } {
+  const text = read.text("log-budget");
+  if (text === "") return {};
+  const logBudgetBytes = parseDiskBytes(text);
+  if (logBudgetBytes < 0) throw invalid(`invalid log-budget: ${text}`);
+  return { logBudgetBytes };
+}
 
 function eventLimits(read: Reader): NonNullable<EngineOptions["events"]> {
   const text = read.text("events-max-age");

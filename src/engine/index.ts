@@ -23,15 +23,20 @@ import { explainVerbs } from "./explain/verbs.ts";
 import { clearBootstraps } from "./images/bootstrap.ts";
 import { imageVerbs } from "./images/index.ts";
 import { LogShipping, localLog } from "./log-drivers/index.ts";
+import { checkDefaultLog, openLogKeeper } from "./logs/index.ts";
 import { openMetrics, scraper } from "./metrics/index.ts";
 import { networkVerbs } from "./networks/verbs.ts";
 import { enginePaths } from "./paths.ts";
+import { Authorization } from "./plugins/authorization.ts";
+import { PLUGIN_FOLDERS } from "./plugins/find-plugin.ts";
+import { Plugins } from "./plugins/plugins.ts";
+import { VolumeDrivers } from "./plugins/volume-drivers.ts";
 import { applyRestartPolicies, recover } from "./recovery.ts";
 import type { RuntimePlans } from "./runtime-plans.ts";
 import { announceReload } from "./system/announce-reload.ts";
 import { cgroupTree } from "./system/cgroups.ts";
-import { diagnose } from "./system/diagnose.ts";
 import { systemDf } from "./system/df.ts";
+import { diagnose } from "./system/diagnose.ts";
 import { engineId } from "./system/engine-id.ts";
 import { systemInfo } from "./system/info.ts";
 import { systemVersion } from "./system/version.ts";
@@ -72,12 +77,17 @@ export async function openEngine(
   options: EngineOptions,
   parts: EngineParts,
 ): Promise<RunningEngine> {
+  checkDefaultLog(options.defaults);
   const engine = await makeContext(options, parts);
+  const names = (): string[] => options.authorizationPlugins ?? [];
+  const authorization = new Authorization(engine.plugins, names, parts.log);
+  await authorization.validate(names());
   const cache = openCache(engine);
   await recover(engine);
   const builds = await buildVerbs(engine, cache);
   await clearBootstraps(engine);
   void applyRestartPolicies(engine);
+  for (const { id } of engine.containers.all()) engine.logs.tidy(id);
   followHostResolvers(engine);
   const metrics = await openMetrics(engine);
   const timed = metrics.timed({
@@ -91,6 +101,7 @@ export async function openEngine(
     volumes: volumeVerbs(engine),
     explain: explainVerbs(engine),
     events: engine.bus,
+    authorization,
     system: {
       info: () => systemInfo(engine),
       version: () => systemVersion(engine),
@@ -119,6 +130,8 @@ async function makeContext(options: EngineOptions, parts: EngineParts): Promise<
   await mkdir(paths.monitors, { recursive: true, mode: 0o700 });
   const { records } = parts.storage;
   const transitions = new KeyedMutex();
+  const plugins = new Plugins(options.pluginFolders ?? PLUGIN_FOLDERS, parts.log);
+  const drivers = new VolumeDrivers(plugins, parts.log);
   const engine: EngineContext = {
     id: await engineId(options.dataRoot),
     options,
@@ -137,7 +150,8 @@ async function makeContext(options: EngineOptions, parts: EngineParts): Promise<
       paths,
       lock: transitions,
       native: parts.native,
-      mounts: new VolumeMounts(parts.native, paths, parts.log),
+      mounts: new VolumeMounts(parts.native, paths, drivers, parts.log),
+      drivers,
     }),
     registries: new Registries({
       ...options.distribution,
@@ -145,6 +159,7 @@ async function makeContext(options: EngineOptions, parts: EngineParts): Promise<
     }),
     bus: new EventBus(EventLog.open(paths.events, options.events ?? EVENT_LIMITS, parts.log)),
     shipping: new LogShipping({ logs: (c) => localLog(engine, c), log: parts.log }),
+    logs: await openLogKeeper(() => engine, options, paths),
     transitions,
     probes: { count: 0, failed: 0 },
     closing: new AbortController(),
@@ -176,4 +191,5 @@ async function closeEngine(engine: EngineContext): Promise<void> {
     live.leave();
   }
   await engine.shipping.close();
+  await engine.logs.close();
 }

@@ -108,6 +108,8 @@ export interface Monitor {
   readonly closed: Promise<void>;
   /** Called for each OOM kill seen in the container's cgroup. */
   onOom(listener: () => void): void;
+  /** Called after each rotation of the log. */
+  onLogRotated(listener: () => void): void;
   /** Let output flow (see holdMs); `process` defaults to init. */
   release(process?: string): void;
   /** `process` is "" for init or an exec id. */

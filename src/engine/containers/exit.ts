@@ -23,6 +23,7 @@ const OUTPUT_DRAIN_MAX_MS = 2_000;
 export function watchExit(engine: EngineContext, c: ContainerRecord, monitor: Monitor): void {
   const live = engine.live.of(c.id);
   monitor.onOom(() => announce(engine, c, "oom"));
+  monitor.onLogRotated(() => engine.logs.tidy(c.id));
   live.exitHandled = monitor.exited
     .catch((error: unknown) => lostExit(engine, c, error))
     .then((status) => {

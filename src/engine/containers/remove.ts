@@ -87,13 +87,14 @@ export async function removeLocked(
   // Only a failed removal is an error here; why it never started was the start's to say.
   live.announceRemoval({ exitCode: c.exitCode });
   engine.live.forget(c.id);
+  engine.logs.forget(c.id);
 }
 
 /** The few files that every container has, without a trip each through the thread pool; the folder
  * is then removed with the snapshot. Rotated logs are left to the recursive removal. */
 function unlinkFiles(engine: EngineContext, c: ContainerRecord): void {
   const { hostname, hosts, resolvConf, exit, log } = engine.paths.container(c.id);
-  for (const path of [hostname, hosts, resolvConf, exit, log]) {
+  for (const path of [hostname, hosts, resolvConf, exit, log, `${log}.000001`]) {
     try {
       unlinkSync(path);
     } catch {

@@ -132,7 +132,12 @@ export async function readShipped(
   return place ? await shippedOf(place.path) : undefined;
 }
 
-export async function shippedOf(path: string): Promise<LogCursor | undefined> {
+/** Files of lower numbers are shipped; none where nothing is. */
+export async function shippedGeneration(path: string): Promise<number> {
+  return parseCursor(await shippedOf(path))?.number ?? Number.MIN_SAFE_INTEGER;
+}
+
+async function shippedOf(path: string): Promise<LogCursor | undefined> {
   const text = await readFile(`${path}.shipped`, "utf8").catch(() => "");
   return parseCursor(text as LogCursor) ? (text as LogCursor) : undefined;
 }
