@@ -3,6 +3,9 @@
 // the daemon refused, the container's own code otherwise.
 
 import {
+  type Advice,
+  adviceLines,
+  adviceOf,
   type FlagSpecs,
   GantryError,
   messageOf,
@@ -194,16 +197,26 @@ function report(session: Session, path: string, error: unknown): number {
     // What a template had printed before it failed.
     if (typeof partialOutput === "string") io.stdout.write(`${partialOutput}\n`);
     const code = typeof exitCode === "number" ? exitCode : 1;
+    const message = [error.message, ...adviceLines(adviceBehind(error) ?? {})].join("\n");
     if (help === true) {
       io.stderr.write(
-        `${PROGRAM}: ${error.message}\n\nRun '${PROGRAM} ${path} --help' for more information\n`,
+        `${PROGRAM}: ${message}\n\nRun '${PROGRAM} ${path} --help' for more information\n`,
       );
-    } else if (error.message !== "") io.stderr.write(`${error.message}\n`);
+    } else if (error.message !== "") io.stderr.write(`${message}\n`);
     return code;
   }
   const detail = globals.values.debug && error instanceof Error ? error.stack : undefined;
   io.stderr.write(`${detail ?? messageOf(error)}\n`);
   return 1;
+}
+
+/** An error that was given an exit code has its advice in what caused it. */
+function adviceBehind(error: unknown): Advice | undefined {
+  for (let one = error; one instanceof Error; one = one.cause) {
+    const advice = adviceOf(one);
+    if (advice) return advice;
+  }
+  return undefined;
 }
 
 function asksForHelp(error: unknown): boolean {

@@ -134,8 +134,7 @@ function execReason(
     return { reason: `exec: ${quoted}: stat ${name}: ${why}`, exitCode: EXIT_NOT_FOUND };
   }
   if (errno === "ENOEXEC") {
-    const hint = "is it built for another architecture, or a script without #!";
-    return { reason: `exec ${name}: ${why} (${hint})`, exitCode: EXIT_NOT_EXECUTABLE };
+    return { reason: `exec ${name}: ${why}`, exitCode: EXIT_NOT_EXECUTABLE };
   }
   return { reason: `exec: ${quoted}: ${why}`, exitCode: EXIT_NOT_EXECUTABLE };
 }

@@ -1,7 +1,8 @@
 // Finding the image that a reference means, with docker's words when there is none, and whether it
 // can run on this machine.
 
-import { GantryError } from "../../base/index.ts";
+import { type Advice, GantryError, withAdvice } from "../../base/index.ts";
+import { nearest } from "../../build/index.ts";
 import { familiarReference, formatReference, parseReference } from "../../spec/index.ts";
 import type { StoredImage } from "../../storage/index.ts";
 import type { EngineContext } from "../context.ts";
@@ -14,7 +15,8 @@ export function findImage(engine: EngineContext, ref: string): StoredImage {
   if (ref === "") throw new GantryError("invalid", "invalid reference format");
   const found = engine.storage.images.resolve(ref) ?? byReference(engine, ref);
   if (found) return found;
-  throw new GantryError("not-found", `No such image: ${display(ref)}`);
+  const missing = new GantryError("not-found", `No such image: ${display(ref)}`);
+  throw withAdvice(missing, similarImages(engine, ref));
 }
 
 /** The same; where a name stands for an index, its image for the platform that is asked for. */
@@ -53,6 +55,27 @@ export function isFor(
 function byReference(engine: EngineContext, ref: string): StoredImage | undefined {
   if (/^(sha256:)?[0-9a-f]{64}$/.test(ref)) return undefined;
   return engine.storage.images.resolve(formatReference(parseReference(ref)));
+}
+
+const SIMILAR_SHOWN_MAX = 5;
+
+/** Other tags of the same repository, or a name that is written nearly so. */
+function similarImages(engine: EngineContext, ref: string): Advice | undefined {
+  const wanted = display(ref);
+  const repository = (name: string) => name.replace(/[:@][^/]*$/, "");
+  const names = engine.storage.images
+    .list()
+    .flatMap(({ references }) => references)
+    .map((name) => familiarReference(parseReference(name)));
+  const tags = names.filter((name) => repository(name) === repository(wanted));
+  const near = nearest(repository(wanted), names.map(repository));
+  const similar = tags.length > 0 ? tags : names.filter((name) => repository(name) === near);
+  if (similar.length === 0) return undefined;
+  const shown = similar.slice(0, SIMILAR_SHOWN_MAX).join(", ");
+  return {
+    cause: `that name is not here; what is here: ${shown}`,
+    remedy: [`name one of those, or gantry pull ${wanted}`],
+  };
 }
 
 function display(ref: string): string {
