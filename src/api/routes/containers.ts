@@ -28,7 +28,8 @@ export const containerHandlers = ({ containers }: EngineDoors) =>
     },
 
     containerCreate: async ({ query, body, version, signal }) => {
-      const { request, warnings } = toCreateRequest(body, query, version);
+      const { name, platform } = query;
+      const { request, warnings } = toCreateRequest(body, { name, platform }, version);
       const created = await containers.create(request, { signal });
       return json({ Id: created.id, Warnings: [...created.warnings, ...warnings] }, 201);
     },

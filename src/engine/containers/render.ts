@@ -2,7 +2,7 @@
 
 import { join } from "node:path";
 import { type AttachmentRecord, eachPort, type PublishedPort } from "../../network/index.ts";
-import type { EndpointSettings } from "../../spec/index.ts";
+import type { EndpointSettings, ImageConfigDocument, Platform } from "../../spec/index.ts";
 import type { EngineContext } from "../context.ts";
 import type { Container, MountPoint } from "../contract.ts";
 import { networkNamed } from "../networks/find.ts";
@@ -54,9 +54,17 @@ export function renderContainer(engine: EngineContext, c: ContainerRecord): Cont
     appArmorProfile: engine.runtime.kernel.apparmor ? "docker-default" : "",
     mountLabel: "",
     processLabel: "",
-    ...(image?.manifest && { imageManifest: image.manifest }),
+    ...(image?.manifest && {
+      imageManifest: { ...image.manifest, platform: platformOf(image.config) },
+    }),
   };
 }
+
+const platformOf = ({ architecture = "", os = "", variant }: ImageConfigDocument): Platform => ({
+  architecture,
+  os,
+  ...(variant && { variant }),
+});
 
 function renderMount(mount: MountRecord): MountPoint {
   return {

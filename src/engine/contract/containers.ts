@@ -8,6 +8,7 @@ import type {
   ExecConfig,
   HostConfig,
   NetworkingConfig,
+  Platform,
 } from "../../spec/index.ts";
 import type { Filters, PortMap, Signal } from "./shared-nouns.ts";
 
@@ -61,7 +62,7 @@ export interface Container {
   mountLabel: string;
   processLabel: string;
   sizes?: { rw: number; rootFs: number };
-  imageManifest?: { mediaType: string; digest: string; size: number };
+  imageManifest?: { mediaType: string; digest: string; size: number; platform?: Platform };
 }
 export interface MountPoint {
   Type: string;
