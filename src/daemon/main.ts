@@ -124,6 +124,7 @@ async function serve(
     minApiVersion: settings.minApiVersion,
     experimental: settings.engine.experimental === true,
     prefersBuildkit: () => settings.engine.features?.["buildkit"] !== false,
+    guard: engine.authorization,
     log,
   });
   o.dump.add("requests", () => api.requests());
@@ -138,7 +139,8 @@ async function serve(
     onReload: async () => {
       await manager.reloading();
       try {
-        config = await reload(argv, { about, config, settings, log });
+        const { authorization } = engine;
+        config = await reload(argv, { about, config, settings, log, authorization });
         engine.reconfigure();
       } finally {
         await manager.ready(SERVING);

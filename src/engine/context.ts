@@ -47,6 +47,10 @@ export interface EngineOptions {
   /** What `version` and `info` say of this program. */
   version: string;
   buildId: string;
+  /** When the native program was built, RFC 3339. */
+  buildTime?: string;
+  /** How the API is served, where that is dangerous: for `info`. */
+  doorWarnings?: string[];
   /** Daemon-wide defaults (daemon.json). */
   defaults: {
     logDriver: string;

@@ -10,6 +10,7 @@ import type { Events } from "./contract/events.ts";
 import type { Explain } from "./contract/explain.ts";
 import type { Images } from "./contract/images.ts";
 import type { Networks } from "./contract/networks.ts";
+import type { AuthorizationDoor } from "./contract/plugins.ts";
 import type { System } from "./contract/system.ts";
 import type { Volumes } from "./contract/volumes.ts";
 
@@ -20,6 +21,7 @@ export type * from "./contract/events.ts";
 export type * from "./contract/explain.ts";
 export type * from "./contract/images.ts";
 export type * from "./contract/networks.ts";
+export type * from "./contract/plugins.ts";
 export type * from "./contract/shared-nouns.ts";
 export type * from "./contract/system.ts";
 export type * from "./contract/volumes.ts";
@@ -30,6 +32,8 @@ export interface EngineDoors {
   volumes: Volumes;
   networks: Networks;
   events: Events;
+  /** Plugins that every request and every answer is shown to. */
+  authorization: AuthorizationDoor;
   system: System;
   builds: Builds;
   explain: Explain;

@@ -160,6 +160,7 @@ async function makeContext(options: EngineOptions, parts: EngineParts): Promise<
     bus: new EventBus(EventLog.open(paths.events, options.events ?? EVENT_LIMITS, parts.log)),
     shipping: new LogShipping({ logs: (c) => localLog(engine, c), log: parts.log }),
     logs: await openLogKeeper(() => engine, options, paths),
+    plugins,
     transitions,
     probes: { count: 0, failed: 0 },
     closing: new AbortController(),
