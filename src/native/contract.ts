@@ -71,6 +71,8 @@ export interface ExitStatus {
   signal: number;
   oomKilled: boolean;
   finishedAt: Date;
+  /** Nobody saw how it ended: the monitor was gone. */
+  lost?: true;
 }
 
 export interface Created {

@@ -55,8 +55,9 @@ export const containerStateHandlers = ({ containers }: EngineDoors) =>
         throw invalid(`invalid condition: ${JSON.stringify(condition)}`);
       }
       const { done } = await containers.wait(params.id!, condition, { signal });
-      const body = done.then(({ exitCode, error }) => ({
+      const body = done.then(({ exitCode, error, reason }) => ({
         StatusCode: exitCode,
+        ...(reason === undefined ? {} : { Reason: reason }),
         ...(error === undefined ? {} : { Error: { Message: error } }),
       }));
       return { kind: "later", body };

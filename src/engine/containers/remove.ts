@@ -11,6 +11,7 @@ import { killContainer } from "./kill.ts";
 import { removeLink } from "./links.ts";
 import { releaseVolumes } from "./mounts.ts";
 import { type ContainerRecord, isPaused, isRemoving, isRestarting, isRunning } from "./record.ts";
+import { waitResult } from "./wait.ts";
 
 export interface RemoveOptions {
   force?: boolean;
@@ -85,7 +86,7 @@ export async function removeLocked(
   live.failPendingAttaches();
   announce(engine, c, "destroy");
   // Only a failed removal is an error here; why it never started was the start's to say.
-  live.announceRemoval({ exitCode: c.exitCode });
+  live.announceRemoval(waitResult(c));
   engine.live.forget(c.id);
   engine.logs.forget(c.id);
 }

@@ -111,7 +111,10 @@ async function launch(engine: EngineContext, c: ContainerRecord, live: LiveConta
   c.error = "";
   c.oomKilled = false;
   c.restarting = false;
+  delete c.end;
   delete c.intent;
+  live.sent = [];
+  live.memoryAtOom = undefined;
   live.monitor = monitor;
   // Its handling waits for this transition, so that nobody hears of an end before the start.
   watchExit(engine, c, monitor);

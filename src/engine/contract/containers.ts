@@ -24,6 +24,8 @@ export interface ContainerState {
   Error: string;
   StartedAt: string; // RFC 3339 with nanoseconds; "0001-01-01T00:00:00Z" when never
   FinishedAt: string;
+  /** Gantry's own: a phrase where the exit code says too little (out of memory, killed …). */
+  Reason?: string;
   Health?: { Status: string; FailingStreak: number; Log: HealthResult[] };
 }
 export interface HealthResult {
@@ -117,7 +119,7 @@ export interface Containers {
     ref: string,
     condition: "not-running" | "next-exit" | "removed",
     o?: Signal,
-  ): Promise<{ done: Promise<{ exitCode: number; error?: string }> }>;
+  ): Promise<{ done: Promise<{ exitCode: number; error?: string; reason?: string }> }>;
   /** May be called before start: the stream then begins with the container. */
   attach(ref: string, o: AttachOptions): Promise<AttachStream>;
   logs(ref: string, o: LogOptions): Promise<LogStream>;

@@ -2,12 +2,14 @@
 
 import { operationFacts, planFacts } from "../../runtime/index.ts";
 import { draftContainer } from "../containers/create.ts";
+import { endFacts } from "../containers/ending.ts";
 import { type ContainerRecord, hasNeverRun, isPaused, isRestarting } from "../containers/record.ts";
 import type { EngineContext } from "../context.ts";
 import type { ContainerExplanation, CreateRequest, Explain, ExplainFacts } from "../contract.ts";
 import { compareLive } from "./compare.ts";
 import { containerFacts, imageFacts, networkFacts, seccompFacts } from "./facts.ts";
 import { type GatheredPlan, gatherPlan } from "./gather.ts";
+import { refineKill } from "./host-oom.ts";
 import { readLive } from "./read-live.ts";
 import { sectionsOf } from "./sections.ts";
 
@@ -43,6 +45,8 @@ async function explainContainer(engine: EngineContext, ref: string): Promise<Con
   const c = engine.containers.find(ref);
   const gathered = await gatherPlan(engine, c, { made: true });
   const facts = factsOf(engine, c, gathered);
+  const end = endFacts(c);
+  if (end) facts.end = end.reason === "killed-by-others" ? await refineKill(c, end) : end;
   if (c.run) facts.live = await readLive(engine, c, facts.plan);
   const checks = facts.live ? compareLive(facts, facts.live) : [];
   return {
