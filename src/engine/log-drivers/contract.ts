@@ -33,6 +33,9 @@ export interface LogSink {
    * of them where `flush` is set. Throws RefusedLines for what will never be taken; after any other
    * error the same lines are sent again. */
   send(lines: readonly LogEntry[], o: SendOptions): Promise<number>;
+  /** Every line is sent and none follows. Resolves when the receiver has them, as far as that can
+   * be known; what it throws is tried again. */
+  farewell?(signal: AbortSignal): Promise<void>;
   /** Lets go of connections at once. */
   close(): void;
 }

@@ -167,6 +167,10 @@ class FluentdSink implements LogSink {
     return lines.length;
   }
 
+  async farewell(signal: AbortSignal): Promise<void> {
+    await this.#stream.farewell(signal);
+  }
+
   close(): void {
     this.#stream.close();
   }

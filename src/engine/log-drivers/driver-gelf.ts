@@ -153,6 +153,10 @@ class GelfSink implements LogSink {
     return lines.length;
   }
 
+  async farewell(signal: AbortSignal): Promise<void> {
+    await this.#stream?.farewell(signal);
+  }
+
   close(): void {
     this.#stream?.close();
     this.#datagrams?.close();

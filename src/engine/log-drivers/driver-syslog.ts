@@ -133,6 +133,10 @@ class SyslogSink implements LogSink {
     return lines.length;
   }
 
+  async farewell(signal: AbortSignal): Promise<void> {
+    await this.#stream?.farewell(signal);
+  }
+
   close(): void {
     this.#stream?.close();
     this.#datagrams?.close();

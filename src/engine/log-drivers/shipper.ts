@@ -98,6 +98,7 @@ export class Shipper {
           if (fill !== "ended") break;
         }
       }
+      await this.#farewell();
     } catch (error) {
       if (!signal.aborted) this.#complain("Shipping the log of a container has ended", error);
     } finally {
@@ -198,6 +199,20 @@ export class Shipper {
         if (error instanceof RefusedLines) return await this.#divide(lines, error);
         this.#failed(error);
         if (attempt >= attemptsMax) return this.#drop(lines.length, error);
+        this.counters.retries++;
+        await delay(this.#retryMs(), undefined, { signal });
+      }
+    }
+  }
+
+  async #farewell(): Promise<void> {
+    const { signal } = this.#stopping;
+    while (this.#sink.farewell && !signal.aborted) {
+      try {
+        return await this.#sink.farewell(signal);
+      } catch (error) {
+        signal.throwIfAborted();
+        this.#failed(error);
         this.counters.retries++;
         await delay(this.#retryMs(), undefined, { signal });
       }
