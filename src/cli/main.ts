@@ -115,7 +115,7 @@ async function runGroup(
   rest: string[],
 ): Promise<number> {
   const { io } = session;
-  const [verb, ...args] = rest;
+  const [verb, ...args] = group.flags ? groupFlagsLast(group.flags, rest) : rest;
   if (verb === undefined || verb === "--help" || verb === "-h" || verb === "help") {
     const { groupHelp } = await import("./help.ts");
     io.stdout.write(groupHelp(name, group));
@@ -138,6 +138,12 @@ async function runGroup(
     );
     return EXIT_USAGE;
   }
+  const { refusalOf } = await import("./commands/refused.ts");
+  const refusal = refusalOf(`${name} ${verb}`);
+  if (refusal !== undefined) {
+    io.stderr.write(`${PROGRAM}: ${refusal}\n`);
+    return 1;
+  }
   const { suggestWord } = await import("./suggest.ts");
   const verbs = [...Object.keys(group.commands), ...Object.keys(group.groups ?? {})];
   io.stderr.write(
@@ -145,6 +151,19 @@ async function runGroup(
       `Run '${PROGRAM} ${name} --help' for more information\n`,
   );
   return 1;
+}
+
+/** `buildx --builder x ls` is `buildx ls --builder x`. */
+function groupFlagsLast(specs: FlagSpecs, words: readonly string[]): string[] {
+  let flags: ParsedFlags<FlagSpecs>;
+  try {
+    flags = parseFlags(specs, words, { interspersed: false });
+  } catch {
+    return [...words]; // what is wrong is said of the command's name
+  }
+  const [verb, ...rest] = flags.args;
+  const given = words.slice(0, words.length - flags.args.length).filter((word) => word !== "--");
+  return verb === undefined ? [] : [verb, ...given, ...rest];
 }
 
 async function runCommand(
