@@ -14,6 +14,8 @@ const OCI_INDEX = "application/vnd.oci.image.index.v1+json";
 const DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json";
 const DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json";
 
+/** What a lone architecture or system is completed with. */
+const HOST = { os: "linux", architecture: "amd64" };
 const ATTESTED_DIGEST = "vnd.docker.reference.digest";
 
 export interface CombineSource {
@@ -72,7 +74,7 @@ function ofPlatforms(
   entries: readonly FullDescriptor[],
   wanted: readonly string[],
 ): FullDescriptor[] {
-  const texts = new Set(wanted.map((text) => platformText(readPlatform(text))));
+  const texts = new Set(wanted.map((text) => platformText(readPlatform(text, HOST))));
   const isWanted = ({ platform }: FullDescriptor) =>
     platform !== undefined && texts.has(platformText(platform));
   const digests = new Set(entries.filter(isWanted).map(({ digest }) => digest));
