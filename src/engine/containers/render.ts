@@ -95,7 +95,7 @@ function renderNetworks(
 }
 
 /** Published ports with their host sides; ports that are only exposed have null. */
-function renderPorts(
+export function renderPorts(
   c: ContainerRecord,
   attachments: readonly AttachmentRecord[],
 ): Container["ports"] {
