@@ -108,10 +108,12 @@ type Reason = Pick<EndFacts, "reason" | "says" | "remedy">;
 function notStarted(c: ContainerRecord): EndFacts {
   return {
     exitCode: c.exitCode,
-    at: c.finishedAt,
+    at: "",
     ranSeconds: 0,
     reason: "not-started",
     says: `it could not be started: ${c.error}`,
+    ...(c.advice?.cause && { cause: c.advice.cause }),
+    ...(c.advice?.remedy?.length && { remedy: c.advice.remedy.join("; ") }),
   };
 }
 

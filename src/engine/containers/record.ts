@@ -2,6 +2,7 @@
 // that Docker shows is derived from them by the one-line predicates below and never stored twice.
 // Intent (`creating`, `starting`, `removing`) is written before its side effects, the fact after.
 
+import type { Advice } from "../../base/index.ts";
 import type { AttachmentRecord } from "../../network/index.ts";
 import type {
   ContainerConfig,
@@ -86,6 +87,8 @@ export interface ContainerRecord {
   exitCode: number;
   oomKilled: boolean;
   error: string;
+  /** Why it could not be started, and what to do. */
+  advice?: Advice;
   /** How its last run ended. */
   end?: EndRecord;
   /** A step of a build, which is on no record: its /etc/hostname is the image's own, and what it

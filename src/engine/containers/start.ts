@@ -3,7 +3,7 @@
 // the state. A client that goes away does not stop a start.
 
 import { unlinkSync } from "node:fs";
-import { GantryError, kindOf, messageOf, Rollback } from "../../base/index.ts";
+import { adviceOf, GantryError, kindOf, messageOf, Rollback } from "../../base/index.ts";
 import type { Created } from "../../native/index.ts";
 import type { EngineContext } from "../context.ts";
 import { adviseStart } from "../explain/advise-start.ts";
@@ -72,6 +72,8 @@ export async function startLocked(engine: EngineContext, c: ContainerRecord): Pr
     const told = await adviseStart(engine, c, failure.error);
     c.exitCode = failure.exitCode;
     c.error = messageOf(failure.error);
+    const advice = adviceOf(told);
+    if (advice) c.advice = advice;
     c.restarting = false;
     delete c.intent;
     delete c.run;
@@ -112,6 +114,7 @@ async function launch(engine: EngineContext, c: ContainerRecord, live: LiveConta
   c.oomKilled = false;
   c.restarting = false;
   delete c.end;
+  delete c.advice;
   delete c.intent;
   live.sent = [];
   live.memoryAtOom = undefined;

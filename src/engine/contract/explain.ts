@@ -188,6 +188,8 @@ export interface EndFacts {
     | "lost";
   /** One sentence. */
   says: string;
+  /** Of one that could not be started: what stood behind it. */
+  cause?: string;
   remedy?: string;
   memory?: { limitBytes?: number; peakBytes?: number; failures?: number };
 }

@@ -2,10 +2,10 @@
 // can run on this machine.
 
 import { type Advice, GantryError, withAdvice } from "../../base/index.ts";
-import { nearest } from "../../build/index.ts";
 import { familiarReference, formatReference, parseReference } from "../../spec/index.ts";
 import type { StoredImage } from "../../storage/index.ts";
 import type { EngineContext } from "../context.ts";
+import { goodGuess } from "../explain/good-guess.ts";
 import { companionsOf } from "./companions.ts";
 
 const ARCHITECTURES: Record<string, string> = { x64: "amd64", arm64: "arm64", arm: "arm" };
@@ -68,7 +68,7 @@ function similarImages(engine: EngineContext, ref: string): Advice | undefined {
     .flatMap(({ references }) => references)
     .map((name) => familiarReference(parseReference(name)));
   const tags = names.filter((name) => repository(name) === repository(wanted));
-  const near = nearest(repository(wanted), names.map(repository));
+  const near = goodGuess(repository(wanted), names.map(repository));
   const similar = tags.length > 0 ? tags : names.filter((name) => repository(name) === near);
   if (similar.length === 0) return undefined;
   const shown = similar.slice(0, SIMILAR_SHOWN_MAX).join(", ");
