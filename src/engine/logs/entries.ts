@@ -33,7 +33,8 @@ export async function* readEntries(
   for await (const step of walk(path, files, start, { binary, signal: o.signal, wake: changes })) {
     if (previous !== undefined && step.file.number > previous + 1) gap = true;
     previous = step.file.number;
-    for (const batch of batchesOf(step, parts)) {
+    // Shippers keep entries until they are taken.
+    for (const batch of batchesOf({ ...step, data: Buffer.from(step.data) }, parts)) {
       if (o.signal?.aborted) return;
       yield gap ? { ...batch, gap: true } : batch;
       gap = false;
