@@ -36,7 +36,7 @@ export function renderContainer(engine: EngineContext, c: ContainerRecord): Cont
     networks: renderNetworks(engine, c, attachments),
     ports: renderPorts(c, attachments),
     restartCount: c.restartCount,
-    logPath: c.hostConfig.LogConfig?.Type === "none" ? "" : paths.log,
+    logPath: (c.hostConfig.LogConfig?.Type || "json-file") === "json-file" ? paths.log : "",
     resolvConfPath: started ? paths.resolvConf : "",
     hostnamePath: started ? paths.hostname : "",
     hostsPath: started ? paths.hosts : "",

@@ -146,11 +146,16 @@ class GelfSink implements LogSink {
       await this.#stream.send(Buffer.from(messages.join("")), signal);
       return lines.length;
     }
-    for (const line of lines) {
-      signal.throwIfAborted();
-      await this.#datagrams!.send(await this.#datagramsOf(line), signal);
+    let sent = 0;
+    try {
+      for (; sent < lines.length; sent++) {
+        signal.throwIfAborted();
+        await this.#datagrams!.send(await this.#datagramsOf(lines[sent]!), signal);
+      }
+    } catch (error) {
+      if (sent === 0) throw error; // what is sent already is not sent again
     }
-    return lines.length;
+    return sent;
   }
 
   async farewell(signal: AbortSignal): Promise<void> {

@@ -25,7 +25,7 @@ type Body = { logName?: string; resource?: GoogleEntry["resource"]; entries: Goo
 
 /** As the service does, an entry whose id is known is kept once. */
 export async function receiveGoogle(
-  o: { before?: (request: HttpRequest) => HttpReply | "silence" | undefined } = {},
+  o: { port?: number; before?: (request: HttpRequest) => HttpReply | "silence" | undefined } = {},
 ): Promise<GoogleReceiver> {
   const inbox = new Inbox<GoogleEntry>();
   const { privateKey, publicKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
@@ -60,7 +60,7 @@ export async function receiveGoogle(
       ids.add(id);
     }
     return { status: 200, body: "{}" };
-  });
+  }, o);
   const receiver: GoogleReceiver = {
     tokens: 0,
     port: http.port,

@@ -23,7 +23,8 @@ function take(inbox: Inbox<GelfMessage>, text: string): void {
   try {
     message = JSON.parse(text) as GelfMessage;
   } catch {
-    return inbox.complain(`no JSON: ${text.slice(0, 200)}`);
+    inbox.complain(`no JSON: ${text.slice(0, 200)}`);
+    return;
   }
   const wrong = [
     message["version"] === "1.1" || "version",
@@ -56,18 +57,22 @@ export async function receiveGelfUdp(): Promise<GelfReceiver & { datagramBytesMa
   const socket = createSocket({ type: "udp4", recvBufferSize: 1024 * 1024 });
   socket.on("message", (datagram) => {
     largest = Math.max(largest, datagram.length);
-    if (datagram[0] !== 0x1e || datagram[1] !== 0x0f) return unpack(datagram);
+    if (datagram[0] !== 0x1e || datagram[1] !== 0x0f) {
+      unpack(datagram);
+      return;
+    }
     const id = datagram.toString("hex", 2, 10);
     const [number = 0, count = 0] = datagram.subarray(10, CHUNK_HEAD_BYTES);
     if (count < 2 || count > CHUNKS_MAX || number >= count) {
-      return inbox.complain(`chunk ${number} of ${count}`);
+      inbox.complain(`chunk ${number} of ${count}`);
+      return;
     }
     const chunks = pending.get(id) ?? [];
     chunks[number] = datagram.subarray(CHUNK_HEAD_BYTES);
     pending.set(id, chunks);
-    if (Object.keys(chunks).length < count) return undefined;
+    if (Object.keys(chunks).length < count) return;
     pending.delete(id);
-    return unpack(Buffer.concat(chunks));
+    unpack(Buffer.concat(chunks));
   });
   const unpack = (packed: Buffer) => {
     const isPacked = packed[0] === 0x1f || packed[0] === 0x78;
