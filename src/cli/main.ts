@@ -68,12 +68,17 @@ async function runArguments(
     return runCommand(session, first, ROOT_COMMANDS[first]!, rest);
   }
   if (isGroup(first)) return runGroup(session, first, GROUPS[first]!, rest);
-  return runOther(session, first, rest);
+  return runOther(session, argv, [first, ...rest]);
 }
 
 /** A plugin, or nothing that is known. */
-async function runOther(session: Session, name: string, rest: string[]): Promise<number> {
+async function runOther(
+  session: Session,
+  argv: readonly string[],
+  words: string[],
+): Promise<number> {
   const { io } = session;
+  const name = words[0]!;
   const { refusalOf } = await import("./commands/refused.ts");
   const refusal = refusalOf(name);
   if (refusal !== undefined) {
@@ -82,10 +87,10 @@ async function runOther(session: Session, name: string, rest: string[]): Promise
   }
   try {
     const { runPlugin } = await import("./plugins/run.ts");
-    const code = await runPlugin(session, name);
+    const code = await runPlugin(session, name, argv);
     if (code !== undefined) return code;
   } catch (error) {
-    return report(session, [name, ...rest].join(" "), error);
+    return report(session, words.join(" "), error);
   }
   const { suggestWord } = await import("./suggest.ts");
   const known = [...Object.keys(ROOT_COMMANDS), ...Object.keys(GROUPS), "daemon", "registry"];
@@ -179,7 +184,7 @@ async function runCommand(
   try {
     flags = parseFlags(command.flags, argv, { interspersed: !command.stopAtArgument });
   } catch (error) {
-    if (asksForHelp(error)) return showCommandHelp(io, path, command);
+    if (asksForHelp(error)) return showCommandHelp(io, path, entry, command);
     const { suggestFlag } = await import("./suggest.ts");
     const hint = suggestFlag(messageOf(error), command.flags);
     io.stderr.write(
@@ -187,7 +192,7 @@ async function runCommand(
     );
     return EXIT_USAGE;
   }
-  if (flags.values["help"] === true) return showCommandHelp(io, path, command);
+  if (flags.values["help"] === true) return showCommandHelp(io, path, entry, command);
   for (const notice of flags.notices) io.stderr.write(`${notice}\n`);
   const complaint = checkArguments(path, command, flags.args.length);
   if (complaint) {
@@ -251,9 +256,20 @@ async function showRootHelp(io: Io): Promise<number> {
   return 0;
 }
 
-async function showCommandHelp(io: Io, path: string, command: Command): Promise<number> {
-  const { commandHelp } = await import("./help.ts");
-  io.stdout.write(commandHelp(path, command, io.windowSize()?.columns));
+async function showCommandHelp(
+  io: Io,
+  path: string,
+  entry: CommandEntry,
+  command: Command,
+): Promise<number> {
+  const [{ commandHelp }, { canonicalPath }, { EXAMPLES }] = await Promise.all([
+    import("./help.ts"),
+    import("./complete/locate.ts"),
+    import("./examples/index.ts"),
+  ]);
+  const examples = EXAMPLES[canonicalPath(entry) ?? path] ?? [];
+  const width = io.windowSize()?.columns;
+  io.stdout.write(commandHelp(path, command, { examples, ...(width ? { width } : {}) }));
   return 0;
 }
 

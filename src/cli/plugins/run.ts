@@ -6,11 +6,15 @@ import { PROGRAM, type Session } from "../session.ts";
 import { describePlugin, findPlugins } from "./find.ts";
 
 /** Undefined where there is no such plugin; else the exit code, unless the process was replaced. */
-export async function runPlugin(session: Session, name: string): Promise<number | undefined> {
+export async function runPlugin(
+  session: Session,
+  name: string,
+  argv: readonly string[],
+): Promise<number | undefined> {
   const plugin = findPlugins(session).find((one) => one.name === name);
   if (plugin === undefined) return undefined;
   if ((await describePlugin(session, plugin)) === undefined) return undefined;
-  return session.io.become(plugin.path, session.io.argv, pluginEnvironment(session));
+  return session.io.become(plugin.path, argv, pluginEnvironment(session));
 }
 
 /** The caller's environment and, beyond it, what tells a plugin who calls and where the daemon is. */
