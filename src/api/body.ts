@@ -38,6 +38,9 @@ function checkContentType(contentType: string | undefined, absent: boolean): voi
   );
 }
 
+export const tooLarge = (): GantryError =>
+  new GantryError("invalid", `request body is larger than ${jsonBodyBytesMax} bytes`);
+
 async function readText(body: Readable): Promise<string> {
   const chunks: Buffer[] = [];
   let bytes = 0;
@@ -45,7 +48,7 @@ async function readText(body: Readable): Promise<string> {
   for await (const chunk of body.iterator({ destroyOnReturn: false })) {
     bytes += (chunk as Buffer).length;
     if (bytes > jsonBodyBytesMax) {
-      throw new GantryError("invalid", `request body is larger than ${jsonBodyBytesMax} bytes`);
+      throw tooLarge();
     }
     chunks.push(chunk as Buffer);
   }

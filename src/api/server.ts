@@ -13,7 +13,7 @@ import { installHijack } from "./hijack.ts";
 import { replyOverResponse } from "./hijack-response.ts";
 import type { OpenRequests } from "./open-requests.ts";
 import { type PlainReply, send } from "./reply.ts";
-import { commonHeaders, dispatch, findRoute } from "./router.ts";
+import { commonHeaders, dispatch, findRoute, isStream } from "./router.ts";
 
 const headersTimeoutMs = 60_000;
 /** How long a silent kept-alive connection stays open: docker's clients pool connections. */
@@ -105,8 +105,10 @@ async function serve(
   const routed = findRoute(request.method ?? "GET", request.url ?? "/");
   try {
     const { signal } = abort;
-    const reply = await guarded(options.guard, { request, body: request }, (body) =>
-      dispatch(routed, handlers, options, { request, body, signal, upgrade: false }),
+    const reply = await guarded(
+      options.guard,
+      { request, body: request, isStream: isStream(routed) },
+      (body) => dispatch(routed, handlers, options, { request, body, signal, upgrade: false }),
     );
     if (reply.kind === "hijack") return void replyOverResponse(request, response, reply);
     if (reply.kind === "websocket") throw new GantryError("invalid", "not a WebSocket");
