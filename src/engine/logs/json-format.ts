@@ -40,7 +40,7 @@ function read(
   end: number,
   view: RecordView,
 ): "whole" | "torn" | "short" {
-  if (block[at] !== BRACE || block[at + LOG_BYTES - 1] !== QUOTE) return skip(block, at, end, view);
+  if (!beginsLine(block, at)) return skip(block, at, end, view);
   const text = at + LOG_BYTES;
   const slash = block.indexOf(BACKSLASH, text);
   let close = block.indexOf(QUOTE, text);
@@ -55,11 +55,26 @@ function read(
     view.textEnd = view.ended ? close - 2 : close;
     view.escaped = slash >= 0 && slash < view.textEnd;
   }
+  if (!followsText(block, close)) return skip(block, at, end, view);
   view.textStart = text;
   view.stream = block[close + STREAM_AT] === 101 ? 2 : 1;
   view.ordinal = 0;
   return readRest(block, close, at, end, view);
 }
+
+/** {"log":" and nothing shorter: a line may be torn anywhere. */
+const beginsLine = (block: Buffer, at: number): boolean =>
+  block[at] === BRACE &&
+  block[at + 4] === 103 &&
+  block[at + 6] === 58 &&
+  block[at + LOG_BYTES - 1] === QUOTE;
+
+/** ","stream":"std, of which some bytes are looked at. */
+const followsText = (block: Buffer, close: number): boolean =>
+  block[close + 1] === 44 &&
+  block[close + 3] === 115 &&
+  block[close + 10] === 58 &&
+  block[close + STREAM_AT - 1] === 100;
 
 /** Attributes and time, after the closing quote of the text. */
 function readRest(
