@@ -70,7 +70,8 @@ function parseStep(whole: string, { name, steps }: Script): Step {
   }
   const before = steps.filter((step) => step.line === line).length;
   const title = before === 0 ? line : `${line} (${before + 1})`;
-  const [, method, path, body] = /^(GET|HEAD|POST|PUT|DELETE|OPTIONS) (\S+)(?: (.+))?$/.exec(line) ?? [];
+  const [, method, path, body] =
+    /^(GET|HEAD|POST|PUT|DELETE|OPTIONS) (\S+)(?: (.+))?$/.exec(line) ?? [];
   const request = method && path ? { request: { method, path, ...(body && { body }) } } : {};
   return { title, line, flags, ...settings, ...request };
 }
