@@ -9,7 +9,8 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { after, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { IMAGE, startDaemon, type TestDaemon, whyNoDaemon } from "./harness.ts";
+import { IMAGE, root, startDaemon, type TestDaemon, whyNoDaemon } from "./harness.ts";
+import { run } from "./process.ts";
 
 const RECEIVERS = fileURLToPath(new URL("../support/log-receivers/main.ts", import.meta.url));
 const JOURNAL = "/run/systemd/journal/socket";
@@ -65,7 +66,7 @@ class Receivers {
     while (missing().length > 0) await new Promise<void>((resolve) => (this.#wake = resolve));
   }
 
-  async tell(command: "open" | "close"): Promise<void> {
+  async tell(command: "open" | "close" | "hold" | "release"): Promise<void> {
     const before = this.#done;
     this.#child.stdin!.write(`${command}\n`);
     while (this.#done === before) await new Promise<void>((resolve) => (this.#wake = resolve));
@@ -218,6 +219,79 @@ describe("remote log drivers", { skip: whyNoDaemon() }, () => {
     await receivers.tell("open");
     await receivers.has("syslog", lines(1000));
     await daemon.ok("rm", "patient");
+  });
+
+  const spoolBytes = 16 * 1024 * 1024;
+  const spamBytes = 24 * 1024 * 1024;
+  const spamLines = spamBytes / 64;
+  const small = () => ({
+    "syslog-address": at("tcp", "tap"),
+    "cache-max-size": "1m",
+    "cache-max-file": "2",
+  });
+  const shippingOf = async (name: string) =>
+    JSON.parse(await daemon.ok("inspect", "-f", "{{json .LogShipping}}", name)) as {
+      State: string;
+      WaitingBytes: number;
+      DroppedLines: number;
+      ShippedLines: number;
+    };
+
+  test("a container waits for a receiver that does not read, and no line is lost", async () => {
+    receivers.got.delete("tap");
+    const run = ["run", "-d", "--name", "waiting", ...flags("syslog", small())];
+    await daemon.ok(...run, IMAGE, "spam", String(spamBytes));
+    while ((await shippingOf("waiting")).WaitingBytes < spoolBytes * 0.9) {
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    const format = "{{.State.Running}}";
+    assert.equal(await daemon.ok("inspect", "-f", format, "waiting"), "true");
+    await receivers.tell("release");
+    assert.equal(await daemon.ok("wait", "waiting"), "0");
+    await receivers.has("tap", [String(spamLines)]);
+    const { DroppedLines, State, ShippedLines } = await shippingOf("waiting");
+    assert.deepEqual([DroppedLines, State, ShippedLines], [0, "done", spamLines]);
+    await receivers.tell("hold");
+    await daemon.ok("rm", "waiting");
+  });
+
+  test("in mode non-blocking a container goes on, and what is dropped is counted", async () => {
+    receivers.got.delete("tap");
+    const options = { ...small(), mode: "non-blocking", "max-buffer-size": "1m" };
+    const run = ["run", "--name", "hasty", ...flags("syslog", options)];
+    await daemon.ok(...run, "-d", IMAGE, "spam", String(spamBytes));
+    assert.equal(await daemon.ok("wait", "hasty"), "0");
+    await receivers.tell("release");
+    while ((await shippingOf("hasty")).State !== "done") {
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    const { DroppedLines, ShippedLines } = await shippingOf("hasty");
+    assert.ok(DroppedLines > 0, "there was no room for all of it");
+    assert.equal(ShippedLines + DroppedLines, spamLines);
+    await receivers.has("tap", [String(ShippedLines)]);
+    await daemon.ok("rm", "hasty");
+  });
+
+  test("gantry logs --status says how far a driver is", async () => {
+    const options = { "fluentd-address": at("tcp", "fluentd") };
+    await daemon.ok("run", "--name", "shown", ...flags("fluentd", options), IMAGE, "echo", "hi");
+    while ((await shippingOf("shown")).State !== "done") {
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    const { stdout } = await run(join(root, "bin/gantry"), ["logs", "--status", "shown"], {
+      env: daemon.env,
+    });
+    const shown = Object.fromEntries(
+      stdout
+        .trim()
+        .split("\n")
+        .map((line) => line.split(/: +/)),
+    );
+    assert.equal(shown["Driver"], "fluentd");
+    assert.equal(shown["State"], "done");
+    assert.equal(shown["Shipped"], "1 lines, 2B");
+    assert.equal(shown["Waiting"], "0B");
+    await daemon.ok("rm", "shown");
   });
 
   test("what was shipped before a restart of the container is not shipped again", async () => {

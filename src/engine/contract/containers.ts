@@ -35,6 +35,24 @@ export interface HealthResult {
   Output: string;
 }
 
+/** How far a remote driver is with the log; Gantry's own. Counts are of this daemon's time. */
+export interface ContainerLogShipping {
+  Driver: string;
+  /** "failing": the last attempt failed, and is repeated. */
+  State: "shipping" | "failing" | "done";
+  ShippedLines: number;
+  ShippedBytes: number;
+  /** On disk, not shipped yet. */
+  WaitingBytes: number;
+  Retries: number;
+  /** Lines that the receiver refused, or that an option gave up. */
+  RefusedLines: number;
+  /** Lines for which there was no room (mode=non-blocking, a full disk), ever. */
+  DroppedLines: number;
+  ShippedAt?: string;
+  Error?: string;
+}
+
 /** A container as the engine knows it; the API renders inspect and list answers from it. */
 export interface Container {
   id: string;
@@ -53,6 +71,8 @@ export interface Container {
   ports: Record<string, { HostIp: string; HostPort: string }[] | null>;
   restartCount: number;
   logPath: string;
+  /** Of inspect, where a remote driver has the log. */
+  logShipping?: ContainerLogShipping;
   resolvConfPath: string;
   hostnamePath: string;
   hostsPath: string;

@@ -37,9 +37,15 @@ export async function openLogKeeper(
 
 /** The daemon's own log-driver and log-opts. Throws invalid in dockerd's words. */
 export function checkDefaultLog({ logDriver, logOptions }: EngineOptions["defaults"]): void {
+  // Each container may give what is missing: dockerd looks only at options that are there.
+  if (Object.keys(logOptions).length === 0) return;
   try {
     checkLogOptions(logDriver, logOptions, remoteDriver);
   } catch (cause) {
-    throw new GantryError("invalid", `failed to set log opts: ${messageOf(cause)}`, { cause });
+    throw new GantryError(
+      "invalid",
+      `failed to set log opts: failed to set log opts: ${messageOf(cause)}`,
+      { cause },
+    );
   }
 }

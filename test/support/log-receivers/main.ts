@@ -1,13 +1,15 @@
 // All receivers in one process, for tests whose daemon has a network namespace of its own. Says in a
-// line of JSON where they listen, then each text that arrives in a line: {receiver, text}. A line on
-// standard input closes (`close NAME`) or opens (`open NAME`) the syslog server over TCP.
+// line of JSON where they listen, then each text that arrives in a line: {receiver, text}. Lines on
+// standard input `close` and `open` the syslog server over TCP. Another one, `tap`, reads nothing
+// until `release`, and says then how many lines a connection had.
 
+import type { Socket } from "node:net";
 import { createInterface } from "node:readline";
 import { receiveAwsLogs } from "./awslogs.ts";
 import { receiveFluentd } from "./fluentd.ts";
 import { receiveGoogle } from "./gcplogs.ts";
 import { receiveGelfTcp, receiveGelfUdp } from "./gelf.ts";
-import type { Receiver } from "./received.ts";
+import { listenStream, type Receiver } from "./received.ts";
 import { receiveSplunk } from "./splunk.ts";
 import { receiveSyslog, receiveSyslogUdp } from "./syslog.ts";
 
@@ -36,6 +38,17 @@ const splunk = await receiveSplunk();
 const aws = await receiveAwsLogs();
 const google = await receiveGoogle({ port: Number(googlePort) });
 await google.writeKey(keyPath);
+let isOpen = false;
+const held = new Set<Socket>();
+const tap = await listenStream({}, (socket) => {
+  let lines = 0;
+  socket.on("data", (chunk: Buffer) => {
+    for (let at = chunk.indexOf(10); at >= 0; at = chunk.indexOf(10, at + 1)) lines++;
+  });
+  socket.once("close", () => say({ receiver: "tap", text: String(lines) }));
+  held.add(socket);
+  if (!isOpen) socket.pause();
+});
 const syslogPort = syslog.port;
 follow("syslog", syslog, ({ text }) => text);
 follow("syslogUdp", syslogUdp, ({ text }) => text);
@@ -53,6 +66,7 @@ say({
   fluentd: fluentd.port,
   splunk: splunk.port,
   awslogs: aws.port,
+  tap: tap.port,
 });
 
 for await (const line of createInterface({ input: process.stdin })) {
@@ -60,6 +74,10 @@ for await (const line of createInterface({ input: process.stdin })) {
   if (line === "open") {
     syslog = await receiveSyslog({ port: syslogPort });
     follow("syslog", syslog, ({ text }) => text);
+  }
+  if (line === "release" || line === "hold") {
+    isOpen = line === "release";
+    for (const socket of held) isOpen ? socket.resume() : socket.pause();
   }
   say({ done: line });
 }
