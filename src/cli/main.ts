@@ -204,9 +204,9 @@ async function runCommand(
     return 1;
   }
   try {
-    return (await command.run(session, flags)) ?? 0;
-  } catch (error) {
-    return report(session, path, error);
+    const code = await command.run(session, flags).catch((error) => report(session, path, error));
+    if (code) await showHints(session);
+    return code ?? 0;
   } finally {
     const client = await session.openedClient?.catch(() => undefined);
     client?.close();
@@ -223,14 +223,13 @@ function report(session: Session, path: string, error: unknown): number {
     const code = typeof exitCode === "number" ? exitCode : 1;
     const message = [error.message, ...adviceLines(adviceBehind(error) ?? {})].join("\n");
     if (help === true) {
-      io.stderr.write(
-        `${PROGRAM}: ${message}\n\nRun '${PROGRAM} ${path} --help' for more information\n`,
-      );
-    } else if (error.message !== "") io.stderr.write(`${message}\n`);
+      const see = `Run '${PROGRAM} ${path} --help' for more information`;
+      session.warn(`${PROGRAM}: ${message}\n\n${see}`);
+    } else if (error.message !== "") session.warn(message);
     return code;
   }
   const detail = globals.values.debug && error instanceof Error ? error.stack : undefined;
-  io.stderr.write(`${detail ?? messageOf(error)}\n`);
+  session.warn(detail ?? messageOf(error));
   return 1;
 }
 
@@ -241,6 +240,22 @@ function adviceBehind(error: unknown): Advice | undefined {
     if (advice) return advice;
   }
   return undefined;
+}
+
+/** What to do about what went wrong, where that is known. */
+async function showHints(session: Session): Promise<void> {
+  const { complaints, io } = session;
+  if (complaints.length === 0) return;
+  const [{ remedyFor }, { nearNames }] = await Promise.all([
+    import("./remedies.ts"),
+    import("./near-names.ts"),
+  ]);
+  for (const name of await nearNames(session, complaints)) {
+    io.stderr.write(`Did you mean ${name}?\n`);
+  }
+  if (complaints.some((one) => one.includes("\nremedy: "))) return;
+  const hints = new Set(complaints.map(remedyFor));
+  for (const hint of hints) if (hint !== undefined) io.stderr.write(`remedy: ${hint}\n`);
 }
 
 function asksForHelp(error: unknown): boolean {
