@@ -94,8 +94,11 @@ function reasonOf(
   failure: PlanFailure,
   command: string,
 ): { reason: string; exitCode: number; kind: ErrorKind } {
-  const why = words[failure.errno] ?? (failure.text || failure.errno);
   const operation = failure.operation;
+  // What move_mount(2) says of a folder on a file, or a file on a folder.
+  const mismatch = operation?.op === "moveMount" && failure.errno === "EINVAL";
+  const errno = mismatch ? "ENOTDIR" : failure.errno;
+  const why = words[errno] ?? (failure.text || errno);
   if (operation?.op === "execve") {
     const name = operation.argv[0] ?? command;
     return { ...execReason(name, failure.errno, why), kind: "invalid" };
@@ -107,7 +110,7 @@ function reasonOf(
   }
   const what = operation ? describe(operation) : `${failure.half} operation ${failure.index}`;
   const text = failure.text && failure.text !== why ? ` (${failure.text})` : "";
-  if (failure.errno === "ENOTDIR" && operation && isMount(operation)) {
+  if (errno === "ENOTDIR" && operation && isMount(operation)) {
     const hint =
       "Are you trying to mount a directory onto a file (or vice-versa)? " +
       "Check if the specified host path exists and is the expected type";
