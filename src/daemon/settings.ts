@@ -114,7 +114,13 @@ export interface Settings {
 /** Throws invalid where a value makes no sense, in dockerd's words where it has some. */
 export function toSettings(
   config: Config,
-  program: { version: string; buildId: string; home: string; env?: NodeJS.ProcessEnv },
+  program: {
+    version: string;
+    buildId: string;
+    buildTime?: string;
+    home: string;
+    env?: NodeJS.ProcessEnv;
+  },
 ): Settings {
   const read = reader(config);
   const warnings = featureWarnings(read);
@@ -181,6 +187,7 @@ function engineOptions(
   o: {
     version: string;
     buildId: string;
+    buildTime?: string;
     env: NodeJS.ProcessEnv;
     warn: (text: string) => void;
   },
@@ -202,6 +209,7 @@ function engineOptions(
     shutdownTimeoutSeconds: read.number("shutdown-timeout"),
     version,
     buildId,
+    ...(o.buildTime !== undefined && { buildTime: o.buildTime }),
     defaults: {
       logDriver: read.text("log-driver"),
       logOptions: Object.fromEntries(
