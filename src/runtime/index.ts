@@ -27,6 +27,7 @@ export {
   type ProcessFacts,
   planFacts,
 } from "./explain/plan-facts.ts";
+export { mountOptionNames } from "./mount-options.ts";
 export { type MountInfo, parseMountinfo } from "./mountinfo.ts";
 export { planCreate } from "./plan-create.ts";
 export { type ExecInput, planExec } from "./plan-exec.ts";
