@@ -20,6 +20,7 @@ import { gantryImageHandlers } from "./routes/gantry-images.ts";
 import { imageHandlers } from "./routes/images.ts";
 import { networkHandlers } from "./routes/networks.ts";
 import { pluginHandlers } from "./routes/plugins.ts";
+import { prunePlanHandlers } from "./routes/prune-plan.ts";
 import { registryHandlers } from "./routes/registry.ts";
 import { systemHandlers } from "./routes/system.ts";
 import { volumeHandlers } from "./routes/volumes.ts";
@@ -56,6 +57,7 @@ export function createApi(options: ApiOptions & { log: Logger }): {
     ...volumeHandlers(engine),
     ...networkHandlers(engine),
     ...pluginHandlers(),
+    ...prunePlanHandlers(engine),
     ...registryHandlers(engine),
     ...systemHandlers(engine, options),
   };

@@ -39,6 +39,7 @@ import { systemDf } from "./system/df.ts";
 import { diagnose } from "./system/diagnose.ts";
 import { engineId } from "./system/engine-id.ts";
 import { systemInfo } from "./system/info.ts";
+import { planPrune } from "./system/prune-plan.ts";
 import { systemVersion } from "./system/version.ts";
 import { type VolumeRecord, VolumeRegistry } from "./volumes/registry.ts";
 import { volumeVerbs } from "./volumes/verbs.ts";
@@ -107,6 +108,7 @@ export async function openEngine(
       version: () => systemVersion(engine),
       metrics: scraper(engine, metrics),
       cgroups: (o) => cgroupTree(engine, o),
+      planPrune: (o) => planPrune(engine, o, builds.planPrune),
       df: (o) => systemDf(engine, { ...o, buildCache: builds.usage }),
     },
     reconfigure: () => {

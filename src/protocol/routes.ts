@@ -101,7 +101,7 @@ export const routes = defineRoutes({
     method: "POST",
     path: "/containers/prune",
     since: "1.25",
-    query: { filters: ["until", "label", "label!"] },
+    query: { filters: ["until", "label", "label!"], "dry-run": "bool" },
     answer: "json",
   },
   containerInspect: {
@@ -322,7 +322,7 @@ export const routes = defineRoutes({
     method: "POST",
     path: "/images/prune",
     since: "1.25",
-    query: { filters: ["dangling", "label", "label!", "until"] },
+    query: { filters: ["dangling", "label", "label!", "until"], "dry-run": "bool" },
     answer: "json",
   },
   imageInspect: {
@@ -369,6 +369,12 @@ export const routes = defineRoutes({
   },
 
   // Gantry's own: what docker's API has no words for.
+  prunePlan: {
+    method: "GET",
+    path: "/gantry/prune",
+    query: { kind: "strings", all: "bool", filters: "filters" },
+    answer: "json",
+  },
   imageVerify: {
     method: "POST",
     path: "/gantry/images/verify",
@@ -418,7 +424,7 @@ export const routes = defineRoutes({
     method: "POST",
     path: "/volumes/prune",
     since: "1.25",
-    query: { filters: ["all", "label", "label!"] },
+    query: { filters: ["all", "label", "label!"], "dry-run": "bool" },
     answer: "json",
   },
   volumeUpdate: {
@@ -458,6 +464,7 @@ export const routes = defineRoutes({
     query: {
       all: "bool",
       filters: "filters",
+      "dry-run": "bool",
       "keep-storage": "string",
       "reserved-space": "string",
       "max-used-space": "string",

@@ -2,7 +2,7 @@
 // what it was asked.
 
 import { mkdirSync } from "node:fs";
-import { mkdir, rm } from "node:fs/promises";
+import { mkdir, rename, rm } from "node:fs/promises";
 import { createServer, type Server } from "node:http";
 import { dirname, join } from "node:path";
 
@@ -59,9 +59,11 @@ export class PluginServer {
     const server = this.#server;
     if (server === undefined) return;
     this.#server = undefined;
+    // Closing removes the socket: a name that it does not know stays.
+    if (leaveSocket) await rename(this.socket, `${this.socket}.left`);
     server.closeAllConnections();
     await new Promise<void>((resolve) => server.close(() => resolve()));
-    if (!leaveSocket) await rm(this.socket, { force: true });
+    if (leaveSocket) await rename(`${this.socket}.left`, this.socket);
   }
 
   /** How often a method was called, with these members in the body. */

@@ -8,8 +8,9 @@ import { parseRepoTag } from "../parameters.ts";
 import { renderContainerInspect } from "../render/container-inspect.ts";
 import { renderContainerSummary } from "../render/container-summary.ts";
 import { empty, json } from "../reply.ts";
+import { dryRun } from "./prune-plan.ts";
 
-export const containerHandlers = ({ containers }: EngineDoors) =>
+export const containerHandlers = ({ containers, system }: EngineDoors) =>
   ({
     containerList: async ({ query, version, signal }) => {
       const filters = new Map(query.filters);
@@ -65,6 +66,7 @@ export const containerHandlers = ({ containers }: EngineDoors) =>
     },
 
     containerPrune: async ({ query, signal }) => {
+      if (query["dry-run"]) return await dryRun(system, "container", query);
       const { deleted, spaceReclaimed } = await containers.prune(query.filters, { signal });
       return json({
         ContainersDeleted: deleted.length > 0 ? deleted : null,

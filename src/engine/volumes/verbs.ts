@@ -89,16 +89,10 @@ async function pruneVolumes(
   filters: Filters,
 ): Promise<{ deleted: string[]; spaceReclaimed: number }> {
   const { volumes } = engine;
-  const wanted = parsePruneFilters(filters, ["all"]);
-  const all = truth(filters, "all");
   const deleted: string[] = [];
   let spaceReclaimed = 0;
-  for (const volume of volumes.all()) {
-    // As docker: what a plugin keeps is not for us to clear away.
-    if (volume.driver !== undefined || volumes.users(volume.name).length > 0) continue;
-    const labels = volume.labels ?? {};
-    if (!all && !volume.anonymous && labels[ANONYMOUS_LABEL] === undefined) continue;
-    if (!passesPrune(wanted, { created: volume.createdAt, labels })) continue;
+  for (const volume of prunableVolumes(engine, filters)) {
+    if (volumes.users(volume.name).length > 0) continue; // since we looked
     const size = Math.max(0, await volumeSize(engine, volume.name).catch(() => 0));
     try {
       await volumes.remove(volume.name);
@@ -113,6 +107,22 @@ async function pruneVolumes(
   }
   engine.bus.publish("volume", "prune", "", { reclaimed: String(spaceReclaimed) });
   return { deleted, spaceReclaimed };
+}
+
+/** What a prune may take; `gone` are containers that do not count as users any more. */
+export function prunableVolumes(
+  { volumes }: EngineContext,
+  filters: Filters,
+  gone: ReadonlySet<string> = new Set(),
+): VolumeRecord[] {
+  const wanted = parsePruneFilters(filters, ["all"]);
+  const all = truth(filters, "all");
+  return volumes.all().filter(({ name, driver, createdAt, anonymous, labels }) => {
+    // As docker: what a plugin keeps is not for us to clear away.
+    if (driver !== undefined || volumes.users(name).some((id) => !gone.has(id))) return false;
+    if (!all && !anonymous && labels?.[ANONYMOUS_LABEL] === undefined) return false;
+    return passesPrune(wanted, { created: createdAt, labels: labels ?? {} });
+  });
 }
 
 /** Bytes of file content in a volume, -1 where that is not for us to count: on other machines. */
