@@ -66,7 +66,7 @@ export class Renderer {
     const { stdout, stderr, grep } = this.#options;
     if (!(view.stream === 1 ? stdout : stderr)) return false;
     if (!this.#isInTime(format, block, view)) return this.ended;
-    return grep === undefined || grep(textOf(block, view));
+    return grep === undefined || grep(lineOf(block, view));
   }
 
   #isInTime(format: LogFormat, block: Buffer, view: RecordView): boolean {
@@ -127,6 +127,12 @@ export class Renderer {
     this.#out.copy(grown, 0, 0, this.#length);
     this.#out = grown;
   }
+}
+
+/** The same without the carriage return that a terminal adds: `$` is the end of the line. */
+function lineOf(block: Buffer, view: RecordView): string {
+  const text = textOf(block, view);
+  return text.endsWith("\r") ? text.slice(0, -1) : text;
 }
 
 /** The text of an entry, without its newline. */
