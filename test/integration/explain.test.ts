@@ -7,12 +7,14 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import type { ContainerExplanation, CreateRequest } from "../../src/index.ts";
+import { FakeRegistry } from "../fakes/registry.ts";
 import { EngineFixture, IMAGE, startContainer } from "../support/engine-fixture.ts";
+import { publishImage, testDistribution, testLayer } from "../support/registry-images.ts";
 
 let fixture: EngineFixture;
 let folder: string;
 before(async () => {
-  fixture = await EngineFixture.make();
+  fixture = await EngineFixture.make(testDistribution());
   folder = join(fixture.root, "bound");
   await mkdir(folder);
 });
@@ -179,8 +181,29 @@ test("a request that a create refuses is refused in the same words", async () =>
   };
   const words = { message: /unknown capability/ };
   await assert.rejects(engine.explain.plan(bad), words);
-  const missing = { config: { Image: "nosuch" }, hostConfig: {} };
-  await assert.rejects(engine.explain.plan(missing), { message: "No such image: nosuch:latest" });
+  const missing = { config: { Image: "localhost:1/nosuch" }, hostConfig: {} };
+  const message = "No such image: localhost:1/nosuch:latest";
+  await assert.rejects(engine.explain.plan(missing), { message });
+});
+
+test("an image that is not here is told with the layers that a pull would fetch", async () => {
+  const { engine } = fixture;
+  await using registry = await FakeRegistry.listen();
+  const layers = [testLayer(), testLayer()];
+  const { id } = publishImage(registry, "a/b", "1", { layers });
+  const name = `${registry.host}/a/b:1`;
+  const { facts, sections } = await engine.explain.plan({
+    config: { Image: name, Cmd: ["true"] },
+    hostConfig: { NetworkMode: "none" },
+  });
+  assert.equal(facts.image.id, id);
+  assert.deepEqual(
+    facts.image.layers.map(({ pullBytes }) => pullBytes),
+    layers.map(({ blob }) => blob.length),
+  );
+  const [image] = sections;
+  assert.match(image!.lines[1]!.says, /^2, 2 of them to be pulled/);
+  await assert.rejects(engine.images.inspect(name), { kind: "not-found" });
 });
 
 /** Process 1 does not hear what it does not catch. */

@@ -41,7 +41,7 @@ export function platformImage(
 
 /** Whether an image is of a platform: "linux/arm64"; what it leaves open fits. */
 export function isFor(
-  { config: { os, architecture, variant } }: StoredImage,
+  { config: { os, architecture, variant } }: Pick<StoredImage, "config">,
   platform: string,
 ): boolean {
   const [wantedOs, wantedArchitecture, wantedVariant] = platform.split("/");
@@ -91,7 +91,7 @@ export function hostPlatform(): { os: string; architecture: string } {
 /** Returns docker's warning where the image is of another architecture and none was asked for;
  * throws not-found where the platform that was asked for is not the image's. */
 export function checkImagePlatform(
-  image: StoredImage,
+  image: Pick<StoredImage, "config">,
   wanted: string | undefined,
   ref: string,
 ): string[] {
@@ -102,7 +102,8 @@ export function checkImagePlatform(
     if (!isFor(image, wanted)) {
       throw new GantryError(
         "not-found",
-        `image with reference ${ref} was found but does not provide the specified platform (${wanted})`,
+        `image with reference ${ref} was found but its platform (${actual}) does not match the ` +
+          `specified platform (${wanted})`,
       );
     }
     return [];
