@@ -73,5 +73,14 @@ function goSyntaxError(text: string, error: Error): string {
   }
   const position = /position (\d+)/.exec(error.message)?.[1];
   const character = position === undefined ? text.trimStart()[0] : text[Number(position)];
+  // A word that begins as a literal is told where it stops to be one.
+  const literal = ["true", "false", "null"].find((word) => word[0] === character);
+  if (literal !== undefined && position === undefined) return unlike(text.trimStart(), literal);
   return `invalid character '${character ?? ""}' looking for beginning of value`;
+}
+
+function unlike(text: string, literal: string): string {
+  const at = [...literal].findIndex((letter, n) => text[n] !== letter);
+  if (at < 0 || text[at] === undefined) return "unexpected EOF";
+  return `invalid character '${text[at]}' in literal ${literal} (expecting '${literal[at]}')`;
 }

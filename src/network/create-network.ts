@@ -234,6 +234,7 @@ function checkName(name: string, existing: readonly NetworkRecord[]): void {
   if (PREDEFINED.has(name)) {
     throw new GantryError("forbidden", `operation is not permitted on predefined ${name} network`);
   }
+  if (name.trim() === "") throw new GantryError("invalid", "invalid name: name is empty");
   if (!NAME.test(name)) {
     throw new GantryError(
       "invalid",

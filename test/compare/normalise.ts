@@ -73,8 +73,9 @@ export class Normaliser {
   }
 
   #scalar(value: null | boolean | number | string, flags: ReadonlySet<Flag>, key: string): Json {
-    const empty = value === null || value === "" || value === 0 || value === ZERO_TIME;
-    if (flags.has("keys")) return value === null ? null : typeof value;
+    const empty = value === "" || value === 0 || value === ZERO_TIME;
+    if (value === null) return null;
+    if (flags.has("keys")) return typeof value;
     if (empty && key !== "execDuration") return value;
     const own = typeof value === "string" && value !== "" && this.#own.includes(value);
     if (VOLATILE.has(key) && !own) return `<${key}>`;

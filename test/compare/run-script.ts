@@ -61,7 +61,7 @@ export async function tidy({ docker }: Subject): Promise<void> {
   for (const { Name } of (await docker.listVolumes()).Volumes ?? []) {
     await docker
       .getVolume(Name)
-      .remove({ force: true } as never)
+      .remove({ force: true })
       .catch(() => {});
   }
   let whole = false;

@@ -65,7 +65,7 @@ export async function startExec(
   const c = engine.containers.find(exec.containerId);
   if (exec.started) {
     const state = exec.running ? "is already running" : "has already run";
-    throw new GantryError("conflict", `exec ${exec.id} ${state}`);
+    throw new GantryError("conflict", `exec command ${exec.id} ${state}`);
   }
   const monitor = requireRunning(engine, c);
   const keys = parseDetachKeys(o.detachKeys || exec.detachKeys);

@@ -12,18 +12,18 @@ import { storageSize } from "./storage-size.ts";
 
 /** Docker's masked and read-only paths (oci.DefaultSpec). */
 export const maskedPathsDefault = [
-  "/proc/acpi",
   "/proc/asound",
+  "/proc/acpi",
   "/proc/interrupts",
   "/proc/kcore",
   "/proc/keys",
   "/proc/latency_stats",
-  "/proc/sched_debug",
-  "/proc/scsi",
   "/proc/timer_list",
   "/proc/timer_stats",
-  "/sys/devices/virtual/powercap",
+  "/proc/sched_debug",
+  "/proc/scsi",
   "/sys/firmware",
+  "/sys/devices/virtual/powercap",
 ];
 export const readonlyPathsDefault = [
   "/proc/bus",

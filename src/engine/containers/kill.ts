@@ -17,7 +17,7 @@ export async function killContainer(
   signalName: string,
 ): Promise<void> {
   const c = findToKill(engine, ref);
-  const signal = parseSignal(signalName || "SIGKILL");
+  const signal = parseSignal(signalName || "SIGKILL", `cannot kill container: ${ref}: `);
   if (!isRunning(c) && !isRestarting(c)) throw notRunning(c);
   const live = engine.live.of(c.id);
   const stops = c.config.StopSignal ? parseSignal(c.config.StopSignal) === signal : true;

@@ -79,7 +79,7 @@ export async function removeLocked(
   } catch (cause) {
     c.dead = true;
     remember(engine, c);
-    throw new GantryError("internal", `cannot remove container ${JSON.stringify(`/${c.name}`)}`, {
+    throw new GantryError("internal", `cannot remove container ${JSON.stringify(c.name)}`, {
       cause,
     });
   }

@@ -139,7 +139,7 @@ function checkCpu({ host, kernel, has, discard }: Check): void {
   }
   const cpus = parseCpuList(kernel.cpus ?? "0").length;
   if (nano < 0 || nano > cpus * NANO) {
-    throw bad(`Range of CPUs is from 0.01 to ${cpus}.00, as there are only ${cpus} CPUs available`);
+    throw bad(`range of CPUs is from 0.01 to ${cpus}.00, as there are only ${cpus} CPUs available`);
   }
   if ((host.CpuShares ?? 0) < 0) {
     throw bad(`invalid CPU shares (${host.CpuShares}): value must be a positive integer`);
@@ -269,7 +269,7 @@ const RUNTIMES = ["runc", "io.containerd.runc.v2"];
 function checkPlatformOptions({ host, warn }: Check): void {
   const isolation = host.Isolation ?? "";
   if (isolation !== "" && isolation !== "default") {
-    throw bad(`invalid isolation: ${JSON.stringify(isolation)} - linux only supports 'default'`);
+    throw bad(`invalid isolation (${isolation}): linux only supports 'default'`);
   }
   if (host.Runtime && !RUNTIMES.includes(host.Runtime)) {
     throw bad(`unknown or invalid runtime name: ${host.Runtime}`);

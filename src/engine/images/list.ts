@@ -126,7 +126,7 @@ export function shellPattern(pattern: string): RegExp {
   try {
     return new RegExp(`^${source}$`);
   } catch (cause) {
-    throw new GantryError("invalid", `syntax error in pattern: ${pattern}`, { cause });
+    throw new GantryError("invalid", "syntax error in pattern", { cause });
   }
 }
 
