@@ -27,7 +27,7 @@ function texts(format: LogFormat, block: Buffer): string[] {
 }
 
 const show = (format: LogFormat, block: Buffer, o: Partial<RenderOptions> = {}) =>
-  String(new Renderer({ ...all, ...o }).render(format, block));
+  String(new Renderer({ ...all, ...o }).render(format, block).text);
 
 const awkward = [
   ...["plain\n", "no end", "", "\n", "tty\r\n", "a\nb\n", 'quote " \n', "back\\slash\n"],
@@ -45,7 +45,8 @@ test("any text is read back from a JSON line, plain or escaped, with attributes 
 
 test("lines that a crash has torn are left out, those around them are not", () => {
   const line = jsonLines([{ log: "a\n" }]);
-  const torn = [line.subarray(0, 5), line.subarray(0, 30), Buffer.from("\0\0\0")];
+  const torn = Array.from({ length: line.length - 1 }, (_, n) => line.subarray(0, n));
+  torn.push(Buffer.from("\0\0\0"), Buffer.from('{"log":"x","stream":"stdout","attrs":{'));
   for (const bad of torn) {
     const block = Buffer.concat([line, bad, Buffer.from("\n"), line]);
     assert.deepEqual(texts(jsonFormat, block), ["a\n", "a\n"]);
@@ -59,7 +60,7 @@ test("binary records hold any byte, and say which part of a line they are", () =
     { text: "part", ended: false, ordinal: 1 },
     { text: "end", ordinal: 2 },
   ]);
-  const out = new Renderer(all).render(binaryFormat, block);
+  const out = new Renderer(all).render(binaryFormat, block).text;
   assert.deepEqual(out, Buffer.from([0, 10, 255, 10, ...Buffer.from("partend\n")]));
   assert.deepEqual(texts(binaryFormat, block.subarray(0, block.length - 1)).length, 2);
 });
@@ -81,7 +82,7 @@ test("time stamps have nine digits, details are sorted and come after them", () 
 test("without a terminal each line is a frame, or lines of a stream in a row share one", () => {
   const block = records([{ text: "hi", stream: 2 }, { text: "é" }, { text: "x" }]);
   const frames = (merge: boolean) => [
-    ...new Renderer({ ...all, frames: true, merge }).render(binaryFormat, block),
+    ...new Renderer({ ...all, frames: true, merge }).render(binaryFormat, block).text,
   ];
   const stderr = [2, 0, 0, 0, 0, 0, 0, 3, 104, 105, 10];
   const first = [0xc3, 0xa9, 10];
@@ -100,7 +101,7 @@ test("since and until bound the lines by nanoseconds, also where they are out of
   assert.equal(show(binaryFormat, block, { since: at(2), until: at(3) }), "3\n2\n");
   const late = records([{ text: "z", nano: 100n * nano(0) }, { text: "y" }]);
   const renderer = new Renderer({ ...all, until: at(0) });
-  assert.equal(renderer.render(binaryFormat, late).length, 0);
+  assert.equal(renderer.render(binaryFormat, late).text.length, 0);
   assert.equal(renderer.ended, true);
 });
 

@@ -101,7 +101,7 @@ function readRest(
     view.attrsStart = after + ATTRS_AT;
     view.attrsEnd = view.timeStart - ',"time":"'.length;
   }
-  if (newline >= end || newline < 0) return "short";
+  if (newline >= end || newline < 0) return skip(block, at, end, view);
   const makesSense = block[newline] === NEWLINE && view.timeEnd >= view.timeStart + SECONDS_BYTES;
   if (!makesSense || view.timeStart < close) return skip(block, at, end, view);
   view.next = newline + 1;

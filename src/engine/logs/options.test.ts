@@ -143,7 +143,7 @@ for (const [tag, expected] of tags) {
 test("an expression that would run for ever is refused or runs in linear time", () => {
   assert.throws(() => compileSearch("(a)\\1"), /Cannot be executed in linear time/);
   assert.throws(() => compileSearch("("), { kind: "invalid" });
-  assert.throws(() => compileSearch("x".repeat(1025)), /more than 1024 characters/);
+  assert.throws(() => compileSearch("x".repeat(257)), /more than 256 characters/);
   for (const pattern of ["(a+)+$", "(a|aa)+$", "(a*)*b"]) {
     assert.equal(compileSearch(pattern)(`${"a".repeat(20_000)}!`), false);
   }

@@ -13,6 +13,7 @@ import type { LogTime, RecordView } from "./record.ts";
 import { Renderer, type RenderOptions } from "./render.ts";
 import { compileSearch } from "./search.ts";
 import { seekTail, seekTime } from "./seek.ts";
+import { Turns } from "./turns.ts";
 import { closeFiles, openFiles, walk } from "./walk.ts";
 
 export async function containerLogs(
@@ -57,10 +58,17 @@ export async function* readLogs(
     await closeFiles(files);
     throw error;
   });
+  // A search may take long for each line.
+  const turns = options.grep ? new Turns() : undefined;
   for await (const step of walk(path, files, place, { binary, signal: o.signal, wake: changes })) {
-    const text = renderer.render(step.file.format, step.data);
-    if (text.length > 0) yield text;
-    if (renderer.ended) return;
+    for (let left = step.data; left.length > 0; ) {
+      const { text, rest } = renderer.render(step.file.format, left, turns);
+      if (text.length > 0) yield text;
+      if (renderer.ended) return;
+      left = rest;
+      if (rest.length > 0) await turns?.next();
+      o.signal?.throwIfAborted();
+    }
   }
 }
 

@@ -38,7 +38,7 @@ async function read(path: string, seek?: Seek): Promise<string[]> {
   const renderer = new Renderer({ ...all, frames: false, merge: true });
   let text = "";
   for await (const { file, data } of walk(path, files, place, { binary: false })) {
-    text += renderer.render(file.format, data);
+    text += renderer.render(file.format, data).text;
   }
   return text.split("\n").slice(0, -1);
 }
@@ -138,7 +138,7 @@ test("a follower goes on over rotations, compression and removals, and reads eac
     const renderer = new Renderer({ ...all, frames: false, merge: true });
     const o = { binary: false, wake };
     for await (const { file, data } of walk(path, files, { file: 0, offset: 0 }, o)) {
-      found.push(String(renderer.render(file.format, data)));
+      found.push(String(renderer.render(file.format, data).text));
     }
     assert.equal(found.join(""), "1\n2\n3\n4\n5\nhalf of 6\n");
   });
