@@ -6,6 +6,8 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
+import { forwardMessage } from "../../src/engine/log-drivers/fluent-forward.ts";
+import { StreamSender } from "../../src/engine/log-drivers/stream-sender.ts";
 import { type FluentReceiver, receiveFluentd } from "../support/log-receivers/fluentd.ts";
 import { receiveGelfTcp, receiveGelfUdp } from "../support/log-receivers/gelf.ts";
 import { CONTAINER_ID, numbered, ship } from "../support/shipping.ts";
@@ -225,6 +227,32 @@ for (const [what, answer] of HOSTILE) {
     assert.deepEqual(texts(receiver), ["one", "one", "one"]);
   });
 }
+
+test("a receiver that never acknowledges is given up after a while", async () => {
+  await using receiver = await receiveFluentd({ answer: () => undefined });
+  const endpoint = { kind: "tcp" as const, host: "127.0.0.1", port: receiver.port };
+  const sender = new StreamSender(endpoint, { replays: false, answerMs: 20 });
+  const { signal } = new AbortController();
+  const message = Buffer.from(forwardMessage("tag", [[1, { log: "x" }]], "chunk"));
+  const take = async (answers: AsyncIterable<Uint8Array>) => {
+    for await (const _ of answers) return;
+  };
+  await assert.rejects(sender.exchange(message, take, signal), /does not acknowledge/);
+  sender.close();
+});
+
+test("a receiver that takes nothing is given up after a while", async () => {
+  await using receiver = await receiveGelfTcp({ onConnection: (socket) => socket.pause() });
+  const endpoint = { kind: "tcp" as const, host: "127.0.0.1", port: receiver.port };
+  const sender = new StreamSender(endpoint, { stallMs: 50 });
+  const { signal } = new AbortController();
+  const block = Buffer.alloc(1024 * 1024);
+  const flood = async () => {
+    for (;;) await sender.send(block, signal);
+  };
+  await assert.rejects(flood(), /the receiver takes nothing/);
+  sender.close();
+});
 
 test("a start fails without a receiver, unless fluentd-async waits for it", async () => {
   const gone = await receiveFluentd();

@@ -1,5 +1,5 @@
-// What a remote log driver is. A driver checks options (pure) and opens sinks; a sink delivers lines
-// and says how many need not be sent again. What all drivers share (reading the local log, batches,
+// What a remote log driver is. A driver checks options and opens sinks; a sink delivers lines and
+// says how many need not be sent again. What all drivers share (reading the local log, batches,
 // retries, the cursor, counting) is the shipper's, so that a driver is its protocol and no more.
 
 import type { Logger } from "../../base/index.ts";

@@ -12,6 +12,7 @@ const RETRY_MS_MIN = 100;
 const RETRY_MS_MAX = 30_000;
 /** One warning for a receiver that stays away, not one an attempt. */
 const COMPLAIN_MS = 60_000;
+const RETRY_READ_MS = 5_000;
 /** Between two times that it is written how far the log is shipped. */
 const MARK_MS = 100;
 
@@ -118,9 +119,18 @@ export class Shipper {
       { follow: true, signal: ended },
       { follow: false, signal },
     ]) {
-      for await (const batch of this.#source.read({ ...o, from })) {
-        from = batch.cursor;
-        yield batch;
+      for (let isRead = false; !isRead; ) {
+        try {
+          for await (const batch of this.#source.read({ ...o, from })) {
+            from = batch.cursor;
+            yield batch;
+          }
+          isRead = true;
+        } catch (error) {
+          signal.throwIfAborted();
+          this.#failed(error);
+          await delay(RETRY_READ_MS, undefined, { signal });
+        }
       }
       signal.throwIfAborted();
     }

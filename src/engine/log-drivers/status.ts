@@ -1,5 +1,5 @@
-// How far the log of a container is shipped: what its shipper counts in this process, and what is on
-// disk. What `inspect` and `logs --status` show.
+// How far the log of a container is shipped: what its shipper counts in this process, and what is
+// on disk. What `inspect` and `logs --status` show.
 
 import { readFile, stat } from "node:fs/promises";
 import type { EngineContext } from "../context.ts";

@@ -13,7 +13,7 @@ const DIAL_TIMEOUT_MS = 10_000;
 /** A receiver that takes nothing, or that does not answer, for so long is taken for dead. */
 const STALL_MS = 60_000;
 const ANSWER_BYTES_MAX = 64 * 1024;
-/** How long a line may lie unread at a receiver that is well, and how many bytes we keep of them. */
+/** How long a line may lie unread at a receiver that is well, and how much we keep of them. */
 const UNSURE_MS = 2_000;
 const UNSURE_BYTES_MAX = 2 * 1024 * 1024;
 /** Between attempts to send again what a break may have taken. */
@@ -28,6 +28,7 @@ export class StreamSender {
   readonly #endpoint: Endpoint;
   readonly #replays: boolean;
   readonly #stallMs: number;
+  readonly #answerMs: number;
   #socket: Socket | undefined;
   #broken: Error | undefined;
   /** What the receiver may not have read yet, oldest first. */
@@ -40,10 +41,14 @@ export class StreamSender {
   readonly #closed = new AbortController();
 
   /** `replays`: off where every message is acknowledged. */
-  constructor(endpoint: Endpoint, { replays = true, stallMs = STALL_MS } = {}) {
+  constructor(
+    endpoint: Endpoint,
+    { replays = true, stallMs = STALL_MS, answerMs = STALL_MS } = {},
+  ) {
     this.#endpoint = endpoint;
     this.#replays = replays;
     this.#stallMs = stallMs;
+    this.#answerMs = answerMs;
   }
 
   connect(signal: AbortSignal): Promise<void> {
@@ -124,7 +129,7 @@ export class StreamSender {
     await this.#connect(signal);
     const socket = this.#socket;
     if (!socket) throw this.#broken ?? new Error("the connection is closed");
-    const late = AbortSignal.timeout(STALL_MS);
+    const late = AbortSignal.timeout(this.#answerMs);
     const patience = AbortSignal.any([signal, late]);
     const chunks = on(socket, "data", { signal: patience, close: ["close"] });
     try {

@@ -1,5 +1,5 @@
-// All receivers in one process, for tests whose daemon has a network namespace of its own. Says in a
-// line of JSON where they listen, then each text that arrives in a line: {receiver, text}. Lines on
+// All receivers in one process, for tests whose daemon has a network namespace of its own. Says in
+// a line of JSON where they listen, then each text that arrives in one: {receiver, text}. Lines on
 // standard input `close` and `open` the syslog server over TCP. Another one, `tap`, reads nothing
 // until `release`, and says then how many lines a connection had.
 
