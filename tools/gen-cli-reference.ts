@@ -1,5 +1,6 @@
-// Writes docs/reference/cli/*.md, one page a group, from the command tables: usage, other spellings,
-// examples and flags of every command, as its help has them. With --check it only compares.
+// Writes docs/reference/cli/*.md, one page a group, from the command tables: usage, other
+// spellings, examples and flags of every command, as its help has them. With --check it only
+// compares.
 
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

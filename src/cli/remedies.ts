@@ -1,5 +1,5 @@
-// What to do about errors that come without advice: from registries, from ssh, from an older daemon.
-// The error itself stays as it was worded, because programs search for that.
+// What to do about errors that come without advice: from registries, from ssh, from an older
+// daemon. The error itself stays as it was worded, because programs search for that.
 
 interface Remedy {
   error: RegExp;

@@ -1,6 +1,6 @@
-// DOCKER_HOST=ssh://…: our client and the stock one reach a daemon through ssh, whose other end runs
-// our dial-stdio. With a real sshd where there is one (started for each connection by ProxyCommand,
-// so that no port is needed), and with a stand-in for ssh everywhere.
+// DOCKER_HOST=ssh://…: our client and the stock one reach a daemon through ssh, whose other end
+// runs our dial-stdio. With a real sshd where there is one (started for each connection by
+// ProxyCommand, so that no port is needed), and with a stand-in for ssh everywhere.
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";

@@ -1,6 +1,6 @@
-// The shell scripts that `gantry completion` prints. Each hands the words so far to
-// `gantry __complete` and shows what comes back. The words are passed as they are: nothing that was
-// typed is evaluated. In these texts "§{" is a shell's own "${", which TypeScript would take for its.
+// The shell scripts that `gantry completion` prints. Each hands the words so far to `gantry
+// __complete` and shows what comes back. The words are passed as they are: nothing that was typed
+// is evaluated. In these texts "§{" is a shell's own "${", which TypeScript would take for its.
 
 const shell = (text: TemplateStringsArray): string => text.raw.join("").replaceAll("§{", "$" + "{");
 

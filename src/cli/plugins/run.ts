@@ -1,5 +1,5 @@
-// Runs a plugin in this process' place, so that terminal, signals and exit code are its own. It gets
-// the whole command line, as from docker's client, and finds the daemon that we would use.
+// Runs a plugin in this process' place, so that terminal, signals and exit code are its own. It
+// gets the whole command line, as from docker's client, and finds the daemon that we would use.
 
 import { callerPath } from "../io.ts";
 import { PROGRAM, type Session } from "../session.ts";
@@ -17,7 +17,7 @@ export async function runPlugin(
   return session.io.become(plugin.path, argv, pluginEnvironment(session));
 }
 
-/** The caller's environment and, beyond it, what tells a plugin who calls and where the daemon is. */
+/** The caller's environment, and what tells a plugin who calls and where the daemon is. */
 export function pluginEnvironment(session: Session): Record<string, string> {
   const { io, globals } = session;
   const env: Record<string, string> = {};

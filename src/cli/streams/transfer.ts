@@ -1,5 +1,6 @@
-// How far a transfer of bytes is, on one line of a terminal: for archives that go between the daemon
-// and files. Nothing is shown elsewhere, nor of what is over at once; the line is gone at the end.
+// How far a transfer of bytes is, on one line of a terminal: for archives that go between the
+// daemon and files. Nothing is shown elsewhere, nor of what is over at once; the line is gone at
+// the end.
 
 import { humanSize } from "../../base/index.ts";
 import type { Output } from "../io.ts";
