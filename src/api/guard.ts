@@ -9,8 +9,8 @@ import { jsonBodyBytesMax, tooLarge } from "./body.ts";
 import { errorBody, statusOf } from "./errors.ts";
 import type { Reply } from "./reply.ts";
 
-/** Of a stream that calls itself JSON, what is longer is not shown. Other bodies are shown whole, or
- * the request is refused: what is not seen cannot be allowed (dockerd's limit let requests pass). */
+/** Of a stream that calls itself JSON, what is longer is not shown. Other bodies are shown whole,
+ * or the request is refused: what is not seen cannot be allowed (dockerd's limit lets it pass). */
 const shownStreamBytesMax = 1024 * 1024;
 
 export interface SeenRequest {

@@ -74,7 +74,7 @@ describe("events", { skip: whyNoDaemon() }, () => {
     ]);
   });
 
-  test("of a daemon that was killed are on disk, and a consumer goes on behind its cursor", async () => {
+  test("of a daemon that was killed are on disk, and a cursor goes on there", async () => {
     await ok("create", "--name", "first", "--network", "none", IMAGE);
     const lines = (shown: string): string[] => shown.split("\n").filter(Boolean);
     const filter = ["--filter", "type=container", "--filter", "event=create"];

@@ -1,6 +1,6 @@
 // Where a plugin of docker's v1 protocol is: a socket in the folder of sockets, or a description in
-// one of the others: NAME.spec holds an address, NAME.json an address and TLS files. Each may lie in
-// a folder of the plugin's name. Looked up each time: plugins come and go while the daemon runs.
+// one of the others: NAME.spec holds an address, NAME.json an address and TLS files. Each may lie
+// in a folder of the plugin's name. Looked up each time: plugins come and go while the daemon runs.
 
 import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";

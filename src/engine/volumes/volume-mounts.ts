@@ -1,8 +1,8 @@
 // Volumes that are mounts (tmpfs, nfs, cifs, a device, a bind): mounted on <volume>/_data by their
 // first user, unmounted by their last. Users are runs of containers, known from the records, and
 // calls that look inside for a moment. What is mounted is read from the kernel at boot, so that
-// neither a crash nor an upgrade leaves a mount that nobody uses, nor takes one away. A plugin mounts
-// its volumes itself and counts its users: it is told of each.
+// neither a crash nor an upgrade leaves a mount that nobody uses, nor takes one away. A plugin
+// mounts its volumes itself and counts its users: it is told of each.
 
 import { randomBytes } from "node:crypto";
 import { lookup } from "node:dns/promises";
