@@ -10,6 +10,7 @@ import { buildHandlers } from "./routes/build.ts";
 import { buildkitHandlers } from "./routes/buildkit.ts";
 import { cacheMountHandlers } from "./routes/cache-mounts.ts";
 import { cgroupHandlers } from "./routes/cgroups.ts";
+import { checkpointHandlers } from "./routes/checkpoints.ts";
 import { containerStateHandlers } from "./routes/container-state.ts";
 import { containerStreamHandlers } from "./routes/container-streams.ts";
 import { containerHandlers } from "./routes/containers.ts";
@@ -42,6 +43,7 @@ export function createApi(options: ApiOptions & { log: Logger }): {
   const buildkit = openBuildkit(options);
   const handlers: Handlers = {
     ...containerHandlers(engine),
+    ...checkpointHandlers(engine),
     ...containerStateHandlers(engine),
     ...containerStreamHandlers(engine),
     ...archiveHandlers(engine),

@@ -16,6 +16,7 @@ import type { Volumes } from "./contract/volumes.ts";
 
 export type * from "./build/contract.ts";
 export type * from "./contract/cgroups.ts";
+export type * from "./contract/checkpoints.ts";
 export type * from "./contract/containers.ts";
 export type * from "./contract/events.ts";
 export type * from "./contract/explain.ts";

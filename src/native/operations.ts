@@ -215,6 +215,10 @@ export const operations = {
   enterCgroups: { code: 82, fields: { paths: "strs" } },
   bpfCgroupDevice: { code: 81, fields: { cgroup: "slot", program: "bytes" } },
 
+  /** Runs a program that brings a process back and writes its pid to `pidFile`, then ends as that
+   * process ends. Container half, last. Does not return. */
+  restore: { code: 83, fields: { argv: "strs", env: "strs", pidFile: "str" } },
+
   // standard streams
   /** Opens a new pty through `path` (the container's own /dev/ptmx) beneath root. */
   pty: {

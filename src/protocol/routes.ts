@@ -4,6 +4,7 @@
 import { buildQuery } from "./build-query.ts";
 import { cacheMountRoutes } from "./cache-mount-routes.ts";
 import { cgroupRoutes } from "./cgroup-routes.ts";
+import { checkpointRoutes } from "./checkpoint-routes.ts";
 import {
   authBodySchema,
   containerConfigSchema,
@@ -53,6 +54,8 @@ const resizeQuery = { h: "uint32", w: "uint32" } as const;
 const stopQuery = { signal: "string", t: "int" } as const;
 
 export const routes = defineRoutes({
+  // Before those of containers, whose {id} takes what follows it too.
+  ...checkpointRoutes,
   ping: { method: "GET", path: "/_ping", answer: "text" },
   pingHead: { method: "HEAD", path: "/_ping", answer: "text" },
   version: { method: "GET", path: "/version", answer: "json" },

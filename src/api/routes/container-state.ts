@@ -18,9 +18,12 @@ export const containerStateHandlers = ({ containers }: EngineDoors) =>
             "removed in v1.24",
         );
       }
-      if (query.checkpoint)
-        throw new GantryError("not-implemented", "checkpoints are not supported");
-      await containers.start(params.id!, { signal });
+      const { checkpoint, "checkpoint-dir": checkpointDir } = query;
+      await containers.start(params.id!, {
+        ...(checkpoint && { checkpoint }),
+        ...(checkpointDir && { checkpointDir }),
+        signal,
+      });
       return empty();
     },
 

@@ -4,6 +4,7 @@
 import type { FlagSpecs } from "../../base/index.ts";
 import type { RootEntry } from "../help.ts";
 import { BUILDER_NAME_FLAGS } from "./build/checked-builder.ts";
+import { checkpointGroup } from "./checkpoint/group.ts";
 import { pluginGroup } from "./plugin/group.ts";
 import { swarmGroups } from "./swarm/groups.ts";
 
@@ -235,6 +236,7 @@ export const GROUPS: Record<string, CommandGroup> = {
   image: { short: "Manage images", commands: image, aliases: { ...ls, remove: "rm" } },
   manifest: { short: "Manage manifests and lists of them", commands: manifest, aliases: {} },
   network: { short: "Manage networks", commands: network, aliases: { ...ls, remove: "rm" } },
+  checkpoint: checkpointGroup,
   plugin: pluginGroup,
   system: { short: "Manage the daemon", commands: system, aliases: {} },
   volume: { short: "Manage volumes", commands: volume, aliases: { ...ls, remove: "rm" } },

@@ -3,8 +3,9 @@
 
 import { GantryError } from "../../base/index.ts";
 import { initProgramPath, type Plan } from "../../native/index.ts";
-import type { NetworkShare, PlannedCreate } from "../../runtime/index.ts";
+import type { CreateInput, NetworkShare, PlannedCreate } from "../../runtime/index.ts";
 import type { OciSpec, RootfsMount } from "../../spec/index.ts";
+import { type Restoring, restoreShare } from "../checkpoints/index.ts";
 import type { EngineContext } from "../context.ts";
 import { applyDeviceEdits, type DeviceEdits, requestedDevices } from "../devices/index.ts";
 import { monitorLog } from "../logs/index.ts";
@@ -23,7 +24,7 @@ export async function prepareLaunch(
   engine: EngineContext,
   c: ContainerRecord,
   attached: AttachedNetworks,
-  { holdMs }: { holdMs: number },
+  { holdMs, restoring }: { holdMs: number; restoring?: Restoring },
 ): Promise<PlannedCreate> {
   const joined = joinedNamespaces(engine, c);
   const files = writeContainerFiles(engine, c, attached.records);
@@ -32,7 +33,7 @@ export async function prepareLaunch(
   const mounts = await prepareMounts(engine, c, accounts);
   const devices = await requestedDevices(engine, c.hostConfig);
   const given = { joined, files, accounts, rootfs, mounts, devices, attached, holdMs };
-  return planLaunch(engine, c, given).planned;
+  return planLaunch(engine, c, { ...given, ...(restoring && { restoring }) }).planned;
 }
 
 /** What the host was asked for a start. */
@@ -46,6 +47,8 @@ export interface LaunchFacts {
   devices?: readonly DeviceEdits[];
   attached: AttachedNetworks;
   holdMs: number;
+  /** Its processes come from a checkpoint. */
+  restoring?: Restoring;
 }
 
 /** From what is known to the plan, without asking or changing anything: also what `explain` tells
@@ -53,7 +56,16 @@ export interface LaunchFacts {
 export function planLaunch(
   engine: EngineContext,
   c: ContainerRecord,
-  { joined, files: written, accounts, rootfs, mounts, devices = [], attached, holdMs }: LaunchFacts,
+  {
+    joined,
+    files: written,
+    accounts,
+    rootfs,
+    mounts,
+    devices = [],
+    attached,
+    ...given
+  }: LaunchFacts,
 ): { spec: OciSpec; planned: PlannedCreate } {
   const { kernel } = engine.runtime;
   const files = c.isBuildStep ? { ...written, hostname: "", readOnly: true } : written;
@@ -75,7 +87,7 @@ export function planLaunch(
   const spec = applyDeviceEdits(plain, devices);
   const paths = engine.paths.container(c.id);
   const log = monitorLog(c, paths.dir);
-  const planned = engine.runtime.planCreate({
+  const input: CreateInput = {
     id: c.id,
     spec,
     rootfs,
@@ -89,9 +101,12 @@ export function planLaunch(
       terminal: c.config.Tty === true,
       stdinOnce: c.config.StdinOnce === true,
       openStdin: c.config.OpenStdin === true,
-      holdMs,
+      holdMs: given.holdMs,
     },
-  });
+  };
+  const planned = given.restoring
+    ? engine.runtime.planRestore({ ...input, ...restoreShare(spec, given.restoring) })
+    : engine.runtime.planCreate(input);
   return { spec, planned };
 }
 

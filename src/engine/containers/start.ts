@@ -5,6 +5,13 @@
 import { unlinkSync } from "node:fs";
 import { adviceOf, GantryError, kindOf, messageOf, Rollback } from "../../base/index.ts";
 import type { Created } from "../../native/index.ts";
+import {
+  type CheckpointRef,
+  explainRestore,
+  openCheckpoint,
+  type Restoring,
+  restoredProcess,
+} from "../checkpoints/index.ts";
 import type { EngineContext } from "../context.ts";
 import { adviseStart } from "../explain/advise-start.ts";
 import { timestamp } from "../timestamps.ts";
@@ -31,15 +38,20 @@ import { explainStartFailure } from "./start-failure.ts";
 const CONNECT_DEADLINE_MS = 10_000;
 
 /** Error kinds: not-modified when it runs already, invalid when the command cannot be run. */
-export async function startContainer(engine: EngineContext, ref: string): Promise<void> {
+export async function startContainer(
+  engine: EngineContext,
+  ref: string,
+  checkpoint?: CheckpointRef,
+): Promise<void> {
   const { id } = engine.containers.find(ref);
   await engine.transitions.run(id, async () => {
     const c = engine.containers.find(id);
     checkStartable(c);
+    const restoring = checkpoint && (await openCheckpoint(engine, c, checkpoint));
     c.manuallyStopped = false;
     c.restartCount = 0;
     engine.live.of(id).restartDelayMs = 0;
-    await startLocked(engine, c);
+    await startLocked(engine, c, restoring);
   });
 }
 
@@ -55,7 +67,11 @@ function checkStartable(c: ContainerRecord): void {
 }
 
 /** The caller holds the container's transition. Also the way of restart policies and boot. */
-export async function startLocked(engine: EngineContext, c: ContainerRecord): Promise<void> {
+export async function startLocked(
+  engine: EngineContext,
+  c: ContainerRecord,
+  restoring?: Restoring,
+): Promise<void> {
   const live = engine.live.of(c.id);
   const wasRestarting = isRestarting(c);
   clearTimeout(live.restartTimer);
@@ -63,7 +79,7 @@ export async function startLocked(engine: EngineContext, c: ContainerRecord): Pr
   c.intent = "starting";
   try {
     engine.containers.put(c);
-    await launch(engine, c, live);
+    await launch(engine, c, { live, restoring });
   } catch (error) {
     // The spawner may have died after it had started the container.
     if (kindOf(error) === "unavailable")
@@ -86,7 +102,11 @@ export async function startLocked(engine: EngineContext, c: ContainerRecord): Pr
   }
 }
 
-async function launch(engine: EngineContext, c: ContainerRecord, live: LiveContainer) {
+async function launch(
+  engine: EngineContext,
+  c: ContainerRecord,
+  { live, restoring }: { live: LiveContainer; restoring: Restoring | undefined },
+) {
   await using undo = new Rollback((what, error) =>
     engine.log.error(`Failed to undo ${what} of a start`, { id: c.id, error }),
   );
@@ -99,11 +119,15 @@ async function launch(engine: EngineContext, c: ContainerRecord, live: LiveConta
   await mountVolumes(engine, c);
   const planned = await prepareLaunch(engine, c, attachments, {
     holdMs: live.pendingAttaches.size > 0 ? CONNECT_DEADLINE_MS : 0,
+    ...(restoring && { restoring }),
   });
   forgetLastExit(engine, c);
   // Before its first output: clients read the logs since then (testcontainers).
   const startedAt = timestamp();
-  const created = await engine.native.create(planned.plan, planned.monitor);
+  const made = await engine.native.create(planned.plan, planned.monitor).catch(async (error) => {
+    throw restoring ? await explainRestore(error, restoring) : error;
+  });
+  const created = restoring ? await restoredProcess(made, restoring) : made;
   undo.defer("process", () => kill(created));
   const monitor = await connectStarted(engine, c, created.monitorPid);
 

@@ -10,6 +10,7 @@ import type {
   NetworkingConfig,
   Platform,
 } from "../../spec/index.ts";
+import type { Checkpoints } from "./checkpoints.ts";
 import type { Filters, PortMap, Signal } from "./shared-nouns.ts";
 
 export interface ContainerState {
@@ -108,7 +109,8 @@ export interface CreateRequest {
 export interface Containers {
   create(request: CreateRequest, o?: Signal): Promise<{ id: string; warnings: string[] }>;
   /** Commit point: the init has exec'd. Error kinds: not-modified when running already. */
-  start(ref: string, o?: Signal): Promise<void>;
+  start(ref: string, o?: Signal & { checkpoint?: string; checkpointDir?: string }): Promise<void>;
+  checkpoints: Checkpoints;
   stop(ref: string, o?: Signal & { timeoutSeconds?: number; stopSignal?: string }): Promise<void>;
   restart(
     ref: string,
@@ -219,6 +221,9 @@ export interface LogStream {
   tty: boolean;
   /** Multiplexed frames without a terminal, raw text with one. */
   stream: Readable;
+  /** Entries for which there was no room, since the container was made: a full disk, a full buffer
+   * or spool of mode=non-blocking. Absent: none. */
+  dropped?: number;
 }
 export interface ExecState {
   ID: string;
