@@ -32,7 +32,7 @@ const command: Command = defineCommand({
       session.print(shippingStatus(inspected));
       return 0;
     }
-    const { body } = await client.call("GET", `${path}/logs`, {
+    const { body, headers } = await client.call("GET", `${path}/logs`, {
       query: {
         stdout: true,
         stderr: true,
@@ -47,7 +47,13 @@ const command: Command = defineCommand({
       signal: session.io.signal,
     });
     await copyLogs(session.io, body, inspected.Config.Tty);
+    const dropped = headers["x-gantry-log-dropped"];
+    if (dropped) session.warn(droppedNote(String(dropped)));
     return 0;
   },
 });
+/** On standard error, where no line of the container is expected. */
+const droppedNote = (count: string): string =>
+  `WARNING: ${count} log entries are missing: there was no room for them when they were written`;
+
 export default command;
