@@ -26,7 +26,7 @@ test("json-file is docker's where a size is given, and bounded by default", () =
   assert.deepEqual(policy("json-file", { "max-size": "10m" }), {
     ...{ ...common, maxBytes: 10_000_000, maxFiles: 1 },
   });
-  assert.deepEqual(policy("json-file"), { ...common, maxBytes: 100_000_000, maxFiles: 32 });
+  assert.deepEqual(policy("json-file"), { ...common, maxBytes: 100_000_000, maxFiles: 50 });
   assert.equal(policy("json-file", { "max-file": "3" })?.maxFiles, 3);
   for (const none of ["-1", "0"]) {
     assert.equal(policy("json-file", { "max-size": none })?.maxBytes, 0);
