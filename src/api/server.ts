@@ -57,6 +57,12 @@ export function createApiServer(
       ? createServer(limits, listener)
       : (createTlsServer({ ...limits, ...options.tls }, listener) as unknown as Server);
   server.timeout = 0;
+  // Node ends such a connection without an alert: only here one learns why.
+  server.on("tlsClientError", (error: Error & { code?: string }, socket: Socket) => {
+    options.log.info(`TLS handshake error from ${socket.remoteAddress ?? "a client that left"}`, {
+      error: error.code ?? error.message,
+    });
+  });
   installHijack(server, handlers, options);
   const connections = new Set<Socket>();
   server.on("connection", (socket: Socket) => {

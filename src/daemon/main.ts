@@ -18,6 +18,7 @@ import { reload } from "./reload.ts";
 import { ServiceManager, takeServiceEnvironment } from "./service-manager.ts";
 import type { NetworkOptions, Settings } from "./settings.ts";
 import { awaitShutdown, onDumpSignal } from "./signals.ts";
+import { loadTls } from "./tls.ts";
 
 const SERVING = "Serving containers";
 
@@ -41,6 +42,7 @@ export async function runDaemon(
   const about = await program();
   try {
     ({ config, settings } = await loadSettings(argv, about));
+    if (settings?.tls !== undefined) await loadTls(settings.tls);
   } catch (error) {
     const usage = error instanceof GantryError && error.detail["usage"] === true;
     process.stderr.write(`${messageOf(error)}\n${usage ? "See 'gantry daemon --help'.\n" : ""}`);

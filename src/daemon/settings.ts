@@ -366,7 +366,8 @@ function publishFilter(text: string): "none" | "input" {
 
 function tlsFiles(config: Config, read: Reader, folder: string): TlsFiles | undefined {
   const verify = read.bool("tlsverify");
-  if (!verify && !read.bool("tls")) return undefined;
+  // Whoever mentions it at all wants TLS, as with dockerd: --tlsverify=false is TLS for everybody.
+  if (!read.bool("tls") && !config.setBy.has("tlsverify")) return undefined;
   if (verify && config.setBy.has("tls") && !read.bool("tls")) {
     throw invalid("--tls=false and --tlsverify contradict each other");
   }

@@ -42,7 +42,19 @@ async function get(socketPath: string, path: string): Promise<{ status: number; 
   const [response] = (await once(outgoing, "response")) as [IncomingMessage];
   return { status: response.statusCode!, body: await readAll(response) };
 }
-const info = async (path = "/info"): Promise<Record<string, never>> =>
+interface Info {
+  ID: string;
+  Labels: string[];
+  ExperimentalBuild: boolean;
+  SecurityOptions: string[];
+  DefaultRuntime: string;
+  Runtimes: Record<string, { status?: Record<string, string> }>;
+  DriverStatus: string[][];
+  Swarm: { LocalNodeState: string };
+  RegistryConfig: object;
+  RuncCommit: object;
+}
+const info = async (path = "/info"): Promise<Info> =>
   JSON.parse((await get(daemon.socket, path)).body);
 
 /** Resolves when the log has the text; it is written by another process. */
@@ -57,30 +69,30 @@ async function logged(text: string): Promise<void> {
 
 test("info says who the engine is and what it can do", limits, async () => {
   const found = await info();
-  assert.match(found["ID"]!, /^[0-9a-f-]{36}$/);
-  assert.equal(found["ExperimentalBuild"], true);
-  assert.deepEqual(found["Labels"], ["stage=one"]);
-  assert.ok((found["SecurityOptions"] as string[]).includes("name=no-new-privileges"));
-  assert.ok((found["SecurityOptions"] as string[]).includes("name=seccomp,profile=builtin"));
-  assert.equal(found["DefaultRuntime"], "runc");
-  const { runc } = found["Runtimes"] as Record<string, { status: Record<string, string> }>;
-  const features = JSON.parse(runc!.status["org.opencontainers.runtime-spec.features"]!);
+  assert.match(found.ID, /^[0-9a-f-]{36}$/);
+  assert.equal(found.ExperimentalBuild, true);
+  assert.deepEqual(found.Labels, ["stage=one"]);
+  assert.ok(found.SecurityOptions.includes("name=no-new-privileges"));
+  assert.ok(found.SecurityOptions.includes("name=seccomp,profile=builtin"));
+  assert.equal(found.DefaultRuntime, "runc");
+  const { runc } = found.Runtimes as Record<string, { status: Record<string, string> }>;
+  const features = JSON.parse(runc!.status!["org.opencontainers.runtime-spec.features"]!);
   assert.ok(features.mountOptions.includes("rro"));
   assert.ok(features.linux.capabilities.includes("CAP_SYS_ADMIN"));
-  assert.equal((found["DriverStatus"] as string[][])[0]![0], "Backing Filesystem");
-  assert.deepEqual((found["Swarm"] as { LocalNodeState: string }).LocalNodeState, "inactive");
+  assert.equal(found.DriverStatus[0]![0], "Backing Filesystem");
+  assert.deepEqual(found.Swarm.LocalNodeState, "inactive");
   const old = await info("/v1.44/info");
-  assert.ok("AllowNondistributableArtifactsCIDRs" in old["RegistryConfig"]!);
-  assert.ok("Expected" in old["RuncCommit"]!);
-  const version = await info("/version");
-  assert.match(version["BuildTime"]!, /^\d{4}-\d\d-\d\dT.*\+00:00$/);
-  assert.equal(version["Experimental"], true);
+  assert.ok("AllowNondistributableArtifactsCIDRs" in old.RegistryConfig);
+  assert.ok("Expected" in old.RuncCommit);
+  const version = JSON.parse((await get(daemon.socket, "/version")).body);
+  assert.match(version.BuildTime, /^\d{4}-\d\d-\d\dT.*\+00:00$/);
+  assert.equal(version.Experimental, true);
 });
 
 test("the engine's id outlives the daemon", limits, async () => {
-  const before = (await info())["ID"];
+  const before = (await info()).ID;
   await daemon.restart();
-  assert.equal((await info())["ID"], before);
+  assert.equal((await info()).ID, before);
 });
 
 test("what the configuration says of new containers is what they get", limits, async () => {
@@ -129,7 +141,7 @@ test(
     stream.destroy();
     assert.deepEqual(
       [event.Type, event.Action, event.Actor.ID],
-      ["daemon", "reload", (await info())["ID"]],
+      ["daemon", "reload", (await info()).ID],
     );
     const { name: _, "default-cgroupns-mode": __, ...attributes } = event.Actor.Attributes;
     assert.deepEqual(attributes, {
@@ -150,8 +162,8 @@ test(
     });
     await logged("Option mtu has changed: the daemon takes it up when it is started again");
     const found = await info();
-    assert.deepEqual(found["Labels"], ["stage=two"]);
-    assert.deepEqual((found["Runtimes"] as Record<string, unknown>)["x"], {
+    assert.deepEqual(found.Labels, ["stage=two"]);
+    assert.deepEqual(found.Runtimes["x"], {
       path: "/bin/x",
       runtimeArgs: ["-a"],
     });
