@@ -123,7 +123,9 @@ async function runGroup(
   const [verb, ...args] = group.flags ? groupFlagsLast(group.flags, rest) : rest;
   if (verb === undefined || verb === "--help" || verb === "-h" || verb === "help") {
     const { groupHelp } = await import("./help.ts");
-    io.stdout.write(groupHelp(name, group));
+    // As docker's: help that was not asked for is not output.
+    const out = verb === undefined ? io.stderr : io.stdout;
+    out.write(groupHelp(name, group));
     return 0;
   }
   const known = Object.hasOwn(group.aliases, verb) ? group.aliases[verb]! : verb;
@@ -138,7 +140,7 @@ async function runGroup(
       ? `unknown flag: ${verb}`
       : `unknown shorthand flag: '${verb[1]}' in ${verb}`;
     io.stderr.write(
-      `${shown}\n\nUsage:  ${PROGRAM} ${name} COMMAND\n\n` +
+      `${shown}\n\nUsage:  ${PROGRAM} ${name}\n\n` +
         `Run '${PROGRAM} ${name} --help' for more information\n`,
     );
     return EXIT_USAGE;
@@ -204,7 +206,8 @@ async function runCommand(
     return 1;
   }
   try {
-    const code = await command.run(session, flags).catch((error) => report(session, path, error));
+    const running = (async () => command.run(session, flags))();
+    const code = await running.catch((error) => report(session, path, error));
     if (code) await showHints(session);
     return code ?? 0;
   } finally {

@@ -11,6 +11,8 @@ const MISSING: readonly { error: RegExp; source: Source; untagged?: boolean }[] 
   { error: /get (\S+): no such volume/, source: volumes },
 ];
 const NAMES_MAX = 3;
+/** "nope" is near to it, and nobody looks for it. */
+const NO_NETWORK = "none";
 
 /** Names near to those that the errors say are missing; none where nothing is near, or known. */
 export async function nearNames(session: Session, errors: readonly string[]): Promise<string[]> {
@@ -21,7 +23,7 @@ export async function nearNames(session: Session, errors: readonly string[]): Pr
       if (missing === undefined) continue;
       const words = { flags: new Map(), args: [] };
       const known = await source({ session, words, prefix: "" }).catch(() => []);
-      const names = known.map(({ value }) => value);
+      const names = known.map(({ value }) => value).filter((value) => value !== NO_NETWORK);
       const name = untagged ? nearImage(missing, names) : likely(missing, names);
       if (name !== undefined) found.add(name);
     }
