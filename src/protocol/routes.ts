@@ -42,6 +42,9 @@ const EVENT_FILTERS = [
   ...["config", "container", "daemon", "event", "image", "label", "network"],
   ...["node", "plugin", "scope", "secret", "service", "type", "volume"],
 ];
+const CACHE_FILTERS = [
+  ...["description", "id", "inuse", "parent", "private", "shared", "type", "until", "unused-for"],
+];
 const attachQuery = {
   detachKeys: "string",
   logs: "bool",
@@ -466,7 +469,7 @@ export const routes = defineRoutes({
     since: "1.31",
     query: {
       all: "bool",
-      filters: "filters",
+      filters: { filters: CACHE_FILTERS }, // others are refused by the build cache itself
       "dry-run": "bool",
       "keep-storage": "string",
       "reserved-space": "string",

@@ -142,7 +142,7 @@ describe("volumes of a plugin", { skip: whyNoDaemon() }, () => {
     await run(
       "-d",
       "--name",
-      "c",
+      "held",
       "-v",
       "v4:/x",
       "--volume-driver",
