@@ -32,7 +32,7 @@ export function differences(script: string, docker: Answer[], ours: Answer[]): D
   for (const step of titles) {
     const one = docker.find(({ title }) => title === step)?.outcome;
     const other = ours.find(({ title }) => title === step)?.outcome;
-    compare(plain(one), plain(other), "", (at, docker, ours) => {
+    compare(plain(one), withoutAdvice(plain(other)), "", (at, docker, ours) => {
       if (!ids.equal(docker, ours)) found.push({ script, step, at, docker, ours });
     });
   }
@@ -76,6 +76,17 @@ function plain(outcome: Outcome | undefined): Json {
     ...(out && { out: shown(out) as Json }),
     ...(err && { err: shown(err) as Json }),
   };
+}
+
+/** Our errors also say cause and remedy, in lines and fields of their own: all of them, always. */
+function withoutAdvice(value: Json): Json {
+  if (typeof value === "string") return value.replaceAll(/\n(cause|remedy): [^\n]*/g, "");
+  if (Array.isArray(value)) return value.map(withoutAdvice);
+  if (!isObject(value)) return value;
+  const entries = Object.entries(value).filter(
+    ([key]) => !("message" in value && ["cause", "remedy"].includes(key)),
+  );
+  return Object.fromEntries(entries.map(([key, one]) => [key, withoutAdvice(one)]));
 }
 
 type Report = (at: string, docker: Json, ours: Json) => void;

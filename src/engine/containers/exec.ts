@@ -31,7 +31,7 @@ export async function createExec(
   if (!config.Cmd?.length) throw new GantryError("invalid", "No exec command specified");
   requireRunning(engine, c);
   const keys = config.DetachKeys || DETACH_KEYS_DEFAULT;
-  parseDetachKeys(keys);
+  checkKeys(keys);
   const exec: ExecInstance = {
     id: randomBytes(ID_BYTES).toString("hex"),
     containerId: c.id,
@@ -53,6 +53,14 @@ export interface ExecStartOptions extends Signal {
   tty: boolean;
   consoleSize?: [number, number];
   detachKeys?: string;
+}
+
+function checkKeys(keys: string): void {
+  try {
+    parseDetachKeys(keys);
+  } catch (cause) {
+    throw new GantryError("invalid", `Invalid escape keys (${keys}) provided`, { cause });
+  }
 }
 
 /** Commit point: the command has been exec'd. Without detach, resolves with its streams. */
@@ -156,7 +164,9 @@ export async function inspectExec(engine: EngineContext, execId: string): Promis
     OpenStdout: exec.config.AttachStdout === true,
     CanRemove: false,
     ContainerID: exec.containerId,
-    DetachKeys: Buffer.from(parseDetachKeys(exec.detachKeys)).toString("latin1"),
+    DetachKeys: exec.config.DetachKeys
+      ? Buffer.from(parseDetachKeys(exec.detachKeys)).toString("latin1")
+      : "",
     Pid: exec.pid,
   };
 }

@@ -67,6 +67,7 @@ export class ContainerRegistry {
 
   /** By full id, name (with or without slash) or unambiguous prefix of an id. */
   find(ref: string): ContainerRecord {
+    if (ref === "") throw new GantryError("invalid", 'invalid name or ID supplied: ""');
     const found = this.#byId.get(ref) ?? this.byName(ref.replace(/^\//, "")) ?? this.#prefix(ref);
     if (!found) throw new GantryError("not-found", `No such container: ${ref}`);
     return found;

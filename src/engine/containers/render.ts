@@ -89,7 +89,7 @@ function renderNetworks(
     const id = networkNamed(engine, name)?.Id ?? "";
     const record = attachments.find((attachment) => attachment.networkId === id);
     const shown = record ? { ...settings, DNSNames: dnsNames(c, name) } : settings;
-    networks[name] = renderEndpoint(shown, c.run ? id : "", record);
+    networks[name] = renderEndpoint(shown, hasNeverRun(c) ? "" : id, record);
   }
   return networks;
 }

@@ -14,6 +14,7 @@ import {
 } from "../checkpoints/index.ts";
 import type { EngineContext } from "../context.ts";
 import { adviseStart } from "../explain/advise-start.ts";
+import { foreignRuntime, foreignStarted } from "../runtimes/foreign.ts";
 import { timestamp } from "../timestamps.ts";
 import { announce, announceVolume } from "./announce.ts";
 import { connectPending } from "./attach.ts";
@@ -102,6 +103,13 @@ export async function startLocked(
   }
 }
 
+/** As docker begins whatever its networks refuse at a start; kind and advice stay. */
+function inNetworking(error: unknown): unknown {
+  if (!(error instanceof GantryError)) return error;
+  const message = `failed to set up container networking: ${error.message}`;
+  return new GantryError(error.kind, message, { cause: error.cause, detail: error.detail });
+}
+
 async function launch(
   engine: EngineContext,
   c: ContainerRecord,
@@ -113,7 +121,9 @@ async function launch(
   await live.tornDown;
   const sink = await engine.shipping.open(c);
   if (sink) undo.defer("log driver", () => sink.close());
-  const attachments = await attachNetworks(engine, c);
+  const attachments = await attachNetworks(engine, c).catch((error) => {
+    throw inNetworking(error);
+  });
   undo.defer("network", () => detachNetworks(engine, c, attachments.records));
   undo.defer("volumes", () => unmountVolumes(engine, c));
   await mountVolumes(engine, c);
@@ -131,7 +141,9 @@ async function launch(
   undo.defer("process", () => kill(created));
   const monitor = await connectStarted(engine, c, created.monitorPid);
 
-  c.run = runFacts(c, created, planned.cgroupPaths, attachments.records);
+  const foreign = foreignRuntime(engine, c);
+  const started = foreign ? await foreignStarted(foreign, created, monitor) : created;
+  c.run = runFacts(c, started, planned.cgroupPaths, attachments.records);
   c.startedAt = startedAt;
   c.exitCode = 0;
   c.error = "";
