@@ -21,7 +21,7 @@ interface Contestant {
   megabytes: number;
 }
 
-/** MB of text a second, by contestant. `megabytes` are ours; dockerd has a fifth, to be done today. */
+/** MB of text a second, by contestant. `megabytes` are ours; dockerd has a fifth. */
 export async function compareLogs(
   engines: readonly Engine[],
   o: { rounds: number; megabytes: number },

@@ -1,5 +1,5 @@
-// The monitor's side of a log, on the real kernel: generations, records, what a crash or a full disk
-// leaves, a spool that waits for its shipper, and a disk that stands still.
+// The monitor's side of a log, on the real kernel: generations, records, what a crash or a full
+// disk leaves, a spool that waits for its shipper, and a disk that stands still.
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";

@@ -1,5 +1,5 @@
-// How much all logs of a host may take together: what daemon.json says ("log-budget"), or a tenth of
-// the file system, and no more than 10 GB.
+// How much all logs of a host may take together: what daemon.json says ("log-budget"), or a
+// tenth of the file system, and no more than 10 GB.
 
 import { statfs } from "node:fs/promises";
 

@@ -79,7 +79,7 @@ function entryOf(format: LogFormat, block: Buffer, view: RecordView, parts: Part
   };
 }
 
-/** Which part of its line an entry is: records say so, of JSON lines it follows from those before. */
+/** Which part of its line an entry is: records say so, of JSON lines those before tell. */
 class PartNumbers {
   #open = [0, 0, 0];
 

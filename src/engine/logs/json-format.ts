@@ -1,6 +1,6 @@
 // Docker's json-file format: {"log":"text\n","stream":"stdout","attrs":{…},"time":"…Z"} and a
-// newline. The usual line has no escape but the one at its end, which two searches find. A block has
-// nothing after its `end`.
+// newline. The usual line has no escape but the one at its end, which two searches find. A
+// block has nothing after its `end`.
 
 import { type LogFormat, type LogTime, type RecordView, TIME_BYTES } from "./record.ts";
 
