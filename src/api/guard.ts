@@ -115,7 +115,10 @@ async function showBody({
   for (let next = await iterator.next(); next.done !== true; next = await iterator.next()) {
     chunks.push(next.value as Buffer);
     bytes += (next.value as Buffer).length;
-    if (!isStream && bytes > jsonBodyBytesMax) throw tooLarge();
+    if (!isStream && bytes > jsonBodyBytesMax) {
+      await iterator.return?.(); // what is still coming is drained, so that the answer gets out
+      throw tooLarge();
+    }
     if (isStream && bytes > shownStreamBytesMax) {
       return { body: Readable.from(rest(chunks, iterator)) };
     }
