@@ -7,7 +7,8 @@ import { hostname } from "node:os";
 import { promisify } from "node:util";
 import { deflate, gzip } from "node:zlib";
 import { GantryError, messageOf } from "../../base/index.ts";
-import { extraAttributes, type LogEntry, type LogInfo, logTag } from "../logs/index.ts";
+import { extraAttributes, type LogInfo, logTag } from "../logs/attributes.ts";
+import type { LogEntry } from "../logs/contract.ts";
 import {
   type LogDriver,
   type LogDriverOptions,

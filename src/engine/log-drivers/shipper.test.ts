@@ -82,6 +82,18 @@ test("a line that is refused is dropped alone", async () => {
   assert.equal(shipper.counters.droppedLines, 1);
 });
 
+test("a receiver that refuses everything does not have everything dropped", async () => {
+  const [log, sink] = [new MemoryLog(), new FakeSink()];
+  let refusals = 0;
+  sink.fail = () => (refusals++ < 1000 ? new RefusedLines("no such index") : undefined);
+  log.write(...Array.from({ length: 50 }, (_, n) => String(n)));
+  const shipper = ship(log, sink);
+  shipper.finish();
+  await shipper.done;
+  assert.equal(shipper.counters.droppedLines, 20);
+  assert.equal(sink.got.length, 30);
+});
+
 test("attempts that are limited by an option end in lines that are counted as dropped", async () => {
   const [log, sink] = [new MemoryLog(), new FakeSink()];
   sink.limits = { ...sink.limits, attemptsMax: 2 };

@@ -12,6 +12,8 @@ const RETRY_MS_MIN = 100;
 const RETRY_MS_MAX = 30_000;
 /** One warning for a receiver that stays away, not one an attempt. */
 const COMPLAIN_MS = 60_000;
+/** A receiver that refuses so many lines, and takes none, is set up wrongly: lines wait for that. */
+const REFUSED_IN_ROW_MAX = 20;
 const RETRY_READ_MS = 5_000;
 /** Between two times that it is written how far the log is shipped. */
 const MARK_MS = 100;
@@ -70,6 +72,7 @@ export class Shipper {
   #marking: Promise<void> | undefined;
   #complainedAtMs = 0;
   #failures = 0;
+  #refusedInRow = 0;
 
   constructor(o: { sink: LogSink; source: ShippedLog; log: Logger }) {
     this.#sink = o.sink;
@@ -206,7 +209,8 @@ export class Shipper {
         return taken;
       } catch (error) {
         signal.throwIfAborted();
-        if (error instanceof RefusedLines) return await this.#divide(lines, error);
+        const isBelieved = this.#refusedInRow < REFUSED_IN_ROW_MAX;
+        if (error instanceof RefusedLines && isBelieved) return await this.#divide(lines, error);
         this.#failed(error);
         if (attempt >= attemptsMax) return this.#drop(lines.length, error);
         this.counters.retries++;
@@ -231,7 +235,10 @@ export class Shipper {
 
   /** A line that is never taken must not hold up the others: halves are sent until it is alone. */
   async #divide(lines: readonly LogEntry[], error: RefusedLines): Promise<number> {
-    if (lines.length === 1) return this.#drop(1, error);
+    if (lines.length === 1) {
+      this.#refusedInRow++;
+      return this.#drop(1, error);
+    }
     return await this.#sendUntilTaken(lines.slice(0, lines.length >> 1), true);
   }
 
@@ -247,6 +254,7 @@ export class Shipper {
     this.counters.shippedAtMs = Date.now();
     delete this.counters.error;
     this.#failures = 0;
+    this.#refusedInRow = 0;
   }
 
   #failed(error: unknown): void {
