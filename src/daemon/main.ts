@@ -12,11 +12,12 @@ import { Dump } from "./dump.ts";
 import { daemonHelp } from "./help.ts";
 import { loadSettings } from "./load-settings.ts";
 import { openMetricsDoor } from "./metrics-door.ts";
+import type { NetworkOptions } from "./network-settings.ts";
 import { writePidfile } from "./pidfile.ts";
 import { type Program, program } from "./program.ts";
 import { reload } from "./reload.ts";
 import { ServiceManager, takeServiceEnvironment } from "./service-manager.ts";
-import type { NetworkOptions, Settings } from "./settings.ts";
+import type { Settings } from "./settings.ts";
 import { awaitShutdown, onDumpSignal } from "./signals.ts";
 import { loadTls } from "./tls.ts";
 
