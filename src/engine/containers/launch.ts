@@ -3,13 +3,19 @@
 
 import { GantryError } from "../../base/index.ts";
 import { initProgramPath, type Plan } from "../../native/index.ts";
-import type { CreateInput, NetworkShare, PlannedCreate } from "../../runtime/index.ts";
+import type {
+  CreateInput,
+  ForeignRuntime,
+  NetworkShare,
+  PlannedCreate,
+} from "../../runtime/index.ts";
 import type { OciSpec, RootfsMount } from "../../spec/index.ts";
 import { type Restoring, restoreShare } from "../checkpoints/index.ts";
 import type { EngineContext } from "../context.ts";
 import { applyDeviceEdits, type DeviceEdits, requestedDevices } from "../devices/index.ts";
 import { monitorLog } from "../logs/index.ts";
 import type { ContainerPaths } from "../paths.ts";
+import { foreignRuntime, writeBundle } from "../runtimes/foreign.ts";
 import { type Accounts, readAccounts } from "./accounts.ts";
 import { writeContainerFiles } from "./container-files.ts";
 import { containerOf } from "./host-config.ts";
@@ -33,7 +39,11 @@ export async function prepareLaunch(
   const mounts = await prepareMounts(engine, c, accounts);
   const devices = await requestedDevices(engine, c.hostConfig);
   const given = { joined, files, accounts, rootfs, mounts, devices, attached, holdMs };
-  return planLaunch(engine, c, { ...given, ...(restoring && { restoring }) }).planned;
+  const foreign = restoring ? undefined : foreignRuntime(engine, c);
+  const more = { ...(restoring && { restoring }), ...(foreign && { foreign }) };
+  const { spec, planned } = planLaunch(engine, c, { ...given, ...more });
+  if (foreign) await writeBundle(foreign, spec);
+  return planned;
 }
 
 /** What the host was asked for a start. */
@@ -47,6 +57,8 @@ export interface LaunchFacts {
   devices?: readonly DeviceEdits[];
   attached: AttachedNetworks;
   holdMs: number;
+  /** The runtime that makes it, where that is not ours. */
+  foreign?: ForeignRuntime;
   /** Its processes come from a checkpoint. */
   restoring?: Restoring;
 }
@@ -92,6 +104,7 @@ export function planLaunch(
     spec,
     rootfs,
     kernel,
+    ...(given.foreign && { foreign: given.foreign }),
     ...(attached.attachments.length > 0 && { network: shareOf(attached) }),
     monitor: {
       id: c.id,

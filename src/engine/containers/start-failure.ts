@@ -75,9 +75,10 @@ function explain(error: unknown, prefix: string, command: string): Explained {
   const failure = failureOf(error);
   if (!failure) {
     const kept = error instanceof GantryError ? error : undefined;
+    const code = kept?.detail["exitCode"];
     return {
       error: kept ?? new GantryError("internal", messageOf(error), { cause: error }),
-      exitCode: EXIT_UNKNOWN,
+      exitCode: typeof code === "number" ? code : EXIT_UNKNOWN,
     };
   }
   const { reason, exitCode, kind } = reasonOf(failure, command);

@@ -263,16 +263,11 @@ function checkSettings({ host, kernel }: Check): void {
   for (const rule of host.DeviceCgroupRules ?? []) parseDeviceRule(rule);
 }
 
-const RUNTIMES = ["runc", "io.containerd.runc.v2"];
-
 /** What cannot be given is refused: no container starts without what was asked for it. */
 function checkPlatformOptions({ host, warn }: Check): void {
   const isolation = host.Isolation ?? "";
   if (isolation !== "" && isolation !== "default") {
     throw bad(`invalid isolation (${isolation}): linux only supports 'default'`);
-  }
-  if (host.Runtime && !RUNTIMES.includes(host.Runtime)) {
-    throw bad(`unknown or invalid runtime name: ${host.Runtime}`);
   }
   for (const [path, options] of Object.entries(host.Tmpfs ?? {})) checkTmpfs(path, options);
   if (host.NetworkMode === "host" && Object.keys(host.PortBindings ?? {}).length > 0) {
