@@ -92,6 +92,8 @@ async function pidOf(bundle: string, monitor: Monitor): Promise<number | undefin
       change.catch(() => {});
       const pid = await readPid(bundle);
       if (pid !== undefined) return pid;
+      // Its exit is told only when somebody has read what it wrote.
+      if (lastError(await readLog(bundle)) !== undefined) return undefined;
       await change;
     }
   } catch (error) {
@@ -108,9 +110,12 @@ async function readPid(bundle: string): Promise<number | undefined> {
   return /^\d+$/.test(text.trim()) ? Number(text) : undefined;
 }
 
+const readLog = (bundle: string): Promise<string> =>
+  readFile(join(bundle, "log.json"), "utf8").catch(() => "");
+
 async function runtimeError(bundle: string): Promise<GantryError> {
-  const log = await readFile(join(bundle, "log.json"), "utf8").catch(() => "");
-  const said = lastError(log) ?? "the runtime ended without starting the container";
+  const said =
+    lastError(await readLog(bundle)) ?? "the runtime ended without starting the container";
   const exitCode = /executable file not found|no such file or directory/.test(said)
     ? EXIT_NOT_FOUND
     : /permission denied|exec format error/.test(said)
