@@ -1,5 +1,6 @@
-// Containers of other OCI runtimes: which runtime one has, its bundle, and how its start is known to
-// have succeeded. The runtime runs as the process that our monitor watches (runtime/plan-foreign.ts).
+// Containers of other OCI runtimes: which runtime one has, its bundle, and how its start is known
+// to have succeeded. The runtime runs as the process that our monitor watches: see
+// runtime/plan-foreign.ts.
 
 import { mkdir, readFile, rm, watch, writeFile } from "node:fs/promises";
 import { join } from "node:path";
