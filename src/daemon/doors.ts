@@ -5,8 +5,8 @@ import type { createApi } from "../api/index.ts";
 import { GantryError, type Logger, Rollback } from "../base/index.ts";
 import type { ListenAddress } from "./hosts.ts";
 import { listenAt, type OpenAddress } from "./listen.ts";
-import type { PassedSocket } from "./service-manager.ts";
 import type { Settings } from "./settings.ts";
+import type { PassedSocket } from "./systemd.ts";
 import { loadTls } from "./tls.ts";
 
 /** Opens every address of the settings, or none. */

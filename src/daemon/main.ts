@@ -16,9 +16,9 @@ import type { NetworkOptions } from "./network-settings.ts";
 import { writePidfile } from "./pidfile.ts";
 import { type Program, program } from "./program.ts";
 import { reload } from "./reload.ts";
-import { ServiceManager, takeServiceEnvironment } from "./service-manager.ts";
 import type { Settings } from "./settings.ts";
 import { awaitShutdown, onDumpSignal } from "./signals.ts";
+import { ServiceManager, takeServiceEnvironment } from "./systemd.ts";
 import { loadTls } from "./tls.ts";
 
 const SERVING = "Serving containers";

@@ -13,7 +13,7 @@ import { text as readAll } from "node:stream/consumers";
 import { after, before, test } from "node:test";
 import { promisify } from "node:util";
 import { removeCgroupFolders } from "../support/cgroup-folders.ts";
-import { FakeServiceManager } from "../support/service-manager.ts";
+import { FakeServiceManager } from "../support/fake-systemd.ts";
 import { root, whyNoDaemon } from "./harness.ts";
 
 const run = promisify(execFile);

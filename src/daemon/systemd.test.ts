@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { silentLogger } from "../base/index.ts";
 import type { Operation } from "../native/index.ts";
-import { ServiceManager, takeServiceEnvironment } from "./service-manager.ts";
+import { ServiceManager, takeServiceEnvironment } from "./systemd.ts";
 
 const given = (pid: number): NodeJS.ProcessEnv => ({
   NOTIFY_SOCKET: "/run/systemd/notify",

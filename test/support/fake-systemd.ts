@@ -1,4 +1,4 @@
-// A systemd in miniature (test/payload/manager.c), run as a process of its own: passes sockets to a
+// A systemd in miniature (test/payload/systemd.c), run as a process of its own: passes sockets to a
 // program and hears what that says of itself.
 
 import { type ChildProcess, execFile, spawn } from "node:child_process";
@@ -9,12 +9,12 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 
 const run = promisify(execFile);
-const source = fileURLToPath(new URL("../payload/manager.c", import.meta.url));
+const source = fileURLToPath(new URL("../payload/systemd.c", import.meta.url));
 const cache = fileURLToPath(new URL("../../.gantry-cache", import.meta.url));
 
 async function managerProgram(): Promise<string> {
   const hash = createHash("sha256").update(await readFile(source));
-  const path = join(cache, `manager-${hash.digest("hex").slice(0, 16)}`);
+  const path = join(cache, `systemd-${hash.digest("hex").slice(0, 16)}`);
   const there = await access(path).then(
     () => true,
     () => false,
