@@ -1,5 +1,5 @@
-// What our client shows on a real terminal, and what it does not show elsewhere; trees and tops of a
-// daemon with containers in it.
+// What our client shows on a real terminal, and what it does not show elsewhere; trees and tops of
+// a daemon with containers in it.
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
