@@ -131,6 +131,7 @@ export class Shipper {
           isRead = true;
         } catch (error) {
           signal.throwIfAborted();
+          if (o.signal.aborted) break; // the container has ended: a reader may say so by throwing
           this.#failed(error);
           await delay(RETRY_READ_MS, undefined, { signal });
         }
