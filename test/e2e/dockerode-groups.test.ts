@@ -1,7 +1,7 @@
 // What programs do with dockerode, one scenario for each group of commands.
 
 import assert from "node:assert/strict";
-import { PassThrough, type Readable } from "node:stream";
+import { PassThrough, Readable } from "node:stream";
 import { buffer, text } from "node:stream/consumers";
 import { after, before, describe, test } from "node:test";
 import type Docker from "dockerode";
@@ -87,8 +87,8 @@ describe("dockerode", { skip: whyNoDaemon() }, () => {
   });
 
   test("events are seen while they happen", LONG, async () => {
-    const filters = { type: ["container"], container: ["seen"] };
-    const stream = (await docker.getEvents({ filters })) as Readable;
+    const filters = JSON.stringify({ type: ["container"], container: ["seen"] });
+    const stream = (await docker.getEvents({ filters })) as unknown as Readable;
     const actions: string[] = [];
     const destroyed = new Promise<void>((resolve) =>
       stream.on("data", (chunk) => {
@@ -117,7 +117,7 @@ describe("dockerode", { skip: whyNoDaemon() }, () => {
     const context = pack();
     context.entry({ name: "Dockerfile" }, `FROM ${IMAGE}\nLABEL a=b\n`);
     context.finalize();
-    const built = await docker.buildImage(context, { t: "built" });
+    const built = await docker.buildImage(Readable.from(context), { t: "built" });
     await new Promise<void>((resolve, reject) =>
       docker.modem.followProgress(built, (error) => (error ? reject(error) : resolve())),
     );
@@ -132,7 +132,7 @@ describe("dockerode", { skip: whyNoDaemon() }, () => {
     const archive = pack();
     archive.entry({ name: "given" }, "content");
     archive.finalize();
-    await c.putArchive(archive, { path: "/tmp" });
+    await c.putArchive(Readable.from(archive), { path: "/tmp" });
     const names: string[] = [];
     const reader = extract();
     reader.on("entry", (header, stream, next) => {
@@ -140,8 +140,11 @@ describe("dockerode", { skip: whyNoDaemon() }, () => {
       stream.on("end", next).resume();
     });
     const out = await c.getArchive({ path: "/tmp/given" });
-    await new Promise((resolve, reject) =>
-      out.pipe(reader).on("finish", resolve).on("error", reject),
+    await new Promise<void>((resolve, reject) =>
+      out
+        .pipe(reader)
+        .on("finish", () => resolve())
+        .on("error", reject),
     );
     assert.deepEqual(names, ["given"]);
     assert.ok((await buffer((await c.export()) as Readable)).length > 10_000);

@@ -1,5 +1,5 @@
 // The reaper that testcontainers starts beside its containers, as far as the tests need one: what
-// Ryuk's protocol asks, from a static program of our own, since Ryuk's Go module is not always to be
+// Ryuk's protocol asks, from a static program of our own, as Ryuk's Go module is not always to be
 // had (GANTRY_TEST_RYUK names a real one). A client connects to port 8080 and sends filters, a line
 // each, that are answered with ACK; once all have been gone for RYUK_RECONNECTION_TIMEOUT, whatever
 // has such a label is removed through the mounted socket. Called as "web" it answers HTTP instead.

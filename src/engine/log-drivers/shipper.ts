@@ -12,7 +12,7 @@ const RETRY_MS_MIN = 100;
 const RETRY_MS_MAX = 30_000;
 /** One warning for a receiver that stays away, not one an attempt. */
 const COMPLAIN_MS = 60_000;
-/** A receiver that refuses so many lines, and takes none, is set up wrongly: lines wait for that. */
+/** A receiver that refuses so many lines, and takes none, is set up wrongly: lines wait. */
 const REFUSED_IN_ROW_MAX = 20;
 const RETRY_READ_MS = 5_000;
 /** Between two times that it is written how far the log is shipped. */
