@@ -128,9 +128,13 @@ async function showBody({
 }
 
 async function* rest(chunks: Buffer[], more: AsyncIterator<Buffer>): AsyncGenerator<Buffer> {
-  yield* chunks;
-  for (let next = await more.next(); next.done !== true; next = await more.next()) {
-    yield next.value;
+  try {
+    yield* chunks;
+    for (let next = await more.next(); next.done !== true; next = await more.next()) {
+      yield next.value;
+    }
+  } finally {
+    await more.return?.(); // a handler that has enough leaves the rest to be drained
   }
 }
 

@@ -20,8 +20,9 @@ const headersTimeoutMs = 60_000;
 const keepAliveTimeoutMs = 5 * 60_000;
 /** How long requests in flight may take to answer when the daemon ends. */
 const closeGraceMs = 2_000;
-/** How long the rest of a refused body is read before the connection may close. */
-const drainMs = 5_000;
+/** How long the rest of a refused body is read before the connection may close. The answer is out
+ * by then: what a slow client would lose is only that it can read it. */
+const drainMs = 30_000;
 /** X-Registry-Config carries credentials of every registry and grows large. */
 const headerBytesMax = 512 * 1024;
 

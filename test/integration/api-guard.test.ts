@@ -70,9 +70,13 @@ async function ask(
   headers: Record<string, string> = { "Content-Type": "application/json" },
 ): Promise<{ status: number; body: string }> {
   const outgoing = request({ socketPath, method, path, headers, agent: false });
+  const closed = new Promise((resolve) => outgoing.once("close", resolve));
+  const failed = new Promise<never>((_, reject) => outgoing.on("error", reject));
   outgoing.end(body);
-  const [response] = await once(outgoing, "response");
-  return { status: response.statusCode, body: await readAll(response) };
+  const [response] = await Promise.race([once(outgoing, "response"), failed]);
+  const text = await Promise.race([readAll(response), failed]);
+  await Promise.race([closed, failed]); // what comes after the answer is this test's, too
+  return { status: response.statusCode, body: text };
 }
 const create = (size: number): string =>
   JSON.stringify({ Image: "alpine", Env: [`A=${"x".repeat(size)}`] });
