@@ -6,12 +6,14 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -72,6 +74,8 @@ int datagrams_main(int argc, char **argv) {
     dprintf(2, "usage: gantry-native datagrams PATH [large]\n");
     return 2;
   }
+  // It may wait in the kernel for a receiver that does not read.
+  if (prctl(PR_SET_PDEATHSIG, SIGKILL) || getppid() == 1) return 1;
   bool large = argc > 2 && strcmp(argv[2], "large") == 0;
   int fd = connect_to(argv[1]);
   if (answer(fd < 0 ? -fd : 0) || fd < 0) return 1;

@@ -90,6 +90,11 @@ void broadcast_oom(void) {
     if (c->control) say(c, 0, T_OOM, NULL, 0);
 }
 
+void broadcast_log(void) {
+  for (struct conn *c = conns; c; c = c->next)
+    if (c->control) say(c, 0, T_LOG, NULL, 0);
+}
+
 static void say_hello(struct conn *c, uint32_t id) {
   monitor.met = true;
   struct out o = {0};

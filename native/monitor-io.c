@@ -170,6 +170,7 @@ static ssize_t pump(struct stream *s) {
     return 0;
   }
   if (!s->process->exec) log_output(s, chunk, (size_t)n);
+  if (log_has_rotated()) broadcast_log();
   to_clients(s, chunk, (size_t)n);
   return n;
 }

@@ -24,7 +24,7 @@ static struct {
   uint32_t generation, oldest;
   uint64_t dropped, reported;
   int watch;
-  atomic_bool full;
+  atomic_bool full, rotated;
 } store = {.fd = -1, .watch = -1};
 
 size_t entry_length(enum log_format format, const char *data, size_t length) {
@@ -112,6 +112,7 @@ static void rotate(void) {
   if (fd < 0) return;  // the old descriptor still takes the output
   close(store.fd);
   store.generation++;
+  store.rotated = true;
   begin_file(fd, 0);
   if (store.generation < policy->max_files) return;
   uint32_t before = store.generation + 1 - policy->max_files;
@@ -174,6 +175,8 @@ void store_write(const char *data, size_t length) {
   write_count(policy->path, ".dropped", store.dropped);
   store.reported = store.dropped;
 }
+
+bool store_has_rotated(void) { return atomic_exchange(&store.rotated, false); }
 
 int store_spool_watch(void) { return store.watch; }
 

@@ -72,6 +72,8 @@ static void enqueue(const char *data, size_t length) {
   if (dropped > 0) queue_dropped(dropped);
 }
 
+bool log_has_rotated(void) { return out.open && store_has_rotated(); }
+
 static void pass_on(void) {
   if (out.length == 0) return;
   if (out.policy.queue_bytes > 0) enqueue(out.data, out.length);
@@ -186,7 +188,8 @@ static char *put_time(char *to, int64_t seconds, uint32_t nanoseconds) {
 
 #define PUT(to, literal) mempcpy(to, literal, sizeof(literal) - 1)
 
-static char *put_json(char *to, const struct stream *s, const char *more, size_t length, bool last) {
+static char *put_json(char *to, const struct stream *s, const char *more, size_t length,
+                      bool last) {
   to = PUT(to, "{\"log\":\"");
   to = put_escaped(to, s->tail, s->tail_length);
   to = put_escaped(to, more, length);
@@ -254,7 +257,8 @@ static void entry(struct stream *s, const char *more, size_t length, bool last) 
     s->tail_length -= torn;
   }
   char *start = out.data + out.length;
-  char *end = json ? put_json(start, s, more, length, last) : put_record(start, s, more, length, last);
+  char *end = json ? put_json(start, s, more, length, last)
+                   : put_record(start, s, more, length, last);
   out.length += (size_t)(end - start);
   if (torn > 0) memmove(s->tail, s->tail + s->tail_length, torn);
   s->tail_length = torn;

@@ -34,6 +34,8 @@ void store_write(const char *data, size_t length);
 void store_count_dropped(uint64_t entries);
 // Length of the entry that begins at `data`; 0 when there is not a whole one.
 size_t entry_length(enum log_format format, const char *data, size_t length);
+// True once after each rotation.
+bool store_has_rotated(void);
 // The descriptor (inotify) that becomes readable when a full spool may have room again, or -1.
 int store_spool_watch(void);
 void store_spool_drain(void);

@@ -125,6 +125,7 @@ pid_t run_teardown_process(const uint8_t *ops, uint32_t length, uint32_t count, 
 int listen_on(const char *path);
 void broadcast_exit(struct process *p);
 void broadcast_oom(void);
+void broadcast_log(void);
 
 // monitor-io.c
 int add_stream(struct process *p, const char *name, int fd);
@@ -141,6 +142,8 @@ int log_open(const struct log_policy *policy, char *attrs, void (*room)(void));
 void log_output(struct stream *s, const char *data, size_t length);
 void log_end(struct stream *s);
 bool log_is_full(void);
+// True once after each rotation.
+bool log_has_rotated(void);
 // Gives a slow disk some time: before an exit is reported, and before the end.
 void log_settle(bool ending);
 

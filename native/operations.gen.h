@@ -74,6 +74,7 @@ enum op_code {
   OP_KILL_CGROUP = 80,
   OP_ENTER_CGROUPS = 82,
   OP_BPF_CGROUP_DEVICE = 81,
+  OP_RESTORE = 83,
   OP_PTY = 90,
   OP_PIPE = 91,
   OP_DUP2 = 92,
@@ -85,7 +86,7 @@ enum op_code {
   OP_AWAIT_START = 98,
   OP_CHECK_PROGRAM = 84,
   OP_RELEASE_START = 99,
-  OP_RUN_HOOK = 83,
+  OP_RUN_HOOK = 85,
   OP_NETLINK = 100,
   OP_INTERFACE_INDEX = 101,
   OP_HAND_SOCKETS = 102,
@@ -301,6 +302,9 @@ enum op_argument {
   A_ENTER_CGROUPS_PATHS = 0,
   A_BPF_CGROUP_DEVICE_CGROUP = 0,
   A_BPF_CGROUP_DEVICE_PROGRAM = 1,
+  A_RESTORE_ARGV = 0,
+  A_RESTORE_ENV = 1,
+  A_RESTORE_PID_FILE = 2,
   A_PTY_ROOT = 0,
   A_PTY_PATH = 1,
   A_PTY_MASTER = 2,
@@ -497,6 +501,7 @@ op_function op_make_userns __attribute__((weak));
 op_function op_kill_cgroup __attribute__((weak));
 op_function op_enter_cgroups __attribute__((weak));
 op_function op_bpf_cgroup_device __attribute__((weak));
+op_function op_restore __attribute__((weak));
 op_function op_pty __attribute__((weak));
 op_function op_pipe __attribute__((weak));
 op_function op_dup2 __attribute__((weak));
@@ -614,6 +619,7 @@ static const struct op_info op_table[OP_CODE_MAX + 1] = {
     [80] = {"killCgroup", op_kill_cgroup, 3, {F_STR, F_INT, F_FLAG}},
     [82] = {"enterCgroups", op_enter_cgroups, 1, {F_STRS}},
     [81] = {"bpfCgroupDevice", op_bpf_cgroup_device, 2, {F_SLOT, F_BYTES}},
+    [83] = {"restore", op_restore, 3, {F_STRS, F_STRS, F_STR}},
     [90] = {"pty", op_pty, 8, {F_SLOT, F_STR, F_SLOT, F_SLOT, F_INT, F_INT, F_INT, F_INT}},
     [91] = {"pipe", op_pipe, 2, {F_SLOT, F_SLOT}},
     [92] = {"dup2", op_dup2, 2, {F_SLOT, F_INT}},
@@ -625,7 +631,7 @@ static const struct op_info op_table[OP_CODE_MAX + 1] = {
     [98] = {"awaitStart", op_await_start, 1, {F_SLOT}},
     [84] = {"checkProgram", op_check_program, 2, {F_STRS, F_STRS}},
     [99] = {"releaseStart", op_release_start, 1, {F_STR}},
-    [83] = {"runHook", op_run_hook, 7, {F_STR, F_STRS, F_STRS, F_INT, F_STR, F_SLOT, F_STR}},
+    [85] = {"runHook", op_run_hook, 7, {F_STR, F_STRS, F_STRS, F_INT, F_STR, F_SLOT, F_STR}},
     [100] = {"netlink", op_netlink, 5, {F_INT, F_BYTES, F_PATCHES, F_SLOT, F_INT}},
     [101] = {"interfaceIndex", op_interface_index, 3, {F_STR, F_SLOT, F_SLOT}},
     [102] = {"handSockets", op_hand_sockets, 7, {F_SLOT, F_BYTES, F_INT, F_INT, F_INT, F_STR, F_STR}},

@@ -28,6 +28,7 @@ enum frame_type {
   T_HELLO = 48,
   T_EXIT = 49,
   T_OOM = 50,
+  T_LOG = 51,
 };
 
 enum half { HALF_HOST = 0, HALF_CONTAINER = 1, HALF_TEARDOWN = 2, HALF_PROTOCOL = 3 };

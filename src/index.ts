@@ -9,6 +9,7 @@ import { lockRoot } from "./daemon/data-root-lock.ts";
 import { type LibraryOptions, libraryOptions } from "./daemon/library-options.ts";
 import { createEngine } from "./daemon/wire-engine.ts";
 import type {
+  AuthorizationDoor,
   BuildOutcome,
   Builds,
   Containers,
@@ -57,6 +58,7 @@ export class Engine implements EngineDoors, AsyncDisposable {
   readonly volumes: Volumes;
   readonly networks: Networks;
   readonly events: Events;
+  readonly authorization: AuthorizationDoor;
   readonly system: System;
   readonly builds: Builds;
   readonly explain: Explain;
@@ -71,6 +73,7 @@ export class Engine implements EngineDoors, AsyncDisposable {
     this.volumes = running.volumes;
     this.networks = running.networks;
     this.events = running.events;
+    this.authorization = running.authorization;
     this.system = running.system;
     this.builds = running.builds;
     this.explain = running.explain;

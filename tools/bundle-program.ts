@@ -54,6 +54,9 @@ export async function bundleProgram(program: Program): Promise<string | undefine
   } catch {
     rmSync(temporary, { force: true });
     return undefined; // a read-only installation, or sources in the middle of an edit
+  } finally {
+    // Its process would stay where the bundle is run by this one (bin/gantry.ts).
+    await esbuild.stop();
   }
   removeOld(program, name);
   return entry;

@@ -7,8 +7,8 @@
 // docs/internals/compare.md says how scripts are written and when to record.
 
 import { parseArgs } from "node:util";
-import { writeDifferences } from "../test/compare/document.ts";
 import { differences, judge } from "../test/compare/differ.ts";
+import { writeDifferences } from "../test/compare/document.ts";
 import {
   readList,
   readRecorded,

@@ -1,3 +1,4 @@
+// Which cgroups are other processes' doing, told from the lines of their /proc files.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type HostState, placesOfOthers, strays } from "./leak-check.ts";

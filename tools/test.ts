@@ -25,6 +25,11 @@ const FILE_DEADLINE_MS = Number(process.env["GANTRY_TEST_DEADLINE_MS"] ?? 240_00
 const SETTLE_DEADLINE_MS = 30_000; // what is dying when the last test ends may take that long
 const HEADER_CHARS_MAX = 1_000;
 const OUTPUT_LINES_MAX = 120;
+const OUTPUT_CHARS_MAX = 16 << 20;
+/** A test file that takes more is killed before the machine is of no use to anybody. */
+const MEMORY_BYTES_MAX = 4 * 2 ** 30;
+const MEMORY_LOOK_MS = 1000;
+const PAGE_BYTES = 4096;
 const CONCURRENCY = 2;
 /** What the runner says of the tests of a suite whose hook failed; the hook says why. */
 const CANCELLED = "test did not finish before its parent and was cancelled";
@@ -45,6 +50,18 @@ type Outcome = { passed: number; skipped: number; failures: Failure[] };
 const runId = randomBytes(8).toString("hex");
 const scratch = await mkdtemp(join(tmpdir(), "gantry-test-"));
 const environment = { ...process.env, [RUN_ID_VARIABLE]: runId, GANTRY_TEST_SCRATCH: scratch };
+
+/** Whoever ends this runner ends what it has started. */
+const running = new Set<ChildProcess>();
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+  process.once(signal, () => {
+    for (const child of running) killGroup(child);
+    void ownProcesses(runId).then((left) => {
+      for (const { pid } of left) killProcess(pid);
+      process.exit(1);
+    });
+  });
+}
 
 const names = process.argv.slice(2);
 if (names[0] === "vm") {
@@ -148,17 +165,24 @@ async function runBatch(batch: Batch): Promise<Outcome> {
   return { passed, skipped, failures };
 }
 
-type RunResult = { code: number | null; signal: string | null; timedOut: boolean; output: string };
+type RunResult = {
+  code: number | null;
+  signal: string | null;
+  /** Why it was killed by this runner. */
+  killed: "deadline" | "memory" | undefined;
+  output: string;
+};
 
 /** Why the process itself is a failure, if it is one that no test reported. */
 function causeOfDeath(
-  { code, signal, timedOut }: RunResult,
+  { code, signal, killed }: RunResult,
   lines: ReportLine[],
   failed: number,
   deadlineMs: number,
 ): string | undefined {
   const finished = lines.some(({ type }) => type === "summary");
-  if (timedOut) {
+  if (killed === "memory") return `Took more than ${MEMORY_BYTES_MAX / 2 ** 30} GiB of memory`;
+  if (killed === "deadline") {
     const why = finished ? "its tests are done, but something keeps it alive" : "a test hangs";
     return `Did not end within ${deadlineMs / 1000} s: ${why}`;
   }
@@ -185,24 +209,50 @@ async function run(args: string[], deadlineMs: number): Promise<RunResult> {
     stdio: ["ignore", "pipe", "pipe"],
     detached: true,
   });
+  running.add(child);
   let output = "";
-  child.stdout.on("data", (chunk) => (output += chunk));
-  child.stderr.on("data", (chunk) => (output += chunk));
-  let timedOut = false;
-  const timer = setTimeout(() => {
-    timedOut = true;
+  const keep = (chunk: Buffer) => {
+    if (output.length < OUTPUT_CHARS_MAX) output += chunk;
+  };
+  child.stdout.on("data", keep);
+  child.stderr.on("data", keep);
+  let killed: RunResult["killed"];
+  const end = (why: RunResult["killed"]) => {
+    killed ??= why;
     killGroup(child);
-  }, deadlineMs);
+  };
+  const timer = setTimeout(() => end("deadline"), deadlineMs);
+  const memory = setInterval(() => {
+    if (residentBytes(child.pid) > MEMORY_BYTES_MAX) end("memory");
+  }, MEMORY_LOOK_MS);
   const [code, signal] = await new Promise<[number | null, string | null]>((resolve) => {
     child.on("exit", (...how) => resolve(how));
   });
   clearTimeout(timer);
+  clearInterval(memory);
   // A daemon that outlives its test holds the pipe: what it prints later is nobody's.
   await Promise.race([new Promise((resolve) => child.on("close", resolve)), delay(200)]);
   child.stdout.destroy();
   child.stderr.destroy();
   killGroup(child);
-  return { code, signal, timedOut, output };
+  running.delete(child);
+  return { code, signal, killed, output };
+}
+
+function residentBytes(pid: number | undefined): number {
+  try {
+    return Number(readFileSync(`/proc/${pid}/statm`, "utf8").split(" ")[1]) * PAGE_BYTES;
+  } catch {
+    return 0; // it has ended
+  }
+}
+
+function killProcess(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch {
+    // It ended by itself just now.
+  }
 }
 
 function killGroup(child: ChildProcess): void {
@@ -223,13 +273,7 @@ async function checkStrays(before: Awaited<ReturnType<typeof hostState>>): Promi
     processes = await ownProcesses(runId);
     left = strays(before, await hostState());
   }
-  for (const { pid } of processes) {
-    try {
-      process.kill(pid, "SIGKILL");
-    } catch {
-      // It ended by itself just now.
-    }
-  }
+  for (const { pid } of processes) killProcess(pid);
   const lines = [...processes.map(({ pid, command }) => `process ${pid} ${command}`), ...left];
   if (lines.length === 0) return { passed: 1, skipped: 0, failures: [] };
   const failure = { title: "the run leaves nothing behind on the host", detail: lines.join("\n") };

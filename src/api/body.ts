@@ -38,6 +38,9 @@ function checkContentType(contentType: string | undefined, absent: boolean): voi
   );
 }
 
+export const tooLarge = (): GantryError =>
+  new GantryError("invalid", `request body is larger than ${jsonBodyBytesMax} bytes`);
+
 async function readText(body: Readable): Promise<string> {
   const chunks: Buffer[] = [];
   let bytes = 0;
@@ -45,7 +48,7 @@ async function readText(body: Readable): Promise<string> {
   for await (const chunk of body.iterator({ destroyOnReturn: false })) {
     bytes += (chunk as Buffer).length;
     if (bytes > jsonBodyBytesMax) {
-      throw new GantryError("invalid", `request body is larger than ${jsonBodyBytesMax} bytes`);
+      throw tooLarge();
     }
     chunks.push(chunk as Buffer);
   }
@@ -70,5 +73,14 @@ function goSyntaxError(text: string, error: Error): string {
   }
   const position = /position (\d+)/.exec(error.message)?.[1];
   const character = position === undefined ? text.trimStart()[0] : text[Number(position)];
+  // A word that begins as a literal is told where it stops to be one.
+  const literal = ["true", "false", "null"].find((word) => word[0] === character);
+  if (literal !== undefined && position === undefined) return unlike(text.trimStart(), literal);
   return `invalid character '${character ?? ""}' looking for beginning of value`;
+}
+
+function unlike(text: string, literal: string): string {
+  const at = [...literal].findIndex((letter, n) => text[n] !== letter);
+  if (at < 0 || text[at] === undefined) return "unexpected EOF";
+  return `invalid character '${text[at]}' in literal ${literal} (expecting '${literal[at]}')`;
 }

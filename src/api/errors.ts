@@ -30,8 +30,9 @@ export function errorBody(error: unknown): {
   cause?: string;
   remedy?: readonly string[];
 } {
-  const message = messageOf(error);
-  const advice = adviceOf(error);
-  if (!advice) return { message };
-  return { message: [message, ...adviceLines(advice)].join("\n"), ...advice };
+  return { message: messageWithAdvice(error), ...adviceOf(error) };
+}
+
+export function messageWithAdvice(error: unknown): string {
+  return [messageOf(error), ...adviceLines(adviceOf(error) ?? {})].join("\n");
 }

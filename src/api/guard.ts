@@ -5,11 +5,13 @@
 import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
 import { Readable } from "node:stream";
 import type { TLSSocket } from "node:tls";
+import { jsonBodyBytesMax, tooLarge } from "./body.ts";
 import { errorBody, statusOf } from "./errors.ts";
 import type { Reply } from "./reply.ts";
 
-/** As dockerd: what is longer is not shown. */
-const shownBodyBytesMax = 1024 * 1024;
+/** Of a stream that calls itself JSON, what is longer is not shown. Other bodies are shown whole,
+ * or the request is refused: what is not seen cannot be allowed (dockerd's limit lets it pass). */
+const shownStreamBytesMax = 1024 * 1024;
 
 export interface SeenRequest {
   method: string;
@@ -35,10 +37,17 @@ export interface RequestGuard {
   answer(seen: SeenRequest, answer: SeenAnswer): Promise<void>;
 }
 
+export interface GuardInput {
+  request: IncomingMessage;
+  body: Readable;
+  /** The handler takes the body as it comes: an archive, a context. */
+  isStream: boolean;
+}
+
 /** Runs `handle` between the guard's two questions. */
 export async function guarded(
   guard: RequestGuard | undefined,
-  input: { request: IncomingMessage; body: Readable },
+  input: GuardInput,
   handle: (body: Readable) => Promise<Reply>,
 ): Promise<Reply> {
   if (guard === undefined || !guard.isActive()) return handle(input.body);
@@ -94,10 +103,8 @@ function certificatesOf(socket: Partial<TLSSocket>): Buffer[] {
 async function showBody({
   request,
   body,
-}: {
-  request: IncomingMessage;
-  body: Readable;
-}): Promise<{ shown?: Buffer; body: Readable }> {
+  isStream,
+}: GuardInput): Promise<{ shown?: Buffer; body: Readable }> {
   const type = request.headers["content-type"]?.split(";", 1)[0]?.trim().toLowerCase();
   // Whoever logs in to a registry does not tell plugins the password, as with dockerd.
   const isLogin = /^(\/v[0-9.]+)?\/auth(\?|$)/.test(request.url ?? "");
@@ -108,16 +115,26 @@ async function showBody({
   for (let next = await iterator.next(); next.done !== true; next = await iterator.next()) {
     chunks.push(next.value as Buffer);
     bytes += (next.value as Buffer).length;
-    if (bytes > shownBodyBytesMax) return { body: Readable.from(rest(chunks, iterator)) };
+    if (!isStream && bytes > jsonBodyBytesMax) {
+      await iterator.return?.(); // what is still coming is drained, so that the answer gets out
+      throw tooLarge();
+    }
+    if (isStream && bytes > shownStreamBytesMax) {
+      return { body: Readable.from(rest(chunks, iterator)) };
+    }
   }
   const shown = Buffer.concat(chunks);
   return { shown, body: Readable.from(bytes > 0 ? [shown] : []) };
 }
 
 async function* rest(chunks: Buffer[], more: AsyncIterator<Buffer>): AsyncGenerator<Buffer> {
-  yield* chunks;
-  for (let next = await more.next(); next.done !== true; next = await more.next()) {
-    yield next.value;
+  try {
+    yield* chunks;
+    for (let next = await more.next(); next.done !== true; next = await more.next()) {
+      yield next.value;
+    }
+  } finally {
+    await more.return?.(); // a handler that has enough leaves the rest to be drained
   }
 }
 

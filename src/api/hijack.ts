@@ -14,7 +14,7 @@ import type { ApiOptions, Handlers } from "./call.ts";
 import { errorBody, statusOf } from "./errors.ts";
 import { guarded } from "./guard.ts";
 import type { PlainReply, Reply } from "./reply.ts";
-import { commonHeaders, dispatch, findRoute } from "./router.ts";
+import { commonHeaders, dispatch, findRoute, isStream } from "./router.ts";
 import type { ServerOptions } from "./server.ts";
 import { websocketStream } from "./websocket.ts";
 
@@ -80,8 +80,10 @@ async function takeOver(
     const body = await bodyOf(request, stream);
     const upgrade = request.headers.upgrade !== undefined;
     const input = { request, signal: abort.signal, upgrade };
-    const reply = await guarded(door.options.guard, { request, body }, (shown) =>
-      dispatch(routed, door.handlers, door.options, { ...input, body: shown }),
+    const reply = await guarded(
+      door.options.guard,
+      { request, body, isStream: isStream(routed) },
+      (shown) => dispatch(routed, door.handlers, door.options, { ...input, body: shown }),
     );
     stream.off("close", onClose);
     if (reply.kind === "websocket") {

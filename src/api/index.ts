@@ -10,6 +10,7 @@ import { buildHandlers } from "./routes/build.ts";
 import { buildkitHandlers } from "./routes/buildkit.ts";
 import { cacheMountHandlers } from "./routes/cache-mounts.ts";
 import { cgroupHandlers } from "./routes/cgroups.ts";
+import { checkpointHandlers } from "./routes/checkpoints.ts";
 import { containerStateHandlers } from "./routes/container-state.ts";
 import { containerStreamHandlers } from "./routes/container-streams.ts";
 import { containerHandlers } from "./routes/containers.ts";
@@ -20,6 +21,7 @@ import { gantryImageHandlers } from "./routes/gantry-images.ts";
 import { imageHandlers } from "./routes/images.ts";
 import { networkHandlers } from "./routes/networks.ts";
 import { pluginHandlers } from "./routes/plugins.ts";
+import { prunePlanHandlers } from "./routes/prune-plan.ts";
 import { registryHandlers } from "./routes/registry.ts";
 import { systemHandlers } from "./routes/system.ts";
 import { volumeHandlers } from "./routes/volumes.ts";
@@ -41,6 +43,7 @@ export function createApi(options: ApiOptions & { log: Logger }): {
   const buildkit = openBuildkit(options);
   const handlers: Handlers = {
     ...containerHandlers(engine),
+    ...checkpointHandlers(engine),
     ...containerStateHandlers(engine),
     ...containerStreamHandlers(engine),
     ...archiveHandlers(engine),
@@ -56,6 +59,7 @@ export function createApi(options: ApiOptions & { log: Logger }): {
     ...volumeHandlers(engine),
     ...networkHandlers(engine),
     ...pluginHandlers(),
+    ...prunePlanHandlers(engine),
     ...registryHandlers(engine),
     ...systemHandlers(engine, options),
   };

@@ -69,6 +69,9 @@ export function findRoute(method: string, url: string): Routed {
   return { name, route: found.route, params: found.params, asked, path: bare, search };
 }
 
+/** The handler takes the request's body as it comes. */
+export const isStream = ({ route }: Routed): boolean => route?.spec.body === "stream";
+
 // `/containers//json` must not reach a handler with an empty reference.
 function isNormalised(path: string): boolean {
   return !path.startsWith("//") && !/^\/(containers|exec|images|networks|volumes)\/\//.test(path);

@@ -13,15 +13,16 @@ import { installHijack } from "./hijack.ts";
 import { replyOverResponse } from "./hijack-response.ts";
 import type { OpenRequests } from "./open-requests.ts";
 import { type PlainReply, send } from "./reply.ts";
-import { commonHeaders, dispatch, findRoute } from "./router.ts";
+import { commonHeaders, dispatch, findRoute, isStream } from "./router.ts";
 
 const headersTimeoutMs = 60_000;
 /** How long a silent kept-alive connection stays open: docker's clients pool connections. */
 const keepAliveTimeoutMs = 5 * 60_000;
 /** How long requests in flight may take to answer when the daemon ends. */
 const closeGraceMs = 2_000;
-/** How long the rest of a refused body is read before the connection may close. */
-const drainMs = 5_000;
+/** How long the rest of a refused body is read before the connection may close. The answer is out
+ * by then: what a slow client would lose is only that it can read it. */
+const drainMs = 30_000;
 /** X-Registry-Config carries credentials of every registry and grows large. */
 const headerBytesMax = 512 * 1024;
 
@@ -57,6 +58,12 @@ export function createApiServer(
       ? createServer(limits, listener)
       : (createTlsServer({ ...limits, ...options.tls }, listener) as unknown as Server);
   server.timeout = 0;
+  // Node ends such a connection without an alert: only here one learns why.
+  server.on("tlsClientError", (error: Error & { code?: string }, socket: Socket) => {
+    options.log.info(`TLS handshake error from ${socket.remoteAddress ?? "a client that left"}`, {
+      error: error.code ?? error.message,
+    });
+  });
   installHijack(server, handlers, options);
   const connections = new Set<Socket>();
   server.on("connection", (socket: Socket) => {
@@ -105,8 +112,10 @@ async function serve(
   const routed = findRoute(request.method ?? "GET", request.url ?? "/");
   try {
     const { signal } = abort;
-    const reply = await guarded(options.guard, { request, body: request }, (body) =>
-      dispatch(routed, handlers, options, { request, body, signal, upgrade: false }),
+    const reply = await guarded(
+      options.guard,
+      { request, body: request, isStream: isStream(routed) },
+      (body) => dispatch(routed, handlers, options, { request, body, signal, upgrade: false }),
     );
     if (reply.kind === "hijack") return void replyOverResponse(request, response, reply);
     if (reply.kind === "websocket") throw new GantryError("invalid", "not a WebSocket");

@@ -46,3 +46,19 @@ test("work that has begun is not left when its signal is aborted", async () => {
   end.resolve("whole");
   assert.equal(await running, "whole");
 });
+
+test("who holds a key, and how many wait for it, can be asked", async () => {
+  const mutex = new KeyedMutex();
+  const gate = Promise.withResolvers<void>();
+  const first = mutex.run("a", () => gate.promise);
+  const second = mutex.run("a", async () => {});
+  await Promise.resolve();
+  assert.deepEqual(
+    mutex.held().map(({ key, waiting }) => [key, waiting]),
+    [["a", 1]],
+  );
+  gate.resolve();
+  await Promise.all([first, second]);
+  await mutex.idle();
+  assert.deepEqual(mutex.held(), []);
+});

@@ -19,13 +19,18 @@ const SHOWN_TYPES: Partial<Record<string, string>> = {
 };
 
 /** The help of one command. */
-export function commandHelp(path: string, command: Command, width = DEFAULT_WIDTH): string {
+export function commandHelp(
+  path: string,
+  command: Command,
+  { width = DEFAULT_WIDTH, examples = [] }: { width?: number; examples?: readonly string[] } = {},
+): string {
   let out = `Usage:  ${PROGRAM} ${path}${command.usage === "" ? "" : ` ${command.usage}`}\n\n`;
   out += `${command.long ?? command.short}\n`;
   if (command.spellings && command.spellings.length > 1) {
     out += `\nAliases:\n  ${command.spellings.map((one) => `${PROGRAM} ${one}`).join(", ")}\n`;
   }
   if (command.examples) out += `\nExamples:\n${command.examples}\n`;
+  else if (examples.length > 0) out += `\nExamples:\n  ${examples.join("\n  ")}\n`;
   const flags = flagUsages(command.flags, width);
   if (flags !== "") out += `\nOptions:\n${flags}`;
   return out;

@@ -3,6 +3,9 @@
 // the daemon refused, the container's own code otherwise.
 
 import {
+  type Advice,
+  adviceLines,
+  adviceOf,
   type FlagSpecs,
   GantryError,
   messageOf,
@@ -65,12 +68,17 @@ async function runArguments(
     return runCommand(session, first, ROOT_COMMANDS[first]!, rest);
   }
   if (isGroup(first)) return runGroup(session, first, GROUPS[first]!, rest);
-  return runOther(session, first, rest);
+  return runOther(session, argv, [first, ...rest]);
 }
 
 /** A plugin, or nothing that is known. */
-async function runOther(session: Session, name: string, rest: string[]): Promise<number> {
+async function runOther(
+  session: Session,
+  argv: readonly string[],
+  words: string[],
+): Promise<number> {
   const { io } = session;
+  const name = words[0]!;
   const { refusalOf } = await import("./commands/refused.ts");
   const refusal = refusalOf(name);
   if (refusal !== undefined) {
@@ -79,10 +87,10 @@ async function runOther(session: Session, name: string, rest: string[]): Promise
   }
   try {
     const { runPlugin } = await import("./plugins/run.ts");
-    const code = await runPlugin(session, name);
+    const code = await runPlugin(session, name, argv);
     if (code !== undefined) return code;
   } catch (error) {
-    return report(session, [name, ...rest].join(" "), error);
+    return report(session, words.join(" "), error);
   }
   const { suggestWord } = await import("./suggest.ts");
   const known = [...Object.keys(ROOT_COMMANDS), ...Object.keys(GROUPS), "daemon", "registry"];
@@ -112,10 +120,12 @@ async function runGroup(
   rest: string[],
 ): Promise<number> {
   const { io } = session;
-  const [verb, ...args] = rest;
+  const [verb, ...args] = group.flags ? groupFlagsLast(group.flags, rest) : rest;
   if (verb === undefined || verb === "--help" || verb === "-h" || verb === "help") {
     const { groupHelp } = await import("./help.ts");
-    io.stdout.write(groupHelp(name, group));
+    // As docker's: help that was not asked for is not output.
+    const out = verb === undefined ? io.stderr : io.stdout;
+    out.write(groupHelp(name, group));
     return 0;
   }
   const known = Object.hasOwn(group.aliases, verb) ? group.aliases[verb]! : verb;
@@ -130,10 +140,16 @@ async function runGroup(
       ? `unknown flag: ${verb}`
       : `unknown shorthand flag: '${verb[1]}' in ${verb}`;
     io.stderr.write(
-      `${shown}\n\nUsage:  ${PROGRAM} ${name} COMMAND\n\n` +
+      `${shown}\n\nUsage:  ${PROGRAM} ${name}\n\n` +
         `Run '${PROGRAM} ${name} --help' for more information\n`,
     );
     return EXIT_USAGE;
+  }
+  const { refusalOf } = await import("./commands/refused.ts");
+  const refusal = refusalOf(`${name} ${verb}`);
+  if (refusal !== undefined) {
+    io.stderr.write(`${PROGRAM}: ${refusal}\n`);
+    return 1;
   }
   const { suggestWord } = await import("./suggest.ts");
   const verbs = [...Object.keys(group.commands), ...Object.keys(group.groups ?? {})];
@@ -142,6 +158,19 @@ async function runGroup(
       `Run '${PROGRAM} ${name} --help' for more information\n`,
   );
   return 1;
+}
+
+/** `buildx --builder x ls` is `buildx ls --builder x`. */
+function groupFlagsLast(specs: FlagSpecs, words: readonly string[]): string[] {
+  let flags: ParsedFlags<FlagSpecs>;
+  try {
+    flags = parseFlags(specs, words, { interspersed: false });
+  } catch {
+    return [...words]; // what is wrong is said of the command's name
+  }
+  const [verb, ...rest] = flags.args;
+  const given = words.slice(0, words.length - flags.args.length).filter((word) => word !== "--");
+  return verb === undefined ? [] : [verb, ...given, ...rest];
 }
 
 async function runCommand(
@@ -157,7 +186,7 @@ async function runCommand(
   try {
     flags = parseFlags(command.flags, argv, { interspersed: !command.stopAtArgument });
   } catch (error) {
-    if (asksForHelp(error)) return showCommandHelp(io, path, command);
+    if (asksForHelp(error)) return showCommandHelp(io, path, entry, command);
     const { suggestFlag } = await import("./suggest.ts");
     const hint = suggestFlag(messageOf(error), command.flags);
     io.stderr.write(
@@ -165,7 +194,7 @@ async function runCommand(
     );
     return EXIT_USAGE;
   }
-  if (flags.values["help"] === true) return showCommandHelp(io, path, command);
+  if (flags.values["help"] === true) return showCommandHelp(io, path, entry, command);
   for (const notice of flags.notices) io.stderr.write(`${notice}\n`);
   const complaint = checkArguments(path, command, flags.args.length);
   if (complaint) {
@@ -177,9 +206,10 @@ async function runCommand(
     return 1;
   }
   try {
-    return (await command.run(session, flags)) ?? 0;
-  } catch (error) {
-    return report(session, path, error);
+    const running = (async () => command.run(session, flags))();
+    const code = await running.catch((error) => report(session, path, error));
+    if (code) await showHints(session);
+    return code ?? 0;
   } finally {
     const client = await session.openedClient?.catch(() => undefined);
     client?.close();
@@ -194,16 +224,41 @@ function report(session: Session, path: string, error: unknown): number {
     // What a template had printed before it failed.
     if (typeof partialOutput === "string") io.stdout.write(`${partialOutput}\n`);
     const code = typeof exitCode === "number" ? exitCode : 1;
+    const message = [error.message, ...adviceLines(adviceBehind(error) ?? {})].join("\n");
     if (help === true) {
-      io.stderr.write(
-        `${PROGRAM}: ${error.message}\n\nRun '${PROGRAM} ${path} --help' for more information\n`,
-      );
-    } else if (error.message !== "") io.stderr.write(`${error.message}\n`);
+      const see = `Run '${PROGRAM} ${path} --help' for more information`;
+      session.warn(`${PROGRAM}: ${message}\n\n${see}`);
+    } else if (error.message !== "") session.warn(message);
     return code;
   }
   const detail = globals.values.debug && error instanceof Error ? error.stack : undefined;
-  io.stderr.write(`${detail ?? messageOf(error)}\n`);
+  session.warn(detail ?? messageOf(error));
   return 1;
+}
+
+/** An error that was given an exit code has its advice in what caused it. */
+function adviceBehind(error: unknown): Advice | undefined {
+  for (let one = error; one instanceof Error; one = one.cause) {
+    const advice = adviceOf(one);
+    if (advice) return advice;
+  }
+  return undefined;
+}
+
+/** What to do about what went wrong, where that is known. */
+async function showHints(session: Session): Promise<void> {
+  const { complaints, io } = session;
+  if (complaints.length === 0) return;
+  const [{ remedyFor }, { nearNames }] = await Promise.all([
+    import("./remedies.ts"),
+    import("./near-names.ts"),
+  ]);
+  for (const name of await nearNames(session, complaints)) {
+    io.stderr.write(`Did you mean ${name}?\n`);
+  }
+  if (complaints.some((one) => one.includes("\nremedy: "))) return;
+  const hints = new Set(complaints.map(remedyFor));
+  for (const hint of hints) if (hint !== undefined) io.stderr.write(`remedy: ${hint}\n`);
 }
 
 function asksForHelp(error: unknown): boolean {
@@ -219,9 +274,20 @@ async function showRootHelp(io: Io): Promise<number> {
   return 0;
 }
 
-async function showCommandHelp(io: Io, path: string, command: Command): Promise<number> {
-  const { commandHelp } = await import("./help.ts");
-  io.stdout.write(commandHelp(path, command, io.windowSize()?.columns));
+async function showCommandHelp(
+  io: Io,
+  path: string,
+  entry: CommandEntry,
+  command: Command,
+): Promise<number> {
+  const [{ commandHelp }, { canonicalPath }, { EXAMPLES }] = await Promise.all([
+    import("./help.ts"),
+    import("./complete/locate.ts"),
+    import("./examples/index.ts"),
+  ]);
+  const examples = EXAMPLES[canonicalPath(entry) ?? path] ?? [];
+  const width = io.windowSize()?.columns;
+  io.stdout.write(commandHelp(path, command, { examples, ...(width ? { width } : {}) }));
   return 0;
 }
 

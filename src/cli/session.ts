@@ -10,6 +10,7 @@ import { type ContextMeta, ContextStore } from "./config/context-store.ts";
 import type { GLOBAL_FLAGS } from "./global-flags.ts";
 import { callerPath, type Io } from "./io.ts";
 
+const COMPLAINTS_MAX = 16;
 export const PROGRAM = "gantry";
 export const DEFAULT_SOCKET = "/run/gantry.sock";
 export const VERSION = "0.1.0";
@@ -28,6 +29,8 @@ export interface ResolvedEndpoint {
 export class Session {
   readonly io: Io;
   readonly globals: Globals;
+  /** What has gone to stderr: where the command fails, remedies are looked for in it. */
+  readonly complaints: string[] = [];
   #startDaemon: StartDaemon | undefined;
   #config: ConfigFile | undefined;
   #client: Promise<Client> | undefined;
@@ -42,6 +45,7 @@ export class Session {
     this.io.stdout.write(`${text}\n`);
   }
   warn(text: string): void {
+    if (this.complaints.length < COMPLAINTS_MAX) this.complaints.push(text);
     this.io.stderr.write(`${text}\n`);
   }
 

@@ -3,7 +3,7 @@
 // and nothing of commands.
 
 import type { Duplex } from "node:stream";
-import { type ErrorKind, errnoOf, GantryError, messageOf } from "../base/index.ts";
+import { type Advice, type ErrorKind, errnoOf, GantryError, messageOf } from "../base/index.ts";
 import { type Environment, openStream, type TlsMaterial } from "./connect.ts";
 import type { Endpoint } from "./endpoint.ts";
 import {
@@ -356,7 +356,8 @@ async function responseError(response: RawResponse, url: string): Promise<Gantry
 function connectionError(error: unknown, endpoint: Endpoint, request: string): GantryError {
   const errno = errnoOf(error);
   const detail = { connect: true, ...(errno ? { errno } : {}) };
-  const because = { cause: error, detail };
+  const advice = connectionAdvice(errno, endpoint);
+  const because = { cause: error, detail: { ...detail, ...(advice && { advice }) } };
   if (errno === "EACCES" || errno === "EPERM") {
     const path = endpoint.kind === "unix" ? endpoint.path : endpoint.text;
     return new GantryError(
@@ -375,6 +376,35 @@ function connectionError(error: unknown, endpoint: Endpoint, request: string): G
   }
   const message = `error during connect: ${request}: ${dialError(error, endpoint)}`;
   return new GantryError("unavailable", message, because);
+}
+
+function connectionAdvice(errno: string | undefined, endpoint: Endpoint): Advice | undefined {
+  if (endpoint.kind !== "unix") return undefined;
+  const { path } = endpoint;
+  const other = "or name another daemon: -H, DOCKER_HOST, gantry context use";
+  switch (errno) {
+    case "ENOENT":
+      return {
+        cause: `there is no socket ${path}`,
+        remedy: ["start the daemon: systemctl start gantry, or gantry daemon", other],
+      };
+    case "ECONNREFUSED":
+      return {
+        cause: `nobody listens on ${path}: the daemon that made it has ended`,
+        remedy: ["start it again: systemctl restart gantry, or gantry daemon", other],
+      };
+    case "EACCES":
+    case "EPERM":
+      return {
+        cause: `this user may not use ${path}: it is for root and the socket's group`,
+        remedy: [
+          "join the group: sudo usermod -aG docker $USER, then log in again (that is as much as " +
+            "root), or use sudo",
+        ],
+      };
+    default:
+      return undefined;
+  }
 }
 
 /** What Go says of names and ports that lead nowhere. */

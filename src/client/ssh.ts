@@ -1,7 +1,7 @@
 // A byte stream to a daemon on another machine: the user's own ssh runs `docker system dial-stdio`
 // (or `gantry …`, where there is no docker) over there. Each stream is an ssh of its own; one
-// connection carries them all where ssh may keep it (ControlMaster), so only the first one waits for
-// the handshake. As with docker, ssh is in a session of its own: Ctrl-C is for the container.
+// connection carries them all where ssh may keep it (ControlMaster), so only the first one waits
+// for the handshake. As with docker, ssh is in a session of its own: Ctrl-C is for the container.
 
 import { type ChildProcessWithoutNullStreams, execFile, spawn } from "node:child_process";
 import { Duplex } from "node:stream";

@@ -2,9 +2,10 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type Config, daemonFlags, loadConfig } from "./config.ts";
 import { parseHost } from "./hosts.ts";
+import { networkDefaults } from "./network-settings.ts";
 import { options } from "./option-table.ts";
 import { parseConfigFile } from "./parse-config-file.ts";
-import { networkDefaults, toSettings } from "./settings.ts";
+import { toSettings } from "./settings.ts";
 
 const NO_FILE = ["--config-file", "/dev/null"];
 const messageOf = async (work: () => unknown): Promise<string> => {

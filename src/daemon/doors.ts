@@ -5,8 +5,8 @@ import type { createApi } from "../api/index.ts";
 import { GantryError, type Logger, Rollback } from "../base/index.ts";
 import type { ListenAddress } from "./hosts.ts";
 import { listenAt, type OpenAddress } from "./listen.ts";
-import type { PassedSocket } from "./service-manager.ts";
 import type { Settings } from "./settings.ts";
+import type { PassedSocket } from "./systemd.ts";
 import { loadTls } from "./tls.ts";
 
 /** Opens every address of the settings, or none. */
@@ -18,15 +18,19 @@ export async function openDoors(
   const tls = settings.tls === undefined ? undefined : await loadTls(settings.tls);
   await using undo = new Rollback();
   const closers: (() => Promise<void>)[] = [];
+  const warnings: string[] = [];
   const addresses = wanted(settings, passed).flatMap((address) => resolve(address, passed));
   for (const address of addresses) {
-    if (address.kind === "tcp") warnWhenOpen(address, settings, log);
+    if (address.kind === "tcp") warnBefore(address, settings, log);
     const door = api.server(address.kind === "tcp" ? tls : undefined);
     await listenAt(door.server, address, { group: settings.socketGroup, log });
     undo.defer(address.text, () => door.close());
     closers.push(() => door.close());
     log.info(`API listen on ${address.kind === "fd" ? address.text : placeOf(door.server)}`);
+    if (address.kind === "tcp") warnings.push(...openDoorWarnings(placeOf(door.server), settings));
   }
+  for (const warning of warnings) log.warn(warning);
+  settings.engine.doorWarnings = warnings;
   undo.commit();
   return { close: once(async () => void (await Promise.all(closers.map((close) => close())))) };
 }
@@ -76,15 +80,35 @@ function unloaded(why: string): GantryError {
   return new GantryError("invalid", `failed to load listeners: ${why}`);
 }
 
-function warnWhenOpen(
-  address: Extract<ListenAddress, { kind: "tcp" }>,
-  { tls }: Settings,
-  log: Logger,
-): void {
+/** As dockerd; it also waits before it goes on, which makes nobody safer. */
+function warnBefore({ text }: { text: string }, { tls }: Settings, log: Logger): void {
   if (tls?.verify === true) return;
-  const what = tls === undefined ? "without encryption" : "without client certificates";
+  const host = { host: text };
   log.warn(
-    `[DEPRECATION NOTICE]: API is accessible on ${address.text} ${what}. Access to it is ` +
-      "equivalent to root access on the host. Use --tlsverify, or a unix socket over SSH",
+    "Binding to IP address without --tlsverify is insecure and gives root access on this machine " +
+      "to everyone who has access to your network.",
+    host,
   );
+  log.warn(
+    "Binding to an IP address, even on localhost, can also give access to scripts run in a " +
+      "browser. Be safe out there!",
+    host,
+  );
+}
+
+/** In dockerd's words: `info` repeats them, and its client prints them. */
+function openDoorWarnings(place: string, { tls }: Settings): string[] {
+  if (tls?.verify === true) return [];
+  const how =
+    tls === undefined
+      ? `http://${place} without encryption`
+      : `https://${place} without TLS client verification`;
+  return [
+    `[DEPRECATION NOTICE]: API is accessible on ${how}.\n` +
+      "         Access to the remote API is equivalent to root access on the host. Refer\n" +
+      "         to the 'Docker daemon attack surface' section in the documentation for\n" +
+      "         more information: https://docs.docker.com/go/attack-surface/\n" +
+      "In future versions this will be a hard failure preventing the daemon from starting! " +
+      "Learn more at: https://docs.docker.com/go/api-security/",
+  ];
 }

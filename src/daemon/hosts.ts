@@ -1,4 +1,5 @@
-// Addresses to listen on, as dockerd's -H takes them: unix://PATH, tcp://HOST:PORT, fd://, fd://N, fd://NAME.
+// Addresses to listen on, as dockerd's -H takes them: unix://PATH, tcp://HOST:PORT, fd://, fd://N,
+// fd://NAME.
 
 import { GantryError } from "../base/index.ts";
 

@@ -3,8 +3,9 @@
 
 import type { EngineOptions } from "../engine/index.ts";
 import { loadConfig } from "./config.ts";
+import type { NetworkOptions } from "./network-settings.ts";
 import { program } from "./program.ts";
-import { type NetworkOptions, ownCgroupParent, toSettings } from "./settings.ts";
+import { ownCgroupParent, toSettings } from "./settings.ts";
 
 export interface LibraryOptions extends Partial<Omit<EngineOptions, "defaults">> {
   defaults?: Partial<EngineOptions["defaults"]>;

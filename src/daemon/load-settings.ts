@@ -11,7 +11,7 @@ import { type Settings, toSettings } from "./settings.ts";
 /** `settings` is absent where only help or the version was asked for. Throws invalid. */
 export async function loadSettings(
   argv: readonly string[],
-  about: Program,
+  about: Pick<Program, "version" | "buildId"> & Partial<Program>,
 ): Promise<{ config: Config; settings: Settings | undefined }> {
   const config = await loadConfig(argv);
   if (config.showHelp || config.showVersion) return { config, settings: undefined };
@@ -25,7 +25,7 @@ export async function loadSettings(
   return { config, settings };
 }
 
-function checked(config: Config, about: Program): Settings {
+function checked(config: Config, about: Parameters<typeof loadSettings>[1]): Settings {
   try {
     return toSettings(config, { ...about, home: homedir(), env: process.env });
   } catch (cause) {

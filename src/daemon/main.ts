@@ -8,15 +8,18 @@ import type { Native } from "../native/index.ts";
 import type { Config } from "./config.ts";
 import { lockRoot } from "./data-root-lock.ts";
 import { openDoors } from "./doors.ts";
+import { Dump } from "./dump.ts";
 import { daemonHelp } from "./help.ts";
 import { loadSettings } from "./load-settings.ts";
 import { openMetricsDoor } from "./metrics-door.ts";
+import type { NetworkOptions } from "./network-settings.ts";
 import { writePidfile } from "./pidfile.ts";
 import { type Program, program } from "./program.ts";
 import { reload } from "./reload.ts";
-import { ServiceManager, takeServiceEnvironment } from "./service-manager.ts";
-import type { NetworkOptions, Settings } from "./settings.ts";
-import { awaitShutdown } from "./signals.ts";
+import type { Settings } from "./settings.ts";
+import { awaitShutdown, onDumpSignal } from "./signals.ts";
+import { ServiceManager, takeServiceEnvironment } from "./systemd.ts";
+import { loadTls } from "./tls.ts";
 
 const SERVING = "Serving containers";
 
@@ -40,6 +43,7 @@ export async function runDaemon(
   const about = await program();
   try {
     ({ config, settings } = await loadSettings(argv, about));
+    if (settings?.tls !== undefined) await loadTls(settings.tls);
   } catch (error) {
     const usage = error instanceof GantryError && error.detail["usage"] === true;
     process.stderr.write(`${messageOf(error)}\n${usage ? "See 'gantry daemon --help'.\n" : ""}`);
@@ -55,8 +59,10 @@ export async function runDaemon(
   }
   const log = createLogger({ level: settings.logLevel, format: settings.logFormat });
   for (const warning of [...config.warnings, ...settings.warnings]) log.warn(warning);
+  const dump = new Dump(settings.engine.execRoot, about, log);
+  onDumpSignal(() => dump.write(), log);
   try {
-    await serve(argv, settings, { about, config, makeEngine, log });
+    await serve(argv, settings, { about, config, makeEngine, log, dump });
     return 0;
   } catch (error) {
     log.error("Failed to start daemon", { error });
@@ -84,7 +90,7 @@ const wiredEngine: MakeEngine = async (engine, network, log) => {
 async function serve(
   argv: readonly string[],
   settings: Settings,
-  o: { about: Program; config: Config; makeEngine: MakeEngine; log: Logger },
+  o: { about: Program; config: Config; makeEngine: MakeEngine; log: Logger; dump: Dump },
 ): Promise<void> {
   const { about, makeEngine, log } = o;
   let { config } = o;
@@ -121,8 +127,11 @@ async function serve(
     minApiVersion: settings.minApiVersion,
     experimental: settings.engine.experimental === true,
     prefersBuildkit: () => settings.engine.features?.["buildkit"] !== false,
+    guard: engine.authorization,
     log,
   });
+  o.dump.add("requests", () => api.requests());
+  o.dump.add("engine", () => engine.diagnose());
   const doors = await openDoors(api, settings, { passed: service.sockets, log });
   undo.defer("the listening sockets", () => doors.close());
   log.info("Daemon has completed initialization", { version: about.version });
@@ -133,7 +142,8 @@ async function serve(
     onReload: async () => {
       await manager.reloading();
       try {
-        config = await reload(argv, { about, config, settings, log });
+        const { authorization } = engine;
+        config = await reload(argv, { about, config, settings, log, authorization });
         engine.reconfigure();
       } finally {
         await manager.ready(SERVING);

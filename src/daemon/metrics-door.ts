@@ -10,7 +10,7 @@ const TIMEOUT_MS = 10_000;
 const CONNECTIONS_MAX = 32;
 const HEADER_BYTES_MAX = 16 * 1024;
 
-export interface MetricsDoor {
+interface MetricsDoor {
   close(): Promise<void>;
 }
 
@@ -46,7 +46,7 @@ export async function openMetricsDoor(
   };
 }
 
-export function metricsAddress(text: string): OpenAddress {
+function metricsAddress(text: string): OpenAddress {
   if (text.startsWith("unix://") || text.startsWith("/")) {
     return { kind: "unix", path: text.replace(/^unix:\/\//, ""), text };
   }

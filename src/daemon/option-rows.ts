@@ -108,6 +108,11 @@ const containerRows: Row[] = [
     { default: "json-file", reload: true },
   ],
   [
+    "log-budget",
+    "string",
+    "What all local logs may take together (default: a tenth of the disk, at most 10GB; 0: all)",
+  ],
+  [
     "log-opts",
     "map",
     "Default log driver options for containers",

@@ -3,6 +3,7 @@
 // is said.
 
 import type { Logger } from "../base/index.ts";
+import type { AuthorizationDoor } from "../engine/index.ts";
 import type { Config } from "./config.ts";
 import { loadSettings } from "./load-settings.ts";
 import { options } from "./option-table.ts";
@@ -13,12 +14,20 @@ import type { Settings } from "./settings.ts";
  * (RunningEngine.reconfigure). Returns the configuration that is in force now. */
 export async function reload(
   argv: readonly string[],
-  o: { about: Program; config: Config; settings: Settings; log: Logger },
+  o: {
+    about: Program;
+    config: Config;
+    settings: Settings;
+    log: Logger;
+    authorization: Pick<AuthorizationDoor, "validate">;
+  },
 ): Promise<Config> {
   const { settings, log } = o;
   log.info("Got signal to reload configuration", { "config-file": o.config.configFile });
   const { config, settings: next } = await loadSettings(argv, o.about);
   if (next === undefined) return o.config;
+  // Before anything changes: with a plugin that is not there nothing would be allowed any more.
+  await o.authorization.validate(next.engine.authorizationPlugins ?? []);
   const { engine } = settings;
   engine.debug = next.engine.debug;
   engine.labels = next.engine.labels;

@@ -2,17 +2,16 @@
 // engine options, network options. Pure.
 
 import { createHash } from "node:crypto";
-import { isIP } from "node:net";
-import { GantryError, type LogLevel, parseDuration } from "../base/index.ts";
+import { GantryError, type LogLevel, parseDiskBytes, parseDuration } from "../base/index.ts";
 import type { EngineOptions } from "../engine/index.ts";
-import { parseMark } from "../network/index.ts";
 import { API_VERSION_MAX, API_VERSION_MIN, compareVersions } from "../protocol/index.ts";
 import { parseBuilder } from "./builder-settings.ts";
 import type { Config } from "./config.ts";
 import { checkExecOptions, featureWarnings } from "./dockerd-options.ts";
 import { type ListenAddress, parseHost } from "./hosts.ts";
+import { addressPools, type NetworkOptions, networkOptions } from "./network-settings.ts";
 import { options } from "./option-table.ts";
-import type { AddressPool, Ulimit } from "./option-values.ts";
+import type { Ulimit } from "./option-values.ts";
 import { proxySettings } from "./proxy-settings.ts";
 import { parseRegistryRules } from "./registry-rules.ts";
 import { runtimeSettings } from "./runtime-settings.ts";
@@ -33,58 +32,6 @@ const LOG_LEVELS = ["debug", "info", "warn", "error", "fatal"] as const;
 const CDI_SPEC_DIRS = ["/etc/cdi", "/var/run/cdi"];
 const DATA_ROOT_DEFAULT = "/var/lib/gantry";
 
-/** What the network layer is told; named as daemon.json names it. */
-export interface NetworkOptions {
-  bridge: string; // "" is the default bridge, "none" disables it
-  bip: string;
-  bip6: string;
-  fixedCidr: string;
-  fixedCidrV6: string;
-  defaultGateway: string;
-  defaultGatewayV6: string;
-  addressPools: AddressPool[];
-  defaultHostIp: string;
-  icc: boolean;
-  ipForward: boolean;
-  ipMasq: boolean;
-  iptables: boolean;
-  ip6tables: boolean;
-  ipv6: boolean;
-  mtu: number;
-  userlandProxy: boolean;
-  allowDirectRouting: boolean;
-  bridgeAcceptFwmark: string;
-  ipForwardNoDrop: boolean;
-  publishFilter: "none" | "input";
-  acceptInOtherFirewalls: boolean;
-  defaultNetworkOpts: Record<string, Record<string, string>>;
-}
-/** The same without any configuration, for the engine as a library. */
-export const networkDefaults: NetworkOptions = {
-  bridge: "",
-  bip: "",
-  bip6: "",
-  fixedCidr: "",
-  fixedCidrV6: "",
-  defaultGateway: "",
-  defaultGatewayV6: "",
-  addressPools: [],
-  defaultHostIp: "0.0.0.0",
-  icc: true,
-  ipForward: true,
-  ipMasq: true,
-  iptables: true,
-  ip6tables: true,
-  ipv6: false,
-  mtu: 1500,
-  userlandProxy: true,
-  allowDirectRouting: false,
-  bridgeAcceptFwmark: "",
-  ipForwardNoDrop: false,
-  publishFilter: "none",
-  acceptInOtherFirewalls: true,
-  defaultNetworkOpts: {},
-};
 export interface TlsFiles {
   verify: boolean;
   ca: string;
@@ -114,7 +61,13 @@ export interface Settings {
 /** Throws invalid where a value makes no sense, in dockerd's words where it has some. */
 export function toSettings(
   config: Config,
-  program: { version: string; buildId: string; home: string; env?: NodeJS.ProcessEnv },
+  program: {
+    version: string;
+    buildId: string;
+    buildTime?: string;
+    home: string;
+    env?: NodeJS.ProcessEnv;
+  },
 ): Settings {
   const read = reader(config);
   const warnings = featureWarnings(read);
@@ -181,11 +134,12 @@ function engineOptions(
   o: {
     version: string;
     buildId: string;
+    buildTime?: string;
     env: NodeJS.ProcessEnv;
     warn: (text: string) => void;
   },
 ): EngineOptions {
-  const { version, buildId, env } = o;
+  const { version, buildId } = o;
   const labels = read.list("labels");
   const storageBytes = storageSizeOption(read.list("storage-opts"));
   const builder = parseBuilder(read.any("builder"));
@@ -202,6 +156,7 @@ function engineOptions(
     shutdownTimeoutSeconds: read.number("shutdown-timeout"),
     version,
     buildId,
+    ...(o.buildTime !== undefined && { buildTime: o.buildTime }),
     defaults: {
       logDriver: read.text("log-driver"),
       logOptions: Object.fromEntries(
@@ -225,17 +180,8 @@ function engineOptions(
       ...optionalPath(read, "resolv-conf", "resolvConf"),
       ...optionalPath(read, "init-path", "initPath"),
     },
-    distribution: {
-      insecureRegistries: read.list("insecure-registries").map((one) => plainName(one, o.warn)),
-      mirrors: read.list("registry-mirrors").map(checkMirror),
-      maxConcurrentDownloads: positiveOf(read, "max-concurrent-downloads"),
-      maxConcurrentUploads: positiveOf(read, "max-concurrent-uploads"),
-      maxDownloadAttempts: positiveOf(read, "max-download-attempts"),
-      certificateFolders: ["/etc/docker/certs.d", "/etc/gantry/certs.d"],
-      allowNondistributableArtifacts: read.list("allow-nondistributable-artifacts"),
-      registries: parseRegistryRules(read.any("registries")),
-      proxies: proxySettings(read, env),
-    },
+    distribution: distributionOptions(read, o),
+    ...logBudget(read),
     labels,
     debug: read.bool("debug"),
     experimental: read.bool("experimental"),
@@ -255,6 +201,14 @@ function engineOptions(
 
 const NS_PER_SECOND = 1e9;
 
+function logBudget(read: Reader): { logBudgetBytes?: number } {
+  const text = read.text("log-budget");
+  if (text === "") return {};
+  const logBudgetBytes = parseDiskBytes(text);
+  if (logBudgetBytes < 0) throw invalid(`invalid log-budget: ${text}`);
+  return { logBudgetBytes };
+}
+
 function eventLimits(read: Reader): NonNullable<EngineOptions["events"]> {
   const text = read.text("events-max-age");
   try {
@@ -265,6 +219,23 @@ function eventLimits(read: Reader): NonNullable<EngineOptions["events"]> {
     throw invalid(`invalid events-max-age: ${JSON.stringify(text)} is no duration`);
   }
   throw invalid("events-max-count and events-max-age must not be negative or none");
+}
+
+function distributionOptions(
+  read: Reader,
+  { env, warn }: { env: NodeJS.ProcessEnv; warn: (text: string) => void },
+): EngineOptions["distribution"] {
+  return {
+    insecureRegistries: read.list("insecure-registries").map((one) => plainName(one, warn)),
+    mirrors: read.list("registry-mirrors").map(checkMirror),
+    maxConcurrentDownloads: positiveOf(read, "max-concurrent-downloads"),
+    maxConcurrentUploads: positiveOf(read, "max-concurrent-uploads"),
+    maxDownloadAttempts: positiveOf(read, "max-download-attempts"),
+    certificateFolders: ["/etc/docker/certs.d", "/etc/gantry/certs.d"],
+    allowNondistributableArtifacts: read.list("allow-nondistributable-artifacts"),
+    registries: parseRegistryRules(read.any("registries")),
+    proxies: proxySettings(read, env),
+  };
 }
 
 /** 0 is the default, as with dockerd. */
@@ -290,66 +261,10 @@ function cdiSpecFolders(read: Reader): string[] {
   return folders.length === 0 ? CDI_SPEC_DIRS : folders.filter((folder) => folder !== "");
 }
 
-function addressPools(read: Reader): AddressPool[] {
-  return (read.any("default-address-pools") as AddressPool[] | undefined) ?? [];
-}
-
-function networkOptions(read: Reader): NetworkOptions {
-  if (read.text("bip") !== "" && read.text("bridge") !== "") {
-    throw invalid("you specified -b & --bip, mutually exclusive options. Please specify only one");
-  }
-  if (!read.bool("icc") && !read.bool("iptables")) {
-    throw invalid(
-      "you specified --iptables=false with --icc=false. ICC=false uses iptables to function. " +
-        "Please set --icc or --iptables to true",
-    );
-  }
-  for (const key of ["ip", "default-gateway", "default-gateway-v6"]) {
-    if (read.text(key) !== "") checkIp(read.text(key));
-  }
-  if (read.number("mtu") < 0) throw invalid(`invalid default MTU: ${read.number("mtu")}`);
-  for (const key of ["bip", "bip6", "fixed-cidr", "fixed-cidr-v6"]) checkCidr(key, read.text(key));
-  return {
-    bridge: read.text("bridge"),
-    bip: read.text("bip"),
-    bip6: read.text("bip6"),
-    fixedCidr: read.text("fixed-cidr"),
-    fixedCidrV6: read.text("fixed-cidr-v6"),
-    defaultGateway: read.text("default-gateway"),
-    defaultGatewayV6: read.text("default-gateway-v6"),
-    addressPools: addressPools(read),
-    defaultHostIp: read.text("ip"),
-    icc: read.bool("icc"),
-    ipForward: read.bool("ip-forward"),
-    ipMasq: read.bool("ip-masq"),
-    iptables: read.bool("iptables"),
-    ip6tables: read.bool("ip6tables"),
-    ipv6: read.bool("ipv6"),
-    mtu: read.number("mtu"),
-    userlandProxy: read.bool("userland-proxy"),
-    allowDirectRouting: read.bool("allow-direct-routing"),
-    bridgeAcceptFwmark: markOf(read.text("bridge-accept-fwmark")),
-    ipForwardNoDrop: read.bool("ip-forward-no-drop"),
-    publishFilter: publishFilter(read.text("publish-filter")),
-    acceptInOtherFirewalls: read.bool("accept-in-other-firewalls"),
-    defaultNetworkOpts:
-      (read.any("default-network-opts") as Record<string, Record<string, string>>) ?? {},
-  };
-}
-
-function markOf(text: string): string {
-  if (text === "" || parseMark(text)) return text;
-  throw invalid(`bad bridge-accept-fwmark ${JSON.stringify(text)}: want a mark, or mark/mask`);
-}
-
-function publishFilter(text: string): "none" | "input" {
-  if (text === "none" || text === "input") return text;
-  throw invalid(`bad publish-filter ${JSON.stringify(text)}: want "none" or "input"`);
-}
-
 function tlsFiles(config: Config, read: Reader, folder: string): TlsFiles | undefined {
   const verify = read.bool("tlsverify");
-  if (!verify && !read.bool("tls")) return undefined;
+  // Whoever mentions it at all wants TLS, as with dockerd: --tlsverify=false is TLS for everybody.
+  if (!read.bool("tls") && !config.setBy.has("tlsverify")) return undefined;
   if (verify && config.setBy.has("tls") && !read.bool("tls")) {
     throw invalid("--tls=false and --tlsverify contradict each other");
   }
@@ -373,15 +288,6 @@ function minApiVersion(text: string): string {
     `invalid minimum API version (${text}): must be between ${API_VERSION_MIN} and ` +
       API_VERSION_MAX,
   );
-}
-
-function checkCidr(key: string, text: string): void {
-  if (text === "") return;
-  const [address = "", prefix = ""] = text.split("/");
-  const bits = isIP(address) === 6 ? 128 : 32;
-  if (isIP(address) === 0 || !/^\d{1,3}$/.test(prefix) || Number(prefix) > bits) {
-    throw invalid(`invalid ${key}: invalid CIDR address: ${text}`);
-  }
 }
 
 function absolute(path: string, key: string): string {

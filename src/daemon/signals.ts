@@ -1,9 +1,17 @@
 // Signals of the daemon: SIGTERM and SIGINT stop it in order, a third one at once; SIGHUP reloads
-// the configuration.
+// the configuration; SIGUSR1 writes down what the daemon is doing.
 
 import type { Logger } from "../base/index.ts";
 
 const FORCE_AFTER_SIGNALS = 3;
+
+/** To be called first thing: until somebody listens, Node takes SIGUSR1 for the wish to be debugged
+ * and opens a port for that. */
+export function onDumpSignal(dump: () => Promise<unknown>, log: Logger): void {
+  process.on("SIGUSR1", () => {
+    dump().catch((error: unknown) => log.error("Failed to write a dump", { error }));
+  });
+}
 
 /** Resolves with the first signal that asks to stop. */
 export function awaitShutdown({

@@ -8,8 +8,8 @@ import { connectMonitor, type Native } from "../native/index.ts";
 import { openNetwork } from "../network/index.ts";
 import { openStorage, RootFiles } from "../storage/index.ts";
 import { lockRoot } from "./data-root-lock.ts";
+import type { NetworkOptions } from "./network-settings.ts";
 import { ResidentNative } from "./resident-native.ts";
-import type { NetworkOptions } from "./settings.ts";
 import { removeCgroupParent, wireRuntime } from "./wire-runtime.ts";
 
 /** Opens the engine over its data root and takes up the containers that run there. `wrapNative`

@@ -16,6 +16,7 @@ import {
   planCreate,
   planExec,
   planFreeze,
+  planRestore,
   planUpdate,
   probeKernel,
   readProcStat,
@@ -43,6 +44,7 @@ export async function wireRuntime(
   return {
     kernel,
     planCreate: (input) => planCreate({ ...input, preparedParents }),
+    planRestore,
     planExec,
     planFreeze,
     planUpdate: (paths, wanted, previous) => planUpdate(kernel.cgroup, paths, wanted, previous),

@@ -107,7 +107,7 @@ function check(trust: Partial<TlsTrust>, found: readonly Found[]): void {
 let known: Promise<readonly string[]> | undefined;
 
 /** The roots that the system's administrator has chosen; those of Node where there are none. */
-function systemRoots(): Promise<readonly string[]> {
+export function systemRoots(): Promise<readonly string[]> {
   known ??= (async () => {
     const chosen = process.env["SSL_CERT_FILE"];
     for (const path of chosen ? [chosen] : BUNDLES) {

@@ -9,6 +9,7 @@ export {
   readAnyManifest,
   readDescriptor,
 } from "./any-manifest.ts";
+export { systemRoots } from "./certificates.ts";
 export type {
   Credentials,
   DistributionOptions,
@@ -22,6 +23,7 @@ export { isBroken } from "./download.ts";
 export { dropBody } from "./http-exchange.ts";
 export { inspectRemote, type RemoteImage } from "./inspect.ts";
 export { checkLogin } from "./login.ts";
+export { type ImageSeen, lookAtImage } from "./look.ts";
 export { messagesOf } from "./messages.ts";
 export { maskProxy, proxiesOfEnvironment } from "./proxy-rules.ts";
 export { type PulledDocument, type PulledImage, type PullStore, pullImages } from "./pull.ts";

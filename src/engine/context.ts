@@ -12,7 +12,9 @@ import type { ContainerRegistry } from "./containers/registry.ts";
 import type { EventBus } from "./events/bus.ts";
 import type { EventLimits } from "./events/event-log.ts";
 import type { LogShipping } from "./log-drivers/index.ts";
+import type { LogKeeper } from "./logs/index.ts";
 import type { EnginePaths } from "./paths.ts";
+import type { Plugins } from "./plugins/plugins.ts";
 import type { RuntimePlans } from "./runtime-plans.ts";
 import type { VolumeRegistry } from "./volumes/registry.ts";
 
@@ -45,6 +47,10 @@ export interface EngineOptions {
   /** What `version` and `info` say of this program. */
   version: string;
   buildId: string;
+  /** When the native program was built, RFC 3339. */
+  buildTime?: string;
+  /** How the API is served, where that is dangerous: for `info`. */
+  doorWarnings?: string[];
   /** Daemon-wide defaults (daemon.json). */
   defaults: {
     logDriver: string;
@@ -82,6 +88,8 @@ export interface EngineOptions {
   features?: Record<string, boolean>;
   /** Registries: which are insecure, mirrors, limits of transfers. */
   distribution: Omit<DistributionOptions, "userAgent">;
+  /** All local logs together, in bytes; 0: no limit; absent: a share of the file system. */
+  logBudgetBytes?: number;
   labels: string[];
   debug: boolean;
   /** What `info` says of the network layer's own options. */
@@ -110,8 +118,11 @@ export interface EngineContext {
   readonly volumes: VolumeRegistry;
   readonly registries: Registries;
   readonly bus: EventBus;
+  readonly plugins: Plugins;
   /** Logs on their way to remote drivers. */
   readonly shipping: LogShipping;
+  /** Compresses rotated logs, and holds them within the host's budget. */
+  readonly logs: LogKeeper;
   /** One transition of a container at a time, by id. */
   readonly transitions: KeyedMutex;
   /** What health checks came to, for the metrics. */

@@ -10,16 +10,19 @@ import type { Events } from "./contract/events.ts";
 import type { Explain } from "./contract/explain.ts";
 import type { Images } from "./contract/images.ts";
 import type { Networks } from "./contract/networks.ts";
+import type { AuthorizationDoor } from "./contract/plugins.ts";
 import type { System } from "./contract/system.ts";
 import type { Volumes } from "./contract/volumes.ts";
 
 export type * from "./build/contract.ts";
 export type * from "./contract/cgroups.ts";
+export type * from "./contract/checkpoints.ts";
 export type * from "./contract/containers.ts";
 export type * from "./contract/events.ts";
 export type * from "./contract/explain.ts";
 export type * from "./contract/images.ts";
 export type * from "./contract/networks.ts";
+export type * from "./contract/plugins.ts";
 export type * from "./contract/shared-nouns.ts";
 export type * from "./contract/system.ts";
 export type * from "./contract/volumes.ts";
@@ -30,6 +33,8 @@ export interface EngineDoors {
   volumes: Volumes;
   networks: Networks;
   events: Events;
+  /** Plugins that every request and every answer is shown to. */
+  authorization: AuthorizationDoor;
   system: System;
   builds: Builds;
   explain: Explain;

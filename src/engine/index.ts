@@ -23,16 +23,23 @@ import { explainVerbs } from "./explain/verbs.ts";
 import { clearBootstraps } from "./images/bootstrap.ts";
 import { imageVerbs } from "./images/index.ts";
 import { LogShipping, localLog } from "./log-drivers/index.ts";
+import { checkDefaultLog, openLogKeeper } from "./logs/index.ts";
 import { openMetrics, scraper } from "./metrics/index.ts";
 import { networkVerbs } from "./networks/verbs.ts";
 import { enginePaths } from "./paths.ts";
+import { Authorization } from "./plugins/authorization.ts";
+import { PLUGIN_FOLDERS } from "./plugins/find-plugin.ts";
+import { Plugins } from "./plugins/plugins.ts";
+import { VolumeDrivers } from "./plugins/volume-drivers.ts";
 import { applyRestartPolicies, recover } from "./recovery.ts";
 import type { RuntimePlans } from "./runtime-plans.ts";
 import { announceReload } from "./system/announce-reload.ts";
 import { cgroupTree } from "./system/cgroups.ts";
 import { systemDf } from "./system/df.ts";
+import { diagnose } from "./system/diagnose.ts";
 import { engineId } from "./system/engine-id.ts";
 import { systemInfo } from "./system/info.ts";
+import { planPrune } from "./system/prune-plan.ts";
 import { systemVersion } from "./system/version.ts";
 import { type VolumeRecord, VolumeRegistry } from "./volumes/registry.ts";
 import { volumeVerbs } from "./volumes/verbs.ts";
@@ -60,6 +67,8 @@ export interface EngineParts {
 export interface RunningEngine extends EngineDoors {
   /** Takes up options that were changed in place: registries, mirrors, proxies. */
   reconfigure(): void;
+  /** What is under way, for people who look for the cause of a hang. */
+  diagnose(): Record<string, unknown>;
   /** Containers go on running when liveRestore is set; otherwise they are stopped first. The
    * parts stay open: whoever made them closes them. */
   close(): Promise<void>;
@@ -69,12 +78,17 @@ export async function openEngine(
   options: EngineOptions,
   parts: EngineParts,
 ): Promise<RunningEngine> {
+  checkDefaultLog(options.defaults);
   const engine = await makeContext(options, parts);
+  const names = (): string[] => options.authorizationPlugins ?? [];
+  const authorization = new Authorization(engine.plugins, names, parts.log);
+  await authorization.validate(names());
   const cache = openCache(engine);
   await recover(engine);
   const builds = await buildVerbs(engine, cache);
   await clearBootstraps(engine);
   void applyRestartPolicies(engine);
+  for (const { id } of engine.containers.all()) engine.logs.tidy(id);
   followHostResolvers(engine);
   const metrics = await openMetrics(engine);
   const timed = metrics.timed({
@@ -88,17 +102,20 @@ export async function openEngine(
     volumes: volumeVerbs(engine),
     explain: explainVerbs(engine),
     events: engine.bus,
+    authorization,
     system: {
       info: () => systemInfo(engine),
       version: () => systemVersion(engine),
       metrics: scraper(engine, metrics),
       cgroups: (o) => cgroupTree(engine, o),
+      planPrune: (o) => planPrune(engine, o, builds.planPrune),
       df: (o) => systemDf(engine, { ...o, buildCache: builds.usage }),
     },
     reconfigure: () => {
       engine.registries.configure(options.distribution);
       announceReload(engine);
     },
+    diagnose: () => diagnose(engine),
     close: async () => {
       engine.closing.abort();
       await builds.idle();
@@ -115,6 +132,8 @@ async function makeContext(options: EngineOptions, parts: EngineParts): Promise<
   await mkdir(paths.monitors, { recursive: true, mode: 0o700 });
   const { records } = parts.storage;
   const transitions = new KeyedMutex();
+  const plugins = new Plugins(options.pluginFolders ?? PLUGIN_FOLDERS, parts.log);
+  const drivers = new VolumeDrivers(plugins, parts.log);
   const engine: EngineContext = {
     id: await engineId(options.dataRoot),
     options,
@@ -133,7 +152,8 @@ async function makeContext(options: EngineOptions, parts: EngineParts): Promise<
       paths,
       lock: transitions,
       native: parts.native,
-      mounts: new VolumeMounts(parts.native, paths, parts.log),
+      mounts: new VolumeMounts(parts.native, paths, drivers, parts.log),
+      drivers,
     }),
     registries: new Registries({
       ...options.distribution,
@@ -141,6 +161,8 @@ async function makeContext(options: EngineOptions, parts: EngineParts): Promise<
     }),
     bus: new EventBus(EventLog.open(paths.events, options.events ?? EVENT_LIMITS, parts.log)),
     shipping: new LogShipping({ logs: (c) => localLog(engine, c), log: parts.log }),
+    logs: await openLogKeeper(() => engine, options, paths),
+    plugins,
     transitions,
     probes: { count: 0, failed: 0 },
     closing: new AbortController(),
@@ -172,4 +194,5 @@ async function closeEngine(engine: EngineContext): Promise<void> {
     live.leave();
   }
   await engine.shipping.close();
+  await engine.logs.close();
 }

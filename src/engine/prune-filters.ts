@@ -44,6 +44,9 @@ export function parseMoment(text: string): number {
   if (/^\d+(\.\d+)?$/.test(text)) return Number(text) * 1000;
   if (/^[\d.]+[a-zµ]/.test(text)) return Date.now() - parseDuration(text) / NS_PER_MS;
   const at = Date.parse(text);
-  if (Number.isNaN(at)) throw new GantryError("invalid", `invalid time: ${JSON.stringify(text)}`);
+  if (Number.isNaN(at)) {
+    const why = `failed to parse value as time or duration: ${JSON.stringify(text)}`;
+    throw new GantryError("invalid", why);
+  }
   return at;
 }

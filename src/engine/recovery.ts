@@ -89,7 +89,11 @@ function referVolumes(engine: EngineContext, c: ContainerRecord): void {
     if (mount.Type === "volume" && mount.Name) engine.volumes.refer(mount.Name, c.id);
   }
   // Runs that turn out to have ended let go of them as always, in handleExit.
-  for (const name of c.run?.volumes ?? []) engine.volumes.mounts.adopt(name, c.id);
+  for (const name of c.run?.volumes ?? []) {
+    const driver = engine.volumes.get(name)?.driver;
+    const point = c.mounts.find((mount) => mount.Type === "volume" && mount.Name === name)?.Source;
+    engine.volumes.mounts.adopt({ name, ...(driver && { driver, point }) }, c.id);
+  }
 }
 
 /** The monitor when it answers; the exit status when there was a run that has ended. */

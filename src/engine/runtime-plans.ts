@@ -8,6 +8,7 @@ import type {
   KernelFeatures,
   MetricsSample,
   PlannedCreate,
+  RestoreInput,
 } from "../runtime/index.ts";
 import type { OciResources } from "../spec/index.ts";
 
@@ -22,6 +23,7 @@ export interface ContainerSampler {
 export interface RuntimePlans {
   readonly kernel: KernelFeatures;
   planCreate(input: CreateInput): PlannedCreate;
+  planRestore(input: RestoreInput): PlannedCreate;
   planExec(input: ExecInput): Plan;
   planFreeze(paths: CgroupPaths, frozen: boolean): Operation[];
   planUpdate(paths: CgroupPaths, wanted: OciResources, previous: OciResources): Operation[];

@@ -71,6 +71,8 @@ export interface ExitStatus {
   signal: number;
   oomKilled: boolean;
   finishedAt: Date;
+  /** Nobody saw how it ended: the monitor was gone. */
+  lost?: true;
 }
 
 export interface Created {
@@ -108,6 +110,8 @@ export interface Monitor {
   readonly closed: Promise<void>;
   /** Called for each OOM kill seen in the container's cgroup. */
   onOom(listener: () => void): void;
+  /** Called after each rotation of the log. */
+  onLogRotated(listener: () => void): void;
   /** Let output flow (see holdMs); `process` defaults to init. */
   release(process?: string): void;
   /** `process` is "" for init or an exec id. */

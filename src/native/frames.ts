@@ -24,6 +24,7 @@ export const frameType = {
   hello: 48,
   exit: 49,
   oom: 50,
+  log: 51,
 } as const;
 
 export type Frame = { id: number; type: number; payload: Buffer };

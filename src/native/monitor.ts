@@ -31,6 +31,7 @@ class MonitorClient implements Monitor {
   #exits = new Map<string, Exit>();
   #early = new Map<string, ExitStatus>();
   #oomListeners: (() => void)[] = [];
+  #logListeners: (() => void)[] = [];
   #lost: GantryError | undefined;
   #byUs = false;
 
@@ -58,6 +59,10 @@ class MonitorClient implements Monitor {
 
   onOom(listener: () => void): void {
     this.#oomListeners.push(listener);
+  }
+
+  onLogRotated(listener: () => void): void {
+    this.#logListeners.push(listener);
   }
 
   release(process = ""): void {
@@ -135,6 +140,10 @@ class MonitorClient implements Monitor {
     }
     if (type === frameType.oom) {
       for (const listener of this.#oomListeners) listener();
+      return;
+    }
+    if (type === frameType.log) {
+      for (const listener of this.#logListeners) listener();
       return;
     }
     const pending = this.#pending.get(id);

@@ -215,6 +215,10 @@ export const operations = {
   enterCgroups: { code: 82, fields: { paths: "strs" } },
   bpfCgroupDevice: { code: 81, fields: { cgroup: "slot", program: "bytes" } },
 
+  /** Runs a program that brings a process back and writes its pid to `pidFile`, then ends as that
+   * process ends. Container half, last. Does not return. */
+  restore: { code: 83, fields: { argv: "strs", env: "strs", pidFile: "str" } },
+
   // standard streams
   /** Opens a new pty through `path` (the container's own /dev/ptmx) beneath root. */
   pty: {
@@ -254,7 +258,7 @@ export const operations = {
   releaseStart: { code: 99, fields: { path: "str" } },
   /** Runs a program with `before`, the number in `pid` (absent: nothing) and `after` on its stdin. Fails when it fails, with what it said. OCI hooks. */
   runHook: {
-    code: 83,
+    code: 85,
     fields: {
       path: "str",
       argv: "strs",

@@ -203,10 +203,7 @@ function driverName(driver: string): "bridge" | "macvlan" | "ipvlan" {
   if (driver === "host" || driver === "null") {
     throw new GantryError("forbidden", `only one instance of "${driver}" network is allowed`);
   }
-  throw new GantryError(
-    "not-found",
-    `could not find plugin ${driver} in v1 plugin registry: plugin not found`,
-  );
+  throw new GantryError("not-found", `plugin ${JSON.stringify(driver)} not found`);
 }
 
 /** Null hands out no addresses: something on the wire does (DHCP), on the host's own LAN. */
@@ -216,10 +213,7 @@ function ipamOf(
 ): { driver: "default" | "null"; options: Record<string, string> } {
   const name = IPAM?.Driver || "default";
   if (name !== "default" && name !== "null") {
-    throw new GantryError(
-      "not-found",
-      `could not find plugin ${name} in v1 plugin registry: plugin not found`,
-    );
+    throw new GantryError("not-found", `plugin ${JSON.stringify(name)} not found`);
   }
   if (name === "null" && (IPAM?.Config ?? []).some(({ Subnet, IPRange }) => Subnet || IPRange)) {
     throw new GantryError(
@@ -240,6 +234,7 @@ function checkName(name: string, existing: readonly NetworkRecord[]): void {
   if (PREDEFINED.has(name)) {
     throw new GantryError("forbidden", `operation is not permitted on predefined ${name} network`);
   }
+  if (name.trim() === "") throw new GantryError("invalid", "invalid name: name is empty");
   if (!NAME.test(name)) {
     throw new GantryError(
       "invalid",

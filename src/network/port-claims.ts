@@ -2,7 +2,7 @@
 // holder, so the kernel decides who has it; this table only knows the names for error messages,
 // which are dockerd's, with the owner added where it is known.
 
-import { GantryError } from "../base/index.ts";
+import { type Advice, GantryError, withAdvice } from "../base/index.ts";
 import type { AttachmentRecord, PublishedPort, PublishRequest } from "./contract.ts";
 import { candidates } from "./port-candidates.ts";
 import type { HeldPort, PortHolder } from "./port-holder.ts";
@@ -289,25 +289,30 @@ export class PortClaims {
       `${claimant.container} (${claimant.endpointId}): `;
     const detail = { port: refusal.port, errno: refusal.errno };
     if (ours && refusal.errno === "EADDRINUSE") {
-      return new GantryError(
+      const error = new GantryError(
         "conflict",
-        `${prefix}Bind for ${at} failed: port is already allocated ` +
-          `(published by container ${ours.container})`,
+        `${prefix}Bind for ${at} failed: port is already allocated`,
         { detail },
       );
+      return withAdvice(error, taken(`container ${ours.container} has published it`, refusal));
     }
     const owner =
       refusal.errno === "EADDRINUSE" ? await portOwner(protocol, refusal.port) : undefined;
     const inner = claimant.ipv4 ?? claimant.ipv6 ?? "";
-    return new GantryError(
+    const error = new GantryError(
       "conflict",
       `${prefix}failed to bind host port for ${at}:${bracketed(inner)}:${containerPort}/` +
-        `${protocol}: ${ERRNO_TEXT[refusal.errno] ?? refusal.errno}` +
-        (owner ? ` (used by ${owner})` : ""),
+        `${protocol}: ${ERRNO_TEXT[refusal.errno] ?? refusal.errno}`,
       { detail },
     );
+    return withAdvice(error, owner ? taken(`${owner} listens on it`, refusal) : undefined);
   }
 }
+
+const taken = (cause: string, { port }: Refusal): Advice => ({
+  cause,
+  remedy: [`end what holds port ${port}, or publish another one (-p ANOTHER:CONTAINER-PORT)`],
+});
 
 const published = (
   { containerPort, protocol }: PublishRequest,

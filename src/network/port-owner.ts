@@ -18,9 +18,16 @@ export async function portOwner(protocol: string, port: number): Promise<string 
   for (const pid of await readdir("/proc")) {
     if (!/^\d+$/.test(pid) || !(await holdsSocket(pid, inodes))) continue;
     const name = await readFile(`/proc/${pid}/comm`, "utf8").catch(() => "");
-    return `${name.trim() || "a process"}, pid ${pid}`;
+    return `${name.trim() || "a process"}, pid ${pid}${await containerOf(pid)}`;
   }
   return undefined;
+}
+
+/** By its cgroup: containers that share the host's network hold ports themselves. */
+async function containerOf(pid: string): Promise<string> {
+  const text = await readFile(`/proc/${pid}/cgroup`, "utf8").catch(() => "");
+  const id = /\/([0-9a-f]{64})(\/|$)/m.exec(text)?.[1];
+  return id === undefined ? "" : ` in container ${id.slice(0, 12)}`;
 }
 
 /** Inodes of sockets that listen on `port`, from the text of /proc/net/{tcp,udp}[6]. Pure. */

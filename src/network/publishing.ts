@@ -2,7 +2,7 @@
 // firewall, changed while a container runs, let go. Who has which is what the attachments on record
 // say, so an earlier daemon's holder is brought in line with them.
 
-import { GantryError, type Logger, messageOf } from "../base/index.ts";
+import { GantryError, type Logger, messageOf, withAdvice } from "../base/index.ts";
 import type { AttachmentRecord, NetworkLayer, PublishedPort, PublishRequest } from "./contract.ts";
 import { gatewayModeOf } from "./endpoint-rules.ts";
 import type { HostFirewall } from "./host-firewall.ts";
@@ -145,11 +145,10 @@ function checkNew(
   for (const { protocol, hostPort, hostPortEnd } of add) {
     const twice = kept.find((port) => port.protocol === protocol && port.hostPort === hostPort);
     if (hostPort === 0 || hostPort !== hostPortEnd || !twice) continue;
-    throw new GantryError(
-      "conflict",
-      `Bind for ${twice.hostIp}:${hostPort} failed: port is already allocated ` +
-        `(published by container ${containerName} itself)`,
-    );
+    const message = `Bind for ${twice.hostIp}:${hostPort} failed: port is already allocated`;
+    throw withAdvice(new GantryError("conflict", message), {
+      cause: `container ${containerName} has published it itself`,
+    });
   }
 }
 

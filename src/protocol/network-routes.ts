@@ -120,7 +120,7 @@ export const networkRoutes = defineRoutes({
     method: "POST",
     path: "/networks/prune",
     since: "1.25",
-    query: { filters: ["label", "label!", "until"] },
+    query: { filters: ["label", "label!", "until"], "dry-run": "bool" },
     answer: "json",
   },
 });

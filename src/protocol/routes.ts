@@ -4,6 +4,7 @@
 import { buildQuery } from "./build-query.ts";
 import { cacheMountRoutes } from "./cache-mount-routes.ts";
 import { cgroupRoutes } from "./cgroup-routes.ts";
+import { checkpointRoutes } from "./checkpoint-routes.ts";
 import {
   authBodySchema,
   containerConfigSchema,
@@ -41,6 +42,9 @@ const EVENT_FILTERS = [
   ...["config", "container", "daemon", "event", "image", "label", "network"],
   ...["node", "plugin", "scope", "secret", "service", "type", "volume"],
 ];
+const CACHE_FILTERS = [
+  ...["description", "id", "inuse", "parent", "private", "shared", "type", "until", "unused-for"],
+];
 const attachQuery = {
   detachKeys: "string",
   logs: "bool",
@@ -53,6 +57,8 @@ const resizeQuery = { h: "uint32", w: "uint32" } as const;
 const stopQuery = { signal: "string", t: "int" } as const;
 
 export const routes = defineRoutes({
+  // Before those of containers, whose {id} takes what follows it too.
+  ...checkpointRoutes,
   ping: { method: "GET", path: "/_ping", answer: "text" },
   pingHead: { method: "HEAD", path: "/_ping", answer: "text" },
   version: { method: "GET", path: "/version", answer: "json" },
@@ -101,7 +107,7 @@ export const routes = defineRoutes({
     method: "POST",
     path: "/containers/prune",
     since: "1.25",
-    query: { filters: ["until", "label", "label!"] },
+    query: { filters: ["until", "label", "label!"], "dry-run": "bool" },
     answer: "json",
   },
   containerInspect: {
@@ -322,7 +328,7 @@ export const routes = defineRoutes({
     method: "POST",
     path: "/images/prune",
     since: "1.25",
-    query: { filters: ["dangling", "label", "label!", "until"] },
+    query: { filters: ["dangling", "label", "label!", "until"], "dry-run": "bool" },
     answer: "json",
   },
   imageInspect: {
@@ -369,6 +375,12 @@ export const routes = defineRoutes({
   },
 
   // Gantry's own: what docker's API has no words for.
+  prunePlan: {
+    method: "GET",
+    path: "/gantry/prune",
+    query: { kind: "strings", all: "bool", filters: "filters" },
+    answer: "json",
+  },
   imageVerify: {
     method: "POST",
     path: "/gantry/images/verify",
@@ -418,7 +430,7 @@ export const routes = defineRoutes({
     method: "POST",
     path: "/volumes/prune",
     since: "1.25",
-    query: { filters: ["all", "label", "label!"] },
+    query: { filters: ["all", "label", "label!"], "dry-run": "bool" },
     answer: "json",
   },
   volumeUpdate: {
@@ -457,7 +469,8 @@ export const routes = defineRoutes({
     since: "1.31",
     query: {
       all: "bool",
-      filters: "filters",
+      filters: { filters: CACHE_FILTERS }, // others are refused by the build cache itself
+      "dry-run": "bool",
       "keep-storage": "string",
       "reserved-space": "string",
       "max-used-space": "string",

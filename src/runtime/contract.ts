@@ -57,12 +57,20 @@ export interface Standalone {
   noPivot?: boolean;
 }
 
+/** Another OCI runtime, which makes the container from the config.json in `bundle`. */
+export interface ForeignRuntime {
+  path: string;
+  args: readonly string[];
+  bundle: string;
+}
+
 export interface CreateInput {
   id: string;
   spec: OciSpec;
   rootfs: RootfsMount;
   kernel: KernelFeatures;
   network?: NetworkShare;
+  foreign?: ForeignRuntime;
   /** Cgroup folders ("/gantry") that planCgroupParents has made: nothing is done for them. */
   preparedParents?: ReadonlySet<string>;
   /** Where the container has no monitor: gantry-runtime's. */

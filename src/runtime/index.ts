@@ -12,6 +12,7 @@ export { readProcStat, readStats, StatsReader } from "./cgroup/stats-reader.ts";
 export type {
   CgroupLayout,
   CreateInput,
+  ForeignRuntime,
   KernelFeatures,
   NetworkShare,
   PlannedCreate,
@@ -27,10 +28,12 @@ export {
   type ProcessFacts,
   planFacts,
 } from "./explain/plan-facts.ts";
+export { mountOptionNames } from "./mount-options.ts";
 export { type MountInfo, parseMountinfo } from "./mountinfo.ts";
 export { planCreate } from "./plan-create.ts";
 export { type ExecInput, planExec } from "./plan-exec.ts";
 export { type OciState, planHooks } from "./plan-hooks.ts";
+export { planRestore, RESTORE_FDS, type RestoreInput } from "./plan-restore.ts";
 export { parseCpuList } from "./plan-scheduler.ts";
 export { probeKernel } from "./probe.ts";
 export { cgroupSupport } from "./probe-warnings.ts";

@@ -54,6 +54,14 @@ const PROPAGATION: Readonly<Record<string, number>> = {
 const SUPERBLOCK = new Set(["sync", "dirsync", "lazytime", "mand", "iversion", "silent"]);
 const DEFAULTS = new Set(["defaults", "async", "nolazytime", "nomand", "noiversion", "loud"]);
 
+/** Every option that is more than a word for the file system, as `features` of a runtime lists. */
+export function mountOptionNames(): string[] {
+  const both = [...Object.keys(ATTRIBUTES), ...Object.keys(PROPAGATION)];
+  const recursive = both.map((name) => `r${name}`);
+  const others = ["bind", "rbind", "idmap", "ridmap", "tmpcopyup"];
+  return [...both, ...recursive, ...SUPERBLOCK, ...DEFAULTS, ...others].sort();
+}
+
 /** Parses options; what is not known belongs to the file system. */
 export function parseMountOptions(options: readonly string[] = []): MountOptions {
   const result: MountOptions = {

@@ -24,6 +24,7 @@ import {
   planDevices,
   planDevNull,
 } from "./plan-devices.ts";
+import { planForeign } from "./plan-foreign.ts";
 import { hasHooks, planHooks } from "./plan-hooks.ts";
 import {
   idMapText,
@@ -67,6 +68,7 @@ export function planCreate(input: CreateInput): PlannedCreate {
   if (!process.cwd.startsWith("/")) {
     throw new GantryError("invalid", "Cwd must be an absolute path");
   }
+  if (input.foreign) return planForeign(input, input.foreign);
   const path = spec.linux?.cgroupsPath ?? cgroupPathFor(id);
   const draft: Draft = {
     input,

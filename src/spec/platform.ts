@@ -42,7 +42,10 @@ export function normalizePlatform(platform: Platform): Platform {
 export function readPlatform(text: string, host: Platform): Platform {
   const parts = text.split("/");
   if (parts.length > 3 || parts.some((part) => !/^[A-Za-z0-9_.-]+$/.test(part))) {
-    throw new GantryError("invalid", `"${text}" is an invalid platform: invalid argument`);
+    throw new GantryError(
+      "invalid",
+      `"${text}": cannot parse platform specifier: invalid argument`,
+    );
   }
   const [first = "", second, variant] = parts;
   if (second !== undefined) {

@@ -152,6 +152,13 @@ function asIndex(value: unknown, max: number): number {
   return value;
 }
 
+/** As Go: the position behind the last element passes the check, and then reflect complains. */
+function asPosition(value: unknown, length: number, kind: "slice" | "string"): number {
+  const at = asIndex(value, length);
+  if (at === length) throw new EvaluationError(`reflect: ${kind} index out of range`);
+  return at;
+}
+
 function index(item: unknown, ...indices: unknown[]): unknown {
   let value = item;
   if (value === null || value === undefined) throw new EvaluationError("index of untyped nil");
@@ -160,9 +167,9 @@ function index(item: unknown, ...indices: unknown[]): unknown {
       throw new EvaluationError("index of nil pointer");
     }
     if (typeof value === "string") {
-      value = Buffer.from(value)[asIndex(at, Buffer.byteLength(value) - 1)];
-    } else if (Array.isArray(value)) value = value[asIndex(at, value.length - 1)];
-    else if (value instanceof TypedNil && value.kind === "slice") asIndex(at, -1);
+      value = Buffer.from(value)[asPosition(at, Buffer.byteLength(value), "string")];
+    } else if (Array.isArray(value)) value = value[asPosition(at, value.length, "slice")];
+    else if (value instanceof TypedNil && value.kind === "slice") asPosition(at, 0, "slice");
     else if (value instanceof TypedNil && value.kind === "map") value = undefined;
     else if (isMap(value)) {
       if (typeof at !== "string" && !(value instanceof Map)) {

@@ -7,6 +7,7 @@
 //   bench.ts --only images [--rounds 3]    push, pull, load: ours and dockerd, some minutes
 //   bench.ts --only registry [--rounds 3]  our registry and Debian's docker-registry
 //   bench.ts --only networks [--runs 20] [--endpoints 500]
+//   bench.ts --only logs [--rounds 3] [--megabytes 1000]
 //   bench.ts --only observe                stats and ps with many containers: CPU of the daemon
 //   bench.ts --only builds [--rounds 3] [--scenarios small,large,runs,stages,writes] [--clients X]
 
@@ -21,6 +22,7 @@ import { compareBuilds } from "./builds.ts";
 import { type Engine, output, startDockerd, startGantry, startPodman } from "./engines.ts";
 import { type FloorLevels, measureFloor } from "./floor.ts";
 import { compareImages } from "./images.ts";
+import { compareLogs } from "./logs.ts";
 import { kibibytes, pssOfParent, rssOf } from "./memory.ts";
 import { compareNetworks } from "./networks.ts";
 import { compareObserving } from "./observe.ts";
@@ -40,6 +42,7 @@ const { values: flags } = parseArgs({
     engines: { type: "string", default: "gantry,dockerd,podman" },
     rounds: { type: "string", default: "3" },
     endpoints: { type: "string", default: "500" },
+    megabytes: { type: "string", default: "1000" },
     scenarios: { type: "string" },
     clients: { type: "string" },
     json: { type: "string" },
@@ -82,6 +85,10 @@ async function main(): Promise<void> {
       runs,
       endpoints: Number(flags.endpoints),
     });
+  }
+  if (wanted.has("logs")) {
+    const o = { rounds: Number(flags.rounds), megabytes: Number(flags.megabytes) };
+    results["logs"] = await compareLogs(engines, o);
   }
   if (wanted.has("observe")) results["observe"] = await compareObserving(engines);
   if (wanted.has("registry")) results["registry"] = await compareRegistries(Number(flags.rounds));

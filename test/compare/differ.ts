@@ -27,15 +27,43 @@ export type Listed = {
 
 export function differences(script: string, docker: Answer[], ours: Answer[]): Difference[] {
   const found: Difference[] = [];
+  const ids = new SameIds();
   const titles = new Set([...docker, ...ours].map(({ title }) => title));
   for (const step of titles) {
     const one = docker.find(({ title }) => title === step)?.outcome;
     const other = ours.find(({ title }) => title === step)?.outcome;
-    compare(plain(one), plain(other), "", (at, docker, ours) =>
-      found.push({ script, step, at, docker, ours }),
-    );
+    compare(plain(one), withoutAdvice(plain(other)), "", (at, docker, ours) => {
+      if (!ids.equal(docker, ours)) found.push({ script, step, at, docker, ours });
+    });
   }
   return found;
+}
+
+/**
+ * Which id of the one run is which of the other: what either made in addition moves the numbers of
+ * all that come after, so they are not compared, but that the same id stands for the same one.
+ */
+class SameIds {
+  #theirs = new Map<string, string>();
+  #ours = new Map<string, string>();
+
+  equal(docker: Json, ours: Json): boolean {
+    if (typeof docker !== "string" || typeof ours !== "string") return docker === ours;
+    const number = /<id(\d+)(?=[:>])/g;
+    if (docker.replaceAll(number, "<id") !== ours.replaceAll(number, "<id")) return false;
+    const other = [...ours.matchAll(number)].map(([, id]) => id!);
+    const pairs = [...docker.matchAll(number)].map(([, id], n) => [id!, other[n]!] as const);
+    const fits = pairs.every(
+      ([one, two]) =>
+        (this.#theirs.get(one) ?? two) === two && (this.#ours.get(two) ?? one) === one,
+    );
+    if (!fits) return false;
+    for (const [one, two] of pairs) {
+      this.#theirs.set(one, two);
+      this.#ours.set(two, one);
+    }
+    return true;
+  }
 }
 
 function plain(outcome: Outcome | undefined): Json {
@@ -50,18 +78,36 @@ function plain(outcome: Outcome | undefined): Json {
   };
 }
 
+/** Our errors also say cause and remedy, in lines and fields of their own: all of them, always. */
+function withoutAdvice(value: Json): Json {
+  if (typeof value === "string") return value.replaceAll(/\n(cause|remedy): [^\n]*/g, "");
+  if (Array.isArray(value)) return value.map(withoutAdvice);
+  if (!isObject(value)) return value;
+  const entries = Object.entries(value).filter(
+    ([key]) => !("message" in value && ["cause", "remedy"].includes(key)),
+  );
+  return Object.fromEntries(entries.map(([key, one]) => [key, withoutAdvice(one)]));
+}
+
 type Report = (at: string, docker: Json, ours: Json) => void;
 
 function compare(docker: Json, ours: Json, at: string, report: Report): void {
   if (Array.isArray(docker) && Array.isArray(ours) && docker.length === ours.length) {
-    docker.forEach((one, n) => compare(one, ours[n]!, `${at}[${n}]`, report));
+    for (const [n, one] of docker.entries()) compare(one, ours[n]!, `${at}[${n}]`, report);
   } else if (isObject(docker) && isObject(ours)) {
     for (const key of new Set([...Object.keys(docker), ...Object.keys(ours)])) {
       const absent = "(absent)";
       const path = at === "" ? key : `${at}.${key}`;
-      compare(docker[key] ?? (key in docker ? null : absent), ours[key] ?? (key in ours ? null : absent), path, report);
+      compare(
+        docker[key] ?? (key in docker ? null : absent),
+        ours[key] ?? (key in ours ? null : absent),
+        path,
+        report,
+      );
     }
-  } else if (JSON.stringify(docker) !== JSON.stringify(ours)) report(at, docker, ours);
+  } else if (typeof docker === "string" || JSON.stringify(docker) !== JSON.stringify(ours)) {
+    report(at, docker, ours);
+  }
 }
 
 function isObject(value: Json): value is { [key: string]: Json } {

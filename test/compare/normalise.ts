@@ -12,9 +12,20 @@ const VOLATILE = new Set([
   ...["Pid", "SandboxID", "SandboxKey", "EndpointID", "NetworkID", "MacAddress", "DNSNames"],
   ...["ResolvConfPath", "HostnamePath", "HostsPath", "LogPath", "Mountpoint", "SystemTime"],
   ...["LayersSize", "VirtualSize", "SizeRootFs", "Size", "SizeRw", "SharedSize", "Layers"],
-  ...["Created", "CreatedAt", "Started", "time", "timeNano", "read", "preread", "NFd", "UniqueSize"],
+  ...[
+    "Created",
+    "CreatedAt",
+    "Started",
+    "time",
+    "timeNano",
+    "read",
+    "preread",
+    "NFd",
+    "UniqueSize",
+  ],
   ...["NGoroutines", "NEventsListener", "KernelVersion", "MemTotal", "NCPU", "SpaceReclaimed"],
-  ...["OperatingSystem", "OSVersion", "Name=host", "LastTagTime", "Start", "End", "execDuration"],
+  ...["OperatingSystem", "OSVersion", "LastTagTime", "Start", "End", "execDuration"],
+  ...["LowerDir", "MergedDir", "UpperDir", "WorkDir"],
 ]);
 
 export type Places = {
@@ -62,9 +73,10 @@ export class Normaliser {
   }
 
   #scalar(value: null | boolean | number | string, flags: ReadonlySet<Flag>, key: string): Json {
-    const empty = value === null || value === "" || value === 0 || value === ZERO_TIME;
-    if (flags.has("keys")) return value === null ? null : typeof value;
-    if (empty) return value;
+    const empty = value === "" || value === 0 || value === ZERO_TIME;
+    if (value === null) return null;
+    if (flags.has("keys")) return typeof value;
+    if (empty && key !== "execDuration") return value;
     const own = typeof value === "string" && value !== "" && this.#own.includes(value);
     if (VOLATILE.has(key) && !own) return `<${key}>`;
     if (key === "PublicPort" || key === "HostPort") return this.#port(value);
@@ -82,11 +94,15 @@ export class Normaliser {
     out = out
       .replaceAll(/\b[0-9a-f]{64}\b/g, (id) => this.#id(id, ""))
       .replaceAll(/\b[0-9a-f]{12}\b/g, (id) => this.#id(id, ":12"))
-      .replaceAll(/\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|[ +-][\d:+-]*( [A-Z]{3})?)/g, (time) =>
-        time.startsWith("0001") ? time : "<time>",
+      .replaceAll(
+        /\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|[ +-][\d:+-]*( [A-Z]{3})?)/g,
+        (time) => (time.startsWith("0001") ? time : "<time>"),
       )
       .replaceAll(/\b(?:(?:[0-9a-f]{2}):){5}[0-9a-f]{2}\b/g, (mac) => this.#unlessOwn(mac, "<mac>"))
-      .replaceAll(/(Less than a second|About an? \w+|\b\d+ (second|minute|hour)s?)\b/g, "<duration>")
+      .replaceAll(
+        /(Less than a second|About an? \w+|\b\d+ (second|minute|hour)s?)\b/g,
+        "<duration>",
+      )
       .replaceAll(/\b\d+(\.\d+)?\s?([kMGT]B|[KMGT]iB|B)\b/g, (size) =>
         size.startsWith("0B") ? size : this.#unlessOwn(size, "<size>"),
       )

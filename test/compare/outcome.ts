@@ -1,8 +1,8 @@
 // One step against one daemon, and what came of it: a shell line as a person would type it, or a
 // request of the API, whose streams are taken apart. Outcomes are plain data, ready to be kept.
 
-import { type ClientRequest, type IncomingMessage, request as httpRequest } from "node:http";
 import { readFile } from "node:fs/promises";
+import { type ClientRequest, request as httpRequest, type IncomingMessage } from "node:http";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import { runRaw } from "../e2e/process.ts";

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import type Docker from "dockerode";
 import { payloadRootfs } from "../payload/payload.ts";
 import { Normaliser } from "./normalise.ts";
-import { type Outcome, perform, type Place } from "./outcome.ts";
+import { type Outcome, type Place, perform } from "./outcome.ts";
 import type { Script } from "./script.ts";
 
 export const IMAGE = "payload:latest";
@@ -50,11 +50,19 @@ export async function tidy({ docker }: Subject): Promise<void> {
     if (State === "paused") await container.unpause().catch(() => {});
     await container.remove({ force: true, v: true }).catch(() => {});
   }
-  for (const { Name, Id } of await docker.listNetworks()) {
-    if (!PREDEFINED.includes(Name)) await docker.getNetwork(Id).remove().catch(() => {});
+  const networks = (await docker.listNetworks()).filter(({ Name }) => !PREDEFINED.includes(Name));
+  // Those that others take their settings from can go only after them.
+  for (const { Id } of networks.toSorted((a, b) => Number(a.ConfigOnly) - Number(b.ConfigOnly))) {
+    await docker
+      .getNetwork(Id)
+      .remove()
+      .catch(() => {});
   }
   for (const { Name } of (await docker.listVolumes()).Volumes ?? []) {
-    await docker.getVolume(Name).remove({ force: true } as never).catch(() => {});
+    await docker
+      .getVolume(Name)
+      .remove({ force: true })
+      .catch(() => {});
   }
   let whole = false;
   for (const { Id, RepoTags } of await docker.listImages()) {
@@ -62,7 +70,11 @@ export async function tidy({ docker }: Subject): Promise<void> {
     const ours = names.includes(IMAGE);
     whole ||= ours;
     for (const name of names.length > 0 ? names : [Id]) {
-      if (name !== IMAGE) await docker.getImage(name).remove({ force: true }).catch(() => {});
+      if (name !== IMAGE)
+        await docker
+          .getImage(name)
+          .remove({ force: true })
+          .catch(() => {});
     }
   }
   if (!whole) await importImage(docker);

@@ -6,8 +6,8 @@
 //
 // What follows "  #! " says how the answer is compared: `sort` its lines, `keys` (values of JSON
 // become their types), `shape` (numbers become N), `status` (nothing but exit code or status),
-// `noerr`, `noout`, `setup` (not compared), `as=NAME` (keeps the answer's Id as $NAME), `type=MIME`,
-// `api=N` (the version of the API that a request names).
+// `noerr`, `noout`, `setup` (not compared), `as=NAME` (keeps the answer's Id as $NAME),
+// `type=MIME`, `api=N` (the version of the API that a request names).
 
 import { readdir, readFile } from "node:fs/promises";
 import { basename, join } from "node:path";
@@ -70,7 +70,8 @@ function parseStep(whole: string, { name, steps }: Script): Step {
   }
   const before = steps.filter((step) => step.line === line).length;
   const title = before === 0 ? line : `${line} (${before + 1})`;
-  const [, method, path, body] = /^(GET|HEAD|POST|PUT|DELETE|OPTIONS) (\S+)(?: (.+))?$/.exec(line) ?? [];
+  const [, method, path, body] =
+    /^(GET|HEAD|POST|PUT|DELETE|OPTIONS) (\S+)(?: (.+))?$/.exec(line) ?? [];
   const request = method && path ? { request: { method, path, ...(body && { body }) } } : {};
   return { title, line, flags, ...settings, ...request };
 }

@@ -46,6 +46,8 @@ async function clientEnvironment(folder: string, socket: string, client: string 
     HOME: folder,
     LANG: "C.UTF-8",
     BUILDKIT_PROGRESS: "plain",
+    DOCKER_BUILDKIT: "1",
+    NO_COLOR: "1",
   };
 }
 

@@ -131,8 +131,12 @@ export class TestDaemon {
     return await new Promise((resolve) => {
       const socket = createConnection(this.socket);
       socket.on("error", () => resolve(false));
-      socket.on("connect", () => socket.end("GET /_ping HTTP/1.1\r\nHost: x\r\n\r\n"));
-      socket.on("data", (chunk) => resolve(chunk.includes(" 200 ")));
+      // Not ended: an answer that takes a moment (authorization plugins) needs both directions.
+      socket.on("connect", () => socket.write("GET /_ping HTTP/1.1\r\nHost: x\r\n\r\n"));
+      socket.on("data", (chunk) => {
+        resolve(chunk.includes(" 200 "));
+        socket.destroy();
+      });
       socket.on("close", () => resolve(false));
     });
   }

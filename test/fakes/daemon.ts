@@ -10,7 +10,14 @@ process.exitCode = await runDaemon(process.argv.slice(2), {
     const { engine, answers } = fakeEngine();
     answers.set("system.info", async () => ({ Labels: options.labels, Debug: options.debug }));
     const close = async (): Promise<void> => log.info("fake engine closed");
-    return { ...engine, close, reconfigure: () => {} } as RunningEngine;
+    const nobody = {
+      isActive: () => false,
+      validate: async () => {},
+      request: async () => {},
+      answer: async () => {},
+    };
+    const rest = { authorization: nobody, close, reconfigure: () => {}, diagnose: () => ({}) };
+    return { ...engine, ...rest } as RunningEngine;
   },
 });
 process.exit();

@@ -139,7 +139,8 @@ test("--pull never leaves a missing image missing", async () => {
   });
   const { code, asked } = await gantry(routes, ["run", "--pull", "never", "alpine:3.20"]);
   assert.equal(code, 125);
-  assert.deepEqual(asked, ["POST /containers/create"]);
+  // The list is for a name that may have been meant.
+  assert.deepEqual(asked, ["POST /containers/create", "GET /images/json"]);
 });
 
 test("a failed create leaves no id file behind", async () => {

@@ -273,7 +273,8 @@ test("TCP without TLS works, with a warning", async (t) => {
   const daemon = start(...args, "-H", "tcp://127.0.0.1:0");
   await daemon.seen(READY);
   assert.ok(portOf(daemon) > 0);
-  assert.match(daemon.log(), /API is accessible on tcp:.*without encryption/);
+  assert.match(daemon.log(), /Binding to IP address without --tlsverify is insecure/);
+  assert.match(daemon.log(), /API is accessible on http:\/\/127.0.0.1:\d+ without encryption/);
 });
 
 async function makeCertificates(certs: string): Promise<void> {

@@ -148,7 +148,7 @@ test("a running container is removed only by force", async () => {
   await assert.rejects(containers.remove(id), {
     kind: "conflict",
     message:
-      'cannot remove container "/busy": container is running: stop the container before ' +
+      'cannot remove container "busy": container is running: stop the container before ' +
       "removing or force remove",
   });
   const { done } = await containers.wait(id, "removed");

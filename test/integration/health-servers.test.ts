@@ -56,7 +56,7 @@ test("a server that answers is healthy, with its answer in the log", async () =>
   const words = ["HTTP", `http://:${port}/health?x=1`, "header=X-Why: test"];
   assert.deepEqual(await probe(words), {
     ExitCode: 0,
-    Output: `GET http://localhost:${port}/health?x=1: HTTP/1.1 200 OK\n` + "GET /health?x=1 test",
+    Output: `GET http://localhost:${port}/health?x=1: HTTP/1.1 200 OK\nGET /health?x=1 test`,
   });
   const tcp = await probe(["TCP", `:${port}`]);
   assert.deepEqual(tcp, { ExitCode: 0, Output: `tcp://localhost:${port}: connected` });

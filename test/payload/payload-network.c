@@ -7,7 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/un.h>
 #include <sys/utsname.h>
@@ -162,4 +164,46 @@ int v_unix(int argc, char **argv) {
   if (dprintf(fd, "%s\n", argv[2]) < 0) return fail("write");
   shutdown(fd, SHUT_WR);
   return copy_to_stdout(fd);
+}
+
+static void print_hex(const char *kind, const unsigned char *bytes, size_t length) {
+  printf("%s ", kind);
+  for (size_t at = 0; at < length; at++) printf("%02x", bytes[at]);
+  printf("\n"), fflush(stdout);
+}
+
+// datagrams PATH: prints what a unix datagram socket receives, in hex; of a memory file, what is in
+// it. A line on standard input lets the next datagram in where a third argument says "slowly".
+int v_datagrams(int argc, char **argv) {
+  struct sockaddr_un at = {.sun_family = AF_UNIX};
+  if (argc < 2 || strlen(argv[1]) >= sizeof at.sun_path) return 2;
+  strcpy(at.sun_path, argv[1]);
+  int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd < 0 || bind(fd, (struct sockaddr *)&at, sizeof at) < 0) return fail(argv[1]);
+  printf("listening\n"), fflush(stdout);
+  static unsigned char bytes[1 << 20];
+  for (;;) {
+    char line[16];
+    if (argc > 2 && !fgets(line, sizeof line, stdin)) return 0;
+    char control[CMSG_SPACE(sizeof(int))];
+    struct iovec part = {bytes, sizeof bytes};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control,
+                             .msg_controllen = sizeof control};
+    ssize_t n = recvmsg(fd, &message, MSG_CMSG_CLOEXEC);
+    if (n < 0) return fail("recvmsg");
+    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    if (!header) {
+      print_hex("datagram", bytes, (size_t)n);
+      continue;
+    }
+    int file;
+    memcpy(&file, CMSG_DATA(header), sizeof file);
+    struct stat st;
+    if (fstat(file, &st) < 0) return fail("fstat");
+    unsigned char *map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, file, 0);
+    if (map == MAP_FAILED) return fail("mmap");
+    print_hex("file", map, (size_t)st.st_size);
+    munmap(map, (size_t)st.st_size);
+    close(file);
+  }
 }

@@ -535,7 +535,8 @@ static const struct {
     {"hostname", v_hostname}, {"hold", v_hold}, {"resolve", v_resolve},
     {"names", v_names},     {"flip", v_flip},         {"fill", v_fill},
     {"chmod", v_chmod},     {"chown", v_chown},       {"symlink", v_symlink}, {"link", v_link},
-    {"rename", v_rename},   {"record", v_record}, {"unix", v_unix}, {"trouble", v_trouble},
+    {"rename", v_rename},   {"record", v_record}, {"unix", v_unix},
+    {"datagrams", v_datagrams}, {"trouble", v_trouble},
 };
 #define VERB_COUNT (sizeof verbs / sizeof *verbs)
 

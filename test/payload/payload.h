@@ -7,4 +7,4 @@ int fail(const char *what);
 long number(int argc, char **argv, int at, long otherwise);
 int copy_to_stdout(int fd);
 
-verb_function v_listen, v_resolve, v_names, v_connect, v_unix;
+verb_function v_listen, v_resolve, v_names, v_connect, v_unix, v_datagrams;

@@ -8,7 +8,11 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { root } from "./source-files.ts";
 
-const generators = ["tools/gen-operations.ts", "tools/gen-buildkit.ts"];
+const generators = [
+  "tools/gen-operations.ts",
+  "tools/gen-buildkit.ts",
+  "tools/gen-cli-reference.ts",
+];
 
 for (const generator of generators) {
   const skip = !existsSync(join(root, generator));

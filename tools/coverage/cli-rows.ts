@@ -54,7 +54,7 @@ async function resolve(path: string): Promise<Found | undefined> {
   const [, ...words] = path.split(" ");
   const last = words.pop();
   if (last === undefined) return { flags: GLOBAL_FLAGS };
-  let group: Pick<CommandGroup, "commands" | "groups" | "aliases"> = {
+  let group: Omit<CommandGroup, "short"> = {
     commands: ROOT_COMMANDS,
     groups: GROUPS,
     aliases: {},
@@ -70,7 +70,8 @@ async function resolve(path: string): Promise<Found | undefined> {
     const command = (await entry.load()) as Command;
     return { flags: command.flags, command };
   }
-  return own(group.groups ?? {}, known) === undefined ? undefined : { flags: {} };
+  const found = own(group.groups ?? {}, known);
+  return found && { flags: found.flags ?? {} };
 }
 
 function own<T>(record: Record<string, T>, key: string): T | undefined {

@@ -1,9 +1,13 @@
 // Asks a daemon of its own for one answer of every kind that is cheap to have. Needs root.
 
+import { mkdtemp, rm } from "node:fs/promises";
 import { request } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { IMAGE, startDaemon, type TestDaemon } from "../../test/e2e/harness.ts";
 import { writeAnswers } from "./answers.ts";
+import { type Ask, describeDevice, recordContainer, recordPulled } from "./record-container.ts";
 
 const NAME = "coverage";
 const CREATE = {
@@ -59,15 +63,17 @@ const CREATE = {
 };
 
 export async function record(): Promise<void> {
-  const daemon = await startDaemon({
-    args: ["--default-address-pool", "base=10.77.0.0/16,size=24"],
-  });
+  const devices = await mkdtemp(join(tmpdir(), "gantry-coverage-cdi-"));
+  await describeDevice(devices);
+  const pools = ["--default-address-pool", "base=10.77.0.0/16,size=24"];
+  const daemon = await startDaemon({ args: [...pools, "--cdi-spec-dir", devices] });
   try {
     const recorder = new Recorder(daemon);
     await recorder.all();
     writeAnswers(recorder.samples);
   } finally {
     await daemon.stop();
+    await rm(devices, { recursive: true, force: true });
   }
 }
 
@@ -82,6 +88,9 @@ class Recorder {
   async all(): Promise<void> {
     await this.#make();
     await this.#look();
+    const ask: Ask = (...question) => this.#ask(...question);
+    await recordContainer(ask);
+    await recordPulled(ask, await this.#daemon.pid());
     await this.#remove();
   }
 

@@ -23,6 +23,7 @@ export function renderContainerInspect(
     HostnamePath: container.hostnamePath,
     HostsPath: container.hostsPath,
     LogPath: container.logPath,
+    ...(container.logShipping && { LogShipping: container.logShipping }),
     Name: `/${container.name}`,
     RestartCount: container.restartCount,
     Driver: container.driver,

@@ -30,6 +30,7 @@ export function renderContainerSummary(
     Labels: container.config.Labels ?? {},
     State: state.Status,
     Status: statusText(state, now),
+    ...(state.Reason && { Reason: state.Reason }),
     HostConfig: {
       NetworkMode: hostConfig.NetworkMode || "default",
       ...(version.atLeast("1.46") && Object.keys(annotations).length > 0

@@ -10,11 +10,12 @@ import type { Call, SomeHandlers } from "../call.ts";
 import { credentialsOf } from "../registry-auth.ts";
 import { empty, json, progress } from "../reply.ts";
 import { buildTwoRequest } from "./build-two.ts";
+import { dryRun } from "./prune-plan.ts";
 
 type BuildCall = Call<Routes["imageBuild"]>;
 type HostConfig = BuildRequest["hostConfig"];
 
-export const buildHandlers = ({ builds }: EngineDoors, buildkit: Buildkit) =>
+export const buildHandlers = ({ builds, system }: EngineDoors, buildkit: Buildkit) =>
   ({
     imageBuild: (call) => {
       const { signal, query } = call;
@@ -31,13 +32,15 @@ export const buildHandlers = ({ builds }: EngineDoors, buildkit: Buildkit) =>
 
     buildPrune: async ({ query }) => {
       const reserved = query["reserved-space"] || query["keep-storage"];
-      const { deleted, spaceReclaimed } = await builds.prune({
+      const cache = {
         all: query.all,
         filters: query.filters,
         reservedBytes: integer("reserved-space", reserved),
         maxUsedBytes: integer("max-used-space", query["max-used-space"]),
         minFreeBytes: integer("min-free-space", query["min-free-space"]),
-      });
+      };
+      if (query["dry-run"]) return await dryRun(system, "build-cache", { cache });
+      const { deleted, spaceReclaimed } = await builds.prune(cache);
       return json({
         CachesDeleted: deleted.length > 0 ? deleted : null,
         SpaceReclaimed: spaceReclaimed,

@@ -18,9 +18,12 @@ export const containerStateHandlers = ({ containers }: EngineDoors) =>
             "removed in v1.24",
         );
       }
-      if (query.checkpoint)
-        throw new GantryError("not-implemented", "checkpoints are not supported");
-      await containers.start(params.id!, { signal });
+      const { checkpoint, "checkpoint-dir": checkpointDir } = query;
+      await containers.start(params.id!, {
+        ...(checkpoint && { checkpoint }),
+        ...(checkpointDir && { checkpointDir }),
+        signal,
+      });
       return empty();
     },
 
@@ -55,8 +58,9 @@ export const containerStateHandlers = ({ containers }: EngineDoors) =>
         throw invalid(`invalid condition: ${JSON.stringify(condition)}`);
       }
       const { done } = await containers.wait(params.id!, condition, { signal });
-      const body = done.then(({ exitCode, error }) => ({
+      const body = done.then(({ exitCode, error, reason }) => ({
         StatusCode: exitCode,
+        ...(reason === undefined ? {} : { Reason: reason }),
         ...(error === undefined ? {} : { Error: { Message: error } }),
       }));
       return { kind: "later", body };

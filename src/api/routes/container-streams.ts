@@ -17,7 +17,7 @@ export const containerStreamHandlers = ({ containers }: EngineDoors) =>
       const { follow, stdout, stderr, timestamps, details } = query;
       const since = parseTimestamp(query.since);
       const until = version.atLeast("1.35") ? parseTimestamp(query.until) : undefined;
-      const { tty, stream } = await containers.logs(params.id!, {
+      const { tty, stream, dropped } = await containers.logs(params.id!, {
         follow,
         stdout,
         stderr,
@@ -29,7 +29,9 @@ export const containerStreamHandlers = ({ containers }: EngineDoors) =>
         ...(query.grep ? { grep: query.grep } : {}),
         signal,
       });
-      return { kind: "bytes", stream, headers: { "Content-Type": streamType(tty, version) } };
+      const headers: Record<string, string> = { "Content-Type": streamType(tty, version) };
+      if (dropped !== undefined) headers["X-Gantry-Log-Dropped"] = String(dropped);
+      return { kind: "bytes", stream, headers };
     },
 
     containerStats: async ({ params, query, version, signal }) => {

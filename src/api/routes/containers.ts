@@ -8,8 +8,9 @@ import { parseRepoTag } from "../parameters.ts";
 import { renderContainerInspect } from "../render/container-inspect.ts";
 import { renderContainerSummary } from "../render/container-summary.ts";
 import { empty, json } from "../reply.ts";
+import { dryRun } from "./prune-plan.ts";
 
-export const containerHandlers = ({ containers }: EngineDoors) =>
+export const containerHandlers = ({ containers, system }: EngineDoors) =>
   ({
     containerList: async ({ query, version, signal }) => {
       const filters = new Map(query.filters);
@@ -28,7 +29,8 @@ export const containerHandlers = ({ containers }: EngineDoors) =>
     },
 
     containerCreate: async ({ query, body, version, signal }) => {
-      const { request, warnings } = toCreateRequest(body, query, version);
+      const { name, platform } = query;
+      const { request, warnings } = toCreateRequest(body, { name, platform }, version);
       const created = await containers.create(request, { signal });
       return json({ Id: created.id, Warnings: [...created.warnings, ...warnings] }, 201);
     },
@@ -64,6 +66,7 @@ export const containerHandlers = ({ containers }: EngineDoors) =>
     },
 
     containerPrune: async ({ query, signal }) => {
+      if (query["dry-run"]) return await dryRun(system, "container", query);
       const { deleted, spaceReclaimed } = await containers.prune(query.filters, { signal });
       return json({
         ContainersDeleted: deleted.length > 0 ? deleted : null,

@@ -2,10 +2,11 @@
 // over first and the reason is written into it, so that clients print it and ask for the exit code.
 
 import { Duplex } from "node:stream";
-import { GantryError, kindOf, messageOf } from "../../base/index.ts";
+import { GantryError, kindOf } from "../../base/index.ts";
 import type { AttachStream, EngineDoors } from "../../engine/index.ts";
 import { encodeFrame } from "../../protocol/index.ts";
 import type { SomeHandlers } from "../call.ts";
+import { messageWithAdvice } from "../errors.ts";
 import { empty, json } from "../reply.ts";
 import { streamType } from "./container-streams.ts";
 
@@ -47,7 +48,7 @@ function failureAsStream(
 ): AttachStream {
   const kind = kindOf(error);
   if (detach || kind === "not-found" || kind === "conflict" || kind === "cancelled") throw error;
-  const text = Buffer.from(`${messageOf(error)}\r\n`);
+  const text = Buffer.from(`${messageWithAdvice(error).replaceAll("\n", "\r\n")}\r\n`);
   const stream = new Duplex({ read() {}, write: (_chunk, _encoding, done) => done() });
   stream.push(tty ? text : encodeFrame(STDOUT, text));
   stream.push(null);

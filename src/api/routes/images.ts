@@ -9,8 +9,9 @@ import { commaSeparated, parseRepoTag, platformFromJson } from "../parameters.ts
 import { registryAuth } from "../registry-auth.ts";
 import { renderImageInspect, renderImageSummary } from "../render/image.ts";
 import { empty, json, progress, type Reply } from "../reply.ts";
+import { dryRun } from "./prune-plan.ts";
 
-export const imageHandlers = ({ images }: EngineDoors) =>
+export const imageHandlers = ({ images, system }: EngineDoors) =>
   ({
     imageList: async ({ query, version, signal }) => {
       const filters = new Map(query.filters);
@@ -49,9 +50,9 @@ export const imageHandlers = ({ images }: EngineDoors) =>
     },
 
     imagePrune: async ({ query, signal }) => {
-      const { deleted, spaceReclaimed } = await images.prune(query.filters, { signal });
-      const ImagesDeleted = deleted.length > 0 ? deleted : null;
-      return json({ ImagesDeleted, SpaceReclaimed: spaceReclaimed });
+      if (query["dry-run"]) return await dryRun(system, "image", query);
+      const { deleted, spaceReclaimed: bytes } = await images.prune(query.filters, { signal });
+      return json({ ImagesDeleted: deleted.length > 0 ? deleted : null, SpaceReclaimed: bytes });
     },
 
     imageCreate: async ({ query, body, headers, signal }) => {

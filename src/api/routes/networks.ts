@@ -4,8 +4,9 @@ import { GantryError } from "../../base/index.ts";
 import type { EngineDoors } from "../../engine/index.ts";
 import type { SomeHandlers } from "../call.ts";
 import { empty, json } from "../reply.ts";
+import { dryRun } from "./prune-plan.ts";
 
-export const networkHandlers = ({ networks }: EngineDoors) =>
+export const networkHandlers = ({ networks, system }: EngineDoors) =>
   ({
     networkList: async ({ query, version }) => {
       const found = await networks.list(query.filters);
@@ -53,6 +54,7 @@ export const networkHandlers = ({ networks }: EngineDoors) =>
     },
 
     networkPrune: async ({ query }) => {
+      if (query["dry-run"]) return await dryRun(system, "network", query);
       const { deleted } = await networks.prune(query.filters);
       return json({ NetworksDeleted: deleted.length > 0 ? deleted : null });
     },

@@ -1,7 +1,7 @@
 // Handlers of /_ping, /version, /info, /events and /system/df.
 
 import { GantryError } from "../../base/index.ts";
-import type { EngineDoors, PlacedEvent } from "../../engine/index.ts";
+import type { EngineDoors, Event } from "../../engine/index.ts";
 import { API_VERSION_MAX, API_VERSION_MIN, type ApiVersion } from "../../protocol/index.ts";
 import type { ApiOptions, SomeHandlers } from "../call.ts";
 import { parseTimestamp } from "../parameters.ts";
@@ -37,15 +37,16 @@ export const systemHandlers = (
           `\`since\` time (${query.since}) cannot be after \`until\` time (${query.until})`,
         );
       }
-      const stream = events.follow({
+      const request = {
         ...(since === undefined ? {} : { since }),
         ...(until === undefined ? {} : { until }),
         ...(query.after ? { after: query.after } : {}),
         filters: query.filters,
         signal,
-      });
-      const placed = query.cursor || Boolean(query.after);
-      return eventStream(eventsFor(stream, version, placed), String(headers.accept ?? ""));
+      };
+      const isPlaced = query.cursor || Boolean(query.after);
+      const stream = isPlaced ? events.follow(request) : unplaced(events.subscribe(request));
+      return eventStream(eventsFor(stream, version), String(headers.accept ?? ""));
     },
 
     systemDf: async ({ query, version, signal }) => {
@@ -89,6 +90,13 @@ function infoFor(info: Record<string, unknown>, version: ApiVersion): Record<str
     shown["BridgeNfIptables"] = false;
     shown["BridgeNfIp6tables"] = false;
   }
+  if (version.below("1.47")) {
+    const none = {
+      AllowNondistributableArtifactsCIDRs: null,
+      AllowNondistributableArtifactsHostnames: null,
+    };
+    shown["RegistryConfig"] = { ...none, ...(shown["RegistryConfig"] as object | undefined) };
+  }
   if (version.below("1.49")) {
     for (const name of ["ContainerdCommit", "RuncCommit", "InitCommit"]) {
       const commit = shown[name] as { ID?: string } | undefined;
@@ -108,16 +116,19 @@ function eventTime(text: string | undefined): bigint | undefined {
   return BigInt(stamp.seconds) * NS_PER_SECOND + BigInt(stamp.nanoseconds);
 }
 
+async function* unplaced(events: AsyncIterable<Event>): AsyncGenerator<{ event: Event }> {
+  for await (const event of events) yield { event };
+}
+
 /** Events as the client's version knows them: `status`, `id` and `from` until API 1.52. */
 async function* eventsFor(
-  events: AsyncIterable<PlacedEvent>,
+  events: AsyncIterable<{ event: Event; cursor?: string }>,
   version: ApiVersion,
-  placed: boolean,
 ): AsyncGenerator<Record<string, unknown>> {
   for await (const { event, cursor } of events) {
     if (event.Type === "image" && event.Action === "create" && version.below("1.46")) continue;
     const isLegacy = event.Type === "container" || event.Type === "image";
-    const place = placed ? { cursor } : {};
+    const place = cursor === undefined ? {} : { cursor };
     if (version.atLeast("1.52") || !isLegacy) {
       yield { ...event, ...place };
       continue;

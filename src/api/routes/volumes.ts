@@ -5,10 +5,11 @@ import type { EngineDoors } from "../../engine/index.ts";
 import { NOT_A_SWARM_MANAGER } from "../../protocol/index.ts";
 import type { SomeHandlers } from "../call.ts";
 import { empty, json } from "../reply.ts";
+import { dryRun } from "./prune-plan.ts";
 
 const NO_CLUSTER_VOLUMES = "volume update only valid for cluster volumes, but swarm is unavailable";
 
-export const volumeHandlers = ({ volumes }: EngineDoors) =>
+export const volumeHandlers = ({ volumes, system }: EngineDoors) =>
   ({
     volumeList: async ({ query }) => {
       const found = await volumes.list(query.filters);
@@ -41,6 +42,7 @@ export const volumeHandlers = ({ volumes }: EngineDoors) =>
       const filters = new Map(query.filters);
       // Until API 1.42 named volumes were pruned too.
       if (version.below("1.42")) filters.set("all", ["true"]);
+      if (query["dry-run"]) return await dryRun(system, "volume", { filters });
       const { deleted, spaceReclaimed } = await volumes.prune(filters);
       return json({ VolumesDeleted: nullWhenEmpty(deleted), SpaceReclaimed: spaceReclaimed });
     },

@@ -1,3 +1,5 @@
+// `gantry completion SHELL`: the script that a shell loads; what it asks is complete/complete.ts.
+
 import { GantryError } from "../../base/index.ts";
 import { type Command, defineCommand } from "../command.ts";
 import { SHELL_SCRIPTS } from "../complete/scripts.ts";

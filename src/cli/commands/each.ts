@@ -1,7 +1,7 @@
 // Commands that do one thing to each of several objects go on after a failure, print what worked,
 // and end with every failure in words.
 
-import { messageOf } from "../../base/index.ts";
+import { adviceLines, adviceOf, messageOf } from "../../base/index.ts";
 import type { Session } from "../session.ts";
 
 /** Runs `work` for each name in order; prints the name, or what `work` returns. */
@@ -30,7 +30,7 @@ export async function forEach(
     };
     if (text !== undefined) session.print(text);
     else {
-      session.warn(messageOf(error));
+      session.warn([messageOf(error), ...adviceLines(adviceOf(error) ?? {})].join("\n"));
       if (!tolerate(error)) failed++;
     }
   }

@@ -4,7 +4,7 @@
 import { accessSync, constants } from "node:fs";
 import { callerPath } from "../io.ts";
 import type { Session } from "../session.ts";
-import { fileError, readSource } from "../streams/files.ts";
+import { fileError, shownSource } from "../streams/files.ts";
 
 /** Prints the name of what was filled. */
 export async function importArchive(
@@ -22,7 +22,7 @@ export async function importArchive(
   }
   const client = await session.client();
   const { Name } = await client.json<{ Name: string }>(method, path, {
-    body: readSource(io, source),
+    body: shownSource(io, source, "Importing"),
     contentType: "application/x-tar",
     signal: io.signal,
   });

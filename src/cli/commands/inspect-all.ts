@@ -7,8 +7,12 @@ import { STRUCTS } from "../format/structs.ts";
 import type { Session } from "../session.ts";
 import { goJson, parseJson } from "../template/values.ts";
 import { segment } from "./each.ts";
+import { platformJson } from "./image/load.ts";
 
-export type InspectKind = "container" | "image" | "network" | "plugin" | "volume";
+export type InspectKind =
+  | ("container" | "image" | "network" | "plugin" | "volume")
+  // What only a swarm has: the daemon says that there is none.
+  | ("config" | "node" | "secret" | "service" | "task");
 interface InspectOptions {
   size?: boolean;
   platform?: string;
@@ -21,6 +25,11 @@ const PATHS: Record<InspectKind, (name: string) => string> = {
   network: (name) => `/networks/${segment(name)}`,
   plugin: (name) => `/plugins/${segment(name)}/json`,
   volume: (name) => `/volumes/${segment(name)}`,
+  config: (name) => `/configs/${segment(name)}`,
+  node: (name) => `/nodes/${segment(name)}`,
+  secret: (name) => `/secrets/${segment(name)}`,
+  service: (name) => `/services/${segment(name)}`,
+  task: (name) => `/tasks/${segment(name)}`,
 };
 
 interface Found {
@@ -73,7 +82,7 @@ async function inspectOne(
       const text = await client.text("GET", PATHS[kind](name), {
         query: {
           size: kind === "container" && size ? true : undefined,
-          platform: kind === "image" ? platform || undefined : undefined,
+          platform: kind === "image" && platform ? platformJson(platform) : undefined,
           verbose: kind === "network" && verbose ? true : undefined,
         },
       });
@@ -108,10 +117,19 @@ function render(template: (data: unknown) => string, kind: InspectKind, text: st
   }
 }
 
+/** Docker's client knows volumes as a structure, whose members stand in the order of the alphabet;
+ * everything else it shows as it came. */
+function sortedMembers(value: unknown): unknown {
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
 function indented(found: readonly Found[]): string {
   if (found.length === 0) return "[]\n";
-  const parts = found.map(({ text }) =>
-    goJson(parseJson(text), { indent: "    " })
+  const parts = found.map(({ kind, text }) =>
+    goJson(kind === "volume" ? sortedMembers(parseJson(text)) : parseJson(text), {
+      indent: "    ",
+    })
       .split("\n")
       .map((line) => `    ${line}`)
       .join("\n"),

@@ -1,7 +1,10 @@
 // Every command, with what help says of it and where it is: a command's file is loaded only when
 // it is called, because loading is most of a command's start.
 
+import type { FlagSpecs } from "../../base/index.ts";
 import type { RootEntry } from "../help.ts";
+import { BUILDER_NAME_FLAGS } from "./build/checked-builder.ts";
+import { checkpointGroup } from "./checkpoint/group.ts";
 import { pluginGroup } from "./plugin/group.ts";
 import { swarmGroups } from "./swarm/groups.ts";
 
@@ -15,6 +18,8 @@ export interface CommandGroup {
   /** Groups within the group: `builder history ls`. */
   groups?: Record<string, CommandGroup>;
   aliases: Record<string, string>;
+  /** Flags of every command in it, which may also stand before the command's name. */
+  flags?: FlagSpecs;
 }
 
 type Module = Promise<{ default: unknown }>;
@@ -156,10 +161,16 @@ const bake = entry("Build several targets of a file", () => import("./build/bake
 const builder: Record<string, CommandEntry> = {
   bake,
   build,
+  "dial-stdio": entry(
+    "Connect standard streams to the builder",
+    () => import("./build/builder-dial.ts"),
+  ),
   du: entry("Show what the build cache takes", () => import("./build/du.ts")),
   inspect: entry("Show the builder", () => import("./build/builder-inspect.ts")),
   ls: entry("List builders", () => import("./build/builder-ls.ts")),
   prune: entry("Remove what the build cache does not need", () => import("./build/prune.ts")),
+  rm: entry("Remove builders", () => import("./build/builder-rm.ts")),
+  stop: entry("Stop the builder", () => import("./build/builder-stop.ts")),
   use: entry("Choose the builder", () => import("./build/builder-use.ts")),
   version: entry(
     "Show the version of the builder's commands",
@@ -189,14 +200,25 @@ const cacheMount: Record<string, CommandEntry> = {
 const builderGroup: CommandGroup = {
   short: "Manage builds",
   commands: builder,
+  flags: BUILDER_NAME_FLAGS,
   groups: {
     "cache-mount": {
       short: "Manage the folders of RUN --mount=type=cache",
       commands: cacheMount,
       aliases: { list: "ls", remove: "rm" },
     },
-    history: { short: "Manage what is known of builds", commands: history, aliases: {} },
-    imagetools: { short: "Work on images in registries", commands: imagetools, aliases: {} },
+    history: {
+      short: "Manage what is known of builds",
+      commands: history,
+      aliases: {},
+      flags: BUILDER_NAME_FLAGS,
+    },
+    imagetools: {
+      short: "Work on images in registries",
+      commands: imagetools,
+      aliases: {},
+      flags: BUILDER_NAME_FLAGS,
+    },
   },
   aliases: { b: "build", f: "bake" },
 };
@@ -214,6 +236,7 @@ export const GROUPS: Record<string, CommandGroup> = {
   image: { short: "Manage images", commands: image, aliases: { ...ls, remove: "rm" } },
   manifest: { short: "Manage manifests and lists of them", commands: manifest, aliases: {} },
   network: { short: "Manage networks", commands: network, aliases: { ...ls, remove: "rm" } },
+  checkpoint: checkpointGroup,
   plugin: pluginGroup,
   system: { short: "Manage the daemon", commands: system, aliases: {} },
   volume: { short: "Manage volumes", commands: volume, aliases: { ...ls, remove: "rm" } },

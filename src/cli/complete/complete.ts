@@ -1,6 +1,7 @@
-// `gantry __complete WORD…`: the protocol between cobra's shell scripts and a program. A candidate a
-// line, its description behind a tab, at the end what the shell does besides (":4"). Whatever goes
-// wrong, the shell gets an answer: an error of a completion would spoil the line that is typed.
+// `gantry __complete WORD…`: the protocol between cobra's shell scripts and a program. A candidate
+// a line, its description behind a tab, at the end what the shell does besides (":4"). Whatever
+// goes wrong, the shell gets an answer: an error of a completion would spoil the line that is
+// typed.
 
 import type { FlagSpecs } from "../../base/index.ts";
 import type { Io } from "../io.ts";

@@ -1,6 +1,6 @@
-// The shell scripts that `gantry completion` prints. Each hands the words so far to
-// `gantry __complete` and shows what comes back. The words are passed as they are: nothing that was
-// typed is evaluated. In these texts "§{" is a shell's own "${", which TypeScript would take for its.
+// The shell scripts that `gantry completion` prints. Each hands the words so far to `gantry
+// __complete` and shows what comes back. The words are passed as they are: nothing that was typed
+// is evaluated. In these texts "§{" is a shell's own "${", which TypeScript would take for its.
 
 const shell = (text: TemplateStringsArray): string => text.raw.join("").replaceAll("§{", "$" + "{");
 
@@ -71,7 +71,7 @@ _gantry() {
   (( directive & 2 )) && compopt -o nospace 2>/dev/null
   if (( §{#COMPREPLY[@]} == 0 )); then
     if (( directive & 16 )); then
-      compopt -o dirnames 2>/dev/null
+      compopt -o filenames 2>/dev/null
       COMPREPLY=($(compgen -d -- "$current"))
     elif (( (directive & 5) == 0 )); then
       compopt -o default 2>/dev/null
@@ -149,13 +149,13 @@ function __gantry_complete
         echo "$stem$line"
     end
     test $found = 1; and return
-    if test (math "bitand($directive, 16)") -ne 0
-        for path in (__fish_complete_directories "$rest")
-            echo "$stem$path"
-        end
-    else if test (math "bitand($directive, 5)") -eq 0
-        for path in (__fish_complete_path "$rest")
-            echo "$stem$path"
+    if test (math "bitand($directive, 5)") -eq 0
+        for path in $rest*
+            if test -d $path
+                echo "$stem$path/"
+            else if test (math "bitand($directive, 16)") -eq 0
+                echo "$stem$path"
+            end
         end
     end
 end

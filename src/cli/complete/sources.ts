@@ -62,7 +62,10 @@ export const containers =
     const withIds = session.io.env["DOCKER_COMPLETION_SHOW_CONTAINER_IDS"] === "yes";
     return fitting.flatMap(({ Id, Names, Image, Status }) => {
       const description = `${Image}, ${Status}`;
-      const names = (Names ?? []).map((name) => name.replace(/^\//, ""));
+      // Names with another slash are aliases that links made.
+      const names = (Names ?? [])
+        .map((name) => name.replace(/^\//, ""))
+        .filter((name) => !name.includes("/"));
       return [...(withIds ? [Id.slice(0, 12)] : []), ...names].map((value) => ({
         value,
         description,

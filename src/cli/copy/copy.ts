@@ -6,6 +6,7 @@ import { basename } from "node:path";
 import { GantryError, humanSize, messageOf } from "../../base/index.ts";
 import { callerPath, writeAll } from "../io.ts";
 import type { Session } from "../session.ts";
+import { shown } from "../streams/transfer.ts";
 import { extractTar } from "./extract.ts";
 import {
   assertsFolder,
@@ -123,7 +124,7 @@ async function copyOut(
   files: RemoteFiles,
   source: string,
   target: Target,
-  { followLink, archive }: CopyOptions,
+  { followLink, archive, quiet }: CopyOptions,
 ): Promise<number | undefined> {
   const path = followLink ? (await files.follow(source)).path : source;
   const { isDir, name: sent, tar } = await files.get(path);
@@ -137,9 +138,10 @@ async function copyOut(
     target,
   );
   const rename = name === undefined || name === from ? undefined : { from, to: name };
-  if (!target.files) return await extractTar(tar, folder, rename);
+  const bytes = quiet ? tar : shown(session.io.stderr, tar, { verb: "Copying from container" });
+  if (!target.files) return await extractTar(bytes as AsyncIterable<Buffer>, folder, rename);
   const counted = { bytes: 0 };
-  const stream = rename ? renameTar(tar, rename.from, rename.to) : tar;
+  const stream = rename ? renameTar(bytes, rename.from, rename.to) : bytes;
   await target.files.put(folder, count(stream, counted), archive);
   return counted.bytes;
 }
@@ -158,7 +160,7 @@ async function copyIn(
   session: Session,
   source: string,
   target: Target,
-  { archive, followLink }: CopyOptions,
+  { archive, followLink, quiet }: CopyOptions,
 ): Promise<number | undefined> {
   const { io } = session;
   const { files } = target;
@@ -177,6 +179,8 @@ async function copyIn(
   const counted = { bytes: 0 };
   const top = content && name === undefined ? "." : (name ?? basename(local));
   const options = { followLink: followLink || assertsFolder(source), counted };
-  await files.put(folder, packPath(local, top, options), archive);
+  const packed = packPath(local, top, options);
+  const bytes = quiet ? packed : shown(io.stderr, packed, { verb: "Copying to container" });
+  await files.put(folder, bytes, archive);
   return counted.bytes;
 }

@@ -1,5 +1,5 @@
-// `ps --tree`: containers beneath their compose project, their network, or the container whose network
-// they share. Pure: the daemon's list in, a forest out.
+// `ps --tree`: containers beneath their compose project, their network, or the container whose
+// network they share. Pure: the daemon's list in, a forest out.
 
 import { type ContainerSummary, displayPorts, stateStyle } from "./container.ts";
 import { type Paint, printable } from "./style.ts";

@@ -22,6 +22,8 @@ export interface ContainerSummary {
   Labels: Record<string, string> | null;
   State: string;
   Status: string;
+  /** Gantry's own, where an exit code says too little. */
+  Reason?: string;
   SizeRw?: number;
   SizeRootFs?: number;
   ImageManifestDescriptor?: { platform?: { architecture: string; os: string; variant?: string } };
@@ -58,7 +60,7 @@ export function containerRow(truncate: boolean): RowType<ContainerSummary> {
       RunningFor: column("CREATED", (row) => ago(row.Created)),
       Ports: long("PORTS", (row) => displayPorts(row.Ports ?? [])),
       State: { ...column("STATE", (row) => row.State), style: stateStyle },
-      Status: { ...column("STATUS", (row) => row.Status), style: stateStyle },
+      Status: { ...column("STATUS", statusText), style: stateStyle },
       Size: column("SIZE", (row) => size(row)),
       Labels: long("LABELS", (row) => joinPairs(row.Labels)),
       Mounts: long("MOUNTS", (row) => mounts(row, truncate).join(",")),
@@ -73,6 +75,9 @@ export function containerRow(truncate: boolean): RowType<ContainerSummary> {
     methods: { Label: (row, key) => row.Labels?.[key] ?? "" },
   };
 }
+
+const statusText = ({ Status, Reason }: ContainerSummary): string =>
+  Reason ? `${Status}: ${Reason}` : Status;
 
 /** Green runs and is well, red needs attention, yellow is on its way. */
 export function stateStyle({ State, Status }: ContainerSummary): Style | undefined {

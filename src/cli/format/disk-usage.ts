@@ -1,6 +1,6 @@
 // `system df`: how much images, containers and volumes take, and what could be freed.
 
-import { humanSize } from "../../base/index.ts";
+import { humanDuration, humanSize } from "../../base/index.ts";
 import { type ContainerSummary, containerRow } from "./container.ts";
 import { type ImageSummary, imageLines, imageRow } from "./image.ts";
 import type { RowType } from "./table.ts";
@@ -15,7 +15,17 @@ export interface DiskUsage {
   Images: ImageSummary[] | null;
   Containers: ContainerSummary[] | null;
   Volumes: VolumeUsage[] | null;
-  BuildCache?: { Size: number; InUse: boolean; Shared: boolean }[] | null;
+  BuildCache?: CacheRecord[] | null;
+}
+interface CacheRecord {
+  ID: string;
+  Type: string;
+  Size: number;
+  InUse: boolean;
+  Shared: boolean;
+  CreatedAt: string;
+  LastUsedAt?: string | null;
+  UsageCount: number;
 }
 interface Line {
   type: string;
@@ -138,7 +148,9 @@ export function verboseText(usage: DiskUsage): string {
       },
     },
   };
-  const size = (usage.BuildCache ?? []).reduce((sum, one) => sum + one.Size, 0);
+  const records = [...(usage.BuildCache ?? [])].sort(byLastUse);
+  const own = records.filter(({ Shared }) => !Shared);
+  const size = own.reduce((sum, one) => sum + one.Size, 0);
   return [
     "Images space usage:\n",
     table(
@@ -155,6 +167,31 @@ export function verboseText(usage: DiskUsage): string {
     "Local Volumes space usage:\n",
     table(volume, ["Name", "Links", "Size"], usage.Volumes ?? []),
     `Build cache usage: ${humanSize(size)}\n`,
-    "CACHE ID   CACHE TYPE   SIZE      CREATED   LAST USED   USAGE     SHARED\n",
+    table(cacheRecordRow, Object.keys(cacheRecordRow.columns), records).trimEnd(),
+    "",
   ].join("\n");
 }
+
+const SHORT_ID_CHARS = 12;
+
+/** What was not used for longest comes first. */
+function byLastUse(a: CacheRecord, b: CacheRecord): number {
+  const [one, other] = [Date.parse(a.LastUsedAt ?? "") || 0, Date.parse(b.LastUsedAt ?? "") || 0];
+  return one - other || (a.ID < b.ID ? -1 : 1);
+}
+
+const ago = (text: string | null | undefined): string =>
+  text ? `${humanDuration(Date.now() - Date.parse(text))} ago` : "";
+const cacheColumn = (header: string, value: (row: CacheRecord) => string) => ({ header, value });
+const cacheRecordRow: RowType<CacheRecord> = {
+  goType: "*formatter.buildCacheContext",
+  columns: {
+    ID: cacheColumn("CACHE ID", ({ ID }) => ID.slice(0, SHORT_ID_CHARS)),
+    CacheType: cacheColumn("CACHE TYPE", ({ Type }) => Type),
+    Size: cacheColumn("SIZE", ({ Size }) => humanSize(Size, 3)),
+    CreatedSince: cacheColumn("CREATED", ({ CreatedAt }) => ago(CreatedAt)),
+    LastUsedSince: cacheColumn("LAST USED", ({ LastUsedAt }) => ago(LastUsedAt)),
+    UsageCount: cacheColumn("USAGE", ({ UsageCount }) => String(UsageCount)),
+    Shared: cacheColumn("SHARED", ({ Shared }) => String(Shared)),
+  },
+};

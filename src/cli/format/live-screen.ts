@@ -1,5 +1,5 @@
-// A picture that is drawn again and again in one place of a terminal: whole lines over the old ones,
-// cut to the window, so that nothing flickers. Elsewhere the text is simply written.
+// A picture that is drawn again and again in one place of a terminal: whole lines over the old
+// ones, cut to the window, so that nothing flickers. Elsewhere the text is simply written.
 
 import type { Io, Output } from "../io.ts";
 

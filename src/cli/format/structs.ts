@@ -130,7 +130,7 @@ const versionShape: Shape = {
   goType: "system.versionInfo",
   fields: {
     Client: clientVersion,
-    Server: { goType: "types.Version", fields: { Experimental: false } },
+    Server: { goType: "*types.Version", fields: { Experimental: false } },
   },
 };
 

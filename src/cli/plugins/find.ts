@@ -1,5 +1,5 @@
-// Programs that extend the command line, as docker's client finds them: an executable docker-NAME in
-// one of the plugin folders, which answers `docker-cli-plugin-metadata` with who it is.
+// Programs that extend the command line, as docker's client finds them: an executable docker-NAME
+// in one of the plugin folders, which answers `docker-cli-plugin-metadata` with who it is.
 
 import { execFile } from "node:child_process";
 import { accessSync, constants, readdirSync } from "node:fs";

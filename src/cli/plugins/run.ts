@@ -1,19 +1,23 @@
-// Runs a plugin in this process' place, so that terminal, signals and exit code are its own. It gets
-// the whole command line, as from docker's client, and finds the daemon that we would use.
+// Runs a plugin in this process' place, so that terminal, signals and exit code are its own. It
+// gets the whole command line, as from docker's client, and finds the daemon that we would use.
 
 import { callerPath } from "../io.ts";
 import { PROGRAM, type Session } from "../session.ts";
 import { describePlugin, findPlugins } from "./find.ts";
 
 /** Undefined where there is no such plugin; else the exit code, unless the process was replaced. */
-export async function runPlugin(session: Session, name: string): Promise<number | undefined> {
+export async function runPlugin(
+  session: Session,
+  name: string,
+  argv: readonly string[],
+): Promise<number | undefined> {
   const plugin = findPlugins(session).find((one) => one.name === name);
   if (plugin === undefined) return undefined;
   if ((await describePlugin(session, plugin)) === undefined) return undefined;
-  return session.io.become(plugin.path, session.io.argv, pluginEnvironment(session));
+  return session.io.become(plugin.path, argv, pluginEnvironment(session));
 }
 
-/** The caller's environment and, beyond it, what tells a plugin who calls and where the daemon is. */
+/** The caller's environment, and what tells a plugin who calls and where the daemon is. */
 export function pluginEnvironment(session: Session): Record<string, string> {
   const { io, globals } = session;
   const env: Record<string, string> = {};

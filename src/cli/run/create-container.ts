@@ -147,7 +147,8 @@ async function createOrPull(
     return await create();
   } catch (error) {
     const missing =
-      kindOf(error) === "not-found" && /no such image/i.test((error as Error).message);
+      kindOf(error) === "not-found" &&
+      /no such image|was found but does not/i.test((error as Error).message);
     if (!missing || !name || values.pull !== "missing") throw error;
     if (!values.quiet) session.warn(`Unable to find image '${name}' locally`);
     await pull(session, values, request.config.Image ?? "");

@@ -26,9 +26,10 @@ export function ipamConfigs({
     throw invalid("every ip-range or gateway must have a corresponding subnet");
   }
   const configs = subnets.map((Subnet): IpamConfig => {
-    prefix(Subnet);
     return { Subnet };
   });
+  // A lone subnet is the daemon's to judge.
+  if (subnets.length > 1) subnets.forEach(prefix);
   subnets.forEach((one, at) => {
     subnets.slice(at + 1).forEach((other) => {
       if (contains(one, other) || contains(other, one)) {

@@ -16,11 +16,12 @@ export function parseVolumes(specs: readonly string[], cwd: string): Volumes {
   for (const spec of specs) {
     const parts = spec.split(":");
     if (spec === "") throw invalid("invalid empty volume spec");
-    // What is wrong with a longer one, the daemon says.
     if (parts.length === 1) {
       result.anonymous[spec] = {};
       continue;
     }
+    if (parts.includes("")) throw invalid(`invalid spec: ${spec}: empty section between colons`);
+    // What else is wrong with a longer one, the daemon says.
     const source = parts[0]!;
     // The daemon does not know the caller's folder.
     if (source.startsWith(".")) parts[0] = resolve(cwd, source);

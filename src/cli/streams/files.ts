@@ -1,12 +1,13 @@
 // Archives between the daemon and the caller's files or streams.
 
-import { createReadStream, existsSync, lstatSync } from "node:fs";
+import { createReadStream, existsSync, lstatSync, statSync } from "node:fs";
 import { open, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { errnoOf, GantryError, messageOf } from "../../base/index.ts";
 import type { Client } from "../../client/index.ts";
 import { callerPath, type Io, writeAll } from "../io.ts";
 import type { Session } from "../session.ts";
+import { shown } from "./transfer.ts";
 
 /** Writes a stream to stdout, or to a file that appears only when it is whole. */
 export async function saveStream(
@@ -25,11 +26,12 @@ export async function saveStream(
   const path = output === "" ? undefined : callerPath(io, output);
   if (path) checkOutput(path, output, verb);
   const client = await session.client();
-  const body = await source(client);
+  const bytes = await source(client);
   if (!path) {
-    for await (const chunk of body) await writeAll(io.stdout, chunk);
+    for await (const chunk of bytes) await writeAll(io.stdout, chunk);
     return;
   }
+  const body = shown(io.stderr, bytes, { verb: verb === "save" ? "Saving" : "Exporting" });
   if (existsSync(path) && !lstatSync(path).isFile()) {
     const file = await open(path, "w");
     for await (const chunk of body) await file.write(chunk);
@@ -63,6 +65,14 @@ function checkOutput(path: string, shown: string, verb: string): void {
       `failed to ${verb}: invalid output path: "${shown}" is a directory`,
     );
   }
+}
+
+/** As readSource, showing on a terminal how far it is. */
+export function shownSource(io: Io, name: string, verb: string): AsyncGenerator<Buffer> {
+  const path = callerPath(io, name);
+  const isFile = name !== "-" && name !== "";
+  const total = isFile ? statSync(path, { throwIfNoEntry: false })?.size : undefined;
+  return shown(io.stderr, readSource(io, name), { verb, total });
 }
 
 /** The bytes of a file of the caller, or of stdin for "-". */

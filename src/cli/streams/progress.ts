@@ -4,6 +4,7 @@
 import { GantryError, humanSize } from "../../base/index.ts";
 import { jsonValues } from "../../client/index.ts";
 import type { Output } from "../io.ts";
+import { progressBar } from "./transfer.ts";
 
 interface ProgressMessage {
   stream?: string;
@@ -17,6 +18,7 @@ interface ProgressMessage {
 }
 
 const BAR_COLUMNS = 50;
+const BAR_COLUMNS_MIN = 8;
 
 /** Prints a progress stream; throws the error that it may end with. */
 export async function showProgress(
@@ -59,14 +61,19 @@ function drawLine(out: Output, message: ProgressMessage, lines: Map<string, numb
     out.write("\n");
   }
   const up = lines.size - line;
-  out.write(`\x1b[${up}A\r\x1b[2K${id}: ${status} ${bar(message)}\r\x1b[${up}B`);
+  const head = `${id}: ${status} `;
+  const columns = out.columns() ?? Infinity;
+  // A line that the terminal wraps would put the next ones in wrong places.
+  const text = `${head}${bar(message, columns - head.length)}`.slice(0, columns - 1);
+  out.write(`\x1b[${up}A\r\x1b[2K${text}\r\x1b[${up}B`);
 }
 
-function bar({ progressDetail, progress }: ProgressMessage): string {
+function bar({ progressDetail, progress }: ProgressMessage, columns: number): string {
   const { current = 0, total = 0 } = progressDetail ?? {};
   if (current === 0 && total === 0) return progress ?? "";
   if (total <= 0 || current > total) return humanSize(current).padStart(8);
-  const filled = Math.floor((current / total) * BAR_COLUMNS);
-  const arrow = `${"=".repeat(filled)}>`.padEnd(BAR_COLUMNS + 1).slice(0, BAR_COLUMNS);
-  return `[${arrow}]  ${humanSize(current)}/${humanSize(total)}`;
+  const numbers = `${humanSize(current)}/${humanSize(total)}`;
+  const room = Math.min(BAR_COLUMNS, columns - numbers.length - 5);
+  if (room < BAR_COLUMNS_MIN) return numbers;
+  return `${progressBar(current / total, room)}  ${numbers}`;
 }

@@ -3,19 +3,19 @@
 import { randomBytes } from "node:crypto";
 import { GantryError } from "../../base/index.ts";
 import type { EngineContext } from "../context.ts";
-import type { Progress } from "../contract.ts";
+import type { Progress, PruneItem } from "../contract.ts";
 import { type BuildCacheUsage, cacheUsage } from "./cache/cache-entries.ts";
 import { cacheMountVerbs } from "./cache/mount-verbs.ts";
 import { CacheMounts } from "./cache-mounts.ts";
 import { CacheStore } from "./cache-store.ts";
 import { classicBuild } from "./classic.ts";
 import { openContextStore } from "./contexts/index.ts";
-import type { BuildRequest, Builds } from "./contract.ts";
+import type { BuildRequest, Builds, CachePruneOptions } from "./contract.ts";
 import { KeptSteps } from "./failed-steps.ts";
 import { runnablePlatforms } from "./foreign-platform.ts";
 import { BuildRecords } from "./history.ts";
 import type { BuildJob, BuildOutcome } from "./job.ts";
-import { gcPolicy, pruneCache } from "./prune.ts";
+import { gcPolicy, planCachePrune, pruneCache } from "./prune.ts";
 import { BuildReport } from "./report.ts";
 import { askJob, type BuildPlace, runJob } from "./run-job.ts";
 import { clearGifts } from "./run-session.ts";
@@ -26,6 +26,8 @@ import { clearWorkspaces } from "./workspace.ts";
 export interface BuildVerbs extends Builds {
   /** For `system df`. */
   usage(): Promise<BuildCacheUsage[]>;
+  /** What prune() would remove. */
+  planPrune(o?: CachePruneOptions): Promise<PruneItem[]>;
   /** Resolves when no build runs; `engine.closing` has ended them. */
   idle(): Promise<void>;
 }
@@ -84,6 +86,7 @@ export async function buildVerbs(engine: EngineContext, cache: CacheStore): Prom
       engine.bus.publish("builder", "prune", "", { reclaimed });
       return result;
     },
+    planPrune: (o) => planCachePrune(place, o),
     platforms: runnablePlatforms,
     gcPolicy: () => gcPolicy(engine),
     usage: async () => await cacheUsage(place),

@@ -3,7 +3,7 @@
 
 import { statfs } from "node:fs/promises";
 import type { EngineContext } from "../context.ts";
-import type { Filters } from "../contract.ts";
+import type { Filters, PruneItem } from "../contract.ts";
 import { bytesOf, type Entry, type EntryPlace, entriesOf } from "./cache/cache-entries.ts";
 import { entryFilter } from "./cache/entry-filter.ts";
 import { gcDefaults, gcRules, pruneOptionsOf } from "./cache/gc-policy.ts";
@@ -30,6 +30,21 @@ export async function pruneCache(
   let spaceReclaimed = await place.cache.remove(doomed.flatMap(({ step }) => step ?? []));
   for (const entry of doomed) if (!entry.step) spaceReclaimed += await removeFolder(place, entry);
   return { deleted: doomed.map(({ id }) => id), spaceReclaimed };
+}
+
+/** What pruneCache() would remove, and what each frees. */
+export async function planCachePrune(
+  place: PrunePlace,
+  o: CachePruneOptions = {},
+): Promise<PruneItem[]> {
+  const entries = await entriesOf(place);
+  const doomed = await choose(place, entries, o);
+  const users = usersOf(entries);
+  return doomed.map(({ id, description, content, shared, size }) => {
+    const left = users.get(content)! - 1;
+    users.set(content, left);
+    return { kind: "build-cache", id, name: description, bytes: shared || left > 0 ? 0 : size };
+  });
 }
 
 async function choose(

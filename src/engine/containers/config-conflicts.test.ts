@@ -33,10 +33,7 @@ test("options of --tmpfs are checked before the container is made", () => {
   checkTmpfs("/x", "");
   checkTmpfs("/x", "size=1m,mode=755,uid=3,exec,rshared");
   assert.throws(() => checkTmpfs("x", ""), /mount path must be absolute$/);
-  assert.throws(
-    () => checkTmpfs("/x", "rw,bogus"),
-    /^GantryError: invalid tmpfs option \["bogus"\]$/,
-  );
+  assert.throws(() => checkTmpfs("/x", "rw,bogus"), /^GantryError: invalid tmpfs option "bogus"$/);
 });
 
 test("a port without a binding is published only with -P", () => {

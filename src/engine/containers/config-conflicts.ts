@@ -3,6 +3,7 @@
 
 import { GantryError } from "../../base/index.ts";
 import type { ContainerConfig, HealthConfig, HostConfig } from "../../spec/index.ts";
+import { publishRequests } from "./publish-requests.ts";
 import { parseSignal } from "./signals.ts";
 
 const HEALTH_NANOSECONDS_MIN = 1_000_000;
@@ -22,6 +23,12 @@ export function checkConflicts(config: ContainerConfig, host: HostConfig): void 
   }
   checkHealth(config.Healthcheck);
   if (config.StopSignal) parseSignal(config.StopSignal);
+  for (const variable of config.Env ?? []) {
+    if (variable === "" || variable.startsWith("=")) {
+      throw new GantryError("invalid", `invalid environment variable: ${variable}`);
+    }
+  }
+  publishRequests({}, host);
 }
 
 function checkJoinedNetwork(config: ContainerConfig, host: HostConfig): void {

@@ -75,16 +75,18 @@ export async function createContainer(
 export async function draftContainer(
   engine: EngineContext,
   request: CreateRequest,
-  { id = randomBytes(ID_BYTES).toString("hex") }: { id?: string } = {},
+  {
+    id = randomBytes(ID_BYTES).toString("hex"),
+    image: given,
+  }: { id?: string; image?: DraftImage } = {},
 ): Promise<{
   record: ContainerRecord;
-  image: StoredImage;
   mounts: MountRecord[];
   warnings: string[];
 }> {
   checkConflicts(request.config, request.hostConfig);
   await ensureHelloWorld(engine.storage, request.config.Image ?? "");
-  const image = findImageFor(engine, request.config.Image ?? "", request.platform);
+  const image = given ?? findImageFor(engine, request.config.Image ?? "", request.platform);
   const warnings = checkImagePlatform(image, request.platform, request.config.Image ?? "");
   const config = mergeConfig(request.config, image.config.config ?? {});
   const hostConfig = completeHostConfig(engine, request.hostConfig);
@@ -93,14 +95,19 @@ export async function draftContainer(
   const mounts = await resolveMounts(engine, config, hostConfig);
   const name = request.name ? checkName(request.name) : "";
   const record = newRecord({ engine, id, name, image, config, hostConfig, request });
-  return { record, image, mounts, warnings };
+  return { record, mounts, warnings };
 }
+
+/** What a container is made of: an image that is here, or one that would be pulled. */
+export type DraftImage = Pick<StoredImage, "id" | "config"> & {
+  layers: readonly { diffId: string }[];
+};
 
 function newRecord(o: {
   engine: EngineContext;
   id: string;
   name: string;
-  image: StoredImage;
+  image: DraftImage;
   config: ContainerConfig;
   hostConfig: HostConfig;
   request: CreateRequest;

@@ -11,8 +11,7 @@ export function parseDetachKeys(text: string): Uint8Array {
     if (/^[\x20-\x7e]$/.test(key)) return key.charCodeAt(0);
     const control = /^ctrl-(.)$/.exec(key)?.[1];
     const at = control === undefined ? -1 : "@abcdefghijklmnopqrstuvwxyz[\\]^_".indexOf(control);
-    if (at < 0)
-      throw new GantryError("invalid", `Invalid detach keys: Unknown character: '${key}'`);
+    if (at < 0) throw new GantryError("invalid", `Invalid detach keys (${text}) provided`);
     return at;
   });
 }

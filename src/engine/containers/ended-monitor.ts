@@ -33,6 +33,7 @@ function endedMonitor(pid: number, status: ExitStatus): Monitor {
     exited: Promise.resolve(status),
     closed: Promise.resolve(),
     onOom: () => {},
+    onLogRotated: () => {},
     release: () => {},
     kill: gone,
     resize: gone,

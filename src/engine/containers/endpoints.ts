@@ -22,12 +22,24 @@ export function wantedEndpoints(
   const endpoints: Record<string, EndpointSettings> = { [main]: {} };
   for (const [ref, settings] of Object.entries(wanted)) {
     const name = networkNameOf(engine, ref);
-    checkSettings(name, settings ?? {});
+    checkWanted(engine, name, settings ?? {});
     endpoints[name] = { ...settings };
   }
   const names = Object.keys(endpoints);
   if (names.length > 1) for (const name of names) checkCompany(name);
   return endpoints;
+}
+
+/** Before there is a container: what the network, where it exists, would refuse at its start. */
+function checkWanted(engine: EngineContext, name: string, settings: EndpointSettings): void {
+  try {
+    checkSettings(name, settings);
+    if (findNetworkByRef(engine, name)) engine.network.checkEndpoint(name, settings);
+  } catch (error) {
+    if (!(error instanceof GantryError)) throw error;
+    const message = `invalid config for network ${name}: ${error.message}`;
+    throw new GantryError(error.kind, message, { cause: error, detail: error.detail });
+  }
 }
 
 /** What of an endpoint's settings is wrong whatever its network is like. Throws invalid with all of
@@ -42,7 +54,11 @@ export function checkSettings(network: string, settings: EndpointSettings): void
       );
     }
     if (IPv4Address || IPv6Address) {
-      problems.push("user specified IP address is supported on user defined networks only");
+      problems.push(
+        "user specified IP address is supported on user defined networks only",
+        "user specified IP address is supported only when connecting to networks with user " +
+          "configured subnets",
+      );
     }
   }
   if (IPv4Address && !isIPv4(IPv4Address)) problems.push(`invalid IPv4 address: ${IPv4Address}`);
@@ -50,7 +66,8 @@ export function checkSettings(network: string, settings: EndpointSettings): void
   const mac = settings.MacAddress;
   if (mac && !MAC.test(mac)) problems.push(`invalid MAC address: ${mac}`);
   if (problems.length === 0) return;
-  throw new GantryError("invalid", ["invalid endpoint settings:", ...problems].join("\n"));
+  const lines = problems.length > 1 ? problems.map((problem) => `* ${problem}`) : problems;
+  throw new GantryError("invalid", ["invalid endpoint settings:", ...lines].join("\n"));
 }
 
 /** Throws where a network cannot be one of several. */

@@ -31,7 +31,7 @@ export async function createExec(
   if (!config.Cmd?.length) throw new GantryError("invalid", "No exec command specified");
   requireRunning(engine, c);
   const keys = config.DetachKeys || DETACH_KEYS_DEFAULT;
-  parseDetachKeys(keys);
+  checkKeys(keys);
   const exec: ExecInstance = {
     id: randomBytes(ID_BYTES).toString("hex"),
     containerId: c.id,
@@ -55,6 +55,14 @@ export interface ExecStartOptions extends Signal {
   detachKeys?: string;
 }
 
+function checkKeys(keys: string): void {
+  try {
+    parseDetachKeys(keys);
+  } catch (cause) {
+    throw new GantryError("invalid", `Invalid escape keys (${keys}) provided`, { cause });
+  }
+}
+
 /** Commit point: the command has been exec'd. Without detach, resolves with its streams. */
 export async function startExec(
   engine: EngineContext,
@@ -65,7 +73,7 @@ export async function startExec(
   const c = engine.containers.find(exec.containerId);
   if (exec.started) {
     const state = exec.running ? "is already running" : "has already run";
-    throw new GantryError("conflict", `exec ${exec.id} ${state}`);
+    throw new GantryError("conflict", `exec command ${exec.id} ${state}`);
   }
   const monitor = requireRunning(engine, c);
   const keys = parseDetachKeys(o.detachKeys || exec.detachKeys);
@@ -156,7 +164,9 @@ export async function inspectExec(engine: EngineContext, execId: string): Promis
     OpenStdout: exec.config.AttachStdout === true,
     CanRemove: false,
     ContainerID: exec.containerId,
-    DetachKeys: Buffer.from(parseDetachKeys(exec.detachKeys)).toString("latin1"),
+    DetachKeys: exec.config.DetachKeys
+      ? Buffer.from(parseDetachKeys(exec.detachKeys)).toString("latin1")
+      : "",
     Pid: exec.pid,
   };
 }

@@ -7,12 +7,14 @@ import type { EngineContext } from "../context.ts";
 import type { CgroupPaths } from "../runtime-plans.ts";
 import { millisecondsOf, timestampOf } from "../timestamps.ts";
 import { announce, announceVolume } from "./announce.ts";
+import { endRecord, memoryNow } from "./ending.ts";
 import { endHealthChecks } from "./health.ts";
 import { detachNetworks } from "./networking.ts";
 import type { ContainerRecord } from "./record.ts";
 import { removeLocked } from "./remove.ts";
 import { nextDelayMs, wantsRestart } from "./restart-policy.ts";
 import { startLocked } from "./start.ts";
+import { waitResult } from "./wait.ts";
 
 /** Exit code where the status was lost with the monitor, as docker has it. */
 const EXIT_LOST = 255;
@@ -22,7 +24,13 @@ const OUTPUT_DRAIN_MAX_MS = 2_000;
 /** Follows the run of `c` to its end, in the background. */
 export function watchExit(engine: EngineContext, c: ContainerRecord, monitor: Monitor): void {
   const live = engine.live.of(c.id);
-  monitor.onOom(() => announce(engine, c, "oom"));
+  monitor.onOom(() => {
+    announce(engine, c, "oom");
+    void memoryNow(c.run?.cgroupPaths ?? {}).then((memory) => {
+      live.memoryAtOom = { ...live.memoryAtOom, ...memory };
+    });
+  });
+  monitor.onLogRotated(() => engine.logs.tidy(c.id));
   live.exitHandled = monitor.exited
     .catch((error: unknown) => lostExit(engine, c, error))
     .then((status) => {
@@ -69,6 +77,7 @@ export const lostStatus = (): ExitStatus => ({
   signal: 0,
   oomKilled: false,
   finishedAt: new Date(),
+  lost: true,
 });
 
 /** The caller holds the container's transition. */
@@ -89,6 +98,7 @@ export async function handleExit(
   const ranMs = Math.max(0, status.finishedAt.getTime() - millisecondsOf(c.startedAt));
   c.exitCode = status.code;
   c.oomKilled = status.oomKilled;
+  c.end = endRecord(status, run, { sent: live.sent, memory: live.memoryAtOom });
   // The monitor's clock ticks in milliseconds here: a short run must not end before it began.
   const finishedAt = timestampOf(status.finishedAt);
   c.finishedAt = [finishedAt, c.startedAt].sort().at(-1)!;
@@ -111,7 +121,7 @@ export async function handleExit(
     exitCode: String(status.code),
     execDuration: String(Math.floor(ranMs / 1000)),
   });
-  live.announceExit({ exitCode: status.code });
+  live.announceExit(waitResult(c));
   if (restart) scheduleRestart(engine, c, ranMs);
   else if (c.hostConfig.AutoRemove && !live.keepAfterExit) {
     await removeLocked(engine, c, { removeAnonymousVolumes: true });

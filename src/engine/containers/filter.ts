@@ -2,12 +2,13 @@
 // conjoined), keys are conjoined.
 
 import { GantryError } from "../../base/index.ts";
-import { eachPort } from "../../network/index.ts";
 import type { EngineContext } from "../context.ts";
 import type { Filters } from "../contract.ts";
 import { findImage } from "../images/find.ts";
 import { networkNamed } from "../networks/find.ts";
+import { matchesPorts, type PortFilters, parsePortFilters } from "./port-filter.ts";
 import { type ContainerRecord, statusOf } from "./record.ts";
+import { renderPorts } from "./render.ts";
 
 const KEYS = [
   "ancestor",
@@ -26,8 +27,11 @@ const KEYS = [
   "status",
   "volume",
 ];
-const STATUSES = ["created", "restarting", "running", "removing", "paused", "exited", "dead"];
-const HEALTHS = ["starting", "healthy", "unhealthy", "none"];
+const STATUSES = ["created", "running", "paused", "restarting", "removing", "exited", "dead"];
+const HEALTHS = ["none", "starting", "healthy", "unhealthy"];
+
+/** Judged from what prepareFilters found. */
+const RESOLVED = ["before", "since", "ancestor", "publish", "expose"];
 
 export interface PreparedFilters {
   /** A filter speaks of the state: containers that do not run are wanted too. */
@@ -36,6 +40,7 @@ export interface PreparedFilters {
   before: string | undefined;
   since: string | undefined;
   imageIds: ReadonlySet<string> | undefined;
+  ports: PortFilters | undefined;
 }
 
 /** Resolves what the filters refer to; throws invalid or not-found with docker's wording. */
@@ -43,11 +48,12 @@ export function prepareFilters(engine: EngineContext, filters: Filters): Prepare
   for (const key of filters.keys()) {
     if (!KEYS.includes(key)) throw new GantryError("invalid", `invalid filter '${key}'`);
   }
-  check(filters, "status", STATUSES);
-  check(filters, "health", HEALTHS);
+  check(filters, "status", { what: "state", known: STATUSES });
+  check(filters, "health", { what: "health", known: HEALTHS });
   for (const value of filters.get("exited") ?? []) {
-    if (!/^-?\d+$/.test(value))
-      throw new GantryError("invalid", `invalid filter 'exited=${value}'`);
+    if (/^[-+]?\d+$/.test(value)) continue;
+    const why = `strconv.Atoi: parsing ${JSON.stringify(value)}: invalid syntax`;
+    throw new GantryError("invalid", `invalid filter 'exited=${value}': ${why}`);
   }
   const createdOf = (key: string): string | undefined => {
     const ref = filters.get(key)?.at(-1);
@@ -61,14 +67,20 @@ export function prepareFilters(engine: EngineContext, filters: Filters): Prepare
     filters,
     before: createdOf("before"),
     since: createdOf("since"),
+    ports: parsePortFilters(filters),
     imageIds: ancestors && new Set(ancestors.flatMap((ref) => ancestorIds(engine, ref))),
   };
 }
 
-function check(filters: Filters, key: string, known: readonly string[]): void {
+function check(
+  filters: Filters,
+  key: string,
+  { what, known }: { what: string; known: readonly string[] },
+): void {
   for (const value of filters.get(key) ?? []) {
     if (known.includes(value)) continue;
-    throw new GantryError("invalid", `invalid filter '${key}=${value}'`);
+    const why = `invalid value for ${what} (${value}): must be one of ${known.join(", ")}`;
+    throw new GantryError("invalid", `invalid filter '${key}=${value}': ${why}`);
   }
 }
 
@@ -99,12 +111,13 @@ export function matchesContainer(
   c: ContainerRecord,
   prepared: PreparedFilters,
 ): boolean {
-  const { before, since, imageIds } = prepared;
+  const { before, since, imageIds, ports } = prepared;
   if (before !== undefined && c.created >= before) return false;
   if (since !== undefined && c.created <= since) return false;
   if (imageIds && !imageIds.has(c.imageId)) return false;
+  if (ports && !matchesPorts(renderPorts(c, c.run?.attachments ?? []), ports)) return false;
   for (const [key, values] of prepared.filters) {
-    if (["before", "since", "ancestor"].includes(key) || values.length === 0) continue;
+    if (RESOLVED.includes(key) || values.length === 0) continue;
     const test = (value: string): boolean => matches(engine, c, key, value);
     if (key === "label" ? !values.every(test) : !values.some(test)) return false;
   }
@@ -131,15 +144,6 @@ function matches(engine: EngineContext, c: ContainerRecord, key: string, value: 
       return Object.keys(c.endpoints).some(
         (name) => name === value || networkNamed(engine, name)?.Id.startsWith(value),
       );
-    case "publish":
-      return (c.run?.attachments ?? [])
-        .flatMap((attachment) => eachPort(attachment.ports))
-        .some((port) => inRange(port.containerPort, port.protocol, value));
-    case "expose":
-      return Object.keys(c.config.ExposedPorts ?? {}).some((port) => {
-        const [number, protocol = "tcp"] = port.split("/");
-        return inRange(Number(number), protocol, value);
-      });
     case "is-task":
       return !isTask(value);
     default:
@@ -162,13 +166,6 @@ export function matchesLabel(labels: Record<string, string>, wanted: string): bo
   const key = equals < 0 ? wanted : wanted.slice(0, equals);
   // Every object has a "constructor": only a label of its own counts.
   return Object.hasOwn(labels, key) && (equals < 0 || labels[key] === wanted.slice(equals + 1));
-}
-
-/** "80", "80/udp" or "8000-8010/tcp". */
-function inRange(port: number, protocol: string, wanted: string): boolean {
-  const [range = "", wantedProtocol = "tcp"] = wanted.split("/");
-  const [first, last = first] = range.split("-").map(Number);
-  return protocol === wantedProtocol && port >= first! && port <= last!;
 }
 
 function isTask(value: string): boolean {

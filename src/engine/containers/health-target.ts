@@ -1,6 +1,6 @@
 // What a health check asks: a command of the container, or a server in it that is asked from
-// outside its processes. Pure: tests like ["HTTP", "http://:8080/health"], ["TCP", ":5432"] and, for
-// clients that know commands only, a shell command that begins with "http:" or "tcp:".
+// outside its processes. Pure: tests like ["HTTP", "http://:8080/health"], ["TCP", ":5432"] and,
+// for clients that know commands only, a shell command that begins with "http:" or "tcp:".
 
 import { isIP } from "node:net";
 import { GantryError } from "../../base/index.ts";

@@ -6,24 +6,25 @@ import type { HostConfig } from "../../spec/index.ts";
 import type { EngineContext } from "../context.ts";
 import { remoteDriver } from "../log-drivers/index.ts";
 import { checkLogOptions } from "../logs/index.ts";
+import { checkRuntime } from "../runtimes/foreign.ts";
 import type { ContainerRecord } from "./record.ts";
 import { checkRestartPolicy } from "./restart-policy.ts";
 import { storageSize } from "./storage-size.ts";
 
 /** Docker's masked and read-only paths (oci.DefaultSpec). */
 export const maskedPathsDefault = [
-  "/proc/acpi",
   "/proc/asound",
+  "/proc/acpi",
   "/proc/interrupts",
   "/proc/kcore",
   "/proc/keys",
   "/proc/latency_stats",
-  "/proc/sched_debug",
-  "/proc/scsi",
   "/proc/timer_list",
   "/proc/timer_stats",
-  "/sys/devices/virtual/powercap",
+  "/proc/sched_debug",
+  "/proc/scsi",
   "/sys/firmware",
+  "/sys/devices/virtual/powercap",
 ];
 export const readonlyPathsDefault = [
   "/proc/bus",
@@ -48,7 +49,7 @@ export function completeHostConfig(engine: EngineContext, given: HostConfig): Ho
     MaximumRetryCount: host.RestartPolicy?.MaximumRetryCount ?? 0,
   };
   host.LogConfig = logConfig(engine, host);
-  host.Runtime ||= "runc";
+  host.Runtime ||= engine.options.runtimes?.default ?? "runc";
   if (host.MemorySwappiness === -1) host.MemorySwappiness = null;
   host.PidMode ??= "";
   host.UTSMode ??= "";
@@ -73,6 +74,7 @@ function logConfig(engine: EngineContext, host: HostConfig): HostConfig["LogConf
 /** Throws invalid, or not-implemented with the reason. */
 export function checkHostConfig(engine: EngineContext, host: HostConfig): void {
   checkRestartPolicy(host);
+  checkRuntime(engine, host);
   const { Type = "json-file", Config } = host.LogConfig ?? {};
   checkLogOptions(Type, Config ?? {}, remoteDriver);
   storageSize(host.StorageOpt);

@@ -1,5 +1,6 @@
 // The verbs of containers as the doors see them.
 
+import { checkpointVerbs } from "../checkpoints/index.ts";
 import type { EngineContext } from "../context.ts";
 import type { Containers } from "../contract.ts";
 import { containerLogs } from "../logs/index.ts";
@@ -28,7 +29,15 @@ import { waitContainer } from "./wait.ts";
 export function containerVerbs(engine: EngineContext): Containers {
   return {
     create: (request, o) => createContainer(engine, request, o),
-    start: (ref) => startContainer(engine, ref),
+    start: (ref, o = {}) =>
+      startContainer(
+        engine,
+        ref,
+        o.checkpoint
+          ? { name: o.checkpoint, ...(o.checkpointDir && { dir: o.checkpointDir }) }
+          : undefined,
+      ),
+    checkpoints: checkpointVerbs(engine),
     stop: (ref, o) => stopContainer(engine, ref, o),
     restart: (ref, o) => restartContainer(engine, ref, o),
     kill: (ref, signalName) => killContainer(engine, ref, signalName),

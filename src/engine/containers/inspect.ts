@@ -3,6 +3,7 @@
 import { GantryError } from "../../base/index.ts";
 import type { EngineContext } from "../context.ts";
 import type { Container, Filters, Signal } from "../contract.ts";
+import { logShippingOf } from "../log-drivers/index.ts";
 import { matchesContainer, prepareFilters } from "./filter.ts";
 import { type ContainerRecord, isRestarting, isRunning } from "./record.ts";
 import { renderContainer } from "./render.ts";
@@ -15,6 +16,8 @@ export async function inspectContainer(
   const c = engine.containers.find(ref);
   const container = renderContainer(engine, c);
   if (o.size) container.sizes = await sizesOf(engine, c);
+  const shipping = await logShippingOf(engine, c);
+  if (shipping) container.logShipping = shipping;
   return container;
 }
 

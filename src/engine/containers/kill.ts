@@ -2,7 +2,9 @@
 
 import { GantryError } from "../../base/index.ts";
 import type { EngineContext } from "../context.ts";
+import { timestamp } from "../timestamps.ts";
 import { announce } from "./announce.ts";
+import { noteSignal } from "./ending.ts";
 import { remember } from "./exit.ts";
 import { setFrozen } from "./pause.ts";
 import { type ContainerRecord, isPaused, isRestarting, isRunning } from "./record.ts";
@@ -15,7 +17,7 @@ export async function killContainer(
   signalName: string,
 ): Promise<void> {
   const c = findToKill(engine, ref);
-  const signal = parseSignal(signalName || "SIGKILL");
+  const signal = parseSignal(signalName || "SIGKILL", `cannot kill container: ${ref}: `);
   if (!isRunning(c) && !isRestarting(c)) throw notRunning(c);
   const live = engine.live.of(c.id);
   const stops = c.config.StopSignal ? parseSignal(c.config.StopSignal) === signal : true;
@@ -50,6 +52,7 @@ export async function sendSignal(
 ): Promise<void> {
   const { monitor } = engine.live.of(c.id);
   if (!isRunning(c) || !monitor) throw notRunning(c);
+  noteSignal(engine.live.of(c.id).sent, signal, timestamp());
   try {
     await monitor.kill("", signal);
   } catch (cause) {

@@ -3,12 +3,19 @@
 
 import { GantryError } from "../../base/index.ts";
 import { initProgramPath, type Plan } from "../../native/index.ts";
-import type { NetworkShare, PlannedCreate } from "../../runtime/index.ts";
+import type {
+  CreateInput,
+  ForeignRuntime,
+  NetworkShare,
+  PlannedCreate,
+} from "../../runtime/index.ts";
 import type { OciSpec, RootfsMount } from "../../spec/index.ts";
+import { type Restoring, restoreShare } from "../checkpoints/index.ts";
 import type { EngineContext } from "../context.ts";
 import { applyDeviceEdits, type DeviceEdits, requestedDevices } from "../devices/index.ts";
 import { monitorLog } from "../logs/index.ts";
 import type { ContainerPaths } from "../paths.ts";
+import { foreignRuntime, writeBundle } from "../runtimes/foreign.ts";
 import { type Accounts, readAccounts } from "./accounts.ts";
 import { writeContainerFiles } from "./container-files.ts";
 import { containerOf } from "./host-config.ts";
@@ -23,7 +30,7 @@ export async function prepareLaunch(
   engine: EngineContext,
   c: ContainerRecord,
   attached: AttachedNetworks,
-  { holdMs }: { holdMs: number },
+  { holdMs, restoring }: { holdMs: number; restoring?: Restoring },
 ): Promise<PlannedCreate> {
   const joined = joinedNamespaces(engine, c);
   const files = writeContainerFiles(engine, c, attached.records);
@@ -32,7 +39,11 @@ export async function prepareLaunch(
   const mounts = await prepareMounts(engine, c, accounts);
   const devices = await requestedDevices(engine, c.hostConfig);
   const given = { joined, files, accounts, rootfs, mounts, devices, attached, holdMs };
-  return planLaunch(engine, c, given).planned;
+  const foreign = restoring ? undefined : foreignRuntime(engine, c);
+  const more = { ...(restoring && { restoring }), ...(foreign && { foreign }) };
+  const { spec, planned } = planLaunch(engine, c, { ...given, ...more });
+  if (foreign) await writeBundle(foreign, spec);
+  return planned;
 }
 
 /** What the host was asked for a start. */
@@ -46,6 +57,10 @@ export interface LaunchFacts {
   devices?: readonly DeviceEdits[];
   attached: AttachedNetworks;
   holdMs: number;
+  /** The runtime that makes it, where that is not ours. */
+  foreign?: ForeignRuntime;
+  /** Its processes come from a checkpoint. */
+  restoring?: Restoring;
 }
 
 /** From what is known to the plan, without asking or changing anything: also what `explain` tells
@@ -53,7 +68,16 @@ export interface LaunchFacts {
 export function planLaunch(
   engine: EngineContext,
   c: ContainerRecord,
-  { joined, files: written, accounts, rootfs, mounts, devices = [], attached, holdMs }: LaunchFacts,
+  {
+    joined,
+    files: written,
+    accounts,
+    rootfs,
+    mounts,
+    devices = [],
+    attached,
+    ...given
+  }: LaunchFacts,
 ): { spec: OciSpec; planned: PlannedCreate } {
   const { kernel } = engine.runtime;
   const files = c.isBuildStep ? { ...written, hostname: "", readOnly: true } : written;
@@ -75,11 +99,12 @@ export function planLaunch(
   const spec = applyDeviceEdits(plain, devices);
   const paths = engine.paths.container(c.id);
   const log = monitorLog(c, paths.dir);
-  const planned = engine.runtime.planCreate({
+  const input: CreateInput = {
     id: c.id,
     spec,
     rootfs,
     kernel,
+    ...(given.foreign && { foreign: given.foreign }),
     ...(attached.attachments.length > 0 && { network: shareOf(attached) }),
     monitor: {
       id: c.id,
@@ -89,9 +114,12 @@ export function planLaunch(
       terminal: c.config.Tty === true,
       stdinOnce: c.config.StdinOnce === true,
       openStdin: c.config.OpenStdin === true,
-      holdMs,
+      holdMs: given.holdMs,
     },
-  });
+  };
+  const planned = given.restoring
+    ? engine.runtime.planRestore({ ...input, ...restoreShare(spec, given.restoring) })
+    : engine.runtime.planCreate(input);
   return { spec, planned };
 }
 

@@ -152,6 +152,10 @@ function changeLine(engine: EngineContext, c: ContainerRecord, names: string, ip
 /** rm --link: "/app/alias" is no container but a link of one. Throws not-found. */
 export function removeLink(engine: EngineContext, ref: string): void {
   const [, parent = "", alias = ""] = /^\/?([^/]+)\/([^/]+)$/.exec(ref) ?? [];
+  if (parent === "" && engine.containers.byName(ref.replace(/^\//, ""))) {
+    const why = "Conflict, cannot remove the default link name of the container";
+    throw new GantryError("conflict", why);
+  }
   const c = engine.containers.byName(parent);
   const link = c?.links?.find((one) => one.alias === alias);
   if (!c || !link) throw new GantryError("not-found", `Could not get link: no such link: ${ref}`);

@@ -4,6 +4,7 @@
 import type { Duplex } from "node:stream";
 import type { ExitStatus, Monitor } from "../../native/index.ts";
 import type { ExecConfig } from "../../spec/index.ts";
+import type { MemoryAtOom, SentSignal } from "./ending.ts";
 
 /** Docker forgets an exec five minutes after its end. */
 const ENDED_EXECS_MAX = 1024;
@@ -11,6 +12,8 @@ const ENDED_EXECS_MAX = 1024;
 export interface WaitResult {
   exitCode: number;
   error?: string;
+  /** A phrase where the exit code says too little. */
+  reason?: string;
 }
 
 export interface ExecInstance {
@@ -48,6 +51,9 @@ export class LiveContainer {
   /** A restart is under way: --rm does not apply to this exit. */
   keepAfterExit = false;
   stopHealth: (() => void) | undefined;
+  /** Signals that were sent in the current run, oldest first. */
+  sent: SentSignal[] = [];
+  memoryAtOom: MemoryAtOom | undefined;
   /** Settles when the exit of the current run has been recorded. */
   exitHandled: Promise<void> = Promise.resolve();
   /** Settles when the monitor of the run before has torn down what that run had. */

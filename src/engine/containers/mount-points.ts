@@ -2,7 +2,7 @@
 // exists on the host is looked at by the caller. Grammar and wording are dockerd's.
 
 import { posix } from "node:path";
-import { GantryError } from "../../base/index.ts";
+import { GantryError, withAdvice } from "../../base/index.ts";
 import type { HostConfig, MountRequest } from "../../spec/index.ts";
 import { checkVolumeName } from "../volumes/volume-name.ts";
 import type { MountRecord } from "./record.ts";
@@ -136,7 +136,12 @@ function bindOf(mount: MountRequest, exists: boolean): MountRecord {
     throw badMount("bind", `invalid mount path: '${source}' mount path must be absolute`);
   }
   const create = options.CreateMountpoint === true;
-  if (!exists && !create) throw badMount("bind", `bind source path does not exist: ${source}`);
+  if (!exists && !create) {
+    throw withAdvice(badMount("bind", `bind source path does not exist: ${source}`), {
+      cause: `the daemon's host has nothing at ${source}, and --mount makes no folder`,
+      remedy: [`mkdir -p ${source}, or use -v, which makes it, or bind-create-src in --mount`],
+    });
+  }
   return {
     Type: "bind",
     Source: clean(source),

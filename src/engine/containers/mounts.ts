@@ -5,7 +5,7 @@ import { mkdir, stat } from "node:fs/promises";
 import { errnoOf, GantryError, messageOf } from "../../base/index.ts";
 import type { ContainerConfig, HostConfig } from "../../spec/index.ts";
 import type { EngineContext } from "../context.ts";
-import { randomVolumeName } from "../volumes/registry.ts";
+import { LOCAL_DRIVER, randomVolumeName, type VolumeRecord } from "../volumes/registry.ts";
 import { checkDriver } from "../volumes/verbs.ts";
 import { announceVolume } from "./announce.ts";
 import { propagateFromRoot } from "./daemon-root.ts";
@@ -63,13 +63,17 @@ export async function makeVolumes(
   record: ContainerRecord,
   mounts: readonly MountRecord[],
 ): Promise<void> {
-  record.mounts = mounts.map((mount) => {
-    if (mount.Type !== "volume") return mount;
+  const named: MountRecord[] = [];
+  for (const mount of mounts) {
+    if (mount.Type !== "volume") {
+      named.push(mount);
+      continue;
+    }
     const name = mount.Name || randomVolumeName();
-    const driver = mount.request ? driverOf(mount) : record.hostConfig.VolumeDriver;
-    rejectDriver(name, driver);
-    return { ...mount, Name: name, Source: engine.paths.volumeData(name) };
-  });
+    await checkDriver(engine, name, driverOf(record, mount));
+    named.push({ ...mount, Name: name, Source: engine.paths.volumeData(name) });
+  }
+  record.mounts = named;
   engine.containers.put(record);
   for (const mount of record.mounts) {
     if (mount.Type === "bind" && mount.createSource) await makeSource(mount.Source);
@@ -78,17 +82,8 @@ export async function makeVolumes(
   await makeImageLayers(engine, record);
 }
 
-/** "Not found" would make docker's client pull the image once more. */
-function rejectDriver(name: string, driver: string | undefined): void {
-  try {
-    checkDriver(name, driver);
-  } catch (cause) {
-    throw new GantryError("invalid", messageOf(cause), { cause });
-  }
-}
-
-const driverOf = (mount: MountRecord): string | undefined =>
-  mount.request?.VolumeOptions?.DriverConfig?.Name;
+const driverOf = (record: ContainerRecord, { request }: MountRecord): string | undefined =>
+  request ? request.VolumeOptions?.DriverConfig?.Name : record.hostConfig.VolumeDriver;
 
 async function makeSource(path: string): Promise<void> {
   try {
@@ -109,16 +104,27 @@ async function makeVolume(
   mount: MountRecord,
 ): Promise<void> {
   const { Labels: labels, DriverConfig: driver } = mount.request?.VolumeOptions ?? {};
+  const driverName = driverOf(record, mount);
   const { volume, created } = await engine.volumes.create({
     name: mount.Name!,
     anonymous: mount.anonymous === true,
     referrer: record.id,
     ...(labels && { labels }),
     ...(driver?.Options && { options: driver.Options }),
+    ...(driverName && { driver: driverName }),
   });
   if (created) announceVolume(engine, "create", volume.name);
   // Also where nothing is copied: what cannot be mounted is to be told now, not at the start.
-  await engine.volumes.mounts.use(volume, () => copyUp(engine, record, mount));
+  await engine.volumes.mounts.use(volume, async () => {
+    locate(engine, mount, volume);
+    await copyUp(engine, record, mount);
+  });
+}
+
+/** A plugin says where its volume is when it mounts it. */
+function locate(engine: EngineContext, mount: MountRecord, volume: VolumeRecord): void {
+  mount.Driver = volume.driver ?? LOCAL_DRIVER;
+  if (volume.driver !== undefined) mount.Source = engine.volumes.pathOf(volume.name);
 }
 
 /** Has every volume of a container that starts mounted. What a mount forgets when nobody uses it
@@ -130,6 +136,7 @@ export async function mountVolumes(engine: EngineContext, c: ContainerRecord): P
     const volume = engine.volumes.get(mount.Name);
     if (!volume) continue;
     const fresh = await engine.volumes.mounts.acquire(volume, c.id);
+    locate(engine, mount, volume);
     if (fresh && volume.options?.["device"]) await copyUp(engine, c, mount);
   }
 }
@@ -212,8 +219,13 @@ export async function releaseVolumes(
     // Named by its hash in a -v, an anonymous volume is as good as any other.
     if (!removeAnonymous || !mount.anonymous || !engine.volumes.get(mount.Name)) continue;
     if (engine.volumes.users(mount.Name).length > 0) continue;
-    await engine.volumes.remove(mount.Name);
-    announceVolume(engine, "destroy", mount.Name);
+    const { driver = LOCAL_DRIVER } = engine.volumes.find(mount.Name);
+    // A plugin that is down must not keep the container from going.
+    await engine.volumes.remove(mount.Name).catch((error) => {
+      if (driver === LOCAL_DRIVER) throw error;
+      engine.log.error("Failed to remove a plugin's volume", { name: mount.Name, error });
+    });
+    announceVolume(engine, "destroy", mount.Name, { driver });
   }
 }
 

@@ -206,7 +206,7 @@ test("users are found as docker finds them", () => {
   assert.throws(() => find("web:x"), /unable to find group x: no matching entries in group file/);
   assert.throws(() => find("4294967296"), /uids and gids must be in range 0-2147483647/);
   assert.deepEqual(resolveGroups(["logs", "77"], accounts.group), [40, 77]);
-  assert.throws(() => resolveGroups(["nope"], accounts.group), /Unable to find group nope/);
+  assert.throws(() => resolveGroups(["nope"], accounts.group), /unable to find group nope/);
 });
 
 test("security options are read in both spellings", () => {
@@ -218,7 +218,7 @@ test("security options are read in both spellings", () => {
   assert.equal(o.noNewPrivileges, true);
   assert.equal(o.seccomp, '{"a":"b=c"}');
   assert.equal(parseSecurityOptions(["no-new-privileges=false"]).noNewPrivileges, false);
-  assert.throws(() => parseSecurityOptions(["what"]), /invalid --security-opt 2: "what"/);
+  assert.throws(() => parseSecurityOptions(["what"]), /invalid --security-opt 1: "what"/);
 });
 
 test("impossible limits are refused in docker's words", () => {
@@ -229,7 +229,7 @@ test("impossible limits are refused in docker's words", () => {
     [{ MemoryReservation: 1 }, /Minimum memory reservation allowed is 6MB/],
     [{ Memory: 8 * MIB, MemoryReservation: 9 * MIB }, /less than memory reservation/],
     [{ MemorySwappiness: 101 }, /Invalid value: 101, valid memory swappiness range is 0-100/],
-    [{ NanoCpus: 3e9 }, /Range of CPUs is from 0.01 to 2.00, as there are only 2 CPUs available/],
+    [{ NanoCpus: 3e9 }, /range of CPUs is from 0.01 to 2.00, as there are only 2 CPUs available/],
     [{ NanoCpus: 1e9, CpuQuota: 1 }, /Nano CPUs and CPU Quota cannot both be set/],
     [{ CpuPeriod: 10 }, /CPU cfs period can not be less than 1ms/],
     [{ CpuQuota: 10 }, /CPU cfs quota can not be less than 1ms/],

@@ -16,7 +16,7 @@ export async function pauseContainer(engine: EngineContext, ref: string): Promis
       );
     }
     if (!isRunning(c)) throw new GantryError("conflict", `container ${c.id} is not running`);
-    if (isPaused(c)) throw new GantryError("conflict", `container ${c.id} is already paused`);
+    if (isPaused(c)) throw new GantryError("conflict", `Container ${c.id} is already paused`);
     await setFrozen(engine, c, true);
     announce(engine, c, "pause");
   });
@@ -25,7 +25,7 @@ export async function pauseContainer(engine: EngineContext, ref: string): Promis
 export async function unpauseContainer(engine: EngineContext, ref: string): Promise<void> {
   const c = engine.containers.find(ref);
   await engine.transitions.run(c.id, async () => {
-    if (!isPaused(c)) throw new GantryError("conflict", `container ${c.id} is not paused`);
+    if (!isPaused(c)) throw new GantryError("conflict", `Container ${c.id} is not paused`);
     await setFrozen(engine, c, false);
     announce(engine, c, "unpause");
   });

@@ -2,6 +2,7 @@
 // that Docker shows is derived from them by the one-line predicates below and never stored twice.
 // Intent (`creating`, `starting`, `removing`) is written before its side effects, the fact after.
 
+import type { Advice } from "../../base/index.ts";
 import type { AttachmentRecord } from "../../network/index.ts";
 import type {
   ContainerConfig,
@@ -11,6 +12,7 @@ import type {
 } from "../../spec/index.ts";
 import type { ContainerState, HealthResult, MountPoint } from "../contract.ts";
 import { NEVER } from "../timestamps.ts";
+import { type EndRecord, shortReason } from "./ending.ts";
 import type { LinkRecord } from "./links.ts";
 
 /** A mount as inspect shows it, and what only the engine needs to make it. */
@@ -85,6 +87,10 @@ export interface ContainerRecord {
   exitCode: number;
   oomKilled: boolean;
   error: string;
+  /** Why it could not be started, and what to do. */
+  advice?: Advice;
+  /** How its last run ended. */
+  end?: EndRecord;
   /** A step of a build, which is on no record: its /etc/hostname is the image's own, and what it
    * cannot keep, /etc/hosts and /etc/resolv.conf, it cannot write. */
   isBuildStep?: boolean;
@@ -108,6 +114,7 @@ export function statusOf(c: ContainerRecord): ContainerState["Status"] {
 }
 
 export function stateOf(c: ContainerRecord): ContainerState {
+  const reason = shortReason(c);
   return {
     Status: statusOf(c),
     Running: isRunning(c) || isRestarting(c),
@@ -120,6 +127,7 @@ export function stateOf(c: ContainerRecord): ContainerState {
     Error: c.error,
     StartedAt: c.startedAt,
     FinishedAt: c.finishedAt,
+    ...(reason && { Reason: reason }),
     ...(c.health && {
       Health: {
         Status: c.health.status,

@@ -1,9 +1,9 @@
 // Every container the engine knows, in memory and written through to SQLite: `list` and look-ups
 // read no file. A name belongs to one container from the moment it is reserved.
 
-import { GantryError } from "../../base/index.ts";
+import { type Advice, GantryError, withAdvice } from "../../base/index.ts";
 import type { Collection } from "../../storage/index.ts";
-import type { ContainerRecord } from "./record.ts";
+import { type ContainerRecord, isRunning, statusOf } from "./record.ts";
 
 export class ContainerRegistry {
   #records: Collection<ContainerRecord>;
@@ -39,11 +39,12 @@ export class ContainerRegistry {
   reserveName(name: string, id: string): void {
     const holder = this.#idByName.get(name);
     if (holder !== undefined && holder !== id) {
-      throw new GantryError(
+      const conflict = new GantryError(
         "conflict",
         `Conflict. The container name "/${name}" is already in use by container "${holder}". ` +
           "You have to remove (or rename) that container to be able to reuse that name.",
       );
+      throw withAdvice(conflict, nameAdvice(name, this.#byId.get(holder)));
     }
     this.#idByName.set(name, id);
   }
@@ -66,6 +67,7 @@ export class ContainerRegistry {
 
   /** By full id, name (with or without slash) or unambiguous prefix of an id. */
   find(ref: string): ContainerRecord {
+    if (ref === "") throw new GantryError("invalid", 'invalid name or ID supplied: ""');
     const found = this.#byId.get(ref) ?? this.byName(ref.replace(/^\//, "")) ?? this.#prefix(ref);
     if (!found) throw new GantryError("not-found", `No such container: ${ref}`);
     return found;
@@ -83,4 +85,14 @@ export class ContainerRegistry {
     }
     return found;
   }
+}
+
+function nameAdvice(name: string, holder: ContainerRecord | undefined): Advice | undefined {
+  if (!holder) return undefined;
+  const created = holder.created.replace(/\.\d+Z$/, "Z");
+  const force = isRunning(holder) ? " -f" : "";
+  return {
+    cause: `it is ${statusOf(holder)}, of image ${holder.imageName}, made at ${created}`,
+    remedy: [`gantry rm${force} ${name}, or gantry rename ${name} ANOTHER-NAME`],
+  };
 }

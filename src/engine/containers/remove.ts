@@ -11,6 +11,7 @@ import { killContainer } from "./kill.ts";
 import { removeLink } from "./links.ts";
 import { releaseVolumes } from "./mounts.ts";
 import { type ContainerRecord, isPaused, isRemoving, isRestarting, isRunning } from "./record.ts";
+import { waitResult } from "./wait.ts";
 
 export interface RemoveOptions {
   force?: boolean;
@@ -78,22 +79,23 @@ export async function removeLocked(
   } catch (cause) {
     c.dead = true;
     remember(engine, c);
-    throw new GantryError("internal", `cannot remove container ${JSON.stringify(`/${c.name}`)}`, {
+    throw new GantryError("internal", `cannot remove container ${JSON.stringify(c.name)}`, {
       cause,
     });
   }
   live.failPendingAttaches();
   announce(engine, c, "destroy");
   // Only a failed removal is an error here; why it never started was the start's to say.
-  live.announceRemoval({ exitCode: c.exitCode });
+  live.announceRemoval(waitResult(c));
   engine.live.forget(c.id);
+  engine.logs.forget(c.id);
 }
 
 /** The few files that every container has, without a trip each through the thread pool; the folder
  * is then removed with the snapshot. Rotated logs are left to the recursive removal. */
 function unlinkFiles(engine: EngineContext, c: ContainerRecord): void {
   const { hostname, hosts, resolvConf, exit, log } = engine.paths.container(c.id);
-  for (const path of [hostname, hosts, resolvConf, exit, log]) {
+  for (const path of [hostname, hosts, resolvConf, exit, log, `${log}.000001`]) {
     try {
       unlinkSync(path);
     } catch {

@@ -19,7 +19,7 @@ export async function renameContainer(
   if (isRemoving(c)) {
     throw new GantryError("conflict", `Container ${c.id} is marked for removal`);
   }
-  const wanted = checkName(name);
+  const wanted = wantedName(name);
   const oldName = c.name;
   if (wanted === oldName) {
     throw new GantryError("invalid", "Renaming a container with the same name as its current name");
@@ -36,6 +36,17 @@ export async function renameContainer(
   engine.containers.releaseName(oldName, c.id);
   await renameEndpoints(engine, c);
   announce(engine, c, "rename", { oldName: `/${oldName}` });
+}
+
+/** In the words of docker, whose names begin with a slash inside. */
+function wantedName(name: string): string {
+  try {
+    return checkName(name);
+  } catch (cause) {
+    const inside = name.startsWith("/") ? name : `/${name}`;
+    const why = (cause as Error).message.replace(`(${name})`, `(${inside})`);
+    throw new GantryError("invalid", `Error when allocating new name: ${why}`, { cause });
+  }
 }
 
 /** On networks with names the new one is answered at once, the old one no more. */

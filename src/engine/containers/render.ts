@@ -2,7 +2,7 @@
 
 import { join } from "node:path";
 import { type AttachmentRecord, eachPort, type PublishedPort } from "../../network/index.ts";
-import type { EndpointSettings } from "../../spec/index.ts";
+import type { EndpointSettings, ImageConfigDocument, Platform } from "../../spec/index.ts";
 import type { EngineContext } from "../context.ts";
 import type { Container, MountPoint } from "../contract.ts";
 import { networkNamed } from "../networks/find.ts";
@@ -36,7 +36,7 @@ export function renderContainer(engine: EngineContext, c: ContainerRecord): Cont
     networks: renderNetworks(engine, c, attachments),
     ports: renderPorts(c, attachments),
     restartCount: c.restartCount,
-    logPath: c.hostConfig.LogConfig?.Type === "none" ? "" : paths.log,
+    logPath: (c.hostConfig.LogConfig?.Type || "json-file") === "json-file" ? paths.log : "",
     resolvConfPath: started ? paths.resolvConf : "",
     hostnamePath: started ? paths.hostname : "",
     hostsPath: started ? paths.hosts : "",
@@ -54,9 +54,17 @@ export function renderContainer(engine: EngineContext, c: ContainerRecord): Cont
     appArmorProfile: engine.runtime.kernel.apparmor ? "docker-default" : "",
     mountLabel: "",
     processLabel: "",
-    ...(image?.manifest && { imageManifest: image.manifest }),
+    ...(image?.manifest && {
+      imageManifest: { ...image.manifest, platform: platformOf(image.config) },
+    }),
   };
 }
+
+const platformOf = ({ architecture = "", os = "", variant }: ImageConfigDocument): Platform => ({
+  architecture,
+  os,
+  ...(variant && { variant }),
+});
 
 function renderMount(mount: MountRecord): MountPoint {
   return {
@@ -81,13 +89,13 @@ function renderNetworks(
     const id = networkNamed(engine, name)?.Id ?? "";
     const record = attachments.find((attachment) => attachment.networkId === id);
     const shown = record ? { ...settings, DNSNames: dnsNames(c, name) } : settings;
-    networks[name] = renderEndpoint(shown, c.run ? id : "", record);
+    networks[name] = renderEndpoint(shown, hasNeverRun(c) ? "" : id, record);
   }
   return networks;
 }
 
 /** Published ports with their host sides; ports that are only exposed have null. */
-function renderPorts(
+export function renderPorts(
   c: ContainerRecord,
   attachments: readonly AttachmentRecord[],
 ): Container["ports"] {

@@ -70,7 +70,7 @@ export function resolveGroups(names: readonly string[], group: string): number[]
     if (number === undefined)
       throw new GantryError(
         "invalid",
-        `Unable to find group ${name}: no matching entries in group file`,
+        `unable to find group ${name}: no matching entries in group file`,
       );
     checkRange(number);
     return number;

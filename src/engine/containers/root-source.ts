@@ -40,6 +40,7 @@ export async function openRoot(
       if (mount.Type === "volume" && mount.Name) {
         await engine.volumes.mounts.acquire(engine.volumes.find(mount.Name), user);
         held.push(mount.Name);
+        mount.Source = engine.volumes.pathOf(mount.Name);
       }
       const volume = await volumeOf(mount);
       if (volume) volumes.push(volume);

@@ -35,6 +35,9 @@ export function parseSecurityOptions(
       continue;
     }
     const [, name = "", value = ""] = /^([^=:]*)[=:]([\s\S]*)$/.exec(option) ?? [];
+    if (name === "") {
+      throw new GantryError("invalid", `invalid --security-opt 1: ${JSON.stringify(option)}`);
+    }
     applyOption(result, option, name, value);
   }
   return result;

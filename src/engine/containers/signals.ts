@@ -7,11 +7,14 @@ export const SIGKILL = 9;
 const SIGRTMIN = 34;
 const SIGRTMAX = 64;
 
-/** Returns the number; throws invalid with docker's wording. */
-export function parseSignal(text: string): number {
-  const number = /^\d+$/.test(text) ? Number(text) : named(text.toUpperCase());
-  if (number === undefined || number < 1 || number > SIGRTMAX) {
-    throw new GantryError("invalid", `invalid signal: ${text}`);
+/** Returns the number; throws invalid with docker's wording, which begins with `what` failed. */
+export function parseSignal(text: string, what = ""): number {
+  const number = /^-?\d+$/.test(text) ? Number(text) : named(text.toUpperCase());
+  if (number === undefined || number === 0) {
+    throw new GantryError("invalid", `${what}invalid signal: ${text}`);
+  }
+  if (number < 1 || number > SIGRTMAX) {
+    throw new GantryError("invalid", `${what}the linux daemon does not support signal ${number}`);
   }
   return number;
 }

@@ -75,9 +75,10 @@ function explain(error: unknown, prefix: string, command: string): Explained {
   const failure = failureOf(error);
   if (!failure) {
     const kept = error instanceof GantryError ? error : undefined;
+    const code = kept?.detail["exitCode"];
     return {
       error: kept ?? new GantryError("internal", messageOf(error), { cause: error }),
-      exitCode: EXIT_UNKNOWN,
+      exitCode: typeof code === "number" ? code : EXIT_UNKNOWN,
     };
   }
   const { reason, exitCode, kind } = reasonOf(failure, command);
@@ -94,8 +95,11 @@ function reasonOf(
   failure: PlanFailure,
   command: string,
 ): { reason: string; exitCode: number; kind: ErrorKind } {
-  const why = words[failure.errno] ?? (failure.text || failure.errno);
   const operation = failure.operation;
+  // What move_mount(2) says of a folder on a file, or a file on a folder.
+  const mismatch = operation?.op === "moveMount" && failure.errno === "EINVAL";
+  const errno = mismatch ? "ENOTDIR" : failure.errno;
+  const why = words[errno] ?? (failure.text || errno);
   if (operation?.op === "execve") {
     const name = operation.argv[0] ?? command;
     return { ...execReason(name, failure.errno, why), kind: "invalid" };
@@ -107,7 +111,7 @@ function reasonOf(
   }
   const what = operation ? describe(operation) : `${failure.half} operation ${failure.index}`;
   const text = failure.text && failure.text !== why ? ` (${failure.text})` : "";
-  if (failure.errno === "ENOTDIR" && operation && isMount(operation)) {
+  if (errno === "ENOTDIR" && operation && isMount(operation)) {
     const hint =
       "Are you trying to mount a directory onto a file (or vice-versa)? " +
       "Check if the specified host path exists and is the expected type";
@@ -134,8 +138,7 @@ function execReason(
     return { reason: `exec: ${quoted}: stat ${name}: ${why}`, exitCode: EXIT_NOT_FOUND };
   }
   if (errno === "ENOEXEC") {
-    const hint = "is it built for another architecture, or a script without #!";
-    return { reason: `exec ${name}: ${why} (${hint})`, exitCode: EXIT_NOT_EXECUTABLE };
+    return { reason: `exec ${name}: ${why}`, exitCode: EXIT_NOT_EXECUTABLE };
   }
   return { reason: `exec: ${quoted}: ${why}`, exitCode: EXIT_NOT_EXECUTABLE };
 }

@@ -3,10 +3,18 @@
 // the state. A client that goes away does not stop a start.
 
 import { unlinkSync } from "node:fs";
-import { GantryError, kindOf, messageOf, Rollback } from "../../base/index.ts";
+import { adviceOf, GantryError, kindOf, messageOf, Rollback } from "../../base/index.ts";
 import type { Created } from "../../native/index.ts";
+import {
+  type CheckpointRef,
+  explainRestore,
+  openCheckpoint,
+  type Restoring,
+  restoredProcess,
+} from "../checkpoints/index.ts";
 import type { EngineContext } from "../context.ts";
 import { adviseStart } from "../explain/advise-start.ts";
+import { foreignRuntime, foreignStarted } from "../runtimes/foreign.ts";
 import { timestamp } from "../timestamps.ts";
 import { announce, announceVolume } from "./announce.ts";
 import { connectPending } from "./attach.ts";
@@ -31,15 +39,20 @@ import { explainStartFailure } from "./start-failure.ts";
 const CONNECT_DEADLINE_MS = 10_000;
 
 /** Error kinds: not-modified when it runs already, invalid when the command cannot be run. */
-export async function startContainer(engine: EngineContext, ref: string): Promise<void> {
+export async function startContainer(
+  engine: EngineContext,
+  ref: string,
+  checkpoint?: CheckpointRef,
+): Promise<void> {
   const { id } = engine.containers.find(ref);
   await engine.transitions.run(id, async () => {
     const c = engine.containers.find(id);
     checkStartable(c);
+    const restoring = checkpoint && (await openCheckpoint(engine, c, checkpoint));
     c.manuallyStopped = false;
     c.restartCount = 0;
     engine.live.of(id).restartDelayMs = 0;
-    await startLocked(engine, c);
+    await startLocked(engine, c, restoring);
   });
 }
 
@@ -55,7 +68,11 @@ function checkStartable(c: ContainerRecord): void {
 }
 
 /** The caller holds the container's transition. Also the way of restart policies and boot. */
-export async function startLocked(engine: EngineContext, c: ContainerRecord): Promise<void> {
+export async function startLocked(
+  engine: EngineContext,
+  c: ContainerRecord,
+  restoring?: Restoring,
+): Promise<void> {
   const live = engine.live.of(c.id);
   const wasRestarting = isRestarting(c);
   clearTimeout(live.restartTimer);
@@ -63,7 +80,7 @@ export async function startLocked(engine: EngineContext, c: ContainerRecord): Pr
   c.intent = "starting";
   try {
     engine.containers.put(c);
-    await launch(engine, c, live);
+    await launch(engine, c, { live, restoring });
   } catch (error) {
     // The spawner may have died after it had started the container.
     if (kindOf(error) === "unavailable")
@@ -72,6 +89,8 @@ export async function startLocked(engine: EngineContext, c: ContainerRecord): Pr
     const told = await adviseStart(engine, c, failure.error);
     c.exitCode = failure.exitCode;
     c.error = messageOf(failure.error);
+    const advice = adviceOf(told);
+    if (advice) c.advice = advice;
     c.restarting = false;
     delete c.intent;
     delete c.run;
@@ -84,34 +103,57 @@ export async function startLocked(engine: EngineContext, c: ContainerRecord): Pr
   }
 }
 
-async function launch(engine: EngineContext, c: ContainerRecord, live: LiveContainer) {
+/** As docker begins whatever its networks refuse at a start; kind and advice stay. */
+function inNetworking(error: unknown): unknown {
+  if (!(error instanceof GantryError)) return error;
+  const message = `failed to set up container networking: ${error.message}`;
+  return new GantryError(error.kind, message, { cause: error.cause, detail: error.detail });
+}
+
+async function launch(
+  engine: EngineContext,
+  c: ContainerRecord,
+  { live, restoring }: { live: LiveContainer; restoring: Restoring | undefined },
+) {
   await using undo = new Rollback((what, error) =>
     engine.log.error(`Failed to undo ${what} of a start`, { id: c.id, error }),
   );
   await live.tornDown;
   const sink = await engine.shipping.open(c);
   if (sink) undo.defer("log driver", () => sink.close());
-  const attachments = await attachNetworks(engine, c);
+  const attachments = await attachNetworks(engine, c).catch((error) => {
+    throw inNetworking(error);
+  });
   undo.defer("network", () => detachNetworks(engine, c, attachments.records));
   undo.defer("volumes", () => unmountVolumes(engine, c));
   await mountVolumes(engine, c);
   const planned = await prepareLaunch(engine, c, attachments, {
     holdMs: live.pendingAttaches.size > 0 ? CONNECT_DEADLINE_MS : 0,
+    ...(restoring && { restoring }),
   });
   forgetLastExit(engine, c);
   // Before its first output: clients read the logs since then (testcontainers).
   const startedAt = timestamp();
-  const created = await engine.native.create(planned.plan, planned.monitor);
+  const made = await engine.native.create(planned.plan, planned.monitor).catch(async (error) => {
+    throw restoring ? await explainRestore(error, restoring) : error;
+  });
+  const created = restoring ? await restoredProcess(made, restoring) : made;
   undo.defer("process", () => kill(created));
   const monitor = await connectStarted(engine, c, created.monitorPid);
 
-  c.run = runFacts(c, created, planned.cgroupPaths, attachments.records);
+  const foreign = foreignRuntime(engine, c);
+  const started = foreign ? await foreignStarted(foreign, created, monitor) : created;
+  c.run = runFacts(c, started, planned.cgroupPaths, attachments.records);
   c.startedAt = startedAt;
   c.exitCode = 0;
   c.error = "";
   c.oomKilled = false;
   c.restarting = false;
+  delete c.end;
+  delete c.advice;
   delete c.intent;
+  live.sent = [];
+  live.memoryAtOom = undefined;
   live.monitor = monitor;
   // Its handling waits for this transition, so that nobody hears of an end before the start.
   watchExit(engine, c, monitor);

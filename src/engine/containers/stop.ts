@@ -27,6 +27,7 @@ export async function stopContainer(
   if (!isRunning(c) && !isRestarting(c)) {
     throw new GantryError("not-modified", `Container ${c.name} is already stopped`);
   }
+  if (o.stopSignal) parseSignal(o.stopSignal, `cannot stop container: ${ref}: `);
   await stopRunning(engine, c, o);
   announce(engine, c, "stop");
 }

@@ -26,6 +26,7 @@ export function checkTmpfs(path: string, options: string): void {
     if (option === "" || FLAGS.has(option)) continue;
     const equals = option.indexOf("=");
     if (equals > 0 && VALUES.has(option.slice(0, equals))) continue;
-    throw new GantryError("invalid", `invalid tmpfs option [${JSON.stringify(option)}]`);
+    const name = option.split("=")[0];
+    throw new GantryError("invalid", `invalid tmpfs option ${JSON.stringify(name)}`);
   }
 }

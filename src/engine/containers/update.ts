@@ -6,7 +6,7 @@ import type { EngineContext } from "../context.ts";
 import { announce } from "./announce.ts";
 import { resourcesOf } from "./oci-spec.ts";
 import { changePublished, type PublishChange } from "./publish.ts";
-import { isRemoving } from "./record.ts";
+import { type ContainerRecord, isRemoving } from "./record.ts";
 import { checkRestartPolicy } from "./restart-policy.ts";
 import { storageSize } from "./storage-size.ts";
 import { validateResources } from "./validate.ts";
@@ -29,6 +29,18 @@ const UPDATABLE: readonly (keyof HostConfig)[] = [
   "PidsLimit",
   "RestartPolicy",
 ];
+
+/** What `--cpus` has set is changed by it alone, as in docker: either would undo the other. */
+function refuseSecondLimit(c: ContainerRecord, changes: Partial<HostConfig>): void {
+  if (!c.hostConfig.NanoCpus || changes.NanoCpus) return;
+  const which = changes.CpuPeriod ? "Period" : changes.CpuQuota ? "Quota" : undefined;
+  if (which === undefined) return;
+  throw new GantryError(
+    "conflict",
+    `Cannot update container ${c.id}: Conflicting options: CPU ${which} cannot be updated as ` +
+      "NanoCPUs has already been set",
+  );
+}
 
 /** Commit point: the kernel has the new limits. */
 export async function updateContainer(
@@ -54,7 +66,13 @@ export async function updateContainer(
       Object.assign(wanted, { [key]: value });
     }
     if (changes.NanoCpus) Object.assign(wanted, { CpuQuota: 0, CpuPeriod: 0 });
-    else if (changes.CpuQuota || changes.CpuPeriod) wanted.NanoCpus = 0;
+    refuseSecondLimit(c, changes);
+    const policy = changes.RestartPolicy?.Name ?? "";
+    if (c.hostConfig.AutoRemove && policy !== "" && policy !== "no") {
+      const why =
+        "Restart policy cannot be updated because AutoRemove is enabled for the container";
+      throw new GantryError("invalid", `Cannot update container ${c.id}: ${why}`);
+    }
     checkRestartPolicy(wanted);
     const { MemorySwap: swap = 0 } = c.hostConfig;
     if (changes.Memory && swap > 0 && changes.Memory > swap && !changes.MemorySwap) {

@@ -2,8 +2,15 @@
 
 import type { EngineContext } from "../context.ts";
 import type { Signal } from "../contract.ts";
+import { shortReason } from "./ending.ts";
 import type { WaitResult } from "./live.ts";
-import { isRestarting, isRunning } from "./record.ts";
+import { type ContainerRecord, isRestarting, isRunning } from "./record.ts";
+
+/** Of a container that has ended. */
+export function waitResult(c: ContainerRecord): WaitResult {
+  const reason = shortReason(c);
+  return { exitCode: c.exitCode, ...(reason && { reason }) };
+}
 
 /** Registered when the returned promise resolves: an exit after that is not missed. */
 export async function waitContainer(
@@ -15,7 +22,7 @@ export async function waitContainer(
   const c = engine.containers.find(ref);
   const live = engine.live.of(c.id);
   if (condition === "not-running" && !isRunning(c) && !isRestarting(c)) {
-    return { done: Promise.resolve({ exitCode: c.exitCode, ...(c.error && { error: c.error }) }) };
+    return { done: Promise.resolve({ ...waitResult(c), ...(c.error && { error: c.error }) }) };
   }
   const done = new Promise<WaitResult>((resolve, reject) => {
     const register = condition === "removed" ? "onRemoval" : "onNextExit";

@@ -8,7 +8,9 @@ import type {
   ExecConfig,
   HostConfig,
   NetworkingConfig,
+  Platform,
 } from "../../spec/index.ts";
+import type { Checkpoints } from "./checkpoints.ts";
 import type { Filters, PortMap, Signal } from "./shared-nouns.ts";
 
 export interface ContainerState {
@@ -23,6 +25,8 @@ export interface ContainerState {
   Error: string;
   StartedAt: string; // RFC 3339 with nanoseconds; "0001-01-01T00:00:00Z" when never
   FinishedAt: string;
+  /** Gantry's own: a phrase where the exit code says too little (out of memory, killed …). */
+  Reason?: string;
   Health?: { Status: string; FailingStreak: number; Log: HealthResult[] };
 }
 export interface HealthResult {
@@ -30,6 +34,24 @@ export interface HealthResult {
   End: string;
   ExitCode: number;
   Output: string;
+}
+
+/** How far a remote driver is with the log; Gantry's own. Counts are of this daemon's time. */
+export interface ContainerLogShipping {
+  Driver: string;
+  /** "failing": the last attempt failed, and is repeated. */
+  State: "shipping" | "failing" | "done";
+  ShippedLines: number;
+  ShippedBytes: number;
+  /** On disk, not shipped yet. */
+  WaitingBytes: number;
+  Retries: number;
+  /** Lines that the receiver refused, or that an option gave up. */
+  RefusedLines: number;
+  /** Lines for which there was no room (mode=non-blocking, a full disk), ever. */
+  DroppedLines: number;
+  ShippedAt?: string;
+  Error?: string;
 }
 
 /** A container as the engine knows it; the API renders inspect and list answers from it. */
@@ -50,6 +72,8 @@ export interface Container {
   ports: Record<string, { HostIp: string; HostPort: string }[] | null>;
   restartCount: number;
   logPath: string;
+  /** Of inspect, where a remote driver has the log. */
+  logShipping?: ContainerLogShipping;
   resolvConfPath: string;
   hostnamePath: string;
   hostsPath: string;
@@ -61,7 +85,7 @@ export interface Container {
   mountLabel: string;
   processLabel: string;
   sizes?: { rw: number; rootFs: number };
-  imageManifest?: { mediaType: string; digest: string; size: number };
+  imageManifest?: { mediaType: string; digest: string; size: number; platform?: Platform };
 }
 export interface MountPoint {
   Type: string;
@@ -85,7 +109,8 @@ export interface CreateRequest {
 export interface Containers {
   create(request: CreateRequest, o?: Signal): Promise<{ id: string; warnings: string[] }>;
   /** Commit point: the init has exec'd. Error kinds: not-modified when running already. */
-  start(ref: string, o?: Signal): Promise<void>;
+  start(ref: string, o?: Signal & { checkpoint?: string; checkpointDir?: string }): Promise<void>;
+  checkpoints: Checkpoints;
   stop(ref: string, o?: Signal & { timeoutSeconds?: number; stopSignal?: string }): Promise<void>;
   restart(
     ref: string,
@@ -116,7 +141,7 @@ export interface Containers {
     ref: string,
     condition: "not-running" | "next-exit" | "removed",
     o?: Signal,
-  ): Promise<{ done: Promise<{ exitCode: number; error?: string }> }>;
+  ): Promise<{ done: Promise<{ exitCode: number; error?: string; reason?: string }> }>;
   /** May be called before start: the stream then begins with the container. */
   attach(ref: string, o: AttachOptions): Promise<AttachStream>;
   logs(ref: string, o: LogOptions): Promise<LogStream>;
@@ -196,6 +221,9 @@ export interface LogStream {
   tty: boolean;
   /** Multiplexed frames without a terminal, raw text with one. */
   stream: Readable;
+  /** Entries for which there was no room, since the container was made: a full disk, a full buffer
+   * or spool of mode=non-blocking. Absent: none. */
+  dropped?: number;
 }
 export interface ExecState {
   ID: string;

@@ -65,9 +65,11 @@ export interface LayerFact {
   diffId: string;
   /** The blob that it came as. */
   digest?: string;
-  /** Bytes of files. */
+  /** Bytes of files; 0 where it is not here. */
   size: number;
   folder: string;
+  /** Of one that is not here: bytes that a pull would fetch. */
+  pullBytes?: number;
 }
 
 export interface SeccompFacts {
@@ -188,6 +190,8 @@ export interface EndFacts {
     | "lost";
   /** One sentence. */
   says: string;
+  /** Of one that could not be started: what stood behind it. */
+  cause?: string;
   remedy?: string;
   memory?: { limitBytes?: number; peakBytes?: number; failures?: number };
 }

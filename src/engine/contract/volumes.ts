@@ -10,7 +10,7 @@ export interface Volume {
   CreatedAt: string;
   Labels: Record<string, string> | null;
   Options: Record<string, string> | null;
-  Scope: "local";
+  Scope: "local" | "global";
   UsageData?: { Size: number; RefCount: number };
   /** Of inspect: SizeLimit and SizeUsed in bytes, and what keeps the limit. */
   Status?: Record<string, unknown>;

@@ -1,6 +1,7 @@
 // All devices that the spec folders describe. Folders are in the order of their weight: a device
-// of a later one replaces that of an earlier one, two of the same folder are a conflict and neither
-// is given. Read anew at each use: vendors' tools write and remove the files as devices come and go.
+// of a later one replaces that of an earlier one, two of the same folder are a conflict and
+// neither is given. Read anew at each use: vendors' tools write and remove the files as devices
+// come and go.
 
 import { constants } from "node:fs";
 import { open, readdir } from "node:fs/promises";

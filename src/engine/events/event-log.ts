@@ -1,6 +1,6 @@
 // Events on disk: a database of their own beneath the data root, so that they outlive the daemon,
-// also one that is killed. What happens in one turn of the event loop is written in one go after it:
-// no verb waits for the disk. Old events go by count and by age.
+// also one that is killed. What happens in one turn of the event loop is written in one go after
+// it: no verb waits for the disk. Old events go by count and by age.
 
 import { randomBytes } from "node:crypto";
 import { renameSync } from "node:fs";

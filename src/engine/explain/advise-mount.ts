@@ -24,7 +24,7 @@ export async function adviseMount(
       remedy: [`make it (mkdir -p ${mount.Source}), or use -v, which makes a missing folder`],
     };
   }
-  if (errno === "ENOTDIR" || errno === "EISDIR" || errno === "EEXIST") {
+  if (["EINVAL", "ENOTDIR", "EISDIR", "EEXIST"].includes(errno)) {
     const [is, other] = source.isDirectory() ? ["a folder", "a file"] : ["a file", "a folder"];
     return {
       cause: `${mount.Source} is ${is}, and the image has ${other} at ${mount.Destination}`,

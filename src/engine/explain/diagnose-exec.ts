@@ -4,11 +4,11 @@
 
 import { posix } from "node:path";
 import type { Advice } from "../../base/index.ts";
-import { nearest } from "../../build/index.ts";
 import type { RootSource } from "../../storage/index.ts";
 import type { EngineContext } from "../context.ts";
 import { hostPlatform } from "../images/find.ts";
 import { hasBinfmt } from "./binfmt.ts";
+import { goodGuess } from "./good-guess.ts";
 import { type Program, readProgram } from "./program.ts";
 import { readHead } from "./read-head.ts";
 
@@ -72,7 +72,7 @@ async function notInPath(look: Look, name: string): Promise<Advice> {
   if (names.size === 0) {
     return { cause: `${cause}; they hold nothing at all`, remedy: [onlyItsProgram] };
   }
-  const near = nearest(name, [...names]);
+  const near = goodGuess(name, names);
   if (near) return { cause, remedy: [`did you mean ${quoted(near)}?`] };
   if (SHELLS.includes(name)) return { cause, remedy: [onlyItsProgram] };
   return {
@@ -114,7 +114,7 @@ async function missing(look: Look, path: string): Promise<Advice> {
   }
   const folder = posix.dirname(path);
   const names = (await glob(look, `${folder}/*`)).map((one) => posix.basename(one));
-  const near = nearest(posix.basename(path), names);
+  const near = goodGuess(posix.basename(path), names);
   return {
     cause: `the container has no file ${path}`,
     remedy: near

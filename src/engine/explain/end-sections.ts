@@ -9,8 +9,9 @@ export function describeEnd(end: EndFacts | undefined): ExplainItem[] {
   const lines: ExplainItem[] = [
     { what: "because", says: end.says },
     { what: "exit code", says: String(end.exitCode) + (end.signal ? ` (${end.signal})` : "") },
-    { what: "when", says: `${end.at}, after ${end.ranSeconds} s` },
+    ...(end.at ? [{ what: "when", says: `${end.at}, after ${end.ranSeconds} s` }] : []),
   ];
+  if (end.cause) lines.push({ what: "cause", says: end.cause, mark: "note" });
   if (memory?.limitBytes) {
     const peak = memory.peakBytes ? `, at most ${humanBinarySize(memory.peakBytes)} used` : "";
     lines.push({ what: "memory", says: `limit ${humanBinarySize(memory.limitBytes)}${peak}` });

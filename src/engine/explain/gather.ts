@@ -3,7 +3,7 @@
 
 import { GantryError } from "../../base/index.ts";
 import type { PlannedCreate } from "../../runtime/index.ts";
-import type { OciSpec } from "../../spec/index.ts";
+import type { OciSpec, RootfsMount } from "../../spec/index.ts";
 import { type Accounts, accountsOfLayers, readAccounts } from "../containers/accounts.ts";
 import { containerOf } from "../containers/host-config.ts";
 import { imagePreview } from "../containers/image-mounts.ts";
@@ -42,11 +42,10 @@ export async function gatherPlan(
   };
   const { snapshots } = engine.storage;
   const existing = made ? snapshots.get(c.id) : undefined;
-  const rootfs =
-    existing ?? snapshots.preview(c.id, c.diffIds, { volatile: c.hostConfig.AutoRemove === true });
+  const rootfs = existing ?? previewRoot(engine, c);
   const accounts: Accounts = existing
     ? await readAccounts(engine, c)
-    : await accountsOfLayers(engine, c.diffIds);
+    : await attempt(() => accountsOfLayers(engine, c.diffIds), NO_ACCOUNTS);
   const joined = await attempt<JoinedNamespaces>(() => joinedNamespaces(engine, c), {});
   const attached = c.run
     ? { records: c.run.attachments, attachments: [] }
@@ -60,7 +59,22 @@ export async function gatherPlan(
   return { ...planLaunch(engine, c, facts), attached, warnings };
 }
 
+const NO_ACCOUNTS: Accounts = { passwd: "", group: "" };
 const NO_NETWORKS: AttachedNetworks = { records: [], attachments: [] };
+
+/** Layers that are not here stand where a pull would put them. */
+function previewRoot(engine: EngineContext, c: ContainerRecord): RootfsMount {
+  const { snapshots, layers } = engine.storage;
+  const o = { volatile: c.hostConfig.AutoRemove === true };
+  if (c.diffIds.every((diffId) => layers.get(diffId))) {
+    return snapshots.preview(c.id, c.diffIds, o);
+  }
+  const bare = snapshots.preview(c.id, [], o);
+  const folders = c.diffIds
+    .toReversed()
+    .map((diffId) => layers.get(diffId)?.dir ?? "(to be pulled)");
+  return bare.kind === "overlay" ? { ...bare, lowerDirs: [...bare.lowerDirs, ...folders] } : bare;
+}
 
 function filesOf(engine: EngineContext, c: ContainerRecord) {
   const shared = containerOf(c.hostConfig.NetworkMode);

@@ -77,15 +77,25 @@ function withChecks(lines: readonly Line[], checks: readonly Check[]): Line[] {
 
 function imageLines({ image }: ExplainFacts): Line[] {
   const total = image.layers.reduce((sum, { size }) => sum + size, 0);
+  const missing = image.layers.filter(({ pullBytes }) => pullBytes !== undefined);
+  const fetched = missing.reduce((sum, { pullBytes = 0 }) => sum + pullBytes, 0);
+  const where =
+    missing.length > 0
+      ? `${missing.length} of them to be pulled, ${humanBinarySize(fetched)}`
+      : `${humanBinarySize(total)} unpacked, all of them here`;
   const lines = [
     line("image", `${image.reference} (${image.id.slice(0, 19)}), ${image.platform}`),
-    line("layers", `${image.layers.length}, ${humanBinarySize(total)} unpacked, all of them here`),
+    line("layers", `${image.layers.length}, ${where}`),
   ];
   if (image.platform.split("/")[1] !== image.hostPlatform.split("/")[1]) {
     lines.push(note("platform", `made for ${image.platform}, this host is ${image.hostPlatform}`));
   }
-  for (const [index, { diffId, size, folder }] of image.layers.entries()) {
-    const says = `${diffId.slice(0, 19)} ${humanBinarySize(size)}, ${folder}`;
+  for (const [index, layer] of image.layers.entries()) {
+    const { diffId, digest = "", size, folder, pullBytes } = layer;
+    const says =
+      pullBytes === undefined
+        ? `${diffId.slice(0, 19)} ${humanBinarySize(size)}, ${folder}`
+        : `${digest.slice(0, 19)} ${humanBinarySize(pullBytes)}, would be pulled`;
     lines.push(line(`layer ${index + 1}`, says));
   }
   return lines;

@@ -1,10 +1,11 @@
 // Finding the image that a reference means, with docker's words when there is none, and whether it
 // can run on this machine.
 
-import { GantryError } from "../../base/index.ts";
+import { type Advice, GantryError, withAdvice } from "../../base/index.ts";
 import { familiarReference, formatReference, parseReference } from "../../spec/index.ts";
 import type { StoredImage } from "../../storage/index.ts";
 import type { EngineContext } from "../context.ts";
+import { goodGuess } from "../explain/good-guess.ts";
 import { companionsOf } from "./companions.ts";
 
 const ARCHITECTURES: Record<string, string> = { x64: "amd64", arm64: "arm64", arm: "arm" };
@@ -14,7 +15,8 @@ export function findImage(engine: EngineContext, ref: string): StoredImage {
   if (ref === "") throw new GantryError("invalid", "invalid reference format");
   const found = engine.storage.images.resolve(ref) ?? byReference(engine, ref);
   if (found) return found;
-  throw new GantryError("not-found", `No such image: ${display(ref)}`);
+  const missing = new GantryError("not-found", `No such image: ${display(ref)}`);
+  throw withAdvice(missing, similarImages(engine, ref));
 }
 
 /** The same; where a name stands for an index, its image for the platform that is asked for. */
@@ -39,7 +41,7 @@ export function platformImage(
 
 /** Whether an image is of a platform: "linux/arm64"; what it leaves open fits. */
 export function isFor(
-  { config: { os, architecture, variant } }: StoredImage,
+  { config: { os, architecture, variant } }: Pick<StoredImage, "config">,
   platform: string,
 ): boolean {
   const [wantedOs, wantedArchitecture, wantedVariant] = platform.split("/");
@@ -55,6 +57,27 @@ function byReference(engine: EngineContext, ref: string): StoredImage | undefine
   return engine.storage.images.resolve(formatReference(parseReference(ref)));
 }
 
+const SIMILAR_SHOWN_MAX = 5;
+
+/** Other tags of the same repository, or a name that is written nearly so. */
+function similarImages(engine: EngineContext, ref: string): Advice | undefined {
+  const wanted = display(ref);
+  const repository = (name: string) => name.replace(/[:@][^/]*$/, "");
+  const names = engine.storage.images
+    .list()
+    .flatMap(({ references }) => references)
+    .map((name) => familiarReference(parseReference(name)));
+  const tags = names.filter((name) => repository(name) === repository(wanted));
+  const near = goodGuess(repository(wanted), names.map(repository));
+  const similar = tags.length > 0 ? tags : names.filter((name) => repository(name) === near);
+  if (similar.length === 0) return undefined;
+  const shown = similar.slice(0, SIMILAR_SHOWN_MAX).join(", ");
+  return {
+    cause: `that name is not here; what is here: ${shown}`,
+    remedy: [`name one of those, or gantry pull ${wanted}`],
+  };
+}
+
 function display(ref: string): string {
   if (/^(sha256:)?[0-9a-f]{64}$/.test(ref)) return ref;
   return familiarReference(parseReference(ref));
@@ -68,7 +91,7 @@ export function hostPlatform(): { os: string; architecture: string } {
 /** Returns docker's warning where the image is of another architecture and none was asked for;
  * throws not-found where the platform that was asked for is not the image's. */
 export function checkImagePlatform(
-  image: StoredImage,
+  image: Pick<StoredImage, "config">,
   wanted: string | undefined,
   ref: string,
 ): string[] {
@@ -79,7 +102,8 @@ export function checkImagePlatform(
     if (!isFor(image, wanted)) {
       throw new GantryError(
         "not-found",
-        `image with reference ${ref} was found but does not provide the specified platform (${wanted})`,
+        `image with reference ${ref} was found but its platform (${actual}) does not match the ` +
+          `specified platform (${wanted})`,
       );
     }
     return [];

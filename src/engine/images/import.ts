@@ -1,7 +1,7 @@
 // Import: a root file system archive becomes an image of one layer.
 
 import { applyChanges } from "../../build/index.ts";
-import { familiarReference, formatReference } from "../../spec/index.ts";
+import { familiarReference, formatReference, readPlatform } from "../../spec/index.ts";
 import { importRootfs } from "../../storage/index.ts";
 import type { EngineContext } from "../context.ts";
 import type { Images, Progress } from "../contract.ts";
@@ -16,18 +16,14 @@ export async function* importImage(
   o: ImportRequest,
 ): AsyncGenerator<Progress> {
   const target = o.repo ? parseTarget(o.repo, o.tag ?? "") : undefined;
-  const [os, architecture, variant] = (o.platform || "").split("/");
   const host = hostPlatform();
+  const platform = o.platform ? readPlatform(o.platform, host) : host;
   // Before any byte is unpacked: a wrong --change must not cost an import.
   const config = applyChanges({}, o.changes);
   const id = await importRootfs(engine.storage, o.from, {
     config,
     ...(o.message && { message: o.message }),
-    platform: {
-      os: os || host.os,
-      architecture: architecture || host.architecture,
-      ...(variant && { variant }),
-    },
+    platform,
     ...(o.signal && { signal: o.signal }),
   });
   if (target) {

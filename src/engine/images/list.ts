@@ -104,9 +104,9 @@ function matchesReference(image: StoredImage, pattern: string): boolean {
 function matchesName(reference: string, pattern: string): boolean {
   const expression = shellPattern(pattern);
   const parsed = parseReference(reference, { defaultTag: false });
-  return [familiar(reference), familiarName(parsed), reference].some((name) =>
-    expression.test(name),
-  );
+  const names = [familiar(reference), familiarName(parsed)];
+  if (/^(index\.)?docker\.io\//.test(pattern)) names.push(reference);
+  return names.some((name) => expression.test(name));
 }
 
 /** Names that do not match are not shown, as in docker. */
@@ -126,7 +126,7 @@ export function shellPattern(pattern: string): RegExp {
   try {
     return new RegExp(`^${source}$`);
   } catch (cause) {
-    throw new GantryError("invalid", `syntax error in pattern: ${pattern}`, { cause });
+    throw new GantryError("invalid", "syntax error in pattern", { cause });
   }
 }
 

@@ -1,6 +1,6 @@
-// The few calls of CloudWatch Logs that the awslogs driver makes: AWS's JSON protocol 1.1, signed by
-// AWS's own library, with the credentials that its tools find (environment, shared files, container
-// endpoints, instance metadata). Loaded when first used: most daemons never need it.
+// The few calls of CloudWatch Logs that the awslogs driver makes: AWS's JSON protocol 1.1, signed
+// by AWS's own library, with the credentials that its tools find (environment, shared files,
+// container endpoints, instance metadata). Loaded when first used: most daemons never need it.
 
 import type { AwsCredentialIdentityProvider } from "@smithy/types";
 import { GantryError, messageOf } from "../../base/index.ts";

@@ -1,5 +1,5 @@
-// What a remote log driver is. A driver checks options (pure) and opens sinks; a sink delivers lines
-// and says how many need not be sent again. What all drivers share (reading the local log, batches,
+// What a remote log driver is. A driver checks options and opens sinks; a sink delivers lines and
+// says how many need not be sent again. What all drivers share (reading the local log, batches,
 // retries, the cursor, counting) is the shipper's, so that a driver is its protocol and no more.
 
 import type { Logger } from "../../base/index.ts";
@@ -33,6 +33,9 @@ export interface LogSink {
    * of them where `flush` is set. Throws RefusedLines for what will never be taken; after any other
    * error the same lines are sent again. */
   send(lines: readonly LogEntry[], o: SendOptions): Promise<number>;
+  /** Every line is sent and none follows. Resolves when the receiver has them, as far as that can
+   * be known; what it throws is tried again. */
+  farewell?(signal: AbortSignal): Promise<void>;
   /** Lets go of connections at once. */
   close(): void;
 }

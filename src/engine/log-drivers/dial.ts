@@ -4,6 +4,7 @@
 import { connect as connectTcp, type Socket } from "node:net";
 import { type ConnectionOptions, connect as connectTls } from "node:tls";
 import { errnoOf, GantryError, messageOf } from "../../base/index.ts";
+import { systemRoots } from "../../distribution/index.ts";
 import { hostPort } from "./options.ts";
 
 export type Endpoint =
@@ -42,7 +43,7 @@ export async function dial(
   o.signal.throwIfAborted();
   const network = endpoint.kind === "unix" ? "unix" : "tcp";
   const address = endpoint.kind === "unix" ? endpoint.path : hostPort(endpoint.host, endpoint.port);
-  const socket = open(endpoint);
+  const socket = open(await withRoots(endpoint));
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   const late = () => reject(Object.assign(new Error("i/o timeout"), { code: "ETIMEDOUT" }));
   const abort = () => reject(o.signal.reason);
@@ -68,6 +69,12 @@ export async function dial(
     socket.removeListener("error", reject);
     socket.on("error", () => {}); // whoever has the socket hears of its close
   }
+}
+
+/** Without an authority of its own a receiver is checked by those of the system. */
+async function withRoots(endpoint: Endpoint): Promise<Endpoint> {
+  if (endpoint.kind === "unix" || !endpoint.tls) return endpoint;
+  return { ...endpoint, tls: { ca: [...(await systemRoots())], ...endpoint.tls } };
 }
 
 function open(endpoint: Endpoint): Socket {

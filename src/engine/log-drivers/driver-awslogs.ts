@@ -1,9 +1,10 @@
 // The awslogs driver: CloudWatch Logs. A stream for each container; events of one or, with a
 // pattern, many lines. An answer of 200 acknowledges a batch.
 
-import { RE2JS } from "re2js";
 import { GantryError, type Logger, messageOf } from "../../base/index.ts";
-import { type LogEntry, type LogInfo, logTag } from "../logs/index.ts";
+import { type LogInfo, logTag } from "../logs/attributes.ts";
+import type { LogEntry } from "../logs/contract.ts";
+import { compileSearch } from "../logs/search.ts";
 import { AwsError, AwsLogsClient, type AwsOptions, instanceRegion } from "./aws-client.ts";
 import { CALL_EVENTS_MAX, datetimePattern, eventsOf, oneCall } from "./aws-events.ts";
 import {
@@ -71,14 +72,13 @@ function validate(options: LogDriverOptions): void {
   }
 }
 
-/** Patterns are Go's, and run in linear time: they and the lines are of strangers. */
+/** Patterns run in linear time: they and the lines are of strangers. */
 function multilineMatcher(options: LogDriverOptions): ((line: string) => boolean) | undefined {
   const datetime = options[DATETIME] ?? "";
   const pattern = datetime === "" ? (options[MULTILINE] ?? "") : datetimePattern(datetime);
   if (pattern === "") return undefined;
   try {
-    const compiled = RE2JS.compile(pattern);
-    return (line) => compiled.matcher(line).find();
+    return compileSearch(pattern);
   } catch (cause) {
     const what = `awslogs could not parse multiline pattern key ${JSON.stringify(pattern)}`;
     throw invalid(`${what}: ${messageOf(cause)}`, cause);

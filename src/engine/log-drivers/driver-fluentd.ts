@@ -5,7 +5,8 @@
 import { randomBytes } from "node:crypto";
 import { decodeMultiStream } from "@msgpack/msgpack";
 import { GantryError, messageOf, parseRamBytes } from "../../base/index.ts";
-import { extraAttributes, type LogEntry, type LogInfo, logTag } from "../logs/index.ts";
+import { extraAttributes, type LogInfo, logTag } from "../logs/attributes.ts";
+import type { LogEntry } from "../logs/contract.ts";
 import type { LogDriver, LogDriverOptions, LogSink, SendOptions, SinkLimits } from "./contract.ts";
 import type { Endpoint } from "./dial.ts";
 import { eventTime, type FluentRecord, forwardMessage, partialFields } from "./fluent-forward.ts";
@@ -165,6 +166,10 @@ class FluentdSink implements LogSink {
     if (chunk === undefined) await this.#stream.send(message, signal);
     else await this.#stream.exchange(message, (answers) => isAcknowledged(answers, chunk), signal);
     return lines.length;
+  }
+
+  async farewell(signal: AbortSignal): Promise<void> {
+    await this.#stream.farewell(signal);
   }
 
   close(): void {

@@ -3,7 +3,8 @@
 
 import { randomUUID } from "node:crypto";
 import { GantryError, messageOf } from "../../base/index.ts";
-import { extraAttributes, type LogEntry, type LogInfo } from "../logs/index.ts";
+import { extraAttributes, type LogInfo } from "../logs/attributes.ts";
+import type { LogEntry } from "../logs/contract.ts";
 import {
   type LogDriver,
   type LogDriverOptions,

@@ -7,7 +7,8 @@ import { hostname } from "node:os";
 import { promisify } from "node:util";
 import { deflate, gzip } from "node:zlib";
 import { GantryError, messageOf } from "../../base/index.ts";
-import { extraAttributes, type LogEntry, type LogInfo, logTag } from "../logs/index.ts";
+import { extraAttributes, type LogInfo, logTag } from "../logs/attributes.ts";
+import type { LogEntry } from "../logs/contract.ts";
 import {
   type LogDriver,
   type LogDriverOptions,
@@ -146,11 +147,20 @@ class GelfSink implements LogSink {
       await this.#stream.send(Buffer.from(messages.join("")), signal);
       return lines.length;
     }
-    for (const line of lines) {
-      signal.throwIfAborted();
-      await this.#datagrams!.send(await this.#datagramsOf(line), signal);
+    let sent = 0;
+    try {
+      for (; sent < lines.length; sent++) {
+        signal.throwIfAborted();
+        await this.#datagrams!.send(await this.#datagramsOf(lines[sent]!), signal);
+      }
+    } catch (error) {
+      if (sent === 0) throw error; // what is sent already is not sent again
     }
-    return lines.length;
+    return sent;
+  }
+
+  async farewell(signal: AbortSignal): Promise<void> {
+    await this.#stream?.farewell(signal);
   }
 
   close(): void {

@@ -4,7 +4,8 @@
 import { randomUUID } from "node:crypto";
 import { existsSync } from "node:fs";
 import { GantryError } from "../../base/index.ts";
-import { extraAttributes, type LogEntry, type LogInfo, logTag } from "../logs/index.ts";
+import { extraAttributes, type LogInfo, logTag } from "../logs/attributes.ts";
+import type { LogEntry } from "../logs/contract.ts";
 import type { LogDriver, LogSink, SendOptions, SinkLimits } from "./contract.ts";
 import { type DatagramSender, openUnixDatagram } from "./datagram.ts";
 import { refuseUnknown, TAG_OPTIONS } from "./options.ts";

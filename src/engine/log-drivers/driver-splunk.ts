@@ -10,7 +10,8 @@ import type { ConnectionOptions } from "node:tls";
 import { promisify } from "node:util";
 import { gzip } from "node:zlib";
 import { errnoOf, GantryError, messageOf, parseDuration } from "../../base/index.ts";
-import { extraAttributes, type LogEntry, type LogInfo, logTag } from "../logs/index.ts";
+import { extraAttributes, type LogInfo, logTag } from "../logs/attributes.ts";
+import type { LogEntry } from "../logs/contract.ts";
 import {
   type LogDriver,
   type LogDriverOptions,
@@ -49,8 +50,11 @@ const LINE_BYTES_MAX = 80 * 1024;
 const ACK_POLL_MS = 1000;
 const ACK_POLLS_MAX = 120;
 const STATUS_OK = 200;
-/** The collector has read the batch and finds it wrong or too large. */
-const REFUSED = [400, 413];
+/** The collector has read the batch and finds it too large, or its events wrong: by its own codes,
+ * since 400 is also said of an index or a channel that is not set up, which people repair. */
+const TOO_LARGE = 413;
+const WRONG = 400;
+const WRONG_CODES = [5, 6, 12, 13, 15];
 
 const pack = promisify(gzip);
 
@@ -239,7 +243,10 @@ class SplunkSink implements LogSink {
 
 function failedToSend({ status, statusText, body }: HttpAnswer): Error {
   const what = `splunk: failed to send event - ${statusText} - ${body.subarray(0, 1024)}`;
-  return REFUSED.includes(status) ? new RefusedLines(what) : new GantryError("unavailable", what);
+  const { code } = (jsonOr(body.toString()) ?? {}) as { code?: number };
+  const isWrong = status === WRONG && WRONG_CODES.includes(code ?? -1);
+  const isRefused = status === TOO_LARGE || isWrong;
+  return isRefused ? new RefusedLines(what) : new GantryError("unavailable", what);
 }
 
 function given(key: string, value: string | undefined): Record<string, string> {

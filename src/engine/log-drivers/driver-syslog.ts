@@ -7,7 +7,8 @@ import { readFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import type { ConnectionOptions } from "node:tls";
 import { errnoOf, GantryError, messageOf } from "../../base/index.ts";
-import { type LogEntry, type LogInfo, logTag } from "../logs/index.ts";
+import { type LogInfo, logTag } from "../logs/attributes.ts";
+import type { LogEntry } from "../logs/contract.ts";
 import type { LogDriver, LogDriverOptions, LogSink, SendOptions, SinkLimits } from "./contract.ts";
 import { type DatagramSender, openUdp, openUnixDatagram } from "./datagram.ts";
 import { driverOptions, invalid, parseAddress, refuseUnknown, TAG_OPTIONS } from "./options.ts";
@@ -131,6 +132,10 @@ class SyslogSink implements LogSink {
     if (!this.#stream) return await this.#sendDatagrams(messages, signal);
     await this.#stream.send(Buffer.concat(messages), signal);
     return lines.length;
+  }
+
+  async farewell(signal: AbortSignal): Promise<void> {
+    await this.#stream?.farewell(signal);
   }
 
   close(): void {

@@ -5,6 +5,7 @@ import { Agent as HttpAgent, request as httpRequest } from "node:http";
 import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
 import type { ConnectionOptions } from "node:tls";
 import { GantryError } from "../../base/index.ts";
+import { systemRoots } from "../../distribution/index.ts";
 import { dialError } from "./dial.ts";
 import { hostPort } from "./options.ts";
 
@@ -28,13 +29,19 @@ export interface HttpCall {
 }
 
 export class HttpSender {
-  readonly #http: HttpAgent;
-  readonly #https: HttpsAgent;
+  readonly #tls: ConnectionOptions;
+  #http: HttpAgent | undefined;
+  #https: HttpsAgent | undefined;
 
   constructor({ tls = {} }: { tls?: ConnectionOptions } = {}) {
+    this.#tls = tls;
+  }
+
+  async #agentFor(isTls: boolean): Promise<HttpAgent | HttpsAgent> {
     const kept = { keepAlive: true, maxSockets: SOCKETS_MAX, proxyEnv: process.env };
-    this.#http = new HttpAgent(kept);
-    this.#https = new HttpsAgent({ ...kept, ...tls });
+    if (!isTls) return (this.#http ??= new HttpAgent(kept));
+    const ca = [...(await systemRoots())];
+    return (this.#https ??= new HttpsAgent({ ...kept, ca, ...this.#tls }));
   }
 
   /** Resolves with any answer; throws unavailable, in Go's words, where there is none. */
@@ -46,7 +53,7 @@ export class HttpSender {
     const request = (isTls ? httpsRequest : httpRequest)(url, {
       method,
       headers: { ...headers, ...length },
-      agent: isTls ? this.#https : this.#http,
+      agent: await this.#agentFor(isTls),
       signal: AbortSignal.any([signal, late]),
     });
     request.once("error", reject);
@@ -76,8 +83,8 @@ export class HttpSender {
   }
 
   close(): void {
-    this.#http.destroy();
-    this.#https.destroy();
+    this.#http?.destroy();
+    this.#https?.destroy();
   }
 }
 

@@ -1,51 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { MemoryLog } from "../../../test/support/memory-log.ts";
 import { silentLogger } from "../../base/index.ts";
-import type { EntryBatch, LogCursor, LogEntry } from "../logs/index.ts";
+import type { LogEntry } from "../logs/index.ts";
 import { type LogSink, RefusedLines, type SendOptions, type SinkLimits } from "./contract.ts";
-import { type ShippedLog, Shipper } from "./shipper.ts";
-
-/** A local log in memory: `write` adds lines, readers get a batch for each write. */
-class FakeLog implements ShippedLog {
-  batches: string[][] = [];
-  marked: string | undefined;
-  marks = 0;
-  #wake: (() => void)[] = [];
-
-  write(...lines: string[]): void {
-    this.batches.push(lines);
-    for (const wake of this.#wake.splice(0)) wake();
-  }
-
-  async *read(o: {
-    from: LogCursor | undefined;
-    follow: boolean;
-    signal: AbortSignal;
-  }): AsyncGenerator<EntryBatch> {
-    for (let at = Number(o.from ?? 0); ; at++) {
-      while (at >= this.batches.length) {
-        if (!o.follow || o.signal.aborted) return;
-        await new Promise<void>((resolve) => {
-          this.#wake.push(resolve);
-          o.signal.addEventListener("abort", () => resolve(), { once: true });
-        });
-      }
-      const entries = this.batches[at]!.map((text): LogEntry => {
-        return { stream: "stdout", timeNano: 1n, text: Buffer.from(text) };
-      });
-      yield { entries, cursor: String(at + 1) as LogCursor };
-    }
-  }
-
-  async markShipped(cursor: LogCursor): Promise<void> {
-    this.marked = cursor;
-    this.marks++;
-  }
-
-  async shipped(): Promise<LogCursor | undefined> {
-    return this.marked as LogCursor | undefined;
-  }
-}
+import { Shipper } from "./shipper.ts";
 
 class FakeSink implements LogSink {
   limits: SinkLimits = { linesMax: 100, bytesMax: 1000, lingerMs: 0, retryMs: 1 };
@@ -68,12 +27,12 @@ class FakeSink implements LogSink {
   }
 }
 
-function ship(log: FakeLog, sink: FakeSink): Shipper {
+function ship(log: MemoryLog, sink: FakeSink): Shipper {
   return new Shipper({ sink, source: log, log: silentLogger });
 }
 
 test("everything is shipped in order, also what is written while the container ends", async () => {
-  const [log, sink] = [new FakeLog(), new FakeSink()];
+  const [log, sink] = [new MemoryLog(), new FakeSink()];
   log.write("1", "2");
   const shipper = ship(log, sink);
   log.write("3");
@@ -87,7 +46,7 @@ test("everything is shipped in order, also what is written while the container e
 });
 
 test("a later shipper goes on where the last one was", async () => {
-  const [log, sink] = [new FakeLog(), new FakeSink()];
+  const [log, sink] = [new MemoryLog(), new FakeSink()];
   log.write("1");
   const first = ship(log, sink);
   first.finish();
@@ -100,7 +59,7 @@ test("a later shipper goes on where the last one was", async () => {
 });
 
 test("lines that fail are sent again, and then once", async () => {
-  const [log, sink] = [new FakeLog(), new FakeSink()];
+  const [log, sink] = [new MemoryLog(), new FakeSink()];
   let failures = 3;
   sink.fail = () => (failures-- > 0 ? new Error("away") : undefined);
   log.write("1", "2");
@@ -113,7 +72,7 @@ test("lines that fail are sent again, and then once", async () => {
 });
 
 test("a line that is refused is dropped alone", async () => {
-  const [log, sink] = [new FakeLog(), new FakeSink()];
+  const [log, sink] = [new MemoryLog(), new FakeSink()];
   sink.fail = (lines) => (lines.includes("bad") ? new RefusedLines("no") : undefined);
   log.write("1", "2", "bad", "3", "4", "5");
   const shipper = ship(log, sink);
@@ -123,8 +82,20 @@ test("a line that is refused is dropped alone", async () => {
   assert.equal(shipper.counters.droppedLines, 1);
 });
 
+test("a receiver that refuses everything does not have everything dropped", async () => {
+  const [log, sink] = [new MemoryLog(), new FakeSink()];
+  let refusals = 0;
+  sink.fail = () => (refusals++ < 1000 ? new RefusedLines("no such index") : undefined);
+  log.write(...Array.from({ length: 50 }, (_, n) => String(n)));
+  const shipper = ship(log, sink);
+  shipper.finish();
+  await shipper.done;
+  assert.equal(shipper.counters.droppedLines, 20);
+  assert.equal(sink.got.length, 30);
+});
+
 test("attempts that are limited by an option end in lines that are counted as dropped", async () => {
-  const [log, sink] = [new FakeLog(), new FakeSink()];
+  const [log, sink] = [new MemoryLog(), new FakeSink()];
   sink.limits = { ...sink.limits, attemptsMax: 2 };
   sink.fail = () => new Error("away");
   log.write("1", "2", "3");
@@ -135,7 +106,7 @@ test("attempts that are limited by an option end in lines that are counted as dr
 });
 
 test("batches keep their limits", async () => {
-  const [log, sink] = [new FakeLog(), new FakeSink()];
+  const [log, sink] = [new MemoryLog(), new FakeSink()];
   sink.limits = { ...sink.limits, linesMax: 3, bytesMax: 10 };
   const sizes: number[] = [];
   sink.fail = (lines) => void sizes.push(lines.length);
@@ -148,7 +119,7 @@ test("batches keep their limits", async () => {
 });
 
 test("a place is marked only when every line before it was taken", async () => {
-  const [log, sink] = [new FakeLog(), new FakeSink()];
+  const [log, sink] = [new MemoryLog(), new FakeSink()];
   sink.limits = { ...sink.limits, linesMax: 2 };
   log.write("1", "2", "3");
   const marks: (string | undefined)[] = [];
@@ -169,7 +140,7 @@ test("a place is marked only when every line before it was taken", async () => {
 });
 
 test("a shipper that is stopped leaves the rest to the next", async () => {
-  const [log, sink] = [new FakeLog(), new FakeSink()];
+  const [log, sink] = [new MemoryLog(), new FakeSink()];
   const sent = Promise.withResolvers<void>();
   sink.onSend = sent.resolve;
   log.write("1");

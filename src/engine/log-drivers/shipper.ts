@@ -12,6 +12,9 @@ const RETRY_MS_MIN = 100;
 const RETRY_MS_MAX = 30_000;
 /** One warning for a receiver that stays away, not one an attempt. */
 const COMPLAIN_MS = 60_000;
+/** A receiver that refuses so many lines, and takes none, is set up wrongly: lines wait. */
+const REFUSED_IN_ROW_MAX = 20;
+const RETRY_READ_MS = 5_000;
 /** Between two times that it is written how far the log is shipped. */
 const MARK_MS = 100;
 
@@ -69,6 +72,7 @@ export class Shipper {
   #marking: Promise<void> | undefined;
   #complainedAtMs = 0;
   #failures = 0;
+  #refusedInRow = 0;
 
   constructor(o: { sink: LogSink; source: ShippedLog; log: Logger }) {
     this.#sink = o.sink;
@@ -98,6 +102,7 @@ export class Shipper {
           if (fill !== "ended") break;
         }
       }
+      await this.#farewell();
     } catch (error) {
       if (!signal.aborted) this.#complain("Shipping the log of a container has ended", error);
     } finally {
@@ -117,9 +122,19 @@ export class Shipper {
       { follow: true, signal: ended },
       { follow: false, signal },
     ]) {
-      for await (const batch of this.#source.read({ ...o, from })) {
-        from = batch.cursor;
-        yield batch;
+      for (let isRead = false; !isRead; ) {
+        try {
+          for await (const batch of this.#source.read({ ...o, from })) {
+            from = batch.cursor;
+            yield batch;
+          }
+          isRead = true;
+        } catch (error) {
+          signal.throwIfAborted();
+          if (o.signal.aborted) break; // the container has ended: a reader may say so by throwing
+          this.#failed(error);
+          await delay(RETRY_READ_MS, undefined, { signal });
+        }
       }
       signal.throwIfAborted();
     }
@@ -195,7 +210,8 @@ export class Shipper {
         return taken;
       } catch (error) {
         signal.throwIfAborted();
-        if (error instanceof RefusedLines) return await this.#divide(lines, error);
+        const isBelieved = this.#refusedInRow < REFUSED_IN_ROW_MAX;
+        if (error instanceof RefusedLines && isBelieved) return await this.#divide(lines, error);
         this.#failed(error);
         if (attempt >= attemptsMax) return this.#drop(lines.length, error);
         this.counters.retries++;
@@ -204,9 +220,26 @@ export class Shipper {
     }
   }
 
+  async #farewell(): Promise<void> {
+    const { signal } = this.#stopping;
+    while (this.#sink.farewell && !signal.aborted) {
+      try {
+        return await this.#sink.farewell(signal);
+      } catch (error) {
+        signal.throwIfAborted();
+        this.#failed(error);
+        this.counters.retries++;
+        await delay(this.#retryMs(), undefined, { signal });
+      }
+    }
+  }
+
   /** A line that is never taken must not hold up the others: halves are sent until it is alone. */
   async #divide(lines: readonly LogEntry[], error: RefusedLines): Promise<number> {
-    if (lines.length === 1) return this.#drop(1, error);
+    if (lines.length === 1) {
+      this.#refusedInRow++;
+      return this.#drop(1, error);
+    }
     return await this.#sendUntilTaken(lines.slice(0, lines.length >> 1), true);
   }
 
@@ -222,6 +255,7 @@ export class Shipper {
     this.counters.shippedAtMs = Date.now();
     delete this.counters.error;
     this.#failures = 0;
+    this.#refusedInRow = 0;
   }
 
   #failed(error: unknown): void {

@@ -33,7 +33,7 @@ export class LogShipping {
   }
 
   /** The sink for a container that starts, connected where its driver wants that. Undefined where
-   * the driver is not remote. Throws in dockerd's words; the caller closes what it does not begin. */
+   * the driver is not remote. Throws in dockerd's words; the caller closes what it begins not. */
   async open(c: LogInfo): Promise<LogSink | undefined> {
     const driver = remoteDriver(driverName(c));
     if (!driver) return undefined;

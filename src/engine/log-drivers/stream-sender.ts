@@ -1,19 +1,26 @@
 // Sends over a connection, and connects again where it is gone. Where the protocol acknowledges
 // nothing (syslog, GELF) the kernel takes bytes that the receiver may never read: what was written
-// in the last moments before a break is sent again, so that lines are doubled rather than lost.
+// in the last moments before a break is sent again, so that lines are doubled rather than lost; and
+// at the end the receiver is asked to close, which it does when it has read everything.
 
 import { on } from "node:events";
 import type { Socket } from "node:net";
-import { GantryError, messageOf } from "../../base/index.ts";
+import { setTimeout as delay } from "node:timers/promises";
+import { GantryError, KeyedMutex, messageOf } from "../../base/index.ts";
 import { dial, type Endpoint } from "./dial.ts";
 
 const DIAL_TIMEOUT_MS = 10_000;
 /** A receiver that takes nothing, or that does not answer, for so long is taken for dead. */
 const STALL_MS = 60_000;
 const ANSWER_BYTES_MAX = 64 * 1024;
-/** How long a line may lie unread at a receiver that is well, and how many bytes we keep of them. */
+/** How long a line may lie unread at a receiver that is well, and how much we keep of them. */
 const UNSURE_MS = 2_000;
 const UNSURE_BYTES_MAX = 2 * 1024 * 1024;
+/** Between attempts to send again what a break may have taken. */
+const REVIVE_MS_MIN = 100;
+const REVIVE_MS_MAX = 30_000;
+/** How long a receiver may take to close after it was asked to. */
+const FAREWELL_MS = 2_000;
 
 type Written = { bytes: Buffer; atMs: number };
 
@@ -21,6 +28,7 @@ export class StreamSender {
   readonly #endpoint: Endpoint;
   readonly #replays: boolean;
   readonly #stallMs: number;
+  readonly #answerMs: number;
   #socket: Socket | undefined;
   #broken: Error | undefined;
   /** What the receiver may not have read yet, oldest first. */
@@ -28,15 +36,56 @@ export class StreamSender {
   #unsureBytes = 0;
   #resend: Buffer[] = [];
   #forgetting: NodeJS.Timeout | undefined;
+  #reviving = false;
+  readonly #turns = new KeyedMutex();
+  readonly #closed = new AbortController();
 
   /** `replays`: off where every message is acknowledged. */
-  constructor(endpoint: Endpoint, { replays = true, stallMs = STALL_MS } = {}) {
+  constructor(
+    endpoint: Endpoint,
+    { replays = true, stallMs = STALL_MS, answerMs = STALL_MS } = {},
+  ) {
     this.#endpoint = endpoint;
     this.#replays = replays;
     this.#stallMs = stallMs;
+    this.#answerMs = answerMs;
   }
 
-  async connect(signal: AbortSignal): Promise<void> {
+  connect(signal: AbortSignal): Promise<void> {
+    return this.#turns.run("", () => this.#connect(signal));
+  }
+
+  /** Resolves when the kernel has taken all of it. */
+  send(bytes: Buffer, signal: AbortSignal): Promise<void> {
+    return this.#turns.run("", async () => {
+      await this.#connect(signal);
+      await this.#sendAgain(signal);
+      await this.#write(bytes, signal);
+    });
+  }
+
+  /** Nothing more is sent: resolves when the receiver has read everything, as far as it shows. */
+  farewell(signal: AbortSignal): Promise<void> {
+    return this.#turns.run("", async () => {
+      if (this.#resend.length > 0) {
+        await this.#connect(signal);
+        await this.#sendAgain(signal);
+      }
+      const socket = this.#socket;
+      if (!socket || this.#unsure.length === 0) return;
+      const patience = AbortSignal.any([signal, AbortSignal.timeout(FAREWELL_MS)]);
+      const { promise, resolve } = Promise.withResolvers<"late">();
+      patience.addEventListener("abort", () => resolve("late"), { once: true });
+      socket.end();
+      const gone = new Promise<unknown>((done) => socket.once("close", (error) => done(error)));
+      const error = await Promise.race([promise, gone]);
+      // It has closed on its own: whatever it says by that, it has read to the end.
+      if (error === false || error === "late") this.#resend = [];
+      else if (this.#resend.length > 0) throw this.#broken ?? new Error("the connection broke");
+    });
+  }
+
+  async #connect(signal: AbortSignal): Promise<void> {
     if (this.#socket) return;
     const socket = await dial(this.#endpoint, { timeoutMs: DIAL_TIMEOUT_MS, signal });
     this.#socket = socket;
@@ -48,14 +97,27 @@ export class StreamSender {
     socket.unref();
   }
 
-  /** Resolves when the kernel has taken all of it. */
-  async send(bytes: Buffer, signal: AbortSignal): Promise<void> {
-    await this.connect(signal);
+  async #sendAgain(signal: AbortSignal): Promise<void> {
     while (this.#resend.length > 0) {
       await this.#write(this.#resend[0]!, signal);
       this.#resend.shift();
     }
-    await this.#write(bytes, signal);
+  }
+
+  /** After a break, also where no more lines come. */
+  async #revive(): Promise<void> {
+    const { signal } = this.#closed;
+    for (let waitMs = REVIVE_MS_MIN; this.#resend.length > 0; ) {
+      await delay(waitMs, undefined, { signal });
+      waitMs = Math.min(waitMs * 2, REVIVE_MS_MAX);
+      await this.#turns
+        .run("", async () => {
+          if (this.#resend.length === 0) return;
+          await this.#connect(signal);
+          await this.#sendAgain(signal);
+        })
+        .catch(() => {}); // whoever sends lines hears of it
+    }
   }
 
   /** Sends, and gives what the receiver says next to `take`, which throws if it is not content. */
@@ -64,10 +126,10 @@ export class StreamSender {
     take: (answers: AsyncIterable<Uint8Array>) => Promise<void>,
     signal: AbortSignal,
   ): Promise<void> {
-    await this.connect(signal);
+    await this.#connect(signal);
     const socket = this.#socket;
     if (!socket) throw this.#broken ?? new Error("the connection is closed");
-    const late = AbortSignal.timeout(STALL_MS);
+    const late = AbortSignal.timeout(this.#answerMs);
     const patience = AbortSignal.any([signal, late]);
     const chunks = on(socket, "data", { signal: patience, close: ["close"] });
     try {
@@ -86,6 +148,7 @@ export class StreamSender {
   close(): void {
     const socket = this.#socket;
     this.#socket = undefined;
+    this.#closed.abort();
     clearTimeout(this.#forgetting);
     // What the kernel has taken it goes on delivering.
     socket?.destroySoon();
@@ -146,6 +209,11 @@ export class StreamSender {
     this.#resend.unshift(...this.#unsure.map(({ bytes }) => bytes));
     this.#unsure = [];
     this.#unsureBytes = 0;
+    if (this.#resend.length === 0 || this.#reviving || this.#closed.signal.aborted) return;
+    this.#reviving = true;
+    void this.#revive()
+      .catch(() => {}) // closed
+      .finally(() => (this.#reviving = false));
   }
 }
 

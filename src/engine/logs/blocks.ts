@@ -5,6 +5,8 @@ import type { LogFile } from "./log-file.ts";
 import { newView } from "./record.ts";
 
 export const BLOCK_BYTES = 512 * 1024;
+/** Most blocks leave less than this over. */
+const REST = 16 * 1024;
 /** An entry is at most 16 KiB, of which each byte may be escaped, and its attributes. */
 const RECORD_BYTES_MAX = 64 * 1024 * 1024;
 
@@ -14,37 +16,47 @@ export interface Block {
   data: Buffer;
 }
 
-/** From `position` (a record's start) to the end that the file has now. The last block may end
- * with a part of a record: `data` ends with the last whole one. */
+/** From `position` (a record's start) to the end that the file has now. A block ends with the last
+ * whole record that was read. Its memory is used again for the block after the next one. */
 export async function* blocksFrom(
   file: LogFile,
   position: number,
   signal?: AbortSignal,
 ): AsyncGenerator<Block> {
   let start = Math.max(position, file.format.headBytes);
-  let wanted = BLOCK_BYTES;
-  let next: Promise<Buffer> | undefined;
-  let rest: Buffer = Buffer.alloc(0);
+  let spare: Buffer | undefined;
+  let next = fill(file, start, Buffer.alloc(0), BLOCK_BYTES, undefined);
   for (;;) {
+    const { memory, data, grown } = await next;
     signal?.throwIfAborted();
-    const chunk = await (next ?? file.read(start + rest.length, wanted));
-    next = undefined;
-    if (chunk.length === 0) return;
-    const data = rest.length > 0 ? Buffer.concat([rest, chunk]) : chunk;
+    if (!grown) return;
     const end = wholeEnd(file, data);
     if (end === 0) {
       if (data.length > RECORD_BYTES_MAX) return;
-      rest = data;
-      wanted = Math.min(data.length * 2, RECORD_BYTES_MAX);
+      next = fill(file, start, data, data.length, undefined);
       continue;
     }
-    wanted = BLOCK_BYTES;
-    rest = data.subarray(end);
-    next = file.read(start + data.length, wanted);
+    next = fill(file, start + end, data.subarray(end), BLOCK_BYTES, spare);
     next.catch(() => {});
     yield { start, data: data.subarray(0, end) };
+    spare = memory;
     start += end;
   }
+}
+
+/** Reads `bytes` more after `rest`, which begins at `start`. */
+async function fill(
+  file: LogFile,
+  start: number,
+  rest: Buffer,
+  bytes: number,
+  spare: Buffer | undefined,
+): Promise<{ memory: Buffer; data: Buffer; grown: boolean }> {
+  const needed = rest.length + bytes;
+  const memory = spare && spare.length >= needed ? spare : Buffer.allocUnsafeSlow(needed + REST);
+  rest.copy(memory);
+  const read = await file.readInto(memory, rest.length, bytes, start + rest.length);
+  return { memory, data: memory.subarray(0, rest.length + read), grown: read > 0 };
 }
 
 /** Where the last whole record of a block ends. */
@@ -127,13 +139,12 @@ export async function readExactly(
   position: number,
   length: number,
 ): Promise<Buffer> {
-  const parts: Buffer[] = [];
+  const data = Buffer.allocUnsafeSlow(length);
   let have = 0;
   while (have < length) {
-    const part = await file.read(position + have, length - have);
-    if (part.length === 0) break;
-    parts.push(part);
-    have += part.length;
+    const read = await file.readInto(data, have, length - have, position + have);
+    if (read === 0) break;
+    have += read;
   }
-  return parts.length === 1 ? parts[0]! : Buffer.concat(parts);
+  return data.subarray(0, have);
 }

@@ -15,7 +15,7 @@ export interface LogEntry {
   stream: "stdout" | "stderr";
   /** Nanoseconds since the epoch. All parts of a line have the time of its first one. */
   timeNano: bigint;
-  /** Without the newline. A view of the batch's memory: copy what outlives the batch. */
+  /** Without the newline. */
   text: Buffer;
   /** Of a line longer than 16 KiB (or cut off by the container's end): `id` is the same for all
    * its parts, also after a restart; `ordinal` counts from 1. */

@@ -33,7 +33,8 @@ export async function* readEntries(
   for await (const step of walk(path, files, start, { binary, signal: o.signal, wake: changes })) {
     if (previous !== undefined && step.file.number > previous + 1) gap = true;
     previous = step.file.number;
-    for (const batch of batchesOf(step, parts)) {
+    // Shippers keep entries until they are taken.
+    for (const batch of batchesOf({ ...step, data: Buffer.from(step.data) }, parts)) {
       if (o.signal?.aborted) return;
       yield gap ? { ...batch, gap: true } : batch;
       gap = false;
@@ -78,7 +79,7 @@ function entryOf(format: LogFormat, block: Buffer, view: RecordView, parts: Part
   };
 }
 
-/** Which part of its line an entry is: records say so, of JSON lines it follows from those before. */
+/** Which part of its line an entry is: records say so, of JSON lines those before tell. */
 class PartNumbers {
   #open = [0, 0, 0];
 
@@ -132,7 +133,12 @@ export async function readShipped(
   return place ? await shippedOf(place.path) : undefined;
 }
 
-export async function shippedOf(path: string): Promise<LogCursor | undefined> {
+/** Files of lower numbers are shipped; none where nothing is. */
+export async function shippedGeneration(path: string): Promise<number> {
+  return parseCursor(await shippedOf(path))?.number ?? Number.MIN_SAFE_INTEGER;
+}
+
+async function shippedOf(path: string): Promise<LogCursor | undefined> {
   const text = await readFile(`${path}.shipped`, "utf8").catch(() => "");
   return parseCursor(text as LogCursor) ? (text as LogCursor) : undefined;
 }

@@ -3,6 +3,8 @@
 export { extraAttributes, type LogInfo, logTag } from "./attributes.ts";
 export type * from "./contract.ts";
 export { markShipped, readEntries, readShipped } from "./entries.ts";
+export type { LogKeeper } from "./keeper.ts";
+export { checkDefaultLog, openLogKeeper } from "./open.ts";
 export { logPlace, monitorLog } from "./policy.ts";
 export { containerLogs, readLogs } from "./read.ts";
 export { checkLogOptions } from "./validate.ts";

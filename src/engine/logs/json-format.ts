@@ -1,6 +1,6 @@
 // Docker's json-file format: {"log":"text\n","stream":"stdout","attrs":{…},"time":"…Z"} and a
-// newline. The usual line has no escape but the one at its end, which two searches find. A block has
-// nothing after its `end`.
+// newline. The usual line has no escape but the one at its end, which two searches find. A
+// block has nothing after its `end`.
 
 import { type LogFormat, type LogTime, type RecordView, TIME_BYTES } from "./record.ts";
 
@@ -40,7 +40,7 @@ function read(
   end: number,
   view: RecordView,
 ): "whole" | "torn" | "short" {
-  if (block[at] !== BRACE || block[at + LOG_BYTES - 1] !== QUOTE) return skip(block, at, end, view);
+  if (!beginsLine(block, at)) return skip(block, at, end, view);
   const text = at + LOG_BYTES;
   const slash = block.indexOf(BACKSLASH, text);
   let close = block.indexOf(QUOTE, text);
@@ -55,11 +55,26 @@ function read(
     view.textEnd = view.ended ? close - 2 : close;
     view.escaped = slash >= 0 && slash < view.textEnd;
   }
+  if (!followsText(block, close)) return skip(block, at, end, view);
   view.textStart = text;
   view.stream = block[close + STREAM_AT] === 101 ? 2 : 1;
   view.ordinal = 0;
   return readRest(block, close, at, end, view);
 }
+
+/** {"log":" and nothing shorter: a line may be torn anywhere. */
+const beginsLine = (block: Buffer, at: number): boolean =>
+  block[at] === BRACE &&
+  block[at + 4] === 103 &&
+  block[at + 6] === 58 &&
+  block[at + LOG_BYTES - 1] === QUOTE;
+
+/** ","stream":"std, of which some bytes are looked at. */
+const followsText = (block: Buffer, close: number): boolean =>
+  block[close + 1] === 44 &&
+  block[close + 3] === 115 &&
+  block[close + 10] === 58 &&
+  block[close + STREAM_AT - 1] === 100;
 
 /** Attributes and time, after the closing quote of the text. */
 function readRest(
@@ -86,7 +101,7 @@ function readRest(
     view.attrsStart = after + ATTRS_AT;
     view.attrsEnd = view.timeStart - ',"time":"'.length;
   }
-  if (newline >= end || newline < 0) return "short";
+  if (newline >= end || newline < 0) return skip(block, at, end, view);
   const makesSense = block[newline] === NEWLINE && view.timeEnd >= view.timeStart + SECONDS_BYTES;
   if (!makesSense || view.timeStart < close) return skip(block, at, end, view);
   view.next = newline + 1;

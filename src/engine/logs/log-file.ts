@@ -11,6 +11,7 @@ import { jsonFormat } from "./json-format.ts";
 import type { LogFormat } from "./record.ts";
 
 const inflate = promisify(zstdDecompress);
+const CHUNK_BYTES_MIN = 64;
 
 export class LogFile implements AsyncDisposable {
   readonly number: number;
@@ -65,23 +66,27 @@ export class LogFile implements AsyncDisposable {
     return last ? last.plainStart + last.plainBytes : 0;
   }
 
-  /** Up to `length` bytes from `position` on; fewer at the end and where a frame ends. */
-  async read(position: number, length: number): Promise<Buffer> {
-    if (!this.#frames) {
-      const block = Buffer.allocUnsafeSlow(length);
-      const { bytesRead } = await this.handle.read(block, 0, length, position);
-      return block.subarray(0, bytesRead);
-    }
-    const frame = this.#frames.find((f) => position < f.plainStart + f.plainBytes);
+  /** Up to `length` bytes from `position` on, to `block` at `at`; returns how many: fewer at the
+   * end and where a frame ends. */
+  async readInto(block: Buffer, at: number, length: number, position: number): Promise<number> {
+    if (!this.#frames) return (await this.handle.read(block, at, length, position)).bytesRead;
+    const content = await this.#frameAt(position, this.#frames);
+    return content.copy(block, at, 0, length);
+  }
+
+  /** The rest of the frame that holds `position`; nothing at the end. */
+  async #frameAt(position: number, frames: readonly Frame[]): Promise<Buffer> {
+    const frame = frames.find((f) => position < f.plainStart + f.plainBytes);
     if (!frame) return Buffer.alloc(0);
     if (this.#open?.frame !== frame) {
       const packed = Buffer.allocUnsafe(frame.bytes);
       await this.handle.read(packed, 0, frame.bytes, frame.start);
-      const content = await inflate(packed, { maxOutputLength: frame.plainBytes });
-      this.#open = { frame, content: Buffer.from(content) };
+      // One piece: by default it would be put together of small ones.
+      const chunkSize = Math.max(frame.plainBytes, CHUNK_BYTES_MIN);
+      const content = await inflate(packed, { chunkSize, maxOutputLength: frame.plainBytes });
+      this.#open = { frame, content };
     }
-    const from = position - frame.plainStart;
-    return this.#open.content.subarray(from, from + length);
+    return this.#open.content.subarray(position - frame.plainStart);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

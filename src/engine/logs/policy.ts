@@ -12,7 +12,7 @@ import { attributesText, type LogInfo } from "./attributes.ts";
 
 /** Of json-file where no option says otherwise; docker has no limit. */
 const JSON_FILE_BYTES = 100_000_000;
-const JSON_FILES = 32;
+const JSON_FILES = 50;
 /** Of driver local and of the cache, as in docker. */
 const LOCAL_FILE_BYTES = 20 * 1024 * 1024;
 const LOCAL_FILES = 5;

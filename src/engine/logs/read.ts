@@ -1,6 +1,7 @@
 // `logs`: a container's log from its first or its last entries, or from a time on, and with
 // `follow` what comes until it stops. New lines are noticed through inotify, never by polling.
 
+import { readFile } from "node:fs/promises";
 import { Readable } from "node:stream";
 import { GantryError } from "../../base/index.ts";
 import { type ContainerRecord, isRemoving, isRunning } from "../containers/record.ts";
@@ -13,6 +14,7 @@ import type { LogTime, RecordView } from "./record.ts";
 import { Renderer, type RenderOptions } from "./render.ts";
 import { compileSearch } from "./search.ts";
 import { seekTail, seekTime } from "./seek.ts";
+import { Turns } from "./turns.ts";
 import { closeFiles, openFiles, walk } from "./walk.ts";
 
 export async function containerLogs(
@@ -30,12 +32,20 @@ export async function containerLogs(
       "can not get logs from container which is dead or marked for removal",
     );
   }
-  if (!logPlace(c, engine.paths.container(c.id).dir)?.readable) {
+  const place = logPlace(c, engine.paths.container(c.id).dir);
+  if (!place?.readable) {
     throw new GantryError("not-implemented", "configured logging driver does not support reading");
   }
   if (o.grep !== undefined) compileSearch(o.grep);
   const stream = Readable.from(readLogs(engine, c, o), { objectMode: false });
-  return { tty: c.config.Tty === true, stream };
+  const dropped = await droppedEntries(place.path);
+  return { tty: c.config.Tty === true, stream, ...(dropped > 0 && { dropped }) };
+}
+
+/** What the monitor has counted. */
+async function droppedEntries(path: string): Promise<number> {
+  const text = await readFile(`${path}.dropped`, "utf8").catch(() => "0");
+  return Number(text) || 0;
 }
 
 /** Yields formatted output in chunks of one block of the file. */
@@ -57,10 +67,17 @@ export async function* readLogs(
     await closeFiles(files);
     throw error;
   });
+  // A search may take long for each line.
+  const turns = options.grep ? new Turns() : undefined;
   for await (const step of walk(path, files, place, { binary, signal: o.signal, wake: changes })) {
-    const text = renderer.render(step.file.format, step.data);
-    if (text.length > 0) yield text;
-    if (renderer.ended) return;
+    for (let left = step.data; left.length > 0; ) {
+      const { text, rest } = renderer.render(step.file.format, left, turns);
+      if (text.length > 0) yield text;
+      if (renderer.ended) return;
+      left = rest;
+      if (rest.length > 0) await turns?.next();
+      o.signal?.throwIfAborted();
+    }
   }
 }
 

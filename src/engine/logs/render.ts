@@ -4,6 +4,7 @@
 
 import { writeUnescaped } from "./json-format.ts";
 import { compareTimes, type LogFormat, type LogTime, newView, type RecordView } from "./record.ts";
+import type { Turns } from "./turns.ts";
 
 const HEADER_BYTES = 8;
 const LINE_BYTES = 48; // header, time stamp, newline
@@ -44,21 +45,25 @@ export class Renderer {
     this.#afterSince = options.since === undefined;
   }
 
-  /** A block of whole records, formatted; empty where none is wanted. */
-  render(format: LogFormat, block: Buffer): Buffer {
+  /** A block of whole records, formatted; empty where none is wanted. With `turns` only as far as
+   * the turn goes: `rest` is what is left. */
+  render(format: LogFormat, block: Buffer, turns?: Turns): { text: Buffer; rest: Buffer } {
     const view = this.#view;
     this.#out = Buffer.allocUnsafeSlow(block.length + 256);
     this.#length = 0;
     this.#frame = -1;
-    for (let at = 0; at < block.length; at = view.next) {
+    let at = 0;
+    for (; at < block.length && !turns?.isOver; at = view.next) {
       const found = format.read(block, at, block.length, view);
-      if (found === "short") break;
-      if (found === "torn" || !this.wants(format, block, view)) continue;
+      if (found === "short") view.next = block.length;
+      if (found !== "whole") continue;
+      if (!this.wants(format, block, view)) continue;
       if (this.ended) break;
       this.#put(format, block, view);
     }
     this.#closeFrame();
-    return this.#out.subarray(0, this.#length);
+    const rest = this.ended ? block.subarray(block.length) : block.subarray(at);
+    return { text: this.#out.subarray(0, this.#length), rest };
   }
 
   /** Whether an entry is asked for. Sets `ended` at the first one after `until`. */
@@ -66,7 +71,7 @@ export class Renderer {
     const { stdout, stderr, grep } = this.#options;
     if (!(view.stream === 1 ? stdout : stderr)) return false;
     if (!this.#isInTime(format, block, view)) return this.ended;
-    return grep === undefined || grep(textOf(block, view));
+    return grep === undefined || grep(lineOf(block, view));
   }
 
   #isInTime(format: LogFormat, block: Buffer, view: RecordView): boolean {
@@ -127,6 +132,12 @@ export class Renderer {
     this.#out.copy(grown, 0, 0, this.#length);
     this.#out = grown;
   }
+}
+
+/** The same without the carriage return that a terminal adds: `$` is the end of the line. */
+function lineOf(block: Buffer, view: RecordView): string {
+  const text = textOf(block, view);
+  return text.endsWith("\r") ? text.slice(0, -1) : text;
 }
 
 /** The text of an entry, without its newline. */

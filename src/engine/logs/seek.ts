@@ -4,6 +4,10 @@
 import { BLOCK_BYTES, blocksBefore, blocksFrom, lastRecordEnd, readExactly } from "./blocks.ts";
 import type { LogFile } from "./log-file.ts";
 import { compareTimes, type LogTime, newView, type RecordView } from "./record.ts";
+import { Turns } from "./turns.ts";
+
+/** Whether an entry is one of those that are asked for. */
+type Counts = (block: Buffer, view: RecordView, file: LogFile) => boolean;
 
 export interface Place {
   /** Index among the files. */
@@ -15,17 +19,18 @@ export interface Place {
 export async function seekTail(
   files: readonly LogFile[],
   count: number,
-  counts: (block: Buffer, view: RecordView, file: LogFile) => boolean,
+  counts: Counts,
   signal?: AbortSignal,
 ): Promise<Place> {
   let missing = count;
+  const turns = new Turns();
   for (let index = files.length - 1; index >= 0; index--) {
     const file = files[index]!;
     const end = await lastRecordEnd(file);
     if (missing <= 0) return { file: index, offset: end };
     for await (const { start, data } of blocksBefore(file, end)) {
       signal?.throwIfAborted();
-      const starts = acceptedStarts(file, data, counts);
+      const starts = await acceptedStarts(file, data, { counts, turns });
       if (starts.length >= missing) {
         return { file: index, offset: start + starts[starts.length - missing]! };
       }
@@ -35,17 +40,18 @@ export async function seekTail(
   return { file: 0, offset: 0 };
 }
 
-function acceptedStarts(
+async function acceptedStarts(
   file: LogFile,
   data: Buffer,
-  counts: (block: Buffer, view: RecordView, file: LogFile) => boolean,
-): number[] {
+  { counts, turns }: { counts: Counts; turns: Turns },
+): Promise<number[]> {
   const starts: number[] = [];
   const view = newView();
   for (let at = 0; at < data.length; at = view.next) {
     const found = file.format.read(data, at, data.length, view);
     if (found === "short") break;
     if (found === "whole" && counts(data, view, file)) starts.push(at);
+    if (turns.isOver) await turns.next();
   }
   return starts;
 }

@@ -40,7 +40,10 @@ export function checkLogOptions(
     return;
   }
   const driver = remote(type);
-  if (!driver) throw invalid(`logger: no log driver named '${type}' is registered`);
+  if (!driver) {
+    const plugin = `plugin ${JSON.stringify(type)} not found`;
+    throw invalid(`error looking up logging plugin ${type}: ${plugin}`);
+  }
   driver.validate(Object.fromEntries(own));
 }
 

@@ -5,6 +5,7 @@
 import type { ContainerRecord } from "../containers/record.ts";
 import { isPaused, isRunning } from "../containers/record.ts";
 import type { EngineContext } from "../context.ts";
+import { type LogShippingStatus, logShippingCounters } from "../log-drivers/index.ts";
 import { millisecondsOf } from "../timestamps.ts";
 import { Exposition, renderLabels } from "./exposition.ts";
 
@@ -49,6 +50,10 @@ const FAMILIES: readonly [name: string, kind: "counter" | "gauge", help: string]
   ["container_network_transmit_packets_total", "counter", "Packets sent"],
   ["container_network_transmit_errors_total", "counter", "Packets not sent for errors"],
   ["container_network_transmit_packets_dropped_total", "counter", "Packets to send dropped"],
+  ["container_log_shipped_lines_total", "counter", "Lines that the log driver's receiver took"],
+  ["container_log_waiting_lines", "gauge", "Lines read for the log driver, not taken yet"],
+  ["container_log_retries_total", "counter", "Failed attempts of the log driver"],
+  ["container_log_refused_lines_total", "counter", "Lines that the receiver refused"],
 ];
 
 type Put = (name: string, value: number | undefined, more?: string) => void;
@@ -62,6 +67,7 @@ export async function containerMetrics(engine: EngineContext): Promise<string> {
     "gauge",
     `Containers beyond the first ${CONTAINERS_MAX}, which have no metrics of their own`,
   );
+  addShippers(engine, exposition);
   const running = engine.containers.all().filter(isRunning);
   const shown = running.slice(0, CONTAINERS_MAX);
   exposition.add("engine_daemon_container_metrics_omitted", "", running.length - shown.length);
@@ -94,12 +100,33 @@ function addContainer(
   addRecord(c, put);
   addCpu(sample.cpu_stats, put);
   addMemory(sample, put);
+  addLog(engine.shipping.status(c.id), put);
   put("container_processes", sample.pids_stats.current);
   put("container_spec_processes", sample.pids_stats.limit);
   addBlocks(sample.blkio_stats, put);
   for (const [name, one] of Object.entries(sample.networks ?? {}).slice(0, INTERFACES_MAX)) {
     addInterface(one, (metric, value) => put(metric, value, renderLabels({ interface: name })));
   }
+}
+
+/** Also of containers that have ended, whose last lines may be on their way. */
+function addShippers(engine: EngineContext, exposition: Exposition): void {
+  const name = "engine_daemon_log_shippers";
+  exposition.family(name, "gauge", "Containers with a remote log driver, by how it does");
+  const counts = { shipping: 0, failing: 0, done: 0 };
+  for (const { error, done } of logShippingCounters(engine).values()) {
+    counts[done ? "done" : error === undefined ? "shipping" : "failing"]++;
+  }
+  for (const [state, count] of Object.entries(counts)) {
+    exposition.add(name, renderLabels({ state }), count);
+  }
+}
+
+function addLog(status: LogShippingStatus | undefined, put: Put): void {
+  put("container_log_shipped_lines_total", status?.shippedLines);
+  put("container_log_waiting_lines", status?.waitingLines);
+  put("container_log_retries_total", status?.retries);
+  put("container_log_refused_lines_total", status?.droppedLines);
 }
 
 function addRecord(c: ContainerRecord, put: Put): void {

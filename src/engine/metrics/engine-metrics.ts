@@ -29,7 +29,7 @@ const BUILD_FAILURES = [
 ];
 
 /** Facts that are known once and say which engine this is. */
-export type EngineFacts = Readonly<
+type EngineFacts = Readonly<
   Record<
     | "architecture"
     | "commit"

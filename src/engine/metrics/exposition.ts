@@ -1,7 +1,7 @@
 // The text format of Prometheus (exposition format 0.0.4) for values that are read at each scrape.
 // The library's gauges would keep, hash and clean up thousands of series that live for one answer.
 
-export type Labels = Readonly<Record<string, string>>;
+type Labels = Readonly<Record<string, string>>;
 type Kind = "counter" | "gauge";
 
 export class Exposition {

@@ -8,8 +8,6 @@ import { systemInfo } from "../system/info.ts";
 import { containerMetrics } from "./container-metrics.ts";
 import { EngineMetrics } from "./engine-metrics.ts";
 
-export { EngineMetrics } from "./engine-metrics.ts";
-
 const FRESH_MS = 1000;
 
 export async function openMetrics(engine: EngineContext): Promise<EngineMetrics> {

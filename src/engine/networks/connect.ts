@@ -115,7 +115,13 @@ function checkConnectable(c: ContainerRecord, network: Network): void {
     );
   }
   const others = Object.keys(c.endpoints);
-  if (network.Name === "host" || others.length > 0) {
+  if (network.Name === "host") {
+    throw new GantryError(
+      "forbidden",
+      "cannot connect container to host network - container must be created in host network mode",
+    );
+  }
+  if (others.length > 0) {
     for (const name of [network.Name, ...others]) checkCompany(name);
   }
 }

@@ -11,6 +11,7 @@ import { connectContainer, disconnectContainer } from "./connect.ts";
 import { explainPort } from "./explain.ts";
 import { isPredefined, isUsed, matchesNetwork } from "./filter.ts";
 import { identity, requireNetwork } from "./find.ts";
+import { refusePlugins } from "./network-plugins.ts";
 
 export function networkVerbs(engine: EngineContext): Networks {
   return {
@@ -26,6 +27,7 @@ export function networkVerbs(engine: EngineContext): Networks {
     },
 
     async create(request) {
+      await refusePlugins(engine, request);
       const { id, warnings } = await engine.network.createNetwork(request);
       announceNetwork(engine, "create", identity(requireNetwork(engine, id)));
       return { id, warnings };

@@ -1,6 +1,6 @@
-// The tree of the containers' cgroups, with what each uses: for `cgls` and `cgtop`. Only the folders
-// of our containers are entered, and the parent where nobody else's are. A container makes as many
-// groups as it likes in its own, so all is counted and cut.
+// The tree of the containers' cgroups, with what each uses: for `cgls` and `cgtop`. Only the
+// folders of our containers are entered, and the parent where nobody else's are. A container makes
+// as many groups as it likes in its own, so all is counted and cut.
 
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";

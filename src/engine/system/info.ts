@@ -1,19 +1,34 @@
 // `info`: docker's fields, read from what is known or cheap to read.
 
-import { readdir, readFile } from "node:fs/promises";
-import { arch, cpus, hostname, totalmem, type } from "node:os";
+import { readdir, readFile, statfs } from "node:fs/promises";
+import { arch, availableParallelism, hostname, totalmem, type } from "node:os";
 import { maskProxy } from "../../distribution/index.ts";
 import { isPaused, isRunning } from "../containers/record.ts";
 import type { EngineContext } from "../context.ts";
 import type { SystemInfo } from "../contract.ts";
 import { discoveredDevices } from "../devices/index.ts";
 import { remoteDriverNames } from "../log-drivers/index.ts";
+import { runtimesOf } from "./runtimes.ts";
 
+/** statfs(2)'s numbers in dockerd's words. */
+const FILE_SYSTEMS: Readonly<Record<number, string>> = {
+  61267: "extfs",
+  1481003842: "xfs",
+  2435016766: "btrfs",
+  801189825: "zfs",
+  4076150800: "f2fs",
+  16914836: "tmpfs",
+  2035054128: "overlayfs",
+  26985: "nfs",
+};
+const NETWORK_DRIVERS = ["bridge", "host", "ipvlan", "macvlan", "null"];
 const MACHINES: Record<string, string> = { x64: "x86_64", arm64: "aarch64" };
 
 export async function systemInfo(engine: EngineContext): Promise<SystemInfo> {
   const found = await discoveredDevices(engine);
-  const warnings = [...engine.runtime.kernel.warnings, ...found.warnings];
+  const { kernel } = engine.runtime;
+  const { authorizationPlugins = [], doorWarnings = [] } = engine.options;
+  const warnings = [...doorWarnings, ...kernel.warnings, ...found.warnings];
   return {
     ...counts(engine),
     ...(await host(engine)),
@@ -21,29 +36,32 @@ export async function systemInfo(engine: EngineContext): Promise<SystemInfo> {
     ...registries(engine),
     Driver: "overlay2",
     DriverStatus: [
+      ["Backing Filesystem", await fileSystem(engine.options.dataRoot)],
       ["Supports d_type", "true"],
       ["Using metacopy", "false"],
       ["Native Overlay Diff", "true"],
       ["userxattr", "false"],
     ],
     Plugins: {
-      Volume: ["local"],
-      Network: [...new Set(engine.network.describe().map(({ Driver }) => Driver))],
-      Authorization: null,
+      Volume: [...(await engine.plugins.implementing("VolumeDriver")), "local"].sort(),
+      Network: NETWORK_DRIVERS,
+      Authorization: authorizationPlugins.length > 0 ? authorizationPlugins : null,
       Log: [...remoteDriverNames, "json-file", "local"].sort(),
     },
     Debug: engine.options.debug,
     NFd: (await readdir("/proc/self/fd")).length,
-    NGoroutines: 0,
+    // The nearest that there is: what keeps the event loop alive.
+    NGoroutines: process.getActiveResourcesInfo().length,
     SystemTime: new Date().toISOString(),
     LoggingDriver: engine.options.defaults.logDriver,
     NEventsListener: engine.bus.subscriberCount,
     GenericResources: null,
     DockerRootDir: engine.options.dataRoot,
     Labels: engine.options.labels,
-    ExperimentalBuild: false,
+    ExperimentalBuild: engine.options.experimental === true,
     LiveRestoreEnabled: engine.options.liveRestore,
     ...program(engine),
+    ...(await runtimesOf(engine)),
     ...network(engine),
     ...(found.devices.length > 0 && { DiscoveredDevices: found.devices }),
     Warnings: warnings.length > 0 ? warnings : null,
@@ -71,7 +89,7 @@ async function host(engine: EngineContext): Promise<SystemInfo> {
     OSVersion: await operatingSystem("VERSION_ID"),
     OSType: type().toLowerCase(),
     Architecture: MACHINES[arch()] ?? arch(),
-    NCPU: cpus().length,
+    NCPU: availableParallelism(),
     MemTotal: totalmem(),
     IPv4Forwarding: (await readText("/proc/sys/net/ipv4/ip_forward")) !== "0",
   };
@@ -80,6 +98,7 @@ async function host(engine: EngineContext): Promise<SystemInfo> {
 /** What this kernel's cgroups and security modules offer. */
 function abilities(engine: EngineContext): SystemInfo {
   const { kernel } = engine.runtime;
+  const { security } = engine.options.defaults;
   const v1 = kernel.cgroup.version !== 2;
   const controllers = v1 ? [...kernel.cgroup.v1.keys()] : (kernel.cgroup.v2?.controllers ?? []);
   const has = (controller: string): boolean => controllers.includes(controller);
@@ -91,15 +110,19 @@ function abilities(engine: EngineContext): SystemInfo {
     CPUShares: has("cpu"),
     CPUSet: has("cpuset"),
     PidsLimit: has("pids"),
+    ...(kernel.cgroupFiles?.has("memory.kmem.tcp.limit_in_bytes") && { KernelMemoryTCP: true }),
     OomKillDisable: v1 && has("memory"),
     CgroupDriver: "cgroupfs",
     CgroupVersion: v1 ? "1" : "2",
     Isolation: "",
     SecurityOptions: [
       ...(kernel.apparmor ? ["name=apparmor"] : []),
-      "name=seccomp,profile=builtin",
+      ...(kernel.seccompActions.length > 0
+        ? [`name=seccomp,profile=${security?.seccompName ?? "builtin"}`]
+        : []),
       ...(kernel.selinux ? ["name=selinux"] : []),
       ...(v1 ? [] : ["name=cgroupns"]),
+      ...(security?.noNewPrivileges ? ["name=no-new-privileges"] : []),
     ],
     CDISpecDirs: engine.options.cdiSpecDirs ?? [],
   };
@@ -107,13 +130,11 @@ function abilities(engine: EngineContext): SystemInfo {
 
 /** What runs the containers: all of it is this program. */
 function program(engine: EngineContext): SystemInfo {
-  const { buildId, version } = engine.options;
+  const { buildId, version, defaults } = engine.options;
   return {
-    ID: buildId,
+    ID: engine.id,
     ServerVersion: version,
-    Runtimes: { runc: { path: "gantry-native" } },
-    DefaultRuntime: "runc",
-    InitBinary: "gantry-native",
+    InitBinary: defaults.initPath ?? "gantry-init",
     ContainerdCommit: { ID: "" },
     RuncCommit: { ID: buildId },
     InitCommit: { ID: buildId },
@@ -155,8 +176,6 @@ function registries(engine: EngineContext): SystemInfo {
   return {
     IndexServerAddress: "https://index.docker.io/v1/",
     RegistryConfig: {
-      AllowNondistributableArtifactsCIDRs: null,
-      AllowNondistributableArtifactsHostnames: null,
       InsecureRegistryCIDRs: [...insecureCidrs, "::1/128", "127.0.0.0/8"],
       IndexConfigs: Object.fromEntries(configs.map((one) => [(one as { Name: string }).Name, one])),
       Mirrors: mirrors.length > 0 ? mirrors : null,
@@ -178,6 +197,11 @@ function renderRule({ prefix, mirrors, location, insecure, blocked }: Rule): obj
     Insecure: insecure,
     Blocked: blocked,
   };
+}
+
+async function fileSystem(path: string): Promise<string> {
+  const found = await statfs(path).catch(() => undefined);
+  return FILE_SYSTEMS[found?.type ?? 0] ?? "<unknown>";
 }
 
 async function operatingSystem(key: string): Promise<string> {

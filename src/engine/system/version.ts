@@ -6,12 +6,12 @@ import type { EngineContext } from "../context.ts";
 import { hostPlatform } from "../images/find.ts";
 
 export async function systemVersion(engine: EngineContext): Promise<Record<string, unknown>> {
-  const { version, buildId } = engine.options;
+  const { version, buildId, buildTime = "", experimental = false } = engine.options;
   const platform = hostPlatform();
   const details = {
     Arch: platform.architecture,
-    BuildTime: "",
-    Experimental: "false",
+    BuildTime: buildTime,
+    Experimental: String(experimental),
     GitCommit: buildId,
     GoVersion: `node ${process.version}`,
     KernelVersion: engine.runtime.kernel.release,
@@ -25,7 +25,8 @@ export async function systemVersion(engine: EngineContext): Promise<Record<strin
     KernelVersion: engine.runtime.kernel.release,
     GitCommit: buildId,
     GoVersion: `node ${process.version}`,
-    BuildTime: "",
+    BuildTime: buildTime,
+    ...(experimental && { Experimental: true }),
     Components: [{ Name: "Engine", Version: version, Details: details }],
   };
 }

@@ -1,15 +1,17 @@
-// Volumes of the local driver: a record in SQLite, a folder <volumes>/<name>/_data, and a count of
-// the containers that refer to each (kept in memory, computed from the containers' records). What
-// is mounted on the folder is volume-mounts.ts's part.
+// Volumes: a record in SQLite, and a count of the containers that refer to each (kept in memory,
+// computed from the containers' records). Those of the local driver have a folder
+// <volumes>/<name>/_data; what is mounted on it is volume-mounts.ts's part. Those of a plugin are
+// the plugin's: of them only the name, the driver and the labels are here.
 
 import { randomBytes } from "node:crypto";
 import { mkdir } from "node:fs/promises";
 import { dirname } from "node:path";
-import { GantryError, type KeyedMutex } from "../../base/index.ts";
+import { GantryError, type KeyedMutex, kindOf, messageOf } from "../../base/index.ts";
 import type { Native } from "../../native/index.ts";
 import type { Collection, SizeLimit } from "../../storage/index.ts";
 import type { Volume } from "../contract.ts";
 import type { EnginePaths } from "../paths.ts";
+import type { VolumeDrivers } from "../plugins/volume-drivers.ts";
 import { timestamp } from "../timestamps.ts";
 import { checkDriverOptions } from "./driver-options.ts";
 import { isImage, limitAsked, VolumeLimits } from "./size-limits.ts";
@@ -34,6 +36,8 @@ export interface VolumeRecord {
 
 export const ANONYMOUS_LABEL = "com.docker.volume.anonymous";
 
+export const LOCAL_DRIVER = "local";
+
 const REMOVE_DEADLINE_MS = 3_600_000;
 
 export const randomVolumeName = (): string => randomBytes(32).toString("hex");
@@ -44,10 +48,12 @@ export interface VolumeRegistryParts {
   lock: KeyedMutex;
   native: Native;
   mounts: VolumeMounts;
+  drivers: VolumeDrivers;
 }
 
 export class VolumeRegistry {
   readonly mounts: VolumeMounts;
+  readonly drivers: VolumeDrivers;
   #records: Collection<VolumeRecord>;
   #paths: EnginePaths;
   #lock: KeyedMutex;
@@ -56,8 +62,9 @@ export class VolumeRegistry {
   #byName = new Map<string, VolumeRecord>();
   #users = new Map<string, Set<string>>();
 
-  constructor({ records, paths, lock, native, mounts }: VolumeRegistryParts) {
+  constructor({ records, paths, lock, native, mounts, drivers }: VolumeRegistryParts) {
     this.mounts = mounts;
+    this.drivers = drivers;
     this.#records = records;
     this.#paths = paths;
     this.#lock = lock;
@@ -84,6 +91,8 @@ export class VolumeRegistry {
    * that was there are left alone, as docker leaves them. */
   async create(o: {
     name?: string;
+    /** The local driver when absent; of a volume that is there, the one that it has. */
+    driver?: string;
     /** Made for one container only; a volume without a name is. */
     anonymous?: boolean;
     labels?: Record<string, string> | null;
@@ -95,23 +104,24 @@ export class VolumeRegistry {
     const name = o.name || randomVolumeName();
     checkVolumeName(name);
     return await this.#lock.run(`volume ${name}`, async () => {
-      const present = this.#byName.get(name);
-      if (!present) checkOptions(name, o.options ?? {});
+      const present = this.#byName.get(name) ?? (o.name && (await this.#adopt(name, o.driver)));
+      if (present) checkSameDriver(present, o.driver);
+      const driver = o.driver && o.driver !== LOCAL_DRIVER ? o.driver : undefined;
+      if (!present && driver === undefined) checkOptions(name, o.options ?? {});
       if (o.referrer !== undefined) this.refer(name, o.referrer);
       if (present) return { volume: present, created: false };
       const labels = anonymous ? { [ANONYMOUS_LABEL]: "", ...o.labels } : (o.labels ?? null);
       const record: VolumeRecord = {
         name,
+        ...(driver !== undefined && { driver }),
         createdAt: timestamp(),
         labels,
         options: o.options ?? null,
         anonymous,
       };
       try {
-        this.#records.put(name, { ...record, creating: true });
-        await mkdir(this.#paths.volumeData(name), { recursive: true, mode: 0o755 });
-        const size = limitAsked(record.options);
-        if (size !== undefined) record.limit = await this.#limits.create(name, size);
+        if (driver === undefined) await this.#make(record);
+        else await inTheWordsOf(`create ${name}`, () => this.#makeAt(driver, record));
         this.#records.put(name, record);
       } catch (error) {
         if (o.referrer !== undefined) this.unrefer(name, o.referrer);
@@ -122,11 +132,55 @@ export class VolumeRegistry {
     });
   }
 
+  async #make(record: VolumeRecord): Promise<void> {
+    const { name } = record;
+    this.#records.put(name, { ...record, creating: true });
+    await mkdir(this.#paths.volumeData(name), { recursive: true, mode: 0o755 });
+    const size = limitAsked(record.options);
+    if (size !== undefined) record.limit = await this.#limits.create(name, size);
+  }
+
+  async #makeAt(driver: string, { name, options }: VolumeRecord): Promise<void> {
+    await this.drivers.require(driver).catch((cause) => {
+      const message = `error looking up volume plugin ${driver}: ${messageOf(cause)}`;
+      throw new GantryError(kindOf(cause), message, { cause });
+    });
+    await this.drivers.create(driver, name, options);
+  }
+
+  /** A volume that a plugin has and nobody here has named yet. */
+  async #adopt(name: string, driver: string | undefined): Promise<VolumeRecord | undefined> {
+    const names = driver === undefined ? await this.drivers.names() : [driver];
+    for (const one of names) {
+      if (one === LOCAL_DRIVER || one === "") continue;
+      const found = await this.drivers.get(one, name).catch(() => undefined);
+      if (found === undefined) continue;
+      const createdAt = found.createdAt ?? timestamp();
+      const record = {
+        name,
+        driver: one,
+        createdAt,
+        labels: null,
+        options: null,
+        anonymous: false,
+      };
+      this.#records.put(name, record);
+      this.#byName.set(name, record);
+      return record;
+    }
+    return undefined;
+  }
+
+  /** The volume, also one that only a plugin knows so far. */
+  async findEverywhere(name: string): Promise<VolumeRecord> {
+    return this.#byName.get(name) ?? (await this.#adopt(name, undefined)) ?? this.find(name);
+  }
+
   /** Deletes the volume and its content; throws conflict while a container refers to it. Commit
    * point: the intent is recorded. */
-  async remove(name: string): Promise<void> {
+  async remove(name: string, { force = false } = {}): Promise<void> {
     await this.#lock.run(`volume ${name}`, async () => {
-      const record = this.find(name);
+      const record = await this.findEverywhere(name);
       const users = this.users(name);
       if (users.length > 0) {
         throw new GantryError(
@@ -135,9 +189,22 @@ export class VolumeRegistry {
         );
       }
       await this.mounts.ensureUnmounted(name);
+      const { driver } = record;
+      if (driver !== undefined) return await this.#removeAt(driver, name, force);
       this.#records.put(name, { ...record, removing: true });
       await this.#delete(name);
     });
+  }
+
+  /** With `force` a volume is forgotten also where its plugin does not remove it. */
+  async #removeAt(driver: string, name: string, force: boolean): Promise<void> {
+    try {
+      await inTheWordsOf(`remove ${name}`, () => this.drivers.remove(driver, name));
+    } catch (error) {
+      if (!force) throw error;
+    }
+    this.#records.delete(name);
+    this.#byName.delete(name);
   }
 
   /** Never follows a link nor crosses a mount: what a container left there leads nowhere else. */
@@ -155,6 +222,10 @@ export class VolumeRegistry {
   async resize(name: string, options: Record<string, string>): Promise<void> {
     await this.#lock.run(`volume ${name}`, async () => {
       const record = this.find(name);
+      if (record.driver !== undefined) {
+        const message = `update ${name}: volumes of driver ${record.driver} cannot be changed`;
+        throw new GantryError("invalid", message);
+      }
       const { size, ...others } = options;
       const [unknown] = Object.keys(others);
       if (unknown !== undefined || size === undefined) {
@@ -172,6 +243,12 @@ export class VolumeRegistry {
 
   async status(name: string): Promise<Record<string, unknown> | undefined> {
     return await this.#limits.status(this.find(name));
+  }
+
+  /** Where the content is; of a plugin's volume, while somebody has it mounted. */
+  pathOf(name: string): string {
+    const { driver } = this.find(name);
+    return driver === undefined ? this.#paths.volumeData(name) : this.mounts.pointOf(name);
   }
 
   refer(name: string, containerId: string): void {
@@ -194,8 +271,10 @@ export class VolumeRegistry {
    * volumes that were half made or half removed go. */
   async reconcile(): Promise<void> {
     const isMount = (record: VolumeRecord): boolean =>
-      Boolean(record.options?.["device"]) || isImage(record);
-    for (const record of this.all()) await this.#limits.recover(record);
+      record.driver !== undefined || Boolean(record.options?.["device"]) || isImage(record);
+    for (const record of this.all()) {
+      if (record.driver === undefined) await this.#limits.recover(record);
+    }
     await this.mounts.reconcile(new Map(this.all().map((r) => [r.name, isMount(r)])));
     for (const record of this.all()) {
       if (!record.creating && !record.removing) continue;
@@ -204,16 +283,34 @@ export class VolumeRegistry {
     }
   }
 
+  /** Of a plugin's volume without what only the plugin knows (plugin-volumes.ts). */
   render(record: VolumeRecord): Volume {
+    const { name, driver } = record;
     return {
-      Name: record.name,
-      Driver: "local",
-      Mountpoint: this.#paths.volumeData(record.name),
+      Name: name,
+      Driver: driver ?? LOCAL_DRIVER,
+      Mountpoint: driver === undefined ? this.#paths.volumeData(name) : this.mounts.pointOf(name),
       CreatedAt: record.createdAt.replace(/\.\d+Z$/, "Z"),
       Labels: record.labels,
       Options: record.options,
       Scope: "local",
     };
+  }
+}
+
+/** Throws conflict: a name is one volume, whatever the driver. */
+function checkSameDriver(present: VolumeRecord, wanted: string | undefined): void {
+  const { name, driver = LOCAL_DRIVER } = present;
+  if (!wanted || wanted === driver) return;
+  const why = `driver '${driver}' already has volume '${name}': volume name must be unique`;
+  throw new GantryError("conflict", `create ${name}: ${why}`);
+}
+
+async function inTheWordsOf<T>(what: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (cause) {
+    throw new GantryError(kindOf(cause), `${what}: ${messageOf(cause)}`, { cause });
   }
 }
 

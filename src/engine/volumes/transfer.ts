@@ -14,7 +14,7 @@ let calls = 0;
 
 const rootOf = (engine: EngineContext, name: string): RootSource => ({
   kind: "mount",
-  rootfs: { kind: "bind", path: engine.paths.volumeData(name) },
+  rootfs: { kind: "bind", path: engine.volumes.pathOf(name) },
 });
 
 /** Keeps a volume from being removed, and has it mounted, until release(). */
@@ -76,10 +76,11 @@ export async function cloneVolume(
   }
   const release = await hold(engine, source, "clone");
   try {
-    const options = source.options?.["device"] ? null : source.options;
+    const isOwn = source.driver === undefined && !source.options?.["device"];
+    const options = isOwn ? source.options : null;
     const wanted = { name: to, labels: withoutAnonymous(source.labels), options };
     return await fill(engine, wanted, async ({ name }) => {
-      const path = engine.paths.volumeData(name);
+      const path = engine.volumes.pathOf(name);
       await engine.files.copyOut(rootOf(engine, from), "/", path, signal ? { signal } : {});
     });
   } finally {
@@ -109,7 +110,7 @@ async function fill(
   }
   const release = await hold(engine, volume, "import");
   undo.defer("use", release);
-  const present = await readdir(engine.paths.volumeData(volume.name));
+  const present = await readdir(engine.volumes.pathOf(volume.name));
   if (present.some((name) => name !== "lost+found")) {
     throw new GantryError(
       "conflict",

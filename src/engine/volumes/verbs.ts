@@ -1,13 +1,14 @@
 // The verbs of volumes: thin over the registry, with docker's events and filters.
 
-import { GantryError } from "../../base/index.ts";
+import { GantryError, messageOf } from "../../base/index.ts";
 import { announceVolume } from "../containers/announce.ts";
 import { matchesLabel } from "../containers/filter.ts";
 import type { EngineContext } from "../context.ts";
-import type { Filters, Volumes } from "../contract.ts";
+import type { Filters, Volume, Volumes } from "../contract.ts";
 import { parsePruneFilters, passesPrune } from "../prune-filters.ts";
 import { isRemote } from "./driver-options.ts";
-import { ANONYMOUS_LABEL, randomVolumeName } from "./registry.ts";
+import { inspectAt, listEverywhere } from "./plugin-volumes.ts";
+import { ANONYMOUS_LABEL, LOCAL_DRIVER, randomVolumeName, type VolumeRecord } from "./registry.ts";
 import { isImage } from "./size-limits.ts";
 import { cloneVolume, exportVolume, importVolume } from "./transfer.ts";
 
@@ -18,19 +19,21 @@ export function volumeVerbs(engine: EngineContext): Volumes {
   return {
     async create(o) {
       const name = o.Name || randomVolumeName();
-      checkDriver(name, o.Driver);
       const { volume, created } = await volumes.create({
         name,
+        ...(o.Driver && { driver: o.Driver }),
         anonymous: !o.Name,
         labels: o.Labels ?? null,
         options: o.DriverOpts ?? null,
       });
       if (created) announceVolume(engine, "create", volume.name);
-      return volumes.render(volume);
+      return await shown(engine, volume);
     },
 
     async inspect(name) {
-      const volume = volumes.render(volumes.find(name));
+      const found = await volumes.findEverywhere(name);
+      if (isAtPlugin(found)) return await inspectAt(engine, found);
+      const volume = volumes.render(found);
       const status = await volumes.status(name);
       return status ? { ...volume, Status: status } : volume;
     },
@@ -42,14 +45,18 @@ export function volumeVerbs(engine: EngineContext): Volumes {
 
     async list(filters = new Map()) {
       checkFilters(filters);
-      const wanted = volumes.all().filter((volume) => matches(engine, volume, filters));
-      return { volumes: wanted.map((volume) => volumes.render(volume)), warnings: [] };
+      const { volumes: all, warnings } = await listEverywhere(engine);
+      return { volumes: all.filter((volume) => matches(engine, volume, filters)), warnings };
     },
 
     async remove(name, o = {}) {
-      if (o.force && !volumes.get(name)) return;
-      await volumes.remove(name);
-      announceVolume(engine, "destroy", name);
+      const volume = await volumes.findEverywhere(name).catch((error) => {
+        if (o.force) return undefined;
+        throw error;
+      });
+      if (!volume) return;
+      await volumes.remove(name, { force: o.force === true });
+      announceVolume(engine, "destroy", name, { driver: volume.driver ?? LOCAL_DRIVER });
     },
 
     export: (name, o) => exportVolume(engine, name, o),
@@ -68,20 +75,24 @@ export function volumeVerbs(engine: EngineContext): Volumes {
   };
 }
 
+const isAtPlugin = (record: VolumeRecord): record is VolumeRecord & { driver: string } =>
+  record.driver !== undefined;
+
+/** What a plugin says of a volume that it has just made is welcome, and not needed. */
+async function shown(engine: EngineContext, record: VolumeRecord): Promise<Volume> {
+  const own = engine.volumes.render(record);
+  return isAtPlugin(record) ? await inspectAt(engine, record).catch(() => own) : own;
+}
+
 async function pruneVolumes(
   engine: EngineContext,
   filters: Filters,
 ): Promise<{ deleted: string[]; spaceReclaimed: number }> {
   const { volumes } = engine;
-  const wanted = parsePruneFilters(filters, ["all"]);
-  const all = truth(filters, "all");
   const deleted: string[] = [];
   let spaceReclaimed = 0;
-  for (const volume of volumes.all()) {
-    if (volumes.users(volume.name).length > 0) continue;
-    const labels = volume.labels ?? {};
-    if (!all && !volume.anonymous && labels[ANONYMOUS_LABEL] === undefined) continue;
-    if (!passesPrune(wanted, { created: volume.createdAt, labels })) continue;
+  for (const volume of prunableVolumes(engine, filters)) {
+    if (volumes.users(volume.name).length > 0) continue; // since we looked
     const size = Math.max(0, await volumeSize(engine, volume.name).catch(() => 0));
     try {
       await volumes.remove(volume.name);
@@ -98,22 +109,44 @@ async function pruneVolumes(
   return { deleted, spaceReclaimed };
 }
 
+/** What a prune may take; `gone` are containers that do not count as users any more. */
+export function prunableVolumes(
+  { volumes }: EngineContext,
+  filters: Filters,
+  gone: ReadonlySet<string> = new Set(),
+): VolumeRecord[] {
+  const wanted = parsePruneFilters(filters, ["all"]);
+  const all = truth(filters, "all");
+  return volumes.all().filter(({ name, driver, createdAt, anonymous, labels }) => {
+    // As docker: what a plugin keeps is not for us to clear away.
+    if (driver !== undefined || volumes.users(name).some((id) => !gone.has(id))) return false;
+    if (!all && !anonymous && labels?.[ANONYMOUS_LABEL] === undefined) return false;
+    return passesPrune(wanted, { created: createdAt, labels: labels ?? {} });
+  });
+}
+
 /** Bytes of file content in a volume, -1 where that is not for us to count: on other machines. */
 export async function volumeSize(engine: EngineContext, name: string): Promise<number> {
-  if (isRemote(engine.volumes.find(name).options)) return -1;
   const volume = engine.volumes.find(name);
+  if (volume.driver !== undefined || isRemote(volume.options)) return -1;
   const measure = () => engine.files.size(engine.paths.volumeData(name));
   return (await (isImage(volume) ? engine.volumes.mounts.use(volume, measure) : measure())).bytes;
 }
 
-/** Throws not-found for every driver that is not here, in docker's words. */
-export function checkDriver(volume: string, driver: string | undefined): void {
-  if (!driver || driver === "local") return;
-  throw new GantryError(
-    "not-found",
-    `create ${volume}: error looking up volume plugin ${driver}: ` +
-      `plugin ${JSON.stringify(driver)} not found`,
-  );
+/** Throws unless there is such a driver, in docker's words: one that is not there is invalid here,
+ * because "not found" would make docker's client pull the image once more. */
+export async function checkDriver(
+  engine: EngineContext,
+  volume: string,
+  driver: string | undefined,
+): Promise<void> {
+  if (!driver || driver === LOCAL_DRIVER) return;
+  try {
+    await engine.volumes.drivers.require(driver);
+  } catch (cause) {
+    const why = `error looking up volume plugin ${driver}: ${messageOf(cause)}`;
+    throw new GantryError("invalid", `create ${volume}: ${why}`, { cause });
+  }
 }
 
 function checkFilters(filters: Filters): void {
@@ -133,23 +166,19 @@ function truth(filters: Filters, key: string): boolean {
   throw new GantryError("invalid", `invalid filter '${key}=[${values.join(" ")}]'`);
 }
 
-function matches(
-  engine: EngineContext,
-  volume: { name: string; labels: Record<string, string> | null },
-  filters: Filters,
-): boolean {
+function matches(engine: EngineContext, volume: Volume, filters: Filters): boolean {
   for (const [key, values] of filters) {
     if (values.length === 0) continue;
     const fits = (() => {
       switch (key) {
         case "dangling":
-          return truth(filters, key) === (engine.volumes.users(volume.name).length === 0);
+          return truth(filters, key) === (engine.volumes.users(volume.Name).length === 0);
         case "driver":
-          return values.includes("local");
+          return values.includes(volume.Driver);
         case "label":
-          return values.every((value) => matchesLabel(volume.labels ?? {}, value));
+          return values.every((value) => matchesLabel(volume.Labels ?? {}, value));
         default:
-          return values.some((value) => matchesName(volume.name, value));
+          return values.some((value) => matchesName(volume.Name, value));
       }
     })();
     if (!fits) return false;

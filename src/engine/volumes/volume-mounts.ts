@@ -1,14 +1,17 @@
 // Volumes that are mounts (tmpfs, nfs, cifs, a device, a bind): mounted on <volume>/_data by their
 // first user, unmounted by their last. Users are runs of containers, known from the records, and
 // calls that look inside for a moment. What is mounted is read from the kernel at boot, so that
-// neither a crash nor an upgrade leaves a mount that nobody uses, nor takes one away.
+// neither a crash nor an upgrade leaves a mount that nobody uses, nor takes one away. A plugin
+// mounts its volumes itself and counts its users: it is told of each.
 
+import { randomBytes } from "node:crypto";
 import { lookup } from "node:dns/promises";
 import { readFile, realpath } from "node:fs/promises";
 import { GantryError, KeyedMutex, type Logger, messageOf } from "../../base/index.ts";
 import type { Native, Operation } from "../../native/index.ts";
 import { parseMountinfo } from "../../runtime/index.ts";
 import type { EnginePaths } from "../paths.ts";
+import type { VolumeDrivers } from "../plugins/volume-drivers.ts";
 import {
   hostToResolve,
   isBind,
@@ -19,7 +22,7 @@ import {
 import { mountFailure } from "./mount-failure.ts";
 import { isImage, type LimitedVolume, mountImage } from "./size-limits.ts";
 
-export type MountedVolume = LimitedVolume;
+export type MountedVolume = LimitedVolume & { driver?: string };
 
 const MS_REMOUNT = 0x20;
 const MS_BIND = 0x1000;
@@ -37,17 +40,25 @@ export class VolumeMounts {
   #lock = new KeyedMutex();
   #users = new Map<string, Set<string>>();
   #mounted = new Set<string>();
+  #drivers: VolumeDrivers;
+  /** Where plugins have mounted their volumes. */
+  #points = new Map<string, string>();
+  #driverOf = new Map<string, string>();
+  /** Plugins remember users: those of another run of the daemon must not have the same names. */
+  #session = randomBytes(8).toString("hex");
   #calls = 0;
 
-  constructor(native: Native, paths: EnginePaths, log: Logger) {
+  constructor(native: Native, paths: EnginePaths, drivers: VolumeDrivers, log: Logger) {
     this.#native = native;
     this.#paths = paths;
+    this.#drivers = drivers;
     this.#log = log;
   }
 
   /** Has the volume mounted for `user` until release(). True when it was mounted just now. A volume
    * that is a plain folder needs nothing. */
   async acquire(volume: MountedVolume, user: string): Promise<boolean> {
+    if (volume.driver !== undefined) return await this.#acquireAt(volume.driver, volume.name, user);
     const wanted = volumeMount(volume.options);
     if (!wanted && !isImage(volume)) return false;
     const { name } = volume;
@@ -64,13 +75,41 @@ export class VolumeMounts {
     });
   }
 
+  async #acquireAt(driver: string, name: string, user: string): Promise<boolean> {
+    return await this.#lock.run(name, async () => {
+      let point: string;
+      try {
+        point = await this.#drivers.mount(driver, name, user);
+      } catch (cause) {
+        const message = `error while mounting volume '${name}': ${messageOf(cause)}`;
+        throw new GantryError("internal", message, { cause });
+      }
+      this.#points.set(name, point);
+      this.#driverOf.set(name, driver);
+      const users = this.#users.get(name) ?? new Set();
+      this.#users.set(name, users.add(user));
+      return false;
+    });
+  }
+
+  /** Where a plugin has mounted a volume; "" where nobody here uses it. */
+  pointOf(name: string): string {
+    return this.#points.get(name) ?? "";
+  }
+
   /** Never throws: what cannot be unmounted now is tried again when it is removed, and at boot. */
   async release(name: string, user: string): Promise<void> {
     if (!this.#mounted.has(name) && !this.#users.has(name)) return;
     await this.#lock.run(name, async () => {
       const users = this.#users.get(name);
-      users?.delete(user);
+      const wasUser = users?.delete(user) ?? false;
+      const driver = this.#driverOf.get(name);
+      if (driver !== undefined && wasUser) await this.#drivers.unmount(driver, name, user);
       if (users && users.size > 0) return;
+      if (driver !== undefined) {
+        this.#points.delete(name);
+        return void this.#users.delete(name);
+      }
       this.#users.delete(name);
       try {
         await this.#unmount(this.#paths.volumeData(name));
@@ -83,7 +122,7 @@ export class VolumeMounts {
 
   /** Has the volume mounted while `work` runs. */
   async use<T>(volume: MountedVolume, work: () => Promise<T>): Promise<T> {
-    const user = `call ${++this.#calls}`;
+    const user = `${this.#session}-${++this.#calls}`;
     await this.acquire(volume, user);
     try {
       return await work();
@@ -101,9 +140,13 @@ export class VolumeMounts {
     return this.#mounted.has(name);
   }
 
-  /** At boot: a run that goes on uses the volume. */
-  adopt(name: string, user: string): void {
+  /** At boot: a run that goes on uses the volume; a plugin's is where the container has it from. */
+  adopt(volume: { name: string; driver?: string; point?: string }, user: string): void {
+    const { name, driver, point } = volume;
     this.#users.set(name, (this.#users.get(name) ?? new Set()).add(user));
+    if (driver === undefined) return;
+    this.#driverOf.set(name, driver);
+    if (point) this.#points.set(name, point);
   }
 
   /** At boot, after adopt(): takes note of what is mounted and unmounts what nobody uses.

@@ -14,7 +14,7 @@ const command: Command = defineCommand({
   async run(session, { values, args }) {
     checkBuilder(args[0] ?? values.builder);
     const { signal } = session.io;
-    using builder = await openBuilder(session);
+    using builder = await openBuilder(session, values.timeout);
     const [workers, version] = await Promise.all([
       builder.workers({ signal }),
       builder.info({ signal }),

@@ -38,7 +38,8 @@ const command: Command = defineCommand({
   },
   async run(session, { values }) {
     const { signal, stdout } = session.io;
-    using builder = await openBuilder(session);
+    const isTable = values.format === "table";
+    using builder = await openBuilder(session, values.timeout);
     const [workers, version] = await Promise.all([
       builder.workers({ signal }),
       builder.info({ signal }),
@@ -46,14 +47,21 @@ const command: Command = defineCommand({
     const facts = {
       status: "running",
       version: versionText(version),
-      platforms: platformTexts(workers).join(", "),
+      platforms: shownPlatforms(platformTexts(workers), isTable && !values["no-trunc"]),
     };
     const head = { name: "default*", driver: "docker", status: "", version: "", platforms: "" };
     const node = { name: " \\_ default", driver: " \\_ default", ...facts };
-    const isTable = values.format === "table";
     const lines = isTable ? [head, node] : [{ ...node, name: "default", driver: "docker" }];
     await printRows(stdout, row, lines, isTable ? TABLE : values.format);
     return 0;
   },
 });
 export default command;
+
+const PLATFORMS_SHOWN = 4;
+
+function shownPlatforms(platforms: readonly string[], truncate: boolean): string {
+  const hidden = platforms.length - PLATFORMS_SHOWN;
+  if (!truncate || hidden <= 0) return platforms.join(", ");
+  return [...platforms.slice(0, PLATFORMS_SHOWN), `(${hidden} more)`].join(", ");
+}

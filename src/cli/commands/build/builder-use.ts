@@ -10,7 +10,8 @@ const command: Command = defineCommand({
     default: { type: "bool", usage: "For the current context: it is so in any case" },
     global: { type: "bool", usage: "For every context: it is so in any case" },
   },
-  run(_session, { args }) {
+  run(_session, { values, args }) {
+    checkBuilder(values.builder);
     checkBuilder(args[0]!);
     return Promise.resolve(0);
   },

@@ -156,10 +156,17 @@ function controlRequest(request: SolveRequest) {
   };
 }
 
-export async function openBuilder(session: Session): Promise<Builder> {
+/** `timeout` is how long to wait for it, in nanoseconds; 0 is as long as it takes. */
+export async function openBuilder(session: Session, timeout = 0): Promise<Builder> {
   const client = await session.client();
-  const { stream } = await client.hijack("/grpc", { upgrade: "h2c" });
-  return new Builder(stream);
+  const signal = timeout > 0 ? { signal: AbortSignal.timeout(timeout / 1e6) } : {};
+  try {
+    const { stream } = await client.hijack("/grpc", { upgrade: "h2c", ...signal });
+    return new Builder(stream);
+  } catch (cause) {
+    if (!signal.signal?.aborted) throw cause;
+    throw new GantryError("timeout", "the builder did not answer within --timeout", { cause });
+  }
 }
 
 /** As buildx names builds: 25 letters and digits. */

@@ -29,7 +29,7 @@ const command: Command = defineCommand({
       throw new GantryError("invalid", "--format and --verbose cannot be used together");
     }
     const { signal, stdout } = session.io;
-    using builder = await openBuilder(session);
+    using builder = await openBuilder(session, values.timeout);
     const { filter, ageNs } = usageFilter(values.filter);
     const records = await builder.diskUsage({ filter, ageLimit: ageNs }, { signal });
     if (values.verbose) {

@@ -32,7 +32,7 @@ const command: Command = defineCommand({
     const warning = `WARNING! This will remove ${what}. Are you sure you want to continue?`;
     if (!values.force && !(await confirm(session, warning))) return 1;
     const { signal, stdout } = session.io;
-    using builder = await openBuilder(session);
+    using builder = await openBuilder(session, values.timeout);
     const { filter, ageNs } = usageFilter(values.filter);
     const request = {
       ...{ filter, all: values.all, keepDuration: ageNs },

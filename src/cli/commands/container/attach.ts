@@ -27,15 +27,18 @@ const command: Command = defineCommand({
     const path = `/containers/${segment(args[0]!)}`;
     const { Id, State, Config } = await client.json<Inspected>("GET", `${path}/json`);
     if (!State.Running) {
-      throw new GantryError("conflict", "cannot attach to a stopped container, start it first");
+      throw new GantryError("conflict", "You cannot attach to a stopped container, start it first");
     }
     if (State.Paused) {
-      throw new GantryError("conflict", "cannot attach to a paused container, unpause it first");
+      throw new GantryError(
+        "conflict",
+        "You cannot attach to a paused container, unpause it first",
+      );
     }
     if (State.Restarting) {
       throw new GantryError(
         "conflict",
-        "cannot attach to a restarting container, wait until it is running",
+        "You cannot attach to a restarting container, wait until it is running",
       );
     }
     const { text, keys } = detachKeysOf(session, values["detach-keys"]);

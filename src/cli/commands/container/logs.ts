@@ -2,6 +2,7 @@ import { type Command, defineCommand } from "../../command.ts";
 import { parseTime } from "../../flags/times.ts";
 import { copyLogs } from "../../streams/hijack.ts";
 import { segment } from "../each.ts";
+import { type Inspected, shippingStatus } from "../log-status.ts";
 
 const command: Command = defineCommand({
   usage: "[OPTIONS] CONTAINER",
@@ -19,14 +20,19 @@ const command: Command = defineCommand({
       default: "all",
       usage: "Lines to show from the end",
     },
+    status: { type: "bool", usage: "Show how far a remote log driver has come instead" },
     timestamps: { type: "bool", shorthand: "t", usage: "Show times" },
     until: { type: "string", usage: 'Up to this time ("2013-01-02T13:23:37Z" or "42m")' },
   },
   async run(session, { values, args }) {
     const client = await session.client();
     const path = `/containers/${segment(args[0]!)}`;
-    const { Config } = await client.json<{ Config: { Tty: boolean } }>("GET", `${path}/json`);
-    const { body } = await client.call("GET", `${path}/logs`, {
+    const inspected = await client.json<Inspected>("GET", `${path}/json`);
+    if (values.status) {
+      session.print(shippingStatus(inspected));
+      return 0;
+    }
+    const { body, headers } = await client.call("GET", `${path}/logs`, {
       query: {
         stdout: true,
         stderr: true,
@@ -40,8 +46,14 @@ const command: Command = defineCommand({
       },
       signal: session.io.signal,
     });
-    await copyLogs(session.io, body, Config.Tty);
+    await copyLogs(session.io, body, inspected.Config.Tty);
+    const dropped = headers["x-gantry-log-dropped"];
+    if (dropped) session.warn(droppedNote(String(dropped)));
     return 0;
   },
 });
+/** On standard error, where no line of the container is expected. */
+const droppedNote = (count: string): string =>
+  `WARNING: ${count} log entries are missing: there was no room for them when they were written`;
+
 export default command;

@@ -58,7 +58,7 @@ const command: Command = defineCommand({
     let format = values.format || (configured && !values.quiet ? configured : "table");
     const last = values.latest && values.last === -1 ? 1 : values.last;
     // A template that shows the size needs it from the daemon.
-    const size = values.size || /\.Size\b/.test(format);
+    const size = values.size || /\.Size\b|\bjson \.(?!\w)/.test(format);
     const client = await session.client();
     const rows = await client.json<ContainerSummary[]>("GET", "/containers/json", {
       query: {

@@ -2,6 +2,7 @@ import { humanSize } from "../../../base/index.ts";
 import { type Command, defineCommand } from "../../command.ts";
 import { encodeFilters, filterFlag } from "../../flags/filters.ts";
 import { confirm } from "../confirm.ts";
+import { dryRunFlag, printPlan } from "../prune-preview.ts";
 
 const command: Command = defineCommand({
   usage: "[OPTIONS]",
@@ -9,9 +10,13 @@ const command: Command = defineCommand({
   args: { min: 0, max: 0 },
   flags: {
     filter: filterFlag('Remove only what matches (such as "until=<timestamp>")'),
+    "dry-run": dryRunFlag,
     force: { type: "bool", shorthand: "f", usage: "Do not ask" },
   },
   async run(session, { values }) {
+    if (values["dry-run"]) {
+      return await printPlan(session, { kinds: ["container"], filters: values.filter });
+    }
     const warning =
       "WARNING! This will remove all stopped containers.\nAre you sure you want to continue?";
     if (!values.force && !(await confirm(session, warning))) return 1;

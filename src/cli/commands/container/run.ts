@@ -5,7 +5,7 @@ import { type Command, defineCommand, exitError } from "../../command.ts";
 import { createContainer, refusal, requestOf } from "../../run/create-container.ts";
 import { RUN_FLAGS } from "../../run/flags.ts";
 import type { ContainerRequest } from "../../run/request.ts";
-import type { Session } from "../../session.ts";
+import { PROGRAM, type Session } from "../../session.ts";
 import {
   detachKeysOf,
   followSize,
@@ -111,7 +111,10 @@ async function runAttached(
     }
     if (!joined) session.print(id);
     if ((await joined) === "detached") return 0;
-    return await exit.done;
+    const { code, reason } = await exit.done;
+    // The exit code alone (137) would say too little.
+    if (reason) session.warn(`${PROGRAM}: container ${id.slice(0, 12)} ended: ${reason}`);
+    return code;
   } finally {
     stopSignals();
     stopSize();
@@ -140,14 +143,19 @@ async function waitFor(
   client: Client,
   id: string,
   condition: string,
-): Promise<{ done: Promise<number> }> {
+): Promise<{ done: Promise<{ code: number; reason?: string | undefined }> }> {
   const { body } = await client.call("POST", `/containers/${id}/wait`, { query: { condition } });
   const done = readAll(body).then((text) => {
-    const { StatusCode, Error: failure } = JSON.parse(text) as {
+    const {
+      StatusCode: code,
+      Error: failure,
+      Reason: reason,
+    } = JSON.parse(text) as {
       StatusCode: number;
+      Reason?: string;
       Error?: { Message?: string } | null;
     };
-    if (!failure?.Message) return StatusCode;
+    if (!failure?.Message) return { code, reason };
     throw exitError(EXIT_DAEMON, `Error waiting for container: ${failure.Message}`);
   });
   done.catch(() => {});

@@ -19,8 +19,8 @@ const command: Command = defineCommand({
   args: { min: 1 },
   flags: {
     attach: { type: "bool", shorthand: "a", usage: "Attach to its output and pass signals on" },
-    checkpoint: { type: "string", usage: "Restore from this checkpoint", hidden: true },
-    "checkpoint-dir": { type: "string", usage: "Where checkpoints are", hidden: true },
+    checkpoint: { type: "string", usage: "Bring back what this checkpoint holds" },
+    "checkpoint-dir": { type: "string", usage: "Folder of checkpoints" },
     "detach-keys": { type: "string", usage: "Keys that detach from the container" },
     interactive: { type: "bool", shorthand: "i", usage: "Attach to its stdin" },
   },

@@ -64,6 +64,8 @@ function headline({ about }: Explained): string {
   const { state, id, name, image, pid } = about;
   if (state === "planned") return `A run of ${plain(image)} would do this; nothing has been done.`;
   const who = `${plain(name)} (${(id ?? "").slice(0, 12)}) of ${plain(image)}`;
+  if (state === "ended") return `${who} has ended.`;
+  if (state === "created") return `${who} is made, and has not been started.`;
   return pid === undefined ? `${who} is ${state}.` : `${who} is ${state}, process ${pid}.`;
 }
 

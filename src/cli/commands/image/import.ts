@@ -3,7 +3,7 @@ import { GantryError } from "../../../base/index.ts";
 import { parseReference } from "../../../spec/index.ts";
 import { type Command, defineCommand } from "../../command.ts";
 import { callerPath } from "../../io.ts";
-import { fileError, readSource } from "../../streams/files.ts";
+import { fileError, shownSource } from "../../streams/files.ts";
 import { showProgress } from "../../streams/progress.ts";
 
 const command: Command = defineCommand({
@@ -38,7 +38,9 @@ const command: Command = defineCommand({
         changes: values.change.length > 0 ? values.change : undefined,
         platform: values.platform || undefined,
       },
-      ...(remote ? {} : { body: readSource(session.io, source), contentType: "text/plain" }),
+      ...(remote
+        ? {}
+        : { body: shownSource(session.io, source, "Importing"), contentType: "text/plain" }),
       signal: session.io.signal,
     });
     await showProgress(session.io.stdout, body);

@@ -2,7 +2,7 @@ import { accessSync, constants } from "node:fs";
 import { GantryError } from "../../../base/index.ts";
 import { type Command, defineCommand } from "../../command.ts";
 import { callerPath } from "../../io.ts";
-import { fileError, readSource } from "../../streams/files.ts";
+import { fileError, readSource, shownSource } from "../../streams/files.ts";
 import { showProgress } from "../../streams/progress.ts";
 
 const command: Command = defineCommand({
@@ -32,7 +32,7 @@ const command: Command = defineCommand({
         quiet: values.quiet || !io.stdout.isTerminal ? 1 : 0,
         platform: values.platform.length > 0 ? values.platform.map(platformJson) : undefined,
       },
-      body: readSource(io, values.input),
+      body: (values.quiet ? readSource : shownSource)(io, values.input, "Loading"),
       contentType: "application/x-tar",
       signal: io.signal,
     });

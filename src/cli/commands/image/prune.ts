@@ -2,6 +2,7 @@ import { humanSize } from "../../../base/index.ts";
 import { type Command, defineCommand } from "../../command.ts";
 import { encodeFilters, filterFlag } from "../../flags/filters.ts";
 import { confirm } from "../confirm.ts";
+import { dryRunFlag, printPlan } from "../prune-preview.ts";
 
 const command: Command = defineCommand({
   usage: "[OPTIONS]",
@@ -14,9 +15,17 @@ const command: Command = defineCommand({
       usage: "Remove every unused image, not only dangling ones",
     },
     filter: filterFlag('Remove only what matches (such as "until=<timestamp>")'),
+    "dry-run": dryRunFlag,
     force: { type: "bool", shorthand: "f", usage: "Do not ask" },
   },
   async run(session, { values }) {
+    if (values["dry-run"]) {
+      return await printPlan(session, {
+        kinds: ["image"],
+        all: values.all,
+        filters: values.filter,
+      });
+    }
     const what = values.all
       ? "all images without at least one container associated to them"
       : "all dangling images";

@@ -1,4 +1,5 @@
-import { familiarName, parseReference } from "../../../spec/index.ts";
+import { GantryError, messageOf } from "../../../base/index.ts";
+import { familiarName, parseReference, type Reference } from "../../../spec/index.ts";
 import { type Command, defineCommand } from "../../command.ts";
 import { imagePath } from "../image-path.ts";
 
@@ -10,7 +11,7 @@ const command: Command = defineCommand({
   flags: {},
   async run(session, { args }) {
     const [source = "", target = ""] = args;
-    const reference = parseReference(target);
+    const reference = targetReference(target);
     const client = await session.client();
     await client.empty("POST", `${imagePath(source)}/tag`, {
       query: { repo: familiarName(reference), tag: reference.tag },
@@ -19,3 +20,13 @@ const command: Command = defineCommand({
   },
 });
 export default command;
+
+function targetReference(text: string): Reference {
+  try {
+    return parseReference(text);
+  } catch (cause) {
+    const shown = JSON.stringify(text);
+    const message = `Error parsing reference: ${shown} is not a valid repository/tag`;
+    throw new GantryError("invalid", `${message}: ${messageOf(cause)}`, { cause });
+  }
+}

@@ -8,11 +8,15 @@ import {
   type FullPlatform,
   isIndexType,
 } from "../../../distribution/index.ts";
-import { normalizePlatform } from "../../../spec/index.ts";
+import { normalizePlatform, readPlatform } from "../../../spec/index.ts";
 
 const OCI_INDEX = "application/vnd.oci.image.index.v1+json";
 const DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json";
 const DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json";
+
+/** What a lone architecture or system is completed with. */
+const HOST = { os: "linux", architecture: "amd64" };
+const ATTESTED_DIGEST = "vnd.docker.reference.digest";
 
 export interface CombineSource {
   manifest: AnyManifest;
@@ -33,17 +37,24 @@ export interface Combined {
 export function combine(
   sources: readonly CombineSource[],
   annotations: Annotations,
-  { preferIndex }: { preferIndex: boolean },
+  { preferIndex, platforms = [] }: { preferIndex: boolean; platforms?: readonly string[] },
 ): Combined {
   const isPlain = Object.keys(annotations.index).length + annotations.entries.length === 0;
   const [only, ...more] = sources;
   if (only === undefined) throw new GantryError("invalid", "no sources specified");
-  if (more.length === 0 && isPlain && (isIndexType(only.manifest.mediaType) || !preferIndex)) {
+  const isWhole = platforms.length === 0;
+  if (
+    more.length === 0 &&
+    isWhole &&
+    isPlain &&
+    (isIndexType(only.manifest.mediaType) || !preferIndex)
+  ) {
     return { raw: only.manifest.raw, mediaType: only.manifest.mediaType };
   }
   const found = new Map<string, FullDescriptor>();
   for (const { manifest, descriptor } of sources) {
-    const given = isIndexType(manifest.mediaType) ? manifest.manifests : [descriptor];
+    const all = isIndexType(manifest.mediaType) ? manifest.manifests : [descriptor];
+    const given = isWhole ? all : ofPlatforms(all, platforms);
     for (const one of given) found.set(one.digest, merged(found.get(one.digest), one));
   }
   const entries = [...found.values()].map((entry) => annotated(entry, annotations));
@@ -56,6 +67,25 @@ export function combine(
     ...(Object.keys(annotations.index).length > 0 && { annotations: sorted(annotations.index) }),
   };
   return { raw: Buffer.from(JSON.stringify(document, undefined, 2)), mediaType };
+}
+
+/** The entries for one of the platforms, with the attestations of them. */
+function ofPlatforms(
+  entries: readonly FullDescriptor[],
+  wanted: readonly string[],
+): FullDescriptor[] {
+  const texts = new Set(wanted.map((text) => platformText(readPlatform(text, HOST))));
+  const isWanted = ({ platform }: FullDescriptor) =>
+    platform !== undefined && texts.has(platformText(platform));
+  const digests = new Set(entries.filter(isWanted).map(({ digest }) => digest));
+  if (digests.size === 0) {
+    const list = [...texts].join(", ");
+    throw new GantryError("not-found", `a source has nothing for the platform ${list}`);
+  }
+  return entries.filter(
+    ({ digest, annotations }) =>
+      digests.has(digest) || digests.has(annotations?.[ATTESTED_DIGEST] ?? ""),
+  );
 }
 
 /** The same manifest from two sources: what the later one says of it counts. */

@@ -28,6 +28,11 @@ const command: Command = defineCommand({
     "dry-run": { type: "bool", usage: "Show the final image instead of pushing" },
     file: { type: "list", shorthand: "f", usage: "Read a source descriptor from a file" },
     "metadata-file": { type: "string", usage: "Write what was created to a file" },
+    platform: {
+      type: "list",
+      shorthand: "p",
+      usage: "Take only what is for this platform from the sources",
+    },
     "prefer-index": {
       type: "bool",
       default: true,
@@ -53,6 +58,7 @@ const command: Command = defineCommand({
     const sources = await Promise.all(texts.map((text) => readSource(places, text, tags)));
     const combined = combine(sources, parseAnnotations(values.annotation), {
       preferIndex: values["prefer-index"],
+      platforms: values.platform,
     });
     if (values["dry-run"]) {
       session.print(combined.raw.toString("utf8"));

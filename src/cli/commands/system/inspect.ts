@@ -3,7 +3,12 @@ import { type Command, defineCommand } from "../../command.ts";
 import { FORMAT_OBJECT_USAGE } from "../../format/usage.ts";
 import { type InspectKind, inspectAll } from "../inspect-all.ts";
 
+/** Looked through in this order where no type is given. */
 const KINDS: readonly InspectKind[] = ["container", "image", "network", "volume"];
+const TYPES: readonly InspectKind[] = [
+  ...(["config", "container", "image", "network", "node", "plugin"] as const),
+  ...(["secret", "service", "task", "volume"] as const),
+];
 
 const command: Command = defineCommand({
   usage: "[OPTIONS] NAME|ID [NAME|ID...]",
@@ -16,8 +21,8 @@ const command: Command = defineCommand({
   },
   run(session, { values, args }) {
     const { type } = values;
-    if (type !== "" && !KINDS.includes(type as InspectKind)) {
-      const known = KINDS.map((kind) => JSON.stringify(kind)).join(", ");
+    if (type !== "" && !TYPES.includes(type as InspectKind)) {
+      const known = TYPES.map((kind) => JSON.stringify(kind)).join(", ");
       throw new GantryError(
         "invalid",
         `unknown type: ${JSON.stringify(type)}: must be one of ${known}`,

@@ -2,6 +2,7 @@ import { GantryError, humanSize } from "../../../base/index.ts";
 import { type Command, defineCommand } from "../../command.ts";
 import { encodeFilters, filterFlag } from "../../flags/filters.ts";
 import { confirm } from "../confirm.ts";
+import { dryRunFlag, printPlan } from "../prune-preview.ts";
 
 const command: Command = defineCommand({
   usage: "[OPTIONS]",
@@ -14,9 +15,16 @@ const command: Command = defineCommand({
       usage: "Remove named volumes too, not only anonymous ones",
     },
     filter: filterFlag('Remove only what matches (such as "label=<label>")'),
+    "dry-run": dryRunFlag,
     force: { type: "bool", shorthand: "f", usage: "Do not ask" },
   },
   async run(session, { values }) {
+    if (values["dry-run"]) {
+      return await printPlan(session, {
+        kinds: ["volume"],
+        filters: { ...values.filter, ...(values.all ? { all: ["true"] } : {}) },
+      });
+    }
     if (values.all && values.filter["all"]) {
       throw new GantryError(
         "invalid",

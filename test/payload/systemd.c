@@ -2,7 +2,8 @@
 // program and prints what that says over sd_notify(3), a line each: "PID text; text". What comes on
 // stdin goes to nobody: its end ends the program with SIGTERM, as systemctl stop does.
 //
-//   manager NOTIFY NAME=SOCKET… -- PROGRAM ARG…     NOTIFY: a path or @name; SOCKET: a path or a port
+//   manager NOTIFY NAME=SOCKET… -- PROGRAM ARG…
+// NOTIFY: a path or @name; SOCKET: a path or a port
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -113,7 +114,8 @@ int main(int argc, char **argv) {
     char ignored[256];
     if (p[0].revents & POLLIN) print_message(notify);
     else if (p[2].revents) break;
-    else if (p[1].revents && read(0, ignored, sizeof ignored) <= 0) kill(pid, SIGTERM), p[1].fd = -1;
+    else if (p[1].revents && read(0, ignored, sizeof ignored) <= 0)
+      kill(pid, SIGTERM), p[1].fd = -1;
   }
   int status = 0;
   waitpid(pid, &status, 0);

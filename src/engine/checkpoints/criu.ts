@@ -1,0 +1,46 @@
+// Running CRIU, and what it says when it fails.
+
+import { spawn } from "node:child_process";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { errnoOf, GantryError } from "../../base/index.ts";
+
+export const CRIU = "criu";
+export const LOG = { dump: "dump.log", restore: "restore.log" } as const;
+const ERRORS_MAX = 3;
+
+/** Runs `criu dump …`. Throws with the last errors of its log. */
+export async function runDump(args: readonly string[], workFolder: string): Promise<void> {
+  const code = await new Promise<number>((resolve, reject) => {
+    const child = spawn(CRIU, args, { stdio: "ignore" });
+    child.once("error", reject);
+    child.once("close", (exit) => resolve(exit ?? 1));
+  }).catch((cause: unknown) => {
+    if (errnoOf(cause) !== "ENOENT") throw cause;
+    throw missing(cause);
+  });
+  if (code !== 0) throw await criuFailed(workFolder, LOG.dump);
+}
+
+export function missing(cause: unknown): GantryError {
+  const message = `exec: "${CRIU}": executable file not found in $PATH (install CRIU)`;
+  return new GantryError("not-implemented", message, { cause });
+}
+
+/** What the log says went wrong. */
+export async function criuFailed(
+  workFolder: string,
+  log: string,
+  cause?: unknown,
+): Promise<GantryError> {
+  const path = join(workFolder, log);
+  const text = await readFile(path, "utf8").catch(() => "");
+  // Some errors are expected (a limit that could not be raised): the last ones tell why it ended.
+  const errors = text.split("\n").filter((line) => / Error /.test(line));
+  const said = errors
+    .slice(-ERRORS_MAX)
+    .map((line) => line.replace(/^\(\d+\.\d+\)\s*(\d+: )?/, "").trim())
+    .join("; ");
+  const why = said === "" ? "it does not say why; does `criu check` succeed here?" : said;
+  return new GantryError("internal", `criu failed: ${why} (${path})`, { cause });
+}

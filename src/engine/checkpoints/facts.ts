@@ -1,0 +1,114 @@
+// What a checkpoint must remember beside CRIU's images: which mounts come from outside the
+// container, and the names of its pipes and of its network namespace. Pure but for reading.
+
+import { readFile, readlink } from "node:fs/promises";
+import { join } from "node:path";
+import { GantryError } from "../../base/index.ts";
+import { type MountInfo, parseMountinfo } from "../../runtime/index.ts";
+import type { OciMount, OciSpec } from "../../spec/index.ts";
+
+export const FACTS_FILE = "gantry.json";
+
+export interface CheckpointFacts {
+  version: 1;
+  containerId: string;
+  /** Mounts of a cgroup hierarchy or of a host's file, by their target. */
+  externals: { target: string; cgroup?: string; null?: true }[];
+  /** "pipe:[123]" of stdin (where it is a pipe), stdout and stderr. */
+  pipes: { stdin?: string; stdout?: string; stderr?: string };
+  /** Inode of its own network namespace. */
+  network?: string;
+}
+
+/** File systems that CRIU saves and makes anew. */
+const INTERNAL = ["proc", "sysfs", "tmpfs", "devpts", "mqueue"];
+
+export async function readFacts(o: {
+  containerId: string;
+  pid: number;
+  spec: OciSpec;
+  /** Where the host has the hierarchies of cgroups. */
+  cgroupMount(controllers: readonly string[]): string | undefined;
+  ownNetwork: boolean;
+}): Promise<CheckpointFacts> {
+  const { pid, containerId } = o;
+  const mounts = parseMountinfo(await readFile(`/proc/${pid}/mountinfo`, "utf8"));
+  const pipe = async (fd: number): Promise<string | undefined> => {
+    const target = await readlink(`/proc/${pid}/fd/${fd}`).catch(() => "");
+    return target.startsWith("pipe:") ? target : undefined;
+  };
+  const [stdin, stdout, stderr] = await Promise.all([0, 1, 2].map(pipe));
+  const network = /\[(\d+)\]/.exec(await readlink(`/proc/${pid}/ns/net`))?.[1];
+  return {
+    version: 1,
+    containerId,
+    externals: mounts.flatMap((mount) => externalOf(mount, o)),
+    pipes: { ...(stdin && { stdin }), ...(stdout && { stdout }), ...(stderr && { stderr }) },
+    ...(o.ownNetwork && network && { network }),
+  };
+}
+
+function externalOf(
+  { path: target, root, fstype, superOptions }: MountInfo,
+  {
+    spec,
+    cgroupMount,
+  }: { spec: OciSpec; cgroupMount(names: readonly string[]): string | undefined },
+): CheckpointFacts["externals"] {
+  if (target === "/") return [];
+  if (fstype === "cgroup" || fstype === "cgroup2") {
+    const mount = cgroupMount(fstype === "cgroup2" ? [""] : superOptions);
+    if (mount === undefined) throw refused(`the cgroup mount ${target}`);
+    return [{ target, cgroup: join(mount, root) }];
+  }
+  if (bindOver(spec, target)) return [{ target }];
+  if (fstype === "devtmpfs" && root === "/null") return [{ target, null: true }];
+  if (INTERNAL.includes(fstype)) return [];
+  throw refused(`the mount ${target} (${fstype})`);
+}
+
+const isBind = ({ type, options = [] }: OciMount): boolean =>
+  type === "bind" || options.includes("bind") || options.includes("rbind");
+
+/** The bind mount at `target`, or the one that it came with. */
+function bindOver(spec: OciSpec, target: string): OciMount | undefined {
+  return (spec.mounts ?? [])
+    .filter(isBind)
+    .filter(({ destination }) => target === destination || target.startsWith(`${destination}/`))
+    .sort((a, b) => b.destination.length - a.destination.length)[0];
+}
+
+/** Where the host has what is mounted at an external target. */
+export function sourceOf(spec: OciSpec, external: CheckpointFacts["externals"][number]): string {
+  if (external.null) return "/dev/null";
+  if (external.cgroup !== undefined) return external.cgroup;
+  const bind = bindOver(spec, external.target);
+  if (!bind?.source) throw refused(`the mount ${external.target}`);
+  return bind.source + external.target.slice(bind.destination.length);
+}
+
+/** What neither a checkpoint nor a restore can do yet. Throws not-implemented. */
+export function checkSpec(spec: OciSpec): void {
+  if (spec.process?.terminal) throw refused("a terminal");
+  for (const mount of (spec.mounts ?? []).filter(isBind)) {
+    if (mount.subpath || mount.layers || mount.uidMappings) {
+      throw refused(`the mount ${mount.destination} (a subpath, an image or mapped owners)`);
+    }
+  }
+  const namespaces = new Map((spec.linux?.namespaces ?? []).map((n) => [n.type, n.path]));
+  for (const type of ["pid", "ipc", "mount"]) {
+    if (!namespaces.has(type) || namespaces.get(type)) throw refused(`a shared ${type} namespace`);
+  }
+  if (namespaces.get("network")) throw refused("another container's network");
+  if (namespaces.has("cgroup")) throw refused("a cgroup namespace of its own (--cgroupns)");
+  if (namespaces.has("user")) throw refused("a user namespace");
+}
+
+export function parseFacts(text: string): CheckpointFacts {
+  const facts = JSON.parse(text) as CheckpointFacts;
+  if (facts.version === 1 && Array.isArray(facts.externals)) return facts;
+  throw new GantryError("invalid", "the checkpoint is of another version of Gantry");
+}
+
+const refused = (what: string): GantryError =>
+  new GantryError("not-implemented", `checkpoints of containers with ${what} are not supported`);
