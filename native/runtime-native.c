@@ -337,13 +337,13 @@ static int attend_foreground(pid_t pid, bool relay) {
   while (!ended || output_open) {
     if (!ended && waitpid(pid, &status, WNOHANG) == pid) ended = true;
     if (ended && !output_open) break;
+    if (!ended) forward(pid);  // they are blocked: none comes between here and ppoll
     struct pollfd fds[2] = {{.fd = stdin_open && !ended ? 0 : -1, .events = POLLIN},
                             {.fd = output_open ? terminal : -1, .events = POLLIN}};
     struct timespec drain = {.tv_sec = 1};
     int n = ppoll(fds, 2, ended ? &drain : NULL, &before);
     if (ended && n == 0) break;
     if (n < 0 && errno != EINTR) break;
-    if (!ended) forward(pid);
     if (n <= 0) continue;
     if (fds[0].revents) stdin_open = copy_some(0, terminal);
     if (fds[1].revents) output_open = copy_some(terminal, 1);

@@ -78,7 +78,7 @@ function describe(error: unknown): string {
   const detail = error instanceof GantryError ? error.detail : undefined;
   const failure = detail as { half?: string; text?: string; errno?: string } | undefined;
   if (failure?.half === "container" || failure?.half === "host") {
-    const text = failure.text.startsWith("exec") ? failure.text : messageOf(error);
+    const text = failure.text?.startsWith("exec") ? failure.text : messageOf(error);
     return `unable to start container process: ${text}`;
   }
   return messageOf(error);

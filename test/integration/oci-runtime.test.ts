@@ -49,7 +49,10 @@ for (const plain of [false, true]) {
       const child = oci.spawn(["run", "--bundle", talk.bundle, talk.id]);
       child.stdin!.end("12345");
       const result = await resultOf(child);
-      assert.deepEqual([result.code, result.stdout, result.stderr], [7, "out\neof after 5 bytes\n", "bad\n"]);
+      assert.deepEqual(
+        [result.code, result.stdout, result.stderr],
+        [7, "out\neof after 5 bytes\n", "bad\n"],
+      );
       const signalled = await oci.bundle(["seq", "echo up", "sleep"]);
       const sleeping = oci.spawn(["run", "--bundle", signalled.bundle, signalled.id]);
       const slept = resultOf(sleeping);
@@ -84,7 +87,10 @@ for (const plain of [false, true]) {
       assert.equal(await oci.ok("exec", "-p", oci.path("process.json"), id), "/tmp\n");
       const missing = await oci.call("exec", id, "nothing-like-it");
       assert.equal(missing.code, 1);
-      assert.match(missing.stderr, /exec: \\"nothing-like-it\\": executable file not found in \$PATH/);
+      assert.match(
+        missing.stderr,
+        /exec: \\"nothing-like-it\\": executable file not found in \$PATH/,
+      );
       await oci.ok("delete", "-f", id);
     });
 
@@ -107,7 +113,6 @@ for (const plain of [false, true]) {
 
     test("hooks run at their six points, with the state on their stdin", async () => {
       const log = oci.path(`hooks-${plain}`);
-      const points = ["prestart", "createRuntime", "poststart", "poststop"] as const;
       const { id, bundle } = await oci.bundle(["sleep"], (spec) => {
         const hook = (point: string) => ({
           path: "/bin/sh",
@@ -116,10 +121,10 @@ for (const plain of [false, true]) {
         });
         spec.annotations = { key: "value" };
         spec.hooks = {
-          ...(Object.fromEntries(points.map((point) => [point, [hook(point)]])) as Record<
-            (typeof points)[number],
-            { path: string }[]
-          >),
+          prestart: [hook("prestart")],
+          createRuntime: [hook("createRuntime")],
+          poststart: [hook("poststart")],
+          poststop: [hook("poststop")],
           createContainer: [
             {
               path: "/bin/sh",
