@@ -166,6 +166,7 @@ test("a container that ends is restarted as its policy says", async () => {
   const died = countEvents("die", id);
   await containers.start(id);
   await died(3);
+  await (await containers.wait(id, "not-running")).done;
   const { state, restartCount } = await containers.inspect(id);
   assert.deepEqual([state.Status, state.ExitCode, restartCount], ["exited", 3, 2]);
   await containers.remove(id);
