@@ -133,7 +133,8 @@ async function makeContext(options: EngineOptions, parts: EngineParts): Promise<
   const { records } = parts.storage;
   const transitions = new KeyedMutex();
   const plugins = new Plugins(options.pluginFolders ?? PLUGIN_FOLDERS, parts.log);
-  const drivers = new VolumeDrivers(plugins, parts.log);
+  const owed = records.collection<{ ids: string[] }>("volume-unmounts");
+  const drivers = new VolumeDrivers(plugins, owed, parts.log);
   const engine: EngineContext = {
     id: await engineId(options.dataRoot),
     options,
