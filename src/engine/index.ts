@@ -82,7 +82,7 @@ export async function openEngine(
   const engine = await makeContext(options, parts);
   const names = (): string[] => options.authorizationPlugins ?? [];
   const authorization = new Authorization(engine.plugins, names, parts.log);
-  await authorization.validate(names());
+  await authorization.validate(names(), { atStart: true });
   const cache = openCache(engine);
   await recover(engine);
   const builds = await buildVerbs(engine, cache);

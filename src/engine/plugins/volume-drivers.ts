@@ -86,7 +86,11 @@ export class VolumeDrivers {
 
   async #settle(driver: string, name: string): Promise<void> {
     for (const id of this.#owed.get(name)?.ids ?? []) {
-      await this.#call(driver, "Unmount", { Name: name, ID: id }, QUICK);
+      await this.#call(driver, "Unmount", { Name: name, ID: id }, QUICK).catch((error) => {
+        // It has heard it now, and may have before: what it says of it keeps nobody from mounting.
+        if (!hasAnswered(error)) throw error;
+        this.#log.warn("A volume plugin did not unmount", { plugin: driver, volume: name, error });
+      });
       const left = this.#owed.get(name)?.ids.filter((other) => other !== id) ?? [];
       if (left.length > 0) this.#owed.put(name, { ids: left });
       else this.#owed.delete(name);
@@ -135,10 +139,15 @@ export class VolumeDrivers {
       limits,
     );
     const said = answer?.Err;
-    if (typeof said === "string" && said !== "") throw new GantryError("internal", said);
+    if (typeof said === "string" && said !== "") {
+      throw new GantryError("internal", said, { detail: { pluginStatus: 200 } });
+    }
     return answer ?? {};
   }
 }
+
+const hasAnswered = (error: unknown): boolean =>
+  error instanceof GantryError && error.detail["pluginStatus"] !== undefined;
 
 function volumeOf(value: unknown): PluginVolume | undefined {
   const one = (value ?? {}) as Record<string, unknown>;
