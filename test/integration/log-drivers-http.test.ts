@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { makeCertificate } from "../support/certificates.ts";
+import { until } from "../support/deadline.ts";
 import { receiveAwsLogs } from "../support/log-receivers/awslogs.ts";
 import { receiveGoogle } from "../support/log-receivers/gcplogs.ts";
 import type { HttpReply } from "../support/log-receivers/http.ts";
@@ -110,9 +111,7 @@ test("a start needs Splunk's collector, unless splunk-verify-connection is off",
   });
   await using shipping = await splunk(receiver, { "splunk-verify-connection": "false" });
   shipping.log.write("one");
-  while (shipping.shipper.counters.retries === 0) {
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
+  await until("an attempt that failed", () => shipping.shipper.counters.retries > 0);
   isWell = true;
   await shipping.finish();
   assert.equal(receiver.got.length, 1);

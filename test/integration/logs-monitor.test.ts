@@ -13,6 +13,7 @@ import { newView } from "../../src/engine/logs/record.ts";
 import { listSpool, releaseHeld, walkSpool } from "../../src/engine/logs/spool.ts";
 import { openFiles, walk } from "../../src/engine/logs/walk.ts";
 import type { MonitorLog } from "../../src/native/index.ts";
+import { within } from "../support/deadline.ts";
 import { NativeFixture, readAll } from "../support/native-fixture.ts";
 
 const ALL = { stdin: true, stdout: true, stderr: true };
@@ -138,7 +139,7 @@ async function ship(path: string, o: { ended: () => boolean; found: Entry[] }): 
       return o.ended();
     },
     async next() {
-      await changed.promise;
+      await within(() => "a change of the log's folder", changed.promise);
       changed = Promise.withResolvers();
     },
   };
@@ -162,7 +163,7 @@ test("with a full spool a container waits, and goes on as its log is shipped", a
     if (existsSync(`${path}.000004`)) full.resolve();
   });
   const { monitor } = await native.start(["spam", "3000000"], logAt(path, spool));
-  await full.promise;
+  await within(() => "a fourth file", full.promise);
   watcher.close();
   let ended = false;
   void monitor.exited.then(async () => {
