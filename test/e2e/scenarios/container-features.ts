@@ -110,7 +110,7 @@ export function containerFeatureScenarios(daemon: () => TestDaemon): void {
       shown.text = "";
       // What was on its way when it went may still come; then only the other is left. Docker moves
       // its cursor between them.
-      await shown.until(/(?:seen late(?:(?!seen)[^])*){4}/);
+      await shown.until(/(?:seen late(?:(?!seen).)*){4}/s);
       await ok("run", "-d", "--name", "early", ...none, IMAGE, "sleep");
       await shown.until("seen early");
     } finally {
