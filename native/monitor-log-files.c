@@ -157,11 +157,11 @@ int64_t repair_tail(int fd, enum log_format format, int64_t size) {
   return size;
 }
 
-uint64_t count_entries(const char *file, enum log_format format) {
-  AUTO_CLOSE int fd = open(file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+static uint64_t count_entries(int fd, enum log_format format, size_t at) {
   struct stat st;
-  if (fd < 0 || fstat(fd, &st) || st.st_size == 0) return 0;
-  size_t size = (size_t)st.st_size, at = format == LOG_BINARY ? LOG_MAGIC_BYTES : 0;
+  if (fstat(fd, &st) || st.st_size == 0) return 0;
+  size_t size = (size_t)st.st_size;
+  if (format == LOG_BINARY && at < LOG_MAGIC_BYTES) at = LOG_MAGIC_BYTES;
   char *data = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
   if (data == MAP_FAILED) return 0;
   uint64_t count = 0;
@@ -173,6 +173,18 @@ uint64_t count_entries(const char *file, enum log_format format) {
   }
   munmap(data, size);
   return count;
+}
+
+// Removes a generation and returns how many entries from `offset` on went with it. None, if the
+// daemon holds the file by another name: it ships them. Once the name is gone nobody can hold it.
+uint64_t drop_generation(const char *path, uint32_t generation, enum log_format format,
+                         int64_t offset) {
+  char file[PATH_MAX];
+  struct stat st;
+  if (generation_name(file, sizeof file, path, generation)) return 0;
+  AUTO_CLOSE int fd = open(file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+  if (fd < 0 || unlink(file) || fstat(fd, &st) || st.st_nlink > 0) return 0;
+  return count_entries(fd, format, (size_t)offset);
 }
 
 static int read_small(const char *path, const char *ending, char *text, size_t size) {

@@ -73,29 +73,29 @@ int store_open(const struct log_policy *policy) {
   return policy->spool_bytes > 0 ? watch_spool(policy->path) : 0;
 }
 
-// What is not shipped yet, in bytes, and the generation that is being shipped.
-static int64_t unshipped(uint32_t *shipping) {
+// What is not shipped yet, in bytes, and the generation and place in it that are being shipped.
+static int64_t unshipped(uint32_t *shipping, int64_t *offset) {
   char file[PATH_MAX];
-  int64_t offset = 0, sum = 0;
+  int64_t sum = 0;
   struct stat st;
-  if (read_shipped(store.policy.path, shipping, &offset)) *shipping = store.oldest;
-  if (*shipping < store.oldest) *shipping = store.oldest, offset = 0;
+  *offset = 0;
+  if (read_shipped(store.policy.path, shipping, offset)) *shipping = store.oldest;
+  if (*shipping < store.oldest) *shipping = store.oldest, *offset = 0;
   for (uint32_t g = *shipping; g <= store.generation; g++) {
     if (generation_name(file, sizeof file, store.policy.path, g) == 0 && stat(file, &st) == 0)
       sum += st.st_size;
   }
-  return sum - offset;
+  return sum - *offset;
 }
 
 // Makes room in the spool, by dropping what is oldest, or says that there is none.
 static bool spool_has_room(uint32_t *shipping) {
   const struct log_policy *policy = &store.policy;
-  while (unshipped(shipping) >= policy->spool_bytes) {
+  int64_t offset;
+  while (unshipped(shipping, &offset) >= policy->spool_bytes) {
     if (policy->blocking) return false;
     if (*shipping >= store.generation) return true;
-    char file[PATH_MAX];
-    if (generation_name(file, sizeof file, policy->path, *shipping) == 0)
-      store.dropped += count_entries(file, policy->format);
+    store.dropped += drop_generation(policy->path, *shipping, policy->format, offset);
     remove_generations(policy->path, &store.oldest, *shipping + 1);
   }
   return true;

@@ -48,7 +48,8 @@ int next_open(const char *path, uint32_t generation, bool link_current);
 void remove_generations(const char *path, uint32_t *oldest, uint32_t before);
 int generation_name(char *name, size_t size, const char *path, uint32_t generation);
 int64_t repair_tail(int fd, enum log_format format, int64_t size);
-uint64_t count_entries(const char *file, enum log_format format);
+uint64_t drop_generation(const char *path, uint32_t generation, enum log_format format,
+                         int64_t offset);
 uint64_t read_count(const char *path, const char *ending);
 void write_count(const char *path, const char *ending, uint64_t count);
 int read_shipped(const char *path, uint32_t *generation, int64_t *offset);

@@ -1,7 +1,7 @@
 // npm run compare: what our daemon answers, and what a real dockerd does, to the same stock client.
 //
 //   tools/compare.ts [--only TEXT] [--values]     ours against what is recorded
-//   tools/compare.ts --record [--peer FOLDER]     asks dockerd (unpacked beneath FOLDER) anew
+//   tools/compare.ts --record --peer FOLDER       asks dockerd (unpacked beneath FOLDER) anew
 //   tools/compare.ts --docs                       writes docs/reference/differences.md
 //
 // docs/internals/compare.md says how scripts are written and when to record.
@@ -28,7 +28,7 @@ const { values } = parseArgs({
     values: { type: "boolean", default: false },
     all: { type: "boolean", default: false },
     only: { type: "string", multiple: true, default: [] },
-    peer: { type: "string", default: "/tmp/peer/root" },
+    peer: { type: "string" },
   },
 });
 const chosen = (await readScripts()).filter(
@@ -39,6 +39,7 @@ else if (values.record) await record(chosen);
 else await compare(chosen);
 
 async function record(scripts: Script[]): Promise<void> {
+  if (!values.peer) throw new Error("--peer FOLDER says where dockerd is unpacked");
   const client = dockerCli();
   const { subject, stop } = await startDockerd(values.peer, client);
   try {

@@ -6,6 +6,7 @@ import { openBuildkit } from "../buildkit/index.ts";
 import type { ApiOptions, Handlers } from "./call.ts";
 import { type OpenRequest, OpenRequests } from "./open-requests.ts";
 import { archiveHandlers } from "./routes/archive.ts";
+import { attestationHandlers } from "./routes/attestations.ts";
 import { buildHandlers } from "./routes/build.ts";
 import { buildkitHandlers } from "./routes/buildkit.ts";
 import { cacheMountHandlers } from "./routes/cache-mounts.ts";
@@ -43,6 +44,7 @@ export function createApi(options: ApiOptions & { log: Logger }): {
   const buildkit = openBuildkit(options);
   const handlers: Handlers = {
     ...containerHandlers(engine),
+    ...attestationHandlers(engine),
     ...checkpointHandlers(engine),
     ...containerStateHandlers(engine),
     ...containerStreamHandlers(engine),

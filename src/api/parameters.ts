@@ -77,3 +77,11 @@ export function parseRepoTag(
 export function commaSeparated(values: readonly string[]): string[] {
   return values.flatMap((value) => splitCsv(value));
 }
+
+/** A whole number of a query; 0 where there is none. */
+export function integer(name: string, text: string | undefined): number {
+  if (text === undefined || text === "") return 0;
+  const value = /^-?\d+$/.test(text) ? Number(text) : Number.NaN;
+  if (Number.isSafeInteger(value)) return value;
+  throw new GantryError("invalid", `invalid value for ${name}: ${JSON.stringify(text)}`);
+}

@@ -14,6 +14,8 @@ const UNIT_NS: Record<string, number> = {
   h: 3600e9,
 };
 const DURATION_NS_MAX = 2 ** 63;
+/** What setTimeout takes; a longer one fires at once. */
+export const TIMER_MS_MAX = 2 ** 31 - 1;
 
 /** Parses Go's duration syntax into nanoseconds; the errors are worded as Go's time package. */
 export function parseDuration(text: string): number {

@@ -82,7 +82,7 @@ export async function openEngine(
   const engine = await makeContext(options, parts);
   const names = (): string[] => options.authorizationPlugins ?? [];
   const authorization = new Authorization(engine.plugins, names, parts.log);
-  await authorization.validate(names());
+  await authorization.validate(names(), { atStart: true });
   const cache = openCache(engine);
   await recover(engine);
   const builds = await buildVerbs(engine, cache);
@@ -133,7 +133,8 @@ async function makeContext(options: EngineOptions, parts: EngineParts): Promise<
   const { records } = parts.storage;
   const transitions = new KeyedMutex();
   const plugins = new Plugins(options.pluginFolders ?? PLUGIN_FOLDERS, parts.log);
-  const drivers = new VolumeDrivers(plugins, parts.log);
+  const owed = records.collection<{ ids: string[] }>("volume-unmounts");
+  const drivers = new VolumeDrivers(plugins, owed, parts.log);
   const engine: EngineContext = {
     id: await engineId(options.dataRoot),
     options,

@@ -144,9 +144,9 @@ test("what needs a swarm, another plugin or addresses that nobody gives is refus
   refused({ Ingress: true }, /^Ingress network can only be global scope network$/);
   refused({ Scope: "swarm" }, /when swarm is not active$/);
   refused({ Driver: "overlay" }, /^This node is not a swarm manager/);
-  refused({ Driver: "foo" }, /plugin not found$/);
+  refused({ Driver: "foo" }, /^plugin "foo" not found$/);
   refused({ Driver: "host" }, /^only one instance of "host" network is allowed$/);
-  refused({ IPAM: { Driver: "foo" } }, /plugin not found$/);
+  refused({ IPAM: { Driver: "foo" } }, /not found$/);
   refused({ IPAM: { Driver: "null" } }, /^ipv4 pool is empty/);
   const null4 = { IPAM: { Driver: "null", Config: [{ Subnet: "10.3.0.0/24" }] } };
   refused(null4, /^null ipam driver does not handle specific address pool requests$/);

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { adviceOf } from "../base/index.ts";
 import type { PublishRequest } from "./contract.ts";
 import { type Binder, PortClaims } from "./port-claims.ts";
 import type { HeldPort } from "./port-holder.ts";
@@ -85,10 +86,15 @@ test("an exhausted range names the last port and its owner", async () => {
   for (const endpointId of ["a", "b"]) {
     await claims.claim(holder, { ...claimant, endpointId, container: endpointId }, [range]);
   }
-  await assert.rejects(claims.claim(holder, { ...claimant, endpointId: "c" }, [range]), {
-    message:
+  const refused = claims.claim(holder, { ...claimant, endpointId: "c" }, [range]);
+  await assert.rejects(refused, (error: Error) => {
+    assert.equal(
+      error.message,
       "driver failed programming external connectivity on endpoint web (c): Bind for " +
-      "0.0.0.0:9001 failed: port is already allocated (published by container b)",
+        "0.0.0.0:9001 failed: port is already allocated",
+    );
+    assert.equal(adviceOf(error)?.cause, "container b has published it");
+    return true;
   });
 });
 

@@ -35,7 +35,6 @@ const NO_SWARM =
 const NO_PLUGINS =
   "managed plugins are not supported: Gantry runs no images beside itself; install the plugin on " +
   "the host and give it a socket in /run/docker/plugins (volume and authorization plugins)";
-const ATTESTATIONS = "Attestations are not supported by this version of Gantry";
 
 const filters: RefusalCheck = { kind: "filters" };
 const streams: RefusalCheck = { kind: "streams" };
@@ -44,7 +43,6 @@ const version = (of: string): RefusalCheck => ({ kind: "version", of });
 const briefVersion = (of: string): RefusalCheck => ({ kind: "version", of, brief: true });
 
 export const refusedRoutes: readonly RefusedRoute[] = [
-  { method: "GET", path: "/images/{name}/attestations", since: "1.55", missing: ATTESTATIONS },
   { method: "GET", path: "/plugins/privileges", missing: NO_PLUGINS },
   { method: "POST", path: "/plugins/pull", missing: NO_PLUGINS },
   { method: "POST", path: "/plugins/create", missing: NO_PLUGINS },

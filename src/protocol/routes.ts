@@ -1,6 +1,7 @@
 // The Docker Engine API as data: every route that Gantry answers itself. Rows are tried in order.
 // Swarm routes and those that are refused for now are in other-routes.ts.
 
+import { attestationRoutes } from "./attestation-routes.ts";
 import { buildQuery } from "./build-query.ts";
 import { cacheMountRoutes } from "./cache-mount-routes.ts";
 import { cgroupRoutes } from "./cgroup-routes.ts";
@@ -58,6 +59,7 @@ const stopQuery = { signal: "string", t: "int" } as const;
 
 export const routes = defineRoutes({
   // Before those of containers, whose {id} takes what follows it too.
+  ...attestationRoutes,
   ...checkpointRoutes,
   ping: { method: "GET", path: "/_ping", answer: "text" },
   pingHead: { method: "HEAD", path: "/_ping", answer: "text" },
@@ -378,7 +380,10 @@ export const routes = defineRoutes({
   prunePlan: {
     method: "GET",
     path: "/gantry/prune",
-    query: { kind: "strings", all: "bool", filters: "filters" },
+    query: {
+      ...{ kind: "strings", all: "bool", filters: "filters" },
+      ...{ "reserved-space": "string", "max-used-space": "string", "min-free-space": "string" },
+    },
     answer: "json",
   },
   imageVerify: {

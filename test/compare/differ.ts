@@ -80,7 +80,7 @@ function plain(outcome: Outcome | undefined): Json {
 
 /** Our errors also say cause and remedy, in lines and fields of their own: all of them, always. */
 function withoutAdvice(value: Json): Json {
-  if (typeof value === "string") return value.replaceAll(/\n(cause|remedy): [^\n]*/g, "");
+  if (typeof value === "string") return value.replaceAll(/\n(out: )?(cause|remedy): [^\n]*/g, "");
   if (Array.isArray(value)) return value.map(withoutAdvice);
   if (!isObject(value)) return value;
   const entries = Object.entries(value).filter(

@@ -114,7 +114,9 @@ function readBody(response: IncomingMessage, data: Buffer, text: string): string
   let out = "";
   for (let at = 0; at + 8 <= data.length; ) {
     const size = data.readUInt32BE(at + 4);
-    out += `${["in", "out", "err"][data[at]!]}: ${data.toString("utf8", at + 8, at + 8 + size)}`;
+    const part = data.toString("utf8", at + 8, at + 8 + size).replace(/\n$/, "");
+    const from = ["in", "out", "err"][data[at]!];
+    for (const line of part.split("\n")) out += `${from}: ${line}\n`; // a frame may have several
     at += 8 + size;
   }
   return out;

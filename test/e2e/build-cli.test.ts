@@ -262,6 +262,12 @@ describe("gantry build", { skip }, () => {
     const gone = await daemon.client(["builder", "history", "inspect", ref]);
     assert.match(gone.stderr, /no record found for ref/);
     assert.match(await daemon.ok("buildx", "du"), /^Total: +/m);
+    const planned = await daemon.ok("builder", "prune", "-a", "--dry-run");
+    assert.match(planned, /^build-cache +\w+ .*COPY a\.txt/m);
+    assert.match(planned, /Would reclaim: .* \(nothing was removed\)$/);
+    const kept = await daemon.ok("builder", "prune", "-a", "--dry-run", "--reserved-space", "1gb");
+    assert.equal(kept, "Would reclaim: 0B (nothing was removed)");
+    assert.equal(await daemon.ok("builder", "prune", "-a", "--dry-run"), planned);
     assert.match(await daemon.ok("builder", "prune", "-a", "-f"), /^Total:\t/m);
     assert.match(await daemon.ok("buildx", "ls"), /^default\* +docker/m);
   });

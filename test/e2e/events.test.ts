@@ -4,6 +4,7 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { type IncomingMessage, request } from "node:http";
+import { createInterface } from "node:readline";
 import { text } from "node:stream/consumers";
 import { after, before, describe, test } from "node:test";
 import { IMAGE, root, startDaemon, type TestDaemon, whyNoDaemon } from "./harness.ts";
@@ -103,10 +104,8 @@ describe("events", { skip: whyNoDaemon() }, () => {
     });
     const found: string[] = [];
     const enough = Promise.withResolvers<void>();
-    stream.on("data", (chunk: Buffer) => {
-      for (const line of chunk.toString().split("\n").filter(Boolean)) {
-        found.push((JSON.parse(line) as Heard).Action);
-      }
+    createInterface({ input: stream }).on("line", (line) => {
+      found.push((JSON.parse(line) as Heard).Action);
       if (found.length >= 2) enough.resolve();
     });
     await ok("run", "--rm", "--network", "none", "-l", "live=no", IMAGE);

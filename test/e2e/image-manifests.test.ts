@@ -18,6 +18,11 @@ interface Manifest {
   ImageData?: { Platform: object; Containers: string[]; Size: { Unpacked: number } };
   AttestationData?: { For: string };
 }
+interface Told {
+  Descriptor: { digest: string; mediaType: string };
+  PredicateType: string;
+  Statement?: { predicateType: string };
+}
 interface Shown {
   Id: string;
   RepoTags: string[];
@@ -71,6 +76,26 @@ describe("the manifests of an image", { skip: whyNoDaemon() }, () => {
     const rows = await get<Shown[]>("/v1.51/images/json?manifests=1");
     const row = rows.find(({ RepoTags }) => RepoTags.includes("both:1"));
     assert.deepEqual(row?.Manifests, all);
+  });
+
+  test("have the statements about them told, of one platform and of the types asked for", async () => {
+    const path = "/v1.55/images/both:1/attestations";
+    const [told, ...more] = await get<Told[]>(`${path}?statement=1`);
+    assert.equal(more.length, 0);
+    assert.match(told!.PredicateType, /^https:\/\/slsa\.dev\/provenance\//);
+    assert.equal(told!.Statement?.predicateType, told!.PredicateType);
+    assert.equal(told!.Descriptor.mediaType, "application/vnd.in-toto+json");
+    const [bare] = await get<Told[]>(path);
+    assert.deepEqual(bare, { Descriptor: told!.Descriptor, PredicateType: told!.PredicateType });
+    assert.deepEqual(await get<Told[]>(`${path}?type=other`), []);
+    const arm = encodeURIComponent('{"os":"linux","architecture":"arm64"}');
+    const [other] = await get<Told[]>(`${path}?platform=${arm}`);
+    assert.notEqual(other!.Descriptor.digest, told!.Descriptor.digest);
+    const none = encodeURIComponent('{"os":"linux","architecture":"s390x"}');
+    const refused = await get<{ message: string }>(`${path}?platform=${none}`);
+    assert.match(refused.message, /does not match the specified platform/);
+    const two = await get<{ message: string }>(`${path}?platform=${arm}&platform=${none}`);
+    assert.match(two.message, /multiple platform/);
   });
 
   test("name the containers that were made from them", async () => {

@@ -2,7 +2,9 @@
 // and docker's own script, which speaks the same protocol. The daemon is a fake one.
 
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
@@ -85,6 +87,32 @@ test("a daemon that does not answer offers nothing and spoils nothing", async ()
   const io = memoryIo(["__complete", "stop", ""], { env: lost });
   assert.equal(await main(io), 0);
   assert.equal(io.stdoutText(), ":4\n");
+});
+
+test("a daemon's names bring nothing into a line that a shell would act on", async () => {
+  const names = ["/web;reboot", "/$(reboot)", "/a b", "/a\n:0", "/a\x1b[2J", "/`id`", "/~x", "/ok"];
+  const Status = "Up \x1b]0;title\x07";
+  const list = names.map((name) => ({
+    Id: "1",
+    Names: [name],
+    Image: "i",
+    State: "running",
+    Status,
+  }));
+  const server = createServer((_, response) => response.end(JSON.stringify(list)));
+  const path = join(folder, "hostile.sock");
+  server.listen(path);
+  await once(server, "listening");
+  try {
+    const io = memoryIo(["__complete", "stop", ""], {
+      env: { ...env, DOCKER_HOST: `unix://${path}` },
+    });
+    assert.equal(await main(io), 0);
+    assert.equal(io.stdoutText(), "ok\ti, Up \ufffd]0;title\ufffd\n:4\n");
+  } finally {
+    server.close();
+    server.closeAllConnections();
+  }
 });
 
 const KILL_LINE = "\x01\x0b";

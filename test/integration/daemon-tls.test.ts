@@ -17,6 +17,7 @@ const run = promisify(execFile);
 const entry = fileURLToPath(new URL("../fakes/daemon.ts", import.meta.url));
 const limits = { skip: process.getuid?.() === 0 ? false : "needs root", timeout: 120_000 };
 const DAY_MS = 86_400_000;
+const HEARD_DEADLINE_MS = 60_000;
 const ca = makeCertificate({ commonName: "ca", authority: true });
 const otherCa = makeCertificate({ commonName: "other-ca", authority: true });
 const server = makeCertificate({ commonName: "server", issuer: ca, addresses: ["127.0.0.1"] });
@@ -68,7 +69,7 @@ interface Outcome {
   port: number;
   log: string;
   code: number | null;
-  /** Resolves when the log matches; what a test waits for is on its way. */
+  /** Resolves when the log matches; rejects with the log when it does not in a minute. */
   heard(wanted: RegExp): Promise<void>;
 }
 /** Resolves when the daemon serves, or has ended. */
@@ -82,10 +83,18 @@ async function start(...flags: string[]): Promise<Outcome> {
   running.push(child);
   return await new Promise((resolve, reject) => {
     let log = "";
+    const late = (): void => reject(new Error(`The daemon does not start:\n${log}`));
+    const limit = setTimeout(late, HEARD_DEADLINE_MS);
     const waiting: (() => void)[] = [];
     const heard = (wanted: RegExp): Promise<void> =>
-      new Promise((done) => {
-        const check = (): void => void (wanted.test(log) && done());
+      new Promise((done, fail) => {
+        const late = (): void => fail(new Error(`${wanted} was not heard:\n${log}`));
+        const limit = setTimeout(late, HEARD_DEADLINE_MS);
+        const check = (): void => {
+          if (!wanted.test(log)) return;
+          clearTimeout(limit);
+          done();
+        };
         waiting.push(check);
         check();
       });
@@ -93,13 +102,17 @@ async function start(...flags: string[]): Promise<Outcome> {
       log += chunk.toString();
       for (const check of waiting) check();
       if (!log.includes("completed initialization")) return;
+      clearTimeout(limit);
       const port = Number(/API listen on 127\.0\.0\.1:(\d+)/.exec(log)?.[1]);
       resolve({ port, log, code: null, heard });
     };
     child.stderr.on("data", hear);
     child.stdout.on("data", hear);
     child.on("error", reject);
-    child.on("close", (code) => resolve({ port: 0, log, code, heard }));
+    child.on("close", (code) => {
+      clearTimeout(limit);
+      resolve({ port: 0, log, code, heard });
+    });
   });
 }
 

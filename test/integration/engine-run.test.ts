@@ -121,6 +121,18 @@ test("stop ends a container with its signal, and kills one that ignores it", asy
   await containers.remove(stubborn);
 });
 
+test("a stop that may take longer than any timer does not kill at once", async () => {
+  const { containers } = fixture.engine;
+  const id = await startReady(["stubborn"]);
+  const stopped = containers.stop(id, { timeoutSeconds: 2 ** 32 });
+  const ended = stopped.then(() => "ended");
+  const enough = new Promise((resolve) => setTimeout(resolve, 300, "runs"));
+  assert.equal(await Promise.race([ended, enough]), "runs");
+  await containers.kill(id, "KILL");
+  await stopped;
+  await containers.remove(id);
+});
+
 /** Starts a container and awaits its first output: it has its signal handlers then. */
 async function startReady(command: string[]): Promise<string> {
   const { containers } = fixture.engine;
@@ -166,6 +178,7 @@ test("a container that ends is restarted as its policy says", async () => {
   const died = countEvents("die", id);
   await containers.start(id);
   await died(3);
+  await (await containers.wait(id, "not-running")).done;
   const { state, restartCount } = await containers.inspect(id);
   assert.deepEqual([state.Status, state.ExitCode, restartCount], ["exited", 3, 2]);
   await containers.remove(id);

@@ -7,11 +7,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { makeCertificate } from "../support/certificates.ts";
+import { until } from "../support/deadline.ts";
 import { receiveAwsLogs } from "../support/log-receivers/awslogs.ts";
-import { receiveGoogle } from "../support/log-receivers/gcplogs.ts";
+import { type GoogleReceiver, receiveGoogle } from "../support/log-receivers/gcplogs.ts";
 import type { HttpReply } from "../support/log-receivers/http.ts";
 import { receiveSplunk, type SplunkReceiver } from "../support/log-receivers/splunk.ts";
-import { CONTAINER_ID, numbered, ship } from "../support/shipping.ts";
+import { CONTAINER_ID, numbered, type Shipping, ship } from "../support/shipping.ts";
 
 const TIME_NANO = 1_700_000_000_123_456_789n;
 const SHORT_ID = CONTAINER_ID.slice(0, 12);
@@ -110,9 +111,7 @@ test("a start needs Splunk's collector, unless splunk-verify-connection is off",
   });
   await using shipping = await splunk(receiver, { "splunk-verify-connection": "false" });
   shipping.log.write("one");
-  while (shipping.shipper.counters.retries === 0) {
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
+  await until("an attempt that failed", () => shipping.shipper.counters.retries > 0);
   isWell = true;
   await shipping.finish();
   assert.equal(receiver.got.length, 1);
@@ -239,6 +238,17 @@ test("many lines go in calls that the service takes", async () => {
   assert.deepEqual(receiver.complaints, []);
 });
 
+test("lines join the one that the pattern finds before them, however long they are", async () => {
+  await using receiver = await receiveAwsLogs({ groups: ["group"] });
+  await using shipping = await aws(receiver.url, { "awslogs-multiline-pattern": "^(a|a?)+b" });
+  const long = `${"a".repeat(16_000)}c`;
+  shipping.log.write("ab one", long, long, "aab two", "rest");
+  await shipping.finish();
+  const messages = receiver.got.map(({ message }) => message);
+  assert.deepEqual(messages, [`ab one\n${long}\n${long}\n`, "aab two\nrest\n"]);
+  assert.deepEqual(receiver.complaints, []);
+});
+
 test("a pattern that does not compile fails the start", async () => {
   await assert.rejects(aws("http://127.0.0.1:1", { "awslogs-multiline-pattern": "(" }), {
     message: /^awslogs could not parse multiline pattern key "\(": /,
@@ -294,6 +304,53 @@ test("entries of Google Cloud have ids, and one that is sent again is kept once"
   });
   assert.equal(receiver.tokens, 1);
   assert.deepEqual(receiver.complaints, []);
+});
+
+const googleError = (status: string, message: string) => ({
+  status: 400,
+  body: JSON.stringify({ error: { code: 400, status, message } }),
+});
+
+async function shipToGoogle(receiver: GoogleReceiver): Promise<Shipping> {
+  const key = join(folder, "key.json");
+  await receiver.writeKey(key);
+  process.env["GOOGLE_APPLICATION_CREDENTIALS"] = key;
+  process.env["CLOUDSDK_API_ENDPOINT_OVERRIDES_LOGGING"] = `${receiver.url}/`;
+  process.env["GCE_METADATA_HOST"] = "127.0.0.1:1";
+  return await ship("gcplogs", { "gcp-project": "project" });
+}
+const textsOf = (receiver: GoogleReceiver) =>
+  receiver.got.flatMap(({ jsonPayload }) => jsonPayload?.message ?? []);
+
+for (const [status, message] of [
+  ["FAILED_PRECONDITION", "The project has been disabled"],
+  ["INVALID_ARGUMENT", "Invalid resource type: global"],
+] as const) {
+  test(`lines wait for a setting of Google's that is wrong (${message})`, async () => {
+    let isMended = false;
+    const before = ({ body }: { body: Buffer }) =>
+      body.includes('"message"') && !isMended ? googleError(status, message) : undefined;
+    await using receiver = await receiveGoogle({ before });
+    await using shipping = await shipToGoogle(receiver);
+    shipping.log.write("one", "two");
+    await until("an attempt that failed", () => shipping.shipper.counters.retries > 0);
+    isMended = true;
+    await shipping.finish();
+    assert.deepEqual(textsOf(receiver), ["one", "two"]);
+    assert.equal(shipping.shipper.counters.droppedLines, 0);
+  });
+}
+
+test("an entry that Google refuses is dropped alone", async () => {
+  const tooLarge = "Log entry with size 300.0K exceeds maximum size of 256.0K";
+  const before = ({ body }: { body: Buffer }) =>
+    body.includes('"large"') ? googleError("INVALID_ARGUMENT", tooLarge) : undefined;
+  await using receiver = await receiveGoogle({ before });
+  await using shipping = await shipToGoogle(receiver);
+  shipping.log.write("one", "large", "two");
+  await shipping.finish();
+  assert.deepEqual(textsOf(receiver), ["one", "two"]);
+  assert.equal(shipping.shipper.counters.droppedLines, 1);
 });
 
 test("Google's service must be there at the start, and know the project", async () => {

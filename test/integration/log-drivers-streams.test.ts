@@ -2,7 +2,9 @@
 // acknowledgements, servers that go away, that never answer or answer what nobody asked.
 
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
+import { type AddressInfo, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -13,6 +15,8 @@ import { receiveGelfTcp, receiveGelfUdp } from "../support/log-receivers/gelf.ts
 import { CONTAINER_ID, numbered, ship } from "../support/shipping.ts";
 
 const TIME_NANO = 1_700_000_000_123_456_789n;
+/** More than two sockets hold. */
+const MUCH_BYTES = 96 * 1024 * 1024;
 const SHORT_ID = CONTAINER_ID.slice(0, 12);
 
 /** Waits for what a shipper counts. */
@@ -252,6 +256,37 @@ test("a receiver that takes nothing is given up after a while", async () => {
   };
   await assert.rejects(flood(), /the receiver takes nothing/);
   sender.close();
+});
+
+test("a receiver that takes nothing and talks without end does not fill the memory", async () => {
+  let said = 0;
+  const sockets: Socket[] = [];
+  const server = createServer({ pauseOnConnect: true }, (socket) => {
+    sockets.push(socket);
+    const word = Buffer.alloc(256 * 1024, 1);
+    const talk = (error?: Error | null): void => {
+      if (error) return;
+      said += word.length;
+      if (said < MUCH_BYTES) setImmediate(() => socket.write(word, talk));
+    };
+    socket.on("error", () => {});
+    talk();
+  }).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  const endpoint = { kind: "tcp" as const, host: "127.0.0.1", port };
+  const sender = new StreamSender(endpoint, { replays: false, stallMs: 500 });
+  const { signal } = new AbortController();
+  const take = () => Promise.resolve();
+  try {
+    await assert.rejects(sender.exchange(Buffer.alloc(MUCH_BYTES), take, signal));
+  } finally {
+    sender.close();
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  }
+  // What the kernel keeps between the two, and no more.
+  assert.ok(said < MUCH_BYTES, `${said} bytes were read`);
 });
 
 test("a start fails without a receiver, unless fluentd-async waits for it", async () => {

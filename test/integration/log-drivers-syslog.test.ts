@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { payloadProgram } from "../payload/payload.ts";
 import { makeCertificate } from "../support/certificates.ts";
+import { until, within } from "../support/deadline.ts";
 import { parseSyslog, receiveSyslog, receiveSyslogUdp } from "../support/log-receivers/syslog.ts";
 import { CONTAINER_ID, numbered, ship } from "../support/shipping.ts";
 
@@ -162,12 +163,10 @@ test("lines wait for a server that does not read, and none is lost", async () =>
   for (let at = 0; at < lines.length; at += 15) shipping.log.write(...lines.slice(at, at + 15));
   shipping.shipper.finish();
   // Far more than the kernel keeps for a connection: the shipper must be waiting now.
-  while (shipping.shipper.counters.waitingLines === 0) {
-    await new Promise((resolve) => setImmediate(resolve));
-  }
+  await until("lines that wait", () => shipping.shipper.counters.waitingLines > 0);
   assert.ok(shipping.shipper.counters.shippedLines < lines.length);
   held.resolve();
-  await shipping.shipper.done;
+  await shipping.finish();
   await receiver.until((got) => got.length >= lines.length);
   assert.equal(new Set(receiver.got.map(({ text }) => text.split(" ")[0])).size, lines.length);
 });
@@ -200,14 +199,17 @@ async function listenDatagrams(path: string, ...more: string[]) {
     wake();
   });
   const lines = () => text.split("\n").slice(0, -1);
-  const until = async (count: number): Promise<string[]> => {
-    while (lines().length < count) await new Promise<void>((resolve) => (wake = resolve));
+  const printed = async (count: number): Promise<string[]> => {
+    const what = () => `${count} datagrams, of which ${lines().length - 1} came`;
+    while (lines().length < count) {
+      await within(what, new Promise<void>((resolve) => (wake = resolve)));
+    }
     return lines();
   };
-  await until(1);
+  await printed(1);
   return {
     received: async (count: number) =>
-      (await until(count + 1)).slice(1).map((line) => {
+      (await printed(count + 1)).slice(1).map((line) => {
         const [kind = "", hex = ""] = line.split(" ");
         return { kind, text: Buffer.from(hex, "hex").toString() };
       }),
@@ -229,7 +231,7 @@ test("a unix datagram socket takes lines, also when its queue is full for a whil
   shipping.log.write(...lines);
   shipping.shipper.finish();
   for (let n = 0; n < lines.length; n++) receiver.next();
-  await shipping.shipper.done;
+  await shipping.finish();
   const got = (await receiver.received(lines.length)).map(({ text }) => parseSyslog(text.trim()));
   assert.deepEqual(
     got.map((message) => message?.text),
@@ -245,9 +247,7 @@ test("a unix datagram socket that is made anew gets what came meanwhile", async 
   await first.received(1);
   await first[Symbol.asyncDispose]();
   shipping.log.write("two");
-  while (shipping.shipper.counters.retries === 0) {
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
+  await until("an attempt that failed", () => shipping.shipper.counters.retries > 0);
   await using second = await listenDatagrams(path);
   await shipping.finish();
   const [message] = await second.received(1);

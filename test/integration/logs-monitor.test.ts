@@ -7,9 +7,13 @@ import { existsSync, watch } from "node:fs";
 import { appendFile, mkdir, readdir, readFile, rename, stat, writeFile } from "node:fs/promises";
 import { test } from "node:test";
 import { binaryFormat } from "../../src/engine/logs/binary-format.ts";
+import { LogChanges } from "../../src/engine/logs/changes.ts";
+import { listGenerations } from "../../src/engine/logs/generations.ts";
 import { newView } from "../../src/engine/logs/record.ts";
+import { listSpool, releaseHeld, walkSpool } from "../../src/engine/logs/spool.ts";
 import { openFiles, walk } from "../../src/engine/logs/walk.ts";
 import type { MonitorLog } from "../../src/native/index.ts";
+import { within } from "../support/deadline.ts";
 import { NativeFixture, readAll } from "../support/native-fixture.ts";
 
 const ALL = { stdin: true, stdout: true, stderr: true };
@@ -135,7 +139,7 @@ async function ship(path: string, o: { ended: () => boolean; found: Entry[] }): 
       return o.ended();
     },
     async next() {
-      await changed.promise;
+      await within(() => "a change of the log's folder", changed.promise);
       changed = Promise.withResolvers();
     },
   };
@@ -159,7 +163,7 @@ test("with a full spool a container waits, and goes on as its log is shipped", a
     if (existsSync(`${path}.000004`)) full.resolve();
   });
   const { monitor } = await native.start(["spam", "3000000"], logAt(path, spool));
-  await full.promise;
+  await within(() => "a fourth file", full.promise);
   watcher.close();
   let ended = false;
   void monitor.exited.then(async () => {
@@ -191,6 +195,36 @@ test("a full spool that must not block drops the oldest files, and counts their 
   const dropped = Number(await readFile(`${path}.dropped`, "utf8"));
   assert(dropped > 0 && left.length > 0);
   assert.equal(dropped + left.length, LINES_OF_A_MEGABYTE);
+});
+
+test("what its driver holds is shipped to its end, and not counted as dropped", async () => {
+  await using native = await NativeFixture.make();
+  await mkdir(native.path("h"));
+  const path = native.path("h/h.log");
+  const spool = { maxBytes: 65536, maxFiles: 2, spoolBytes: 262144, blocking: false };
+  const options = { openStdin: true, stdinOnce: true, ...logAt(path, spool) };
+  const { monitor } = await native.start(["cat"], options);
+  const stream = await monitor.attach("", ALL);
+  const ending = new AbortController();
+  using wake = new LogChanges(path, { signal: ending.signal });
+  const steps = walkSpool(path, undefined, { binary: true, wake });
+  const shipped: Entry[] = [];
+  stream.write(`${LINE}\n`);
+  collect((await steps.next()).value!.data, shipped);
+  // The first file is held, and is removed by the next megabytes, as are others that are not.
+  const megabytes = Buffer.alloc(2 * 2 ** 20, `${LINE}\n`);
+  stream.end(megabytes);
+  await readAll(stream);
+  await monitor.exited;
+  await monitor.closed;
+  assert(!existsSync(`${path}.000001`) && existsSync(`${path}.000001.held`));
+  ending.abort();
+  for await (const { data } of steps) collect(data, shipped);
+  const dropped = Number(await readFile(`${path}.dropped`, "utf8"));
+  assert(dropped > 0, "nothing was dropped");
+  assert.equal(shipped.length + dropped, 2 * LINES_OF_A_MEGABYTE + 1);
+  await releaseHeld(path, Number.MAX_SAFE_INTEGER);
+  assert.deepEqual(await listSpool(path), await listGenerations(path));
 });
 
 const LOOP_TOOLS = ["mkfs.ext4", "fsfreeze", "losetup"];

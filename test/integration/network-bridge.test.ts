@@ -3,6 +3,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
+import { adviceOf, type GantryError } from "../../src/base/index.ts";
 import { BRIEFLY, HOST, HOST6, Lab, REMOTE, tcp } from "../support/network-lab.ts";
 
 let lab: Lab;
@@ -126,10 +127,14 @@ test("a port in use is refused in docker's words, and nothing of the attempt is 
     tcp(81, { hostPort: 8084, hostPortEnd: 8084 }),
     tcp(80, { hostPort: 8083, hostPortEnd: 8083 }),
   ];
-  await assert.rejects(lab.container(again, "second"), {
-    kind: "conflict",
-    message:
-      /^driver failed programming external connectivity on endpoint second \([0-9a-f]{64}\): Bind for 0\.0\.0\.0:8083 failed: port is already allocated \(published by container first\)$/,
+  await assert.rejects(lab.container(again, "second"), (error: GantryError) => {
+    assert.equal(error.kind, "conflict");
+    assert.match(
+      error.message,
+      /^driver failed programming external connectivity on endpoint second \([0-9a-f]{64}\): Bind for 0\.0\.0\.0:8083 failed: port is already allocated$/,
+    );
+    assert.equal(adviceOf(error)?.cause, "container first has published it");
+    return true;
   });
   await lab.host.ask({ do: "listen", protocol: "tcp", port: 8085 });
   await assert.rejects(lab.container([tcp(80, { hostPort: 8085, hostPortEnd: 8085 })], "third"), {

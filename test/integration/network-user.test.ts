@@ -136,7 +136,7 @@ test("impossible networks are refused in docker's words", async () => {
   const rows: [Parameters<typeof create>[0], RegExp][] = [
     [{ Name: "a" }, /^network with name a already exists$/],
     [{ Name: "host" }, /^operation is not permitted on predefined host network$/],
-    [{ Name: "x", Driver: "weave" }, /plugin not found/],
+    [{ Name: "x", Driver: "weave" }, /plugin "weave" not found/],
     [{ Name: "x", IPAM: { Config: [{ Subnet: "10.9.0.0/16" }] } }, /Pool overlaps with other one/],
     [{ Name: "x", IPAM: { Config: [{ Subnet: "10.7.0.1/24" }] } }, /it should be 10\.7\.0\.0\/24$/],
     [

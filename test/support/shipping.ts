@@ -4,6 +4,7 @@ import { silentLogger } from "../../src/base/index.ts";
 import { remoteDriver } from "../../src/engine/log-drivers/index.ts";
 import { Shipper } from "../../src/engine/log-drivers/shipper.ts";
 import type { LogInfo } from "../../src/engine/logs/index.ts";
+import { within } from "./deadline.ts";
 import { MemoryLog } from "./memory-log.ts";
 
 export const CONTAINER_ID = "0123456789abcdef".repeat(4);
@@ -50,11 +51,12 @@ export async function ship(
     shipper,
     finish: async () => {
       shipper.finish();
-      await shipper.done;
+      const what = () => `everything to be shipped: ${JSON.stringify(shipper.counters)}`;
+      await within(what, shipper.done);
     },
     [Symbol.asyncDispose]: async () => {
       shipper.stop();
-      await shipper.done;
+      await within(() => "a shipper to stop", shipper.done);
     },
   };
 }

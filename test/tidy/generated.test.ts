@@ -12,6 +12,7 @@ const generators = [
   "tools/gen-operations.ts",
   "tools/gen-buildkit.ts",
   "tools/gen-cli-reference.ts",
+  "tools/gen-refused.ts",
 ];
 
 for (const generator of generators) {

@@ -19,6 +19,7 @@ const ANSWERS: Record<string, string> = {
   ImageList: "=ImageSummary",
   ImageInspect: "=ImageInspect",
   ImageHistory: "=ImageHistoryResponseItem",
+  ImageAttestations: "=AttestationStatement",
   ImageDelete: "=ImageDeleteResponseItem",
   ImageSearch: "description is_official is_automated name star_count",
   ImagePrune: `ImagesDeleted:[ImageDeleteResponseItem] ${PRUNED}`,

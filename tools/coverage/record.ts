@@ -1,13 +1,11 @@
 // Asks a daemon of its own for one answer of every kind that is cheap to have. Needs root.
 
-import { mkdtemp, rm } from "node:fs/promises";
 import { request } from "node:http";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { IMAGE, startDaemon, type TestDaemon } from "../../test/e2e/harness.ts";
 import { writeAnswers } from "./answers.ts";
-import { type Ask, describeDevice, recordContainer, recordPulled } from "./record-container.ts";
+import { type Ask, recordContainer, recordPulled } from "./record-container.ts";
+import { recordRare, Surroundings } from "./record-rare.ts";
 
 const NAME = "coverage";
 const CREATE = {
@@ -63,17 +61,18 @@ const CREATE = {
 };
 
 export async function record(): Promise<void> {
-  const devices = await mkdtemp(join(tmpdir(), "gantry-coverage-cdi-"));
-  await describeDevice(devices);
-  const pools = ["--default-address-pool", "base=10.77.0.0/16,size=24"];
-  const daemon = await startDaemon({ args: [...pools, "--cdi-spec-dir", devices] });
+  const around = await Surroundings.make();
   try {
-    const recorder = new Recorder(daemon);
-    await recorder.all();
-    writeAnswers(recorder.samples);
+    const daemon = await startDaemon({ args: around.args, client: "gantry" });
+    try {
+      const recorder = new Recorder(daemon);
+      await recorder.all();
+      writeAnswers(recorder.samples);
+    } finally {
+      await daemon.stop();
+    }
   } finally {
-    await daemon.stop();
-    await rm(devices, { recursive: true, force: true });
+    await around.remove();
   }
 }
 
@@ -92,6 +91,7 @@ class Recorder {
     await recordContainer(ask);
     await recordPulled(ask, await this.#daemon.pid());
     await this.#remove();
+    await recordRare(ask, this.#daemon);
   }
 
   async #make(): Promise<void> {

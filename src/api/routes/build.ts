@@ -7,6 +7,7 @@ import type { BuildRequest, Credentials, EngineDoors } from "../../engine/index.
 import type { Routes } from "../../protocol/index.ts";
 import type { Ulimit } from "../../spec/index.ts";
 import type { Call, SomeHandlers } from "../call.ts";
+import { integer } from "../parameters.ts";
 import { credentialsOf } from "../registry-auth.ts";
 import { empty, json, progress } from "../reply.ts";
 import { buildTwoRequest } from "./build-two.ts";
@@ -105,13 +106,6 @@ function hostConfigOf(query: BuildCall["query"]): HostConfig {
     SecurityOpt: list("securityopt", query.securityopt),
     NetworkMode: query.networkmode || "default",
   };
-}
-
-function integer(name: string, text: string | undefined): number {
-  if (text === undefined || text === "") return 0;
-  const value = /^-?\d+$/.test(text) ? Number(text) : Number.NaN;
-  if (Number.isSafeInteger(value)) return value;
-  throw new GantryError("invalid", `invalid value for ${name}: ${JSON.stringify(text)}`);
 }
 
 function parsed(name: string, text: string | undefined): unknown {

@@ -4,6 +4,7 @@
 import { GantryError } from "../../base/index.ts";
 import type { EngineDoors, PruneKind, PrunePlan, PruneRequest } from "../../engine/index.ts";
 import type { SomeHandlers } from "../call.ts";
+import { integer } from "../parameters.ts";
 import { json, type Reply } from "../reply.ts";
 
 const KINDS = ["container", "network", "volume", "image", "build-cache"];
@@ -19,7 +20,13 @@ export const prunePlanHandlers = ({ system }: EngineDoors) =>
       }
       const kinds = query.kind.filter(isKind);
       const { all, filters } = query;
-      return json(renderPlan(await system.planPrune({ kinds, all, filters })));
+      const cache = {
+        ...{ all, filters },
+        reservedBytes: integer("reserved-space", query["reserved-space"]),
+        maxUsedBytes: integer("max-used-space", query["max-used-space"]),
+        minFreeBytes: integer("min-free-space", query["min-free-space"]),
+      };
+      return json(renderPlan(await system.planPrune({ kinds, all, filters, cache })));
     },
   }) satisfies SomeHandlers;
 

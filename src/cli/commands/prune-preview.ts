@@ -22,6 +22,8 @@ export interface PreviewRequest {
   kinds: readonly PruneKind[];
   all?: boolean;
   filters: Filters;
+  /** Of the build cache: how much may stay, in bytes by docker's names. */
+  space?: Record<string, number>;
 }
 
 export const dryRunFlag = {
@@ -31,11 +33,13 @@ export const dryRunFlag = {
 
 const SHORT_ID_CHARS = 12;
 
-async function plan(session: Session, { kinds, all, filters }: PreviewRequest): Promise<Plan> {
+async function plan(
+  session: Session,
+  { kinds, all, filters, space }: PreviewRequest,
+): Promise<Plan> {
   const client = await session.client();
-  return await client.json<Plan>("GET", "/gantry/prune", {
-    query: { kind: [...kinds], all: all || undefined, filters: encodeFilters(filters) },
-  });
+  const query = { kind: [...kinds], all: all || undefined, filters: encodeFilters(filters) };
+  return await client.json<Plan>("GET", "/gantry/prune", { query: { ...query, ...space } });
 }
 
 /** Prints what would go, with sizes. */

@@ -4,6 +4,7 @@
 // typed.
 
 import type { FlagSpecs } from "../../base/index.ts";
+import { printable } from "../format/style.ts";
 import type { Io } from "../io.ts";
 import { Session } from "../session.ts";
 import { type Line, type Located, locate, type Place } from "./locate.ts";
@@ -12,6 +13,9 @@ import { type Candidate, DIRECTIVE, type Rule } from "./sources.ts";
 
 /** A shell waits for the answer: a daemon that is slower offers nothing. */
 const ANSWER_MS_MAX = 3_000;
+/** What a shell does not take as it is. Shells put a candidate into the line unquoted, and names
+ * come from a daemon, which need not be one of ours; none of docker's names has any of these. */
+const ACTS = /[\p{C}\s"'`$&|;<>(){}[\]\\*?#~]|!(?!=)|^:/u;
 
 interface Answer {
   candidates: Candidate[];
@@ -29,8 +33,8 @@ export async function complete(
     directive: DIRECTIVE.error,
   }));
   const lines = candidates.map(({ value, description }) => {
-    const about = description?.split("\n", 1)[0];
-    return descriptions && about ? `${value}\t${about}\n` : `${value}\n`;
+    const about = printable(description?.split("\n", 1)[0] ?? "");
+    return descriptions && about !== "" ? `${value}\t${about}\n` : `${value}\n`;
   });
   io.stdout.write(`${lines.join("")}:${directive}\n`);
   io.stderr.write(`Completion ended with directive: ${directiveText(directive)}\n`);
@@ -49,7 +53,7 @@ async function answer(io: Io, typed: readonly string[]): Promise<Answer> {
     const { candidates, directive } = await answerFor(session, line);
     const seen = new Set<string>();
     const fitting = candidates.filter(({ value }) => {
-      if (!value.startsWith(prefix) || seen.has(value)) return false;
+      if (!value.startsWith(prefix) || seen.has(value) || ACTS.test(value)) return false;
       seen.add(value);
       return true;
     });

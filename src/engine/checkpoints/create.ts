@@ -12,6 +12,7 @@ import { gatherPlan } from "../explain/gather.ts";
 import { LOG, runDump } from "./criu.ts";
 import { type CheckpointFacts, checkSpec, FACTS_FILE, readFacts } from "./facts.ts";
 import { checkName, checkpointsFolder, makeFolder, removeFolder } from "./folders.ts";
+import { checkOwnRuntime } from "./own-runtime.ts";
 
 /** Commit point: CRIU has written everything. */
 export async function createCheckpoint(
@@ -24,6 +25,7 @@ export async function createCheckpoint(
   const { exited } = await engine.transitions.run(id, async () => {
     const c = engine.containers.find(id);
     if (!isRunning(c)) throw new GantryError("conflict", `container ${c.id} is not running`);
+    checkOwnRuntime(engine, c);
     await using undo = new Rollback((what, error) =>
       engine.log.error(`Failed to undo ${what} of a checkpoint`, { id, error }),
     );

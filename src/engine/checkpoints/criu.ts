@@ -8,17 +8,31 @@ import { errnoOf, GantryError } from "../../base/index.ts";
 export const CRIU = "criu";
 export const LOG = { dump: "dump.log", restore: "restore.log" } as const;
 const ERRORS_MAX = 3;
+/** As long as a restore may take: a gigabyte goes to a slow disk in less. */
+const DUMP_DEADLINE_MS = 300_000;
 
-/** Runs `criu dump …`. Throws with the last errors of its log. */
-export async function runDump(args: readonly string[], workFolder: string): Promise<void> {
-  const code = await new Promise<number>((resolve, reject) => {
-    const child = spawn(CRIU, args, { stdio: "ignore" });
-    child.once("error", reject);
-    child.once("close", (exit) => resolve(exit ?? 1));
-  }).catch((cause: unknown) => {
+/** Runs `criu dump …`. Throws with the last errors of its log, and when it does not end in time:
+ * what it has stopped goes on when it is killed. */
+export async function runDump(
+  args: readonly string[],
+  workFolder: string,
+  deadlineMs = DUMP_DEADLINE_MS,
+): Promise<void> {
+  const { code, isLate } = await new Promise<{ code: number; isLate: boolean }>(
+    (resolve, reject) => {
+      const limits = { timeout: deadlineMs, killSignal: "SIGKILL" } as const;
+      const child = spawn(CRIU, args, { stdio: "ignore", ...limits });
+      child.once("error", reject);
+      child.once("close", (exit) => resolve({ code: exit ?? 1, isLate: child.killed }));
+    },
+  ).catch((cause: unknown) => {
     if (errnoOf(cause) !== "ENOENT") throw cause;
     throw missing(cause);
   });
+  if (isLate) {
+    const message = `criu did not end within ${deadlineMs / 1000} s (${join(workFolder, LOG.dump)})`;
+    throw new GantryError("timeout", message);
+  }
   if (code !== 0) throw await criuFailed(workFolder, LOG.dump);
 }
 

@@ -12,6 +12,7 @@ import type { EngineContext } from "../context.ts";
 import { CRIU, criuFailed, LOG, missing } from "./criu.ts";
 import { type CheckpointFacts, checkSpec, FACTS_FILE, parseFacts, sourceOf } from "./facts.ts";
 import { checkpointsFolder, findFolder } from "./folders.ts";
+import { checkOwnRuntime } from "./own-runtime.ts";
 
 export interface CheckpointRef {
   name: string;
@@ -32,6 +33,7 @@ export async function openCheckpoint(
   c: ContainerRecord,
   { name, dir }: CheckpointRef,
 ): Promise<Restoring> {
+  checkOwnRuntime(engine, c);
   const folder = await findFolder(checkpointsFolder(engine, c, dir), name, c);
   const facts = await readFile(join(folder, FACTS_FILE), "utf8").then(parseFacts, (cause) => {
     throw new GantryError("invalid", `checkpoint ${name} was not made by Gantry`, { cause });

@@ -92,7 +92,8 @@ export async function handleExit(
   await live.outputsDrained(OUTPUT_DRAIN_MAX_MS);
   endHealthChecks(engine, c);
   live.depart();
-  engine.shipping.finish(c.id);
+  // Until then lines of a non-blocking log may be on their way to the disk.
+  void live.tornDown.then(() => engine.shipping.finish(c.id));
   dropIdleExecs(engine, c);
 
   const ranMs = Math.max(0, status.finishedAt.getTime() - millisecondsOf(c.startedAt));

@@ -1,7 +1,7 @@
 // What health checks mean, by docker's rules: during the start period failures do not count and the
 // start interval applies until the first success; then so many failures in a row are unhealthy.
 
-import { GantryError } from "../../base/index.ts";
+import { GantryError, TIMER_MS_MAX } from "../../base/index.ts";
 import type { ContainerConfig, HealthConfig, HostConfig } from "../../spec/index.ts";
 import type { HealthResult } from "../contract.ts";
 import { millisecondsOf } from "../timestamps.ts";
@@ -26,7 +26,7 @@ export interface HealthTimings {
 /** The timings with docker's defaults. */
 export function healthTimings(health: HealthConfig): HealthTimings {
   const ms = (ns: number | undefined, otherwise: number): number =>
-    ns ? ns / NS_PER_MS : otherwise;
+    ns ? Math.min(ns / NS_PER_MS, TIMER_MS_MAX) : otherwise;
   return {
     intervalMs: ms(health.Interval, INTERVAL_MS),
     timeoutMs: ms(health.Timeout, TIMEOUT_MS),

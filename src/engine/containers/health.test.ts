@@ -111,6 +111,13 @@ test("failures count after the start period, and so many in a row are unhealthy"
   );
 });
 
+test("an interval longer than any timer is as long as a timer can be", () => {
+  const century = 100 * 365 * 24 * 3600 * 1000 * MS;
+  const timings = healthTimings({ Interval: century, Timeout: century, StartInterval: century });
+  const { intervalMs, timeoutMs, startIntervalMs } = timings;
+  for (const ms of [intervalMs, timeoutMs, startIntervalMs]) assert.equal(ms, 2 ** 31 - 1);
+});
+
 test("a success during the start period ends it: failures count from then on", () => {
   const timings = healthTimings({ StartPeriod: 60_000 * MS, Retries: 1 });
   const result = { Start: "2026-01-01T00:00:01Z", End: "", ExitCode: 1, Output: "" };

@@ -110,8 +110,5 @@ function inUse(c: ContainerRecord): GantryError {
     : isRestarting(c)
       ? "container is restarting: stop the container before removing or force remove"
       : "container is running: stop the container before removing or force remove";
-  return new GantryError(
-    "conflict",
-    `cannot remove container ${JSON.stringify(`/${c.name}`)}: ${why}`,
-  );
+  return new GantryError("conflict", `cannot remove container ${JSON.stringify(c.name)}: ${why}`);
 }

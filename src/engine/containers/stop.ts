@@ -1,6 +1,6 @@
 // Stop: the stop signal, the grace period, then SIGKILL. Also used by restart and a closing engine.
 
-import { GantryError } from "../../base/index.ts";
+import { GantryError, TIMER_MS_MAX } from "../../base/index.ts";
 import type { EngineContext } from "../context.ts";
 import { announce } from "./announce.ts";
 import { remember } from "./exit.ts";
@@ -77,7 +77,7 @@ async function cancelRestart(engine: EngineContext, c: ContainerRecord): Promise
 async function endsWithin(promise: Promise<void>, ms: number): Promise<boolean> {
   let timer: NodeJS.Timeout | undefined;
   const timeout = new Promise<false>((resolve) => {
-    timer = setTimeout(resolve, ms, false);
+    timer = setTimeout(resolve, Math.min(ms, TIMER_MS_MAX), false);
   });
   try {
     return await Promise.race([promise.then(() => true), timeout]);

@@ -39,6 +39,24 @@ export interface ImageManifest {
   /** Ids of the containers that were made from it. */
   containers: string[];
 }
+export interface AttestationsRequest extends Signal {
+  platform?: string;
+  /** Predicate types; none stands for all. */
+  types: readonly string[];
+  withStatements: boolean;
+}
+/** One in-toto statement about an image. */
+export interface AttestationStatement {
+  descriptor: {
+    mediaType: string;
+    digest: string;
+    size: number;
+    annotations?: Record<string, string>;
+  };
+  predicateType: string;
+  /** As it was stored; where statements were asked for. */
+  statement?: unknown;
+}
 export type Progress = Record<string, unknown>; // a message of docker's JSON progress stream
 
 /** One thing that was compared with its digest, or at the end the sums. */
@@ -96,6 +114,7 @@ export interface Images {
       Comment: string;
     }[]
   >;
+  attestations(ref: string, o: AttestationsRequest): Promise<AttestationStatement[]>;
   tag(ref: string, repo: string, tag: string): Promise<void>;
   remove(
     ref: string,

@@ -174,6 +174,7 @@ test("GPUs are those that a vendor describes, by number, by name or all", async 
   assert.deepEqual(await ask({ Count: 2 }, path), ["GPU=0", "GPU=1"]);
   assert.deepEqual(await ask({ Driver: "nvidia", DeviceIDs: ["1"] }, path), ["GPU=1"]);
   await assert.rejects(ask({ Count: 3 }, path), /unresolvable CDI devices nvidia.com\/gpu=2/);
+  await assert.rejects(ask({ Count: 2 ** 40 }, path), /unresolvable CDI devices/);
   await assert.rejects(
     ask({ Count: -1 }),
     /could not select device driver "" with capabilities: \[\[gpu\]\]/,

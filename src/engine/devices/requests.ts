@@ -58,7 +58,9 @@ function namesOf(request: DeviceRequest, registry: DeviceRegistry): string[] {
   }
   if (count !== 0 && ids?.length)
     throw bad("cannot set both Count and DeviceIDs on device request");
-  return gpus(found.kind, count, ids ?? []);
+  const there = [...registry.devices.keys()].filter((name) => name.startsWith(`${found.kind}=`));
+  // One more than there are names the first that is missing.
+  return gpus(found.kind, Math.min(count, there.length + 1), ids ?? []);
 }
 
 function gpus(kind: string, count: number, ids: readonly string[]): string[] {

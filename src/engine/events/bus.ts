@@ -3,7 +3,7 @@
 // nothing else: who reads slowly reads from the log on disk, so he costs no memory and loses
 // nothing that is still kept. Where something is gone, he is told.
 
-import { GantryError } from "../../base/index.ts";
+import { GantryError, TIMER_MS_MAX } from "../../base/index.ts";
 import type { Event, EventRequest, Events, Filters, PlacedEvent } from "../contract.ts";
 import { nowNanoseconds } from "../timestamps.ts";
 import type { EventLog, NumberedEvent } from "./event-log.ts";
@@ -14,7 +14,6 @@ const RECENT_EVENTS_MAX = 2048;
 const READ_EVENTS_MAX = 256;
 /** A clock that is set back by more than this is believed. */
 const CLOCK_STEP_NS = 10_000_000_000n;
-const TIMER_MAX_MS = 2 ** 31 - 1;
 const CURSOR = /^([0-9a-f]{8})-(\d{1,15})$/;
 const NO_LOG = "00000000";
 
@@ -169,7 +168,7 @@ class Subscriber {
     if (until !== undefined) {
       const delay = Number(nanoseconds(until) / 1_000_000n) - Date.now();
       if (delay <= 0) this.close();
-      else this.#timer = setTimeout(() => this.close(), Math.min(delay, TIMER_MAX_MS));
+      else this.#timer = setTimeout(() => this.close(), Math.min(delay, TIMER_MS_MAX));
     }
     if (signal?.aborted) this.close();
     else signal?.addEventListener("abort", this.close, { once: true });

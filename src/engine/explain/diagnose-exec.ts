@@ -21,6 +21,8 @@ export interface FailedCommand {
 }
 
 const PATH_DEFAULT = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/** A PATH is as long as an image likes, and each folder is looked into. */
+const FOLDERS_MAX = 64;
 const S_IFMT = 0o170000;
 const S_IFDIR = 0o040000;
 const EXECUTE_BITS = 0o111;
@@ -51,7 +53,7 @@ export async function diagnoseExec(
 
 const pathOf = ({ env }: FailedCommand): string[] =>
   (env.findLast((pair) => pair.startsWith("PATH="))?.slice("PATH=".length) ?? PATH_DEFAULT)
-    .split(":")
+    .split(":", FOLDERS_MAX)
     .filter((folder) => folder.startsWith("/"));
 
 async function inPath(look: Look, name: string): Promise<string | undefined> {

@@ -2,6 +2,7 @@
 
 import type { EngineContext } from "../context.ts";
 import type { Images } from "../contract.ts";
+import { imageAttestations } from "./attestations.ts";
 import { bootstrapImage } from "./bootstrap.ts";
 import { inspectDistribution, login } from "./distribution-inspect.ts";
 import { checkImagePlatform, findImageFor } from "./find.ts";
@@ -31,6 +32,7 @@ export function imageVerbs(engine: EngineContext): Images {
       const shown = renderImage(image);
       return o?.manifests ? { ...shown, manifests: await imageManifests(engine, image) } : shown;
     },
+    attestations: (ref, o) => imageAttestations(engine, ref, o),
     history: (ref, o) => imageHistory(engine, ref, o),
     tag: (ref, repo, tag) => tagImage(engine, ref, repo, tag),
     remove: (ref, o) => removeImage(engine, ref, o),

@@ -47,7 +47,7 @@ export function datetimePattern(format: string): string {
  * all lines up to the next that it says yes to; the last is open until `flush`. */
 export function eventsOf(
   entries: readonly LogEntry[],
-  o: { flush: boolean; begins?: ((line: string) => boolean) | undefined },
+  o: { flush: boolean; begins?: ((entry: LogEntry) => boolean) | undefined },
 ): { events: AwsEvent[]; taken: number } {
   if (o.begins) return manyLines(entries, { flush: o.flush, begins: o.begins });
   const { joined, taken } = joinParts(entries, { bytesMax: EVENT_BYTES_MAX, flush: o.flush });
@@ -56,7 +56,7 @@ export function eventsOf(
 
 function manyLines(
   entries: readonly LogEntry[],
-  { flush, begins }: { flush: boolean; begins: (line: string) => boolean },
+  { flush, begins }: { flush: boolean; begins: (entry: LogEntry) => boolean },
 ): { events: AwsEvent[]; taken: number } {
   const events: AwsEvent[] = [];
   let open: LogEntry[] = [];
@@ -69,7 +69,7 @@ function manyLines(
     taken = before;
   };
   for (const [index, entry] of entries.entries()) {
-    const isStart = (entry.partial?.ordinal ?? 1) === 1 && begins(entry.text.toString());
+    const isStart = (entry.partial?.ordinal ?? 1) === 1 && begins(entry);
     if (isStart || bytes + entry.text.length > EVENT_BYTES_MAX) close(index);
     open.push(entry);
     bytes += entry.text.length + 1;

@@ -5,6 +5,7 @@ import { GantryError, type Logger, messageOf } from "../../base/index.ts";
 import { type LogInfo, logTag } from "../logs/attributes.ts";
 import type { LogEntry } from "../logs/contract.ts";
 import { compileSearch } from "../logs/search.ts";
+import { Turns } from "../logs/turns.ts";
 import { AwsError, AwsLogsClient, type AwsOptions, instanceRegion } from "./aws-client.ts";
 import { CALL_EVENTS_MAX, datetimePattern, eventsOf, oneCall } from "./aws-events.ts";
 import {
@@ -33,6 +34,8 @@ const OPTIONS = [
 ];
 const FLUSH_MS = 5000;
 const BYTES_MAX = 900 * 1024;
+/** Of a line, for a pattern: what begins an event stands at its beginning. */
+const MATCHED_BYTES_MAX = 2048;
 /** The service has read the call and will never take it. */
 const REFUSED = ["InvalidParameterException", "SerializationException", "ValidationException"];
 
@@ -90,6 +93,7 @@ class AwslogsSink implements LogSink {
   readonly #options: LogDriverOptions;
   readonly #log: Logger;
   readonly #begins: ((line: string) => boolean) | undefined;
+  readonly #beginning = new WeakMap<LogEntry, boolean>();
   readonly #names: { logGroupName: string; logStreamName: string };
   #client: AwsLogsClient | undefined;
   #isMade = false;
@@ -127,7 +131,8 @@ class AwslogsSink implements LogSink {
 
   async send(lines: readonly LogEntry[], { flush, signal }: SendOptions): Promise<number> {
     await this.connect(signal);
-    const { events, taken } = eventsOf(lines, { flush, begins: this.#begins });
+    const begins = await this.#beginnings(lines, signal);
+    const { events, taken } = eventsOf(lines, { flush, begins });
     for (let rest = events; rest.length > 0; ) {
       const call = oneCall(rest);
       rest = rest.slice(call.length);
@@ -138,6 +143,20 @@ class AwslogsSink implements LogSink {
 
   close(): void {
     this.#client?.close();
+  }
+
+  /** Which lines begin an event. Each is looked at once, and others have their turn meanwhile. */
+  async #beginnings(lines: readonly LogEntry[], signal: AbortSignal) {
+    const begins = this.#begins;
+    if (!begins) return undefined;
+    const turns = new Turns();
+    for (const line of lines) {
+      if (this.#beginning.has(line)) continue;
+      this.#beginning.set(line, begins(line.text.toString("utf8", 0, MATCHED_BYTES_MAX)));
+      if (turns.isOver) await turns.next();
+      signal.throwIfAborted();
+    }
+    return (line: LogEntry) => this.#beginning.get(line) === true;
   }
 
   async #put(logEvents: object[], signal: AbortSignal): Promise<void> {

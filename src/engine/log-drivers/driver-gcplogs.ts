@@ -37,6 +37,12 @@ export const gcplogsDriver: LogDriver = {
   open: (c) => new GcplogsSink(c),
 };
 
+interface GoogleError {
+  status?: string;
+  message?: string;
+  details?: { fieldViolations?: { field?: string }[] }[];
+}
+
 type Instance = { zone?: string; name?: string; id?: string };
 
 class GcplogsSink implements LogSink {
@@ -136,8 +142,7 @@ class GcplogsSink implements LogSink {
     if (answer.status === 200) return;
     if (answer.status === 401) this.#credentials.forget();
     const what = `googleapi: Error ${answer.statusText}: ${answer.body.subarray(0, 1024)}`;
-    // 400: the service has read the entries and finds one of them wrong or too large.
-    if (answer.status === 400) throw new RefusedLines(what);
+    if (answer.status === 400 && isOfEntries(answer.body)) throw new RefusedLines(what);
     throw new GantryError("unavailable", what);
   }
 
@@ -183,6 +188,22 @@ class GcplogsSink implements LogSink {
       signal.throwIfAborted();
       return undefined; // no machine of Google's
     }
+  }
+}
+
+/** Whether a 400 is about an entry (one that is wrong, or too large), or about all there will be: a
+ * project, a name or a resource that is set wrongly. Then lines wait until that is mended. */
+function isOfEntries(body: Buffer): boolean {
+  try {
+    const { error } = JSON.parse(body.toString()) as { error?: GoogleError };
+    const fields = (error?.details ?? []).flatMap(({ fieldViolations = [] }) =>
+      fieldViolations.flatMap(({ field }) => (field === undefined ? [] : [field])),
+    );
+    if (error?.status !== "INVALID_ARGUMENT") return false;
+    if (fields.length > 0) return fields.every((field) => field.startsWith("entries"));
+    return /\b(entry|entries)\b|\btoo large\b|\bexceeds\b/i.test(error.message ?? "");
+  } catch {
+    return false; // not Google's words: a proxy, perhaps
   }
 }
 

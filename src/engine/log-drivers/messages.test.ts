@@ -65,7 +65,7 @@ test("a joined line is never above its limit", () => {
 });
 
 test("with a pattern an event is all lines up to the next that fits", () => {
-  const begins = (text: string) => text.startsWith("[");
+  const begins = ({ text }: { text: Buffer }) => text.toString().startsWith("[");
   const entries = [line("tail"), line("[1"), line("  at x"), line("[2"), line("  at y")];
   const first = eventsOf(entries, { flush: false, begins });
   assert.deepEqual(

@@ -4,8 +4,8 @@
 import { readFile, stat } from "node:fs/promises";
 import type { EngineContext } from "../context.ts";
 import type { ContainerLogShipping } from "../contract.ts";
-import { listGenerations } from "../logs/generations.ts";
 import { type LogInfo, logPlace, readShipped } from "../logs/index.ts";
+import { listSpool } from "../logs/spool.ts";
 import type { LogShippingStatus } from "./shipping.ts";
 
 /** By container, since this daemon took them up. For metrics: reads nothing. */
@@ -41,7 +41,7 @@ async function waitingBytes(engine: EngineContext, c: LogInfo, path: string): Pr
   const cursor = await readShipped(engine, c.id);
   const [number = 0, offset = 0] = (cursor ?? "0:0").split(":").map(Number);
   let bytes = 0;
-  for (const generation of await listGenerations(path)) {
+  for (const generation of await listSpool(path)) {
     if (generation.number < number) continue;
     const size = await stat(generation.path).then(
       (found) => found.size,

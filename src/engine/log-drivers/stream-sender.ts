@@ -13,6 +13,8 @@ const DIAL_TIMEOUT_MS = 10_000;
 /** A receiver that takes nothing, or that does not answer, for so long is taken for dead. */
 const STALL_MS = 60_000;
 const ANSWER_BYTES_MAX = 64 * 1024;
+/** What it says while it takes nothing waits on its side. */
+const ANSWERS_WAITING = { highWaterMark: 4, lowWaterMark: 1 };
 /** How long a line may lie unread at a receiver that is well, and how much we keep of them. */
 const UNSURE_MS = 2_000;
 const UNSURE_BYTES_MAX = 2 * 1024 * 1024;
@@ -131,7 +133,7 @@ export class StreamSender {
     if (!socket) throw this.#broken ?? new Error("the connection is closed");
     const late = AbortSignal.timeout(this.#answerMs);
     const patience = AbortSignal.any([signal, late]);
-    const chunks = on(socket, "data", { signal: patience, close: ["close"] });
+    const chunks = on(socket, "data", { ...ANSWERS_WAITING, signal: patience, close: ["close"] });
     try {
       await this.#write(bytes, signal);
       await take(bounded(chunks));
@@ -142,6 +144,7 @@ export class StreamSender {
       throw broken(why);
     } finally {
       await chunks.return?.();
+      socket.resume();
     }
   }
 

@@ -76,6 +76,9 @@ export interface RemoteLogDriver {
 //     no sync: after a crash of the machine a few entries may be shipped twice). The monitor
 //     looks at it when its spool is full, and is woken by it. Call it after each acknowledged
 //     batch, at most some times a second.
+//   releaseShipped(engine, containerId, cursor): Promise<void>
+//     Lets go of files before the cursor's, which readEntries holds by a second name so that the
+//     monitor counts nothing as dropped that is shipped. Call it when the generation changes.
 //   readShipped(engine, containerId): Promise<LogCursor | undefined>
 //     Where to go on after a restart. Before the first mark: undefined, so from the oldest.
 //

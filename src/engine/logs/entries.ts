@@ -7,11 +7,11 @@ import type { EngineContext } from "../context.ts";
 import { LogChanges } from "./changes.ts";
 import type { EntryBatch, LogCursor, LogEntry, ReadEntriesOptions } from "./contract.ts";
 import { listGenerations } from "./generations.ts";
-import type { LogFile } from "./log-file.ts";
 import { logPlace } from "./policy.ts";
 import { type LogFormat, newView, type RecordView } from "./record.ts";
 import { parseAttributes, textOf } from "./render.ts";
-import { openFiles, type Step, walk } from "./walk.ts";
+import { releaseHeld, walkSpool } from "./spool.ts";
+import type { Step } from "./walk.ts";
 
 const ENTRIES_MAX = 4096;
 
@@ -25,12 +25,10 @@ export async function* readEntries(
   const { path, binary } = place;
   using changes = o.follow ? new LogChanges(path, o) : undefined;
   const from = parseCursor(o.from);
-  const files = await openFiles(path, binary, from?.number);
-  let gap = from !== undefined && files[0]?.number !== from.number;
-  const start = { file: 0, offset: gap || !from ? 0 : await reachable(files[0]!, from.offset) };
-  let previous = files[0]?.number;
+  let gap = false;
+  let previous = from?.number;
   const parts = new PartNumbers();
-  for await (const step of walk(path, files, start, { binary, signal: o.signal, wake: changes })) {
+  for await (const step of walkSpool(path, from, { binary, signal: o.signal, wake: changes })) {
     if (previous !== undefined && step.file.number > previous + 1) gap = true;
     previous = step.file.number;
     // Shippers keep entries until they are taken.
@@ -41,10 +39,6 @@ export async function* readEntries(
     }
   }
 }
-
-/** A file that was torn is shorter than a cursor may say. */
-const reachable = async (file: LogFile, offset: number): Promise<number> =>
-  Math.min(offset, await file.size());
 
 function* batchesOf({ file, start, data }: Step, parts: PartNumbers): Generator<EntryBatch> {
   const view = newView();
@@ -113,6 +107,16 @@ export async function markShipped(
   await writeFile(`${file}.tmp`, cursor, { mode: 0o640 });
   await rename(`${file}.tmp`, file);
   if (!place.readable) await removeShipped(place.path, cursor);
+}
+
+/** Files before this place are shipped: the driver has no more need of them. */
+export async function releaseShipped(
+  engine: EngineContext,
+  id: string,
+  cursor: LogCursor,
+): Promise<void> {
+  const place = logPlace(engine.containers.find(id), engine.paths.container(id).dir);
+  if (place) await releaseHeld(place.path, parseCursor(cursor)!.number);
 }
 
 /** Nobody reads a cache that is disabled. */

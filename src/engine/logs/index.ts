@@ -2,7 +2,7 @@
 
 export { extraAttributes, type LogInfo, logTag } from "./attributes.ts";
 export type * from "./contract.ts";
-export { markShipped, readEntries, readShipped } from "./entries.ts";
+export { markShipped, readEntries, readShipped, releaseShipped } from "./entries.ts";
 export type { LogKeeper } from "./keeper.ts";
 export { checkDefaultLog, openLogKeeper } from "./open.ts";
 export { logPlace, monitorLog } from "./policy.ts";

@@ -15,6 +15,8 @@ const TIME_AT = '"time":"'.length;
 const ATTRS_AT = '"attrs":'.length;
 const ZERO = 48;
 const LETTER_Z = 90;
+const LETTER_U = 117;
+const SHORT_BYTES = 64;
 /** 2006-01-02T15:04:05 */
 const SECONDS_BYTES = 19;
 
@@ -115,13 +117,14 @@ function skip(block: Buffer, at: number, end: number, view: RecordView): "torn" 
   return "torn";
 }
 
-/** The first quote that is not escaped, before the record's end. */
+/** The first quote that is not escaped. Behind a torn text it is one of the next line, after which
+ * no record follows. */
 function closingQuote(block: Buffer, from: number, end: number): number {
-  for (let at = from; at < end; at++) {
-    const byte = block[at];
-    if (byte === QUOTE) return at;
-    if (byte === NEWLINE) return -1;
-    if (byte === BACKSLASH) at++;
+  for (let at = block.indexOf(QUOTE, from); at >= 0 && at < end; ) {
+    let slash = at - 1;
+    while (slash >= from && block[slash] === BACKSLASH) slash--;
+    if ((at - slash) % 2 === 1) return at;
+    at = block.indexOf(QUOTE, at + 1);
   }
   return -1;
 }
@@ -173,28 +176,52 @@ export function writeUnescaped(
   out: Buffer,
   at: number,
 ): number {
-  let done = from;
-  for (let slash = block.indexOf(BACKSLASH, from); slash >= 0 && slash < to; ) {
-    if (slash > done) at += block.copy(out, at, done, slash);
-    const letter = block[slash + 1];
-    done = slash + 2;
-    if (letter === 117) {
-      let unit = Number.parseInt(block.toString("latin1", done, done + 4), 16);
-      done += 4;
-      // A pair of surrogates is one rune.
-      if (unit >= 0xd800 && unit < 0xdc00 && block[done] === BACKSLASH && block[done + 1] === 117) {
-        const low = Number.parseInt(block.toString("latin1", done + 2, done + 6), 16);
-        unit = 0x10000 + ((unit - 0xd800) << 10) + (low - 0xdc00);
-        done += 6;
-      }
-      at += out.write(String.fromCodePoint(unit || 0), at);
-    } else {
-      out[at++] = PLAIN_ESCAPES[letter!] ?? letter!;
+  while (from < to) {
+    // A call costs as much as a few dozen bytes: only what is long is searched and copied by one.
+    const near = Math.min(to, from + SHORT_BYTES);
+    while (from < near && block[from] !== BACKSLASH) out[at++] = block[from++]!;
+    if (from === to) break;
+    if (block[from] !== BACKSLASH) {
+      const found = block.indexOf(BACKSLASH, from);
+      const slash = found < 0 || found > to ? to : found;
+      at += block.copy(out, at, from, slash);
+      from = slash;
+      continue;
     }
-    slash = block.indexOf(BACKSLASH, done);
+    const letter = block[from + 1]!;
+    if (letter !== LETTER_U) {
+      out[at++] = PLAIN_ESCAPES[letter]!;
+      from += 2;
+      continue;
+    }
+    let unit = hexAt(block, from + 2);
+    from += 6;
+    // A pair of surrogates is one rune.
+    if (unit >= 0xd800 && unit < 0xdc00 && block[from] === BACKSLASH) {
+      if (block[from + 1] === LETTER_U) {
+        unit = 0x10000 + ((unit - 0xd800) << 10) + (hexAt(block, from + 2) - 0xdc00);
+        from += 6;
+      }
+    }
+    if (unit < 0x80) out[at++] = unit;
+    else at += out.write(String.fromCodePoint(unit), at);
   }
-  if (to > done) at += block.copy(out, at, done, to);
   return at;
 }
 
-const PLAIN_ESCAPES: Record<number, number> = { 110: 10, 114: 13, 116: 9, 98: 8, 102: 12 };
+const PLAIN_ESCAPES = new Uint8Array(256).map((_, letter) => letter);
+for (const [letter, byte] of ["n\n", "r\r", "t\t", "b\b", "f\f"]) {
+  PLAIN_ESCAPES[letter!.charCodeAt(0)] = byte!.charCodeAt(0);
+}
+
+/** Four digits; 0 where there are none. */
+function hexAt(block: Buffer, at: number): number {
+  let value = 0;
+  for (let n = at; n < at + 4; n++) {
+    const byte = block[n] ?? 0;
+    const digit = byte <= 57 ? byte - ZERO : (byte | 32) - 87;
+    if (digit < 0 || digit > 15) return 0;
+    value = value * 16 + digit;
+  }
+  return value;
+}

@@ -70,7 +70,11 @@ export async function* walk(
   }
 }
 
-async function* stepsOf(file: LogFile, offset: number, signal?: AbortSignal): AsyncGenerator<Step> {
+export async function* stepsOf(
+  file: LogFile,
+  offset: number,
+  signal?: AbortSignal,
+): AsyncGenerator<Step> {
   for await (const { start, data } of blocksFrom(file, offset, signal)) yield { file, start, data };
 }
 

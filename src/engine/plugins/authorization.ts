@@ -4,7 +4,7 @@
 
 import { GantryError, type Logger, messageOf } from "../../base/index.ts";
 import type { SeenByPlugins, SentToPlugins } from "../contract/plugins.ts";
-import { type Plugins, QUICK } from "./plugins.ts";
+import { AT_START, type Plugins, QUICK } from "./plugins.ts";
 
 const PEM_COLUMNS = 64;
 /** Credentials are not the plugins' business. */
@@ -47,11 +47,12 @@ export class Authorization {
     });
   }
 
-  /** At the start and at a reload: throws when one of them is not there. */
-  async validate(names: readonly string[]): Promise<void> {
+  /** At the start and at a reload: throws when one of them is not there. At the start they may be
+   * starting, too: they are waited for. */
+  async validate(names: readonly string[], { atStart = false } = {}): Promise<void> {
     for (const name of names) {
       try {
-        await this.#plugins.require(name, "authz");
+        await this.#plugins.require(name, "authz", atStart ? AT_START : QUICK);
       } catch (cause) {
         const message = `error validating authorization plugin: ${messageOf(cause)}`;
         throw new GantryError("invalid", message, { cause });

@@ -10,7 +10,8 @@ import type { PluginAddress } from "./find-plugin.ts";
 
 const MIME = "application/vnd.docker.plugins.v1.2+json";
 const answerBytesMax = 8 * 1024 * 1024;
-const firstPauseMs = 100;
+/** The first of the pauses between two tries; each is twice the one before. */
+export const firstPauseMs = 100;
 /** Nobody is asked whether he begins to listen any more. */
 const NOT_LISTENING = ["ENOENT", "ECONNREFUSED"];
 
@@ -19,6 +20,8 @@ export interface CallLimits {
   answerMs: number;
   /** How long a plugin that does not listen is waited for. */
   connectMs: number;
+  /** How long one is waited for that has neither socket nor description yet; without it, not. */
+  appearMs?: number;
 }
 
 /** Sends a document and returns the one that comes back. */

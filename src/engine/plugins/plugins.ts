@@ -1,16 +1,19 @@
 // The plugins of this machine: found by name, asked once what they implement (/Plugin.Activate),
 // and asked again when a plugin of that name has moved.
 
+import { setTimeout as delay } from "node:timers/promises";
 import { GantryError, type Logger } from "../../base/index.ts";
 import { findPlugin, type PluginAddress, type PluginFolders, pluginNames } from "./find-plugin.ts";
-import { type CallLimits, callPlugin } from "./plugin-client.ts";
+import { type CallLimits, callPlugin, firstPauseMs } from "./plugin-client.ts";
 
 export type PluginPart = "VolumeDriver" | "authz" | "NetworkDriver" | "IpamDriver" | "LogDriver";
 
 /** The short ones are asked often; dockerd's limits. */
 export const QUICK: CallLimits = { answerMs: 60_000, connectMs: 3_000 };
-/** Making or mounting a volume may take its time. */
-export const PATIENT: CallLimits = { answerMs: 120_000, connectMs: 10_000 };
+/** Making or mounting a volume may take its time, and so may its plugin to come up. */
+export const PATIENT: CallLimits = { answerMs: 120_000, connectMs: 10_000, appearMs: 10_000 };
+/** When the daemon starts, its plugins may be starting, too: dockerd waits as long. */
+export const AT_START: CallLimits = { answerMs: 60_000, connectMs: 15_000, appearMs: 15_000 };
 /** For those who list what is there: nobody waits for a plugin that is down. */
 export const AT_ONCE: CallLimits = { answerMs: 20_000, connectMs: 0 };
 
@@ -53,7 +56,7 @@ export class Plugins {
   }
 
   async #activate(name: string, part: PluginPart, limits: CallLimits): Promise<Activated> {
-    const address = await findPlugin(name, this.#folders);
+    const address = await this.#find(name, limits.appearMs ?? 0);
     const missing = (): GantryError =>
       new GantryError("not-found", `plugin ${JSON.stringify(name)} not found`);
     if (address === undefined) throw missing();
@@ -75,6 +78,19 @@ export class Plugins {
       throw new GantryError("not-found", message);
     }
     return known;
+  }
+
+  /** Waits for one that is not there yet; undefined when it does not come. */
+  async #find(name: string, appearMs: number): Promise<PluginAddress | undefined> {
+    const until = Date.now() + appearMs;
+    for (let pauseMs = firstPauseMs; ; pauseMs *= 2) {
+      const address = await findPlugin(name, this.#folders);
+      if (address !== undefined || Date.now() + pauseMs > until) return address;
+      if (pauseMs === firstPauseMs) {
+        this.#log.warn("A plugin is not there yet, it is waited for", { plugin: name, appearMs });
+      }
+      await delay(pauseMs);
+    }
   }
 
   /** What a plugin of that name implements; empty where there is none, or none that answers. */

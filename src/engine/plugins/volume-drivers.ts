@@ -1,6 +1,6 @@
 // Volumes that plugins keep: docker's VolumeDriver protocol, typed and checked. Who mounts is named
 // by an id, so that a plugin counts its users; what this engine could not tell a plugin that was
-// down (an unmount) it tells before it asks for the same volume again.
+// down (an unmount) it tells before it asks for the same volume again, also after a restart.
 
 import { GantryError, type Logger } from "../../base/index.ts";
 import { AT_ONCE, PATIENT, type Plugins, QUICK } from "./plugins.ts";
@@ -10,6 +10,13 @@ export interface PluginVolume {
   mountpoint: string;
   createdAt?: string;
   status?: Record<string, unknown>;
+}
+
+/** Unmounts that a plugin did not take, by volume. */
+export interface OwedUnmounts {
+  get(volume: string): { ids: string[] } | undefined;
+  put(volume: string, owed: { ids: string[] }): void;
+  delete(volume: string): void;
 }
 
 interface Answer {
@@ -24,11 +31,11 @@ export class VolumeDrivers {
   #plugins: Plugins;
   #log: Logger;
   #scopes = new Map<string, "local" | "global">();
-  /** Unmounts that a plugin did not take: volume → ids. */
-  #owed = new Map<string, Set<string>>();
+  #owed: OwedUnmounts;
 
-  constructor(plugins: Plugins, log: Logger) {
+  constructor(plugins: Plugins, owed: OwedUnmounts, log: Logger) {
     this.#plugins = plugins;
+    this.#owed = owed;
     this.#log = log;
   }
 
@@ -72,14 +79,21 @@ export class VolumeDrivers {
       await this.#call(driver, "Unmount", { Name: name, ID: id }, AT_ONCE);
     } catch (error) {
       this.#log.error("A volume plugin did not unmount", { plugin: driver, volume: name, error });
-      this.#owed.set(name, (this.#owed.get(name) ?? new Set()).add(id));
+      const ids = this.#owed.get(name)?.ids ?? [];
+      if (!ids.includes(id)) this.#owed.put(name, { ids: [...ids, id] });
     }
   }
 
   async #settle(driver: string, name: string): Promise<void> {
-    for (const id of this.#owed.get(name) ?? []) {
-      await this.#call(driver, "Unmount", { Name: name, ID: id }, QUICK);
-      this.#owed.get(name)?.delete(id);
+    for (const id of this.#owed.get(name)?.ids ?? []) {
+      await this.#call(driver, "Unmount", { Name: name, ID: id }, QUICK).catch((error) => {
+        // It has heard it now, and may have before: what it says of it keeps nobody from mounting.
+        if (!hasAnswered(error)) throw error;
+        this.#log.warn("A volume plugin did not unmount", { plugin: driver, volume: name, error });
+      });
+      const left = this.#owed.get(name)?.ids.filter((other) => other !== id) ?? [];
+      if (left.length > 0) this.#owed.put(name, { ids: left });
+      else this.#owed.delete(name);
     }
   }
 
@@ -125,10 +139,15 @@ export class VolumeDrivers {
       limits,
     );
     const said = answer?.Err;
-    if (typeof said === "string" && said !== "") throw new GantryError("internal", said);
+    if (typeof said === "string" && said !== "") {
+      throw new GantryError("internal", said, { detail: { pluginStatus: 200 } });
+    }
     return answer ?? {};
   }
 }
+
+const hasAnswered = (error: unknown): boolean =>
+  error instanceof GantryError && error.detail["pluginStatus"] !== undefined;
 
 function volumeOf(value: unknown): PluginVolume | undefined {
   const one = (value ?? {}) as Record<string, unknown>;

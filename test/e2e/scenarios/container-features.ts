@@ -99,6 +99,27 @@ export function containerFeatureScenarios(daemon: () => TestDaemon): void {
     await ok("rm", "-f", "watched");
   });
 
+  test("stats without names follows those that start later", async () => {
+    await ok("run", "-d", "--name", "early", ...none, IMAGE, "sleep");
+    const shown = daemon().session("stats", "--format", "seen {{.Name}}");
+    try {
+      await shown.until("seen early");
+      await ok("run", "-d", "--name", "late", ...none, IMAGE, "sleep");
+      await shown.until("seen late");
+      await ok("rm", "-f", "early");
+      shown.text = "";
+      // What was on its way when it went may still come; then only the other is left. Docker moves
+      // its cursor between them.
+      await shown.until(/(?:seen late(?:(?!seen).)*){4}/s);
+      await ok("run", "-d", "--name", "early", ...none, IMAGE, "sleep");
+      await shown.until("seen early");
+    } finally {
+      shown.child.kill("SIGKILL");
+      await shown.exitCode().catch(() => {});
+    }
+    await ok("rm", "-f", "early", "late");
+  });
+
   test("values that a filter cannot have are refused in docker's words", async () => {
     const ps = (filter: string) => refused("ps", "--filter", filter);
     assert.match(await ps("health=ill"), /invalid value for health \(ill\): must be one of none/);

@@ -161,23 +161,23 @@ export function networkFieldScenarios(daemon: () => TestDaemon): void {
       ...run("--ip", "10.0.0.1"),
     );
     await refused(/network-scoped aliases are only supported/, ...run("--network-alias", "x"));
-    const wrong = await ok(...run("--network", "n2", "--ip", "172.30.0.9"));
-    await refused(/networks with user configured subnets/, "start", wrong);
-    const outside = await ok(...run("--network", "n1", "--ip", "10.43.0.9"));
-    await refused(/no configured subnet or ip-range contain the IP address/, "start", outside);
-    const sysctl = "driver-opt=com.docker.network.endpoint.sysctls=net.ipv4.conf.eth0.x=1";
-    const bad = await ok(...run("--network", `name=n1,${sysctl}`));
-    await refused(/unrecognised network interface sysctl/, "start", bad);
-    const linkLocal = ["--link-local-ip", "10.0.0.1"];
     await refused(
-      /invalid link-local IP address/,
-      "network",
-      "connect",
-      ...linkLocal,
-      "n2",
-      outside,
+      /networks with user configured subnets/,
+      ...run("--network", "n2", "--ip", "172.30.0.9"),
     );
-    await ok("rm", wrong, outside, bad);
+    await refused(
+      /no configured subnet or ip-range contain the IP address/,
+      ...run("--network", "n1", "--ip", "10.43.0.9"),
+    );
+    const sysctl = "driver-opt=com.docker.network.endpoint.sysctls=net.ipv4.conf.eth0.x=1";
+    await refused(
+      /unrecognised network interface sysctl/,
+      ...run("--network", `name=n1,${sysctl}`),
+    );
+    const plain = await ok(...run());
+    const linkLocal = ["--link-local-ip", "10.0.0.1"];
+    await refused(/invalid link-local IP address/, "network", "connect", ...linkLocal, "n2", plain);
+    await ok("rm", plain);
     await ok("network", "rm", "n1", "n2");
   });
 

@@ -113,6 +113,7 @@ export async function receiveAwsLogs(
     got: inbox.got,
     complaints: inbox.complaints,
     until: (enough) => inbox.until(enough),
+    follow: (take) => inbox.follow(take),
     [Symbol.asyncDispose]: () => http.close(),
   };
 }

@@ -63,6 +63,7 @@ export async function receiveFluentd(
     got: inbox.got,
     complaints: inbox.complaints,
     until: (enough) => inbox.until(enough),
+    follow: (take) => inbox.follow(take),
     [Symbol.asyncDispose]: () => server.close(),
   };
 }

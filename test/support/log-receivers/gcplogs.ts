@@ -68,6 +68,7 @@ export async function receiveGoogle(
     got: inbox.got,
     complaints: inbox.complaints,
     until: (enough) => inbox.until(enough),
+    follow: (take) => inbox.follow(take),
     writeKey: async (path) => {
       const key = {
         type: "service_account",

@@ -46,6 +46,7 @@ function result(inbox: Inbox<GelfMessage>, port: number, close: () => Promise<vo
     got: inbox.got,
     complaints: inbox.complaints,
     until: (enough: (got: readonly GelfMessage[]) => boolean) => inbox.until(enough),
+    follow: (take: (message: GelfMessage) => void) => inbox.follow(take),
     [Symbol.asyncDispose]: close,
   };
 }

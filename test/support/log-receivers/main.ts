@@ -16,16 +16,7 @@ import { receiveSyslog, receiveSyslogUdp } from "./syslog.ts";
 const say = (message: object) => process.stdout.write(`${JSON.stringify(message)}\n`);
 
 function follow<T>(name: string, receiver: Receiver<T>, textOf: (message: T) => string): void {
-  let said = 0;
-  const pass = async () => {
-    for (;;) {
-      await receiver.until((got) => got.length > said);
-      const texts = receiver.got.slice(said).map(textOf);
-      said += texts.length;
-      for (const text of texts) say({ receiver: name, text });
-    }
-  };
-  void pass();
+  receiver.follow((message) => say({ receiver: name, text: textOf(message) }));
 }
 
 const [keyPath = "", googlePort = "0"] = process.argv.slice(2);

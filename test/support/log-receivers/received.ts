@@ -3,14 +3,17 @@
 
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import { createServer as createTlsServer, type TlsOptions } from "node:tls";
+import { within } from "../deadline.ts";
 
 export interface Receiver<T> extends AsyncDisposable {
   readonly port: number;
   readonly got: T[];
   /** What was wrong with what came. */
   readonly complaints: string[];
-  /** Resolves when `enough` says so of what came; a receiver that hears nothing waits for ever. */
+  /** Resolves when `enough` says so of what came, and throws when it does not for a minute. */
   until(enough: (got: readonly T[]) => boolean): Promise<void>;
+  /** Each message as it comes, for ever. */
+  follow(take: (message: T) => void): void;
 }
 
 /** Keeps messages and wakes those who wait for them. */
@@ -18,9 +21,11 @@ export class Inbox<T> {
   readonly got: T[] = [];
   readonly complaints: string[] = [];
   #waiting: (() => void)[] = [];
+  #followers: ((message: T) => void)[] = [];
 
   put(message: T): void {
     this.got.push(message);
+    for (const take of this.#followers) take(message);
     for (const wake of this.#waiting.splice(0)) wake();
   }
 
@@ -29,9 +34,15 @@ export class Inbox<T> {
     for (const wake of this.#waiting.splice(0)) wake();
   }
 
+  follow(take: (message: T) => void): void {
+    for (const message of this.got) take(message);
+    this.#followers.push(take);
+  }
+
   async until(enough: (got: readonly T[]) => boolean): Promise<void> {
+    const what = () => `more than ${this.got.length} messages; complaints: ${this.complaints}`;
     while (!enough(this.got)) {
-      await new Promise<void>((resolve) => this.#waiting.push(resolve));
+      await within(what, new Promise<void>((resolve) => this.#waiting.push(resolve)));
     }
   }
 }

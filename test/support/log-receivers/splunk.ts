@@ -67,6 +67,7 @@ export async function receiveSplunk(
     got: inbox.got,
     complaints: inbox.complaints,
     until: (enough) => inbox.until(enough),
+    follow: (take) => inbox.follow(take),
     [Symbol.asyncDispose]: () => http.close(),
   };
 }

@@ -71,6 +71,7 @@ export async function receiveSyslog(
     got: inbox.got,
     complaints: inbox.complaints,
     until: (enough) => inbox.until(enough),
+    follow: (take) => inbox.follow(take),
     [Symbol.asyncDispose]: () => server.close(),
   };
 }
@@ -110,6 +111,7 @@ export async function receiveSyslogUdp(): Promise<SyslogReceiver> {
     got: inbox.got,
     complaints: inbox.complaints,
     until: (enough) => inbox.until(enough),
+    follow: (take) => inbox.follow(take),
     [Symbol.asyncDispose]: async () => void socket.close(),
   };
 }

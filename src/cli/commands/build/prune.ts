@@ -3,6 +3,7 @@ import { type Command, defineCommand } from "../../command.ts";
 import { filterFlag } from "../../flags/filters.ts";
 import { printRows } from "../../format/table.ts";
 import { confirm } from "../confirm.ts";
+import { dryRunFlag, printPlan } from "../prune-preview.ts";
 import { openBuilder } from "./builder.ts";
 import { BUILDER_FLAGS, checkBuilder } from "./checked-builder.ts";
 import { USAGE_TABLE, usageFilter, usageRow, verboseRecord } from "./usage-records.ts";
@@ -15,6 +16,7 @@ const command: Command = defineCommand({
     ...BUILDER_FLAGS,
     all: { type: "bool", shorthand: "a", usage: "Remove internal records and cache mounts, too" },
     filter: filterFlag('Remove only what matches (such as "until=24h")'),
+    "dry-run": dryRunFlag,
     force: { type: "bool", shorthand: "f", usage: "Do not ask" },
     "keep-storage": {
       type: "bytes",
@@ -28,6 +30,15 @@ const command: Command = defineCommand({
   },
   async run(session, { values }) {
     checkBuilder(values.builder);
+    if (values["dry-run"]) {
+      const { filter: filters, all } = values;
+      const space = {
+        "reserved-space": values["reserved-space"] || values["keep-storage"],
+        "max-used-space": values["max-used-space"],
+        "min-free-space": values["min-free-space"],
+      };
+      return await printPlan(session, { kinds: ["build-cache"], all, filters, space });
+    }
     const what = values.all ? "all build cache" : "all dangling build cache";
     const warning = `WARNING! This will remove ${what}. Are you sure you want to continue?`;
     if (!values.force && !(await confirm(session, warning))) return 1;

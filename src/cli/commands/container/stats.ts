@@ -1,3 +1,7 @@
+// `stats`: the samples of some containers, or of all that run while it does: what starts later joins
+// them, what ends leaves. One stream a container, one line each, printed twice a second.
+
+import { GantryError } from "../../../base/index.ts";
 import type { Client } from "../../../client/index.ts";
 import { jsonValues } from "../../../client/index.ts";
 import { type Command, defineCommand } from "../../command.ts";
@@ -29,17 +33,17 @@ const command: Command = defineCommand({
   },
   async run(session, { values, args }) {
     const client = await session.client();
-    const names = args.length > 0 ? args : await running(client, values.all);
     let format = values.format || session.config.statsFormat || "table";
     if (format === "table") format = STATS_TABLE;
     const type = statsRow(!values["no-trunc"]);
     if (values["no-stream"]) {
+      const names = args.length > 0 ? args : await running(client, values.all);
       const samples = names.map((name) => once(client, name));
       const lines = await Promise.all(samples);
       await printRows(session.io.stdout, type, lines, format);
       return 0;
     }
-    await live(session, client, names, async (lines) => {
+    await live(session, client, { names: args, all: values.all }, async (lines) => {
       const clear = session.io.stdout.isTerminal ? "\x1b[2J\x1b[H" : "";
       session.io.stdout.write(clear);
       await printRows(session.io.stdout, type, lines, format);
@@ -66,25 +70,104 @@ async function once(client: Client, name: string): Promise<StatsLine> {
 async function live(
   session: Session,
   client: Client,
-  names: readonly string[],
+  { names, all }: { names: readonly string[]; all: boolean },
   show: (lines: StatsLine[]) => Promise<void>,
 ): Promise<void> {
-  const latest = new Map<string, StatsLine>();
-  const timer = setInterval(() => void show([...latest.values()]), REFRESH_MS);
+  const streams = new StatsStreams(client, session.io.signal);
+  const failed = Promise.withResolvers<never>();
+  const timer = setInterval(() => {
+    show([...streams.latest.values()]).catch(failed.reject);
+  }, REFRESH_MS);
   try {
-    await Promise.all(
-      names.map(async (name) => {
-        const { body } = await client.call("GET", `/containers/${segment(name)}/stats`, {
-          query: { stream: true },
-          signal: session.io.signal,
-        });
-        for await (const sample of jsonValues<StatsSample>(body)) {
-          latest.set(name, statsLine(name, sample));
-        }
-        latest.delete(name);
-      }),
-    );
+    const whole =
+      names.length > 0
+        ? Promise.all(names.map((name) => streams.follow(name)))
+        : followAll(client, streams, { all, signal: session.io.signal });
+    await Promise.race([whole, failed.promise]);
   } finally {
     clearInterval(timer);
+    streams.close();
+  }
+}
+
+/** Those that run now and those that start later; with `all` every one that there is. */
+async function followAll(
+  client: Client,
+  streams: StatsStreams,
+  { all, signal }: { all: boolean; signal: AbortSignal },
+): Promise<void> {
+  const event = all ? ["create", "start"] : ["start", "die"];
+  const filters = JSON.stringify({ type: ["container"], event });
+  // Asked for before the list: what starts in between is in one of them.
+  const { body } = await client.call("GET", "/events", { query: { filters }, signal });
+  const follow = (id: string): void => {
+    // One that is gone again before it was asked for is no failure.
+    streams.follow(id).catch((error: unknown) => {
+      if (!(error instanceof GantryError && error.kind === "not-found")) streams.fail(error);
+    });
+  };
+  for (const id of await running(client, all)) follow(id);
+  const told = (async () => {
+    for await (const { Action, Actor } of jsonValues<ContainerEvent>(body)) {
+      if (Action === "die") streams.drop(Actor.ID);
+      else follow(Actor.ID);
+    }
+  })();
+  await Promise.race([told, streams.failed]);
+}
+
+interface ContainerEvent {
+  Action: string;
+  Actor: { ID: string };
+}
+
+/** The samples of several containers, each for as long as somebody wants them. */
+class StatsStreams {
+  readonly latest = new Map<string, StatsLine>();
+  /** Never resolves. */
+  readonly failed: Promise<never>;
+  readonly fail: (error: unknown) => void;
+  #client: Client;
+  #signal: AbortSignal;
+  #open = new Map<string, AbortController>();
+
+  constructor(client: Client, signal: AbortSignal) {
+    this.#client = client;
+    this.#signal = signal;
+    const { promise, reject } = Promise.withResolvers<never>();
+    promise.catch(() => {});
+    this.failed = promise;
+    this.fail = reject;
+  }
+
+  /** Resolves when the container is gone or nobody wants it any more. */
+  async follow(name: string): Promise<void> {
+    if (this.#open.has(name)) return;
+    const stop = new AbortController();
+    this.#open.set(name, stop);
+    try {
+      const { body } = await this.#client.call("GET", `/containers/${segment(name)}/stats`, {
+        query: { stream: true },
+        signal: AbortSignal.any([this.#signal, stop.signal]),
+      });
+      for await (const sample of jsonValues<StatsSample>(body)) {
+        if (stop.signal.aborted) return;
+        this.latest.set(name, statsLine(name, sample));
+      }
+    } catch (error) {
+      if (!stop.signal.aborted) throw error;
+    } finally {
+      if (this.#open.get(name) === stop) this.drop(name);
+    }
+  }
+
+  drop(name: string): void {
+    this.#open.get(name)?.abort();
+    this.#open.delete(name);
+    this.latest.delete(name);
+  }
+
+  close(): void {
+    for (const name of this.#open.keys()) this.drop(name);
   }
 }

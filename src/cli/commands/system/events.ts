@@ -3,6 +3,7 @@ import { type Command, defineCommand } from "../../command.ts";
 import { encodeFilters, filterFlag } from "../../flags/filters.ts";
 import { parseTime } from "../../flags/times.ts";
 import { objectFormat } from "../../format/object.ts";
+import { printable } from "../../format/style.ts";
 import { FORMAT_OBJECT_USAGE } from "../../format/usage.ts";
 import { parseJson } from "../../template/values.ts";
 
@@ -30,6 +31,9 @@ const command: Command = defineCommand({
     until: { type: "string", usage: "End at this time" },
   },
   async run(session, { values }) {
+    // Labels are of strangers: on a terminal nothing in them moves the cursor.
+    const shown = (event: EventMessage): string =>
+      session.io.stdout.isTerminal ? printable(eventLine(event)) : eventLine(event);
     const format = values.format ? await objectFormat(values.format, { prefix: "" }) : undefined;
     const client = await session.client();
     const { body } = await client.call("GET", "/events", {
@@ -46,7 +50,7 @@ const command: Command = defineCommand({
       const event = parseJson(text) as EventMessage;
       if (isLoss(event)) session.warn(lossText(event));
       const place = values.cursor && !format ? `${event.cursor ?? ""} ` : "";
-      session.print(`${place}${format ? format(withGoNames(event)) : eventLine(event)}`);
+      session.print(`${place}${format ? format(withGoNames(event)) : shown(event)}`);
     }
     return 0;
   },
