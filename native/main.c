@@ -88,7 +88,8 @@ static int oci_runtime(int argc, char **argv) {
     unsetenv(place);
     return runtime_main(argc, argv);
   }
-  if (warm_find_root() || setenv(place, warm_root, 1)) return complain("cannot find its own folder");
+  if (warm_find_root() || setenv(place, warm_root, 1))
+    return complain("cannot find its own folder");
   int error = reexecute(argv);
   return error ? error : complain("cannot run the sealed copy");
 }

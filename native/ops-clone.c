@@ -175,7 +175,8 @@ static void look_at_program(const char *file, char **argv, char **env) {
 typedef void execute_function(const char *file, char **argv, char **env);
 
 // As execvp(3): EACCES is remembered, what is missing is passed over. An errno, or NOT_FOUND.
-static int search_and_execute(const char *name, char **argv, char **env, execute_function *execute) {
+static int search_and_execute(const char *name, char **argv, char **env,
+                              execute_function *execute) {
   int worst = NOT_FOUND;
   const char *at = path_of(env);
   for (;;) {

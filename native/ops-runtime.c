@@ -41,8 +41,9 @@ static int socket_at(struct run *r, const char *path, struct sockaddr_un *addres
   *folder = run_open_parent(r, &none, path, &name);
   if (*folder < 0) return *folder;
   address->sun_family = AF_UNIX;
-  int n = snprintf(address->sun_path, sizeof address->sun_path, "/proc/self/fd/%d/%s", *folder, name);
-  if (n < 0 || (size_t)n >= sizeof address->sun_path) return -ENAMETOOLONG;
+  size_t room = sizeof address->sun_path;
+  int n = snprintf(address->sun_path, room, "/proc/self/fd/%d/%s", *folder, name);
+  if (n < 0 || (size_t)n >= room) return -ENAMETOOLONG;
   int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
   return fd < 0 ? -errno : fd;
 }

@@ -67,7 +67,8 @@ static int pair_above(unsigned lowest, int type, int pair[2]) {
 }
 
 // Sends a request to the child that serves it and appends its answer.
-static void converse(int fd, uint16_t type, const uint8_t *data, size_t length, struct out *answer) {
+static void converse(int fd, uint16_t type, const uint8_t *data, size_t length,
+                     struct out *answer) {
   struct frame_header h;
   uint8_t *payload;
   int error = send_frame(fd, 1, type, data, length);

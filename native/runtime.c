@@ -72,7 +72,8 @@ static int lost(void) {
 static int answer_native(uint8_t *body, uint32_t length) {
   struct out answer = {0};
   runtime_native(body, length, &answer);
-  int error = answer.bad || warm_send(sock, WARM_NATIVE_ANSWER, answer.data, (uint32_t)answer.length);
+  uint32_t bytes = (uint32_t)answer.length;
+  int error = answer.bad || warm_send(sock, WARM_NATIVE_ANSWER, answer.data, bytes);
   out_free(&answer);
   return error ? lost() : -1;
 }
