@@ -15,7 +15,7 @@ const shownStreamBytesMax = 1024 * 1024;
 
 export interface SeenRequest {
   method: string;
-  /** Path and query, as the client wrote them. */
+  /** Path, with no more escapes than it needs, and query as the client wrote it. */
   uri: string;
   headers: IncomingHttpHeaders;
   body?: Buffer;
@@ -73,12 +73,25 @@ function seenRequest(request: IncomingMessage, body: Buffer | undefined): SeenRe
   const peerCertificates = certificatesOf(request.socket as Partial<TLSSocket>);
   return {
     method,
-    uri: url,
+    uri: plainUri(url),
     headers,
     ...(body !== undefined && { body }),
     user: peerCertificates.length > 0 ? commonName(request.socket as TLSSocket) : "",
     peerCertificates,
   };
+}
+
+/** The path as the router reads it: a guard that looks for a word is not passed by writing the word
+ * with escapes (/containers/%63reate). The query stays as it is. */
+function plainUri(url: string): string {
+  const question = url.indexOf("?");
+  const path = question < 0 ? url : url.slice(0, question);
+  const query = question < 0 ? "" : url.slice(question);
+  try {
+    return encodeURI(decodeURIComponent(path)).replace(/[?#]/g, encodeURIComponent) + query;
+  } catch {
+    return url; // which the router refuses
+  }
 }
 
 function commonName(socket: TLSSocket): string {
@@ -107,7 +120,7 @@ async function showBody({
 }: GuardInput): Promise<{ shown?: Buffer; body: Readable }> {
   const type = request.headers["content-type"]?.split(";", 1)[0]?.trim().toLowerCase();
   // Whoever logs in to a registry does not tell plugins the password, as with dockerd.
-  const isLogin = /^(\/v[0-9.]+)?\/auth(\?|$)/.test(request.url ?? "");
+  const isLogin = /^(\/v[0-9.]+)?\/auth(\?|$)/.test(plainUri(request.url ?? ""));
   if (type !== "application/json" || isLogin) return { body };
   const chunks: Buffer[] = [];
   let bytes = 0;

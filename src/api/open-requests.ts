@@ -10,6 +10,16 @@ export interface OpenRequest {
   seconds: number;
 }
 
+const URL_CHARACTERS_MAX = 2048;
+/** Build arguments are where people put tokens, and addresses of sources have passwords. */
+const SECRET_QUERY = /([?&](?:buildargs|remote|fromSrc|outputs)=)[^&]*/gi;
+
+/** What a log may keep of a request's address. Pure. */
+export function shownUrl(url: string): string {
+  const shown = url.replace(SECRET_QUERY, "$1*****");
+  return shown.length <= URL_CHARACTERS_MAX ? shown : `${shown.slice(0, URL_CHARACTERS_MAX)}…`;
+}
+
 export class OpenRequests {
   #log: Logger;
   #open = new Map<symbol, { method: string; url: string; since: number }>();
@@ -19,7 +29,8 @@ export class OpenRequests {
   }
 
   /** Returns what is to be called when the request has been answered. */
-  begin({ method = "GET", url = "/" }: IncomingMessage): (status: number) => void {
+  begin({ method = "GET", url: whole = "/" }: IncomingMessage): (status: number) => void {
+    const url = shownUrl(whole);
     const key = Symbol();
     const since = performance.now();
     this.#open.set(key, { method, url, since });

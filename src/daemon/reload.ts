@@ -4,6 +4,7 @@
 
 import type { Logger } from "../base/index.ts";
 import type { AuthorizationDoor } from "../engine/index.ts";
+import { conceal } from "./conceal.ts";
 import type { Config } from "./config.ts";
 import { loadSettings } from "./load-settings.ts";
 import { options } from "./option-table.ts";
@@ -50,7 +51,9 @@ export async function reload(
     log.warn(`Option ${key} has changed: the daemon takes it up when it is started again`);
   }
   const keys = options.filter((option) => option.reload && option.effect.does === "works");
-  const shown = Object.fromEntries(keys.map(({ key }) => [key, config.values.get(key)]));
+  const shown = Object.fromEntries(
+    keys.map(({ key }) => [key, conceal(config.values.get(key), key)]),
+  );
   log.info("Reloaded configuration", shown);
   return config;
 }

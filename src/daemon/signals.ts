@@ -13,6 +13,27 @@ export function onDumpSignal(dump: () => Promise<unknown>, log: Logger): void {
   });
 }
 
+/** The last file that was written is the one in force: a signal that comes while a file is read
+ * has it read once more afterwards. */
+function oneAtATime(onReload: () => Promise<void>, log: Logger): () => void {
+  let isRunning = false;
+  let isWanted = false;
+  const run = async (): Promise<void> => {
+    isRunning = true;
+    while (isWanted) {
+      isWanted = false;
+      await onReload().catch((error: unknown) =>
+        log.error("Failed to reload the configuration", { error }),
+      );
+    }
+    isRunning = false;
+  };
+  return () => {
+    isWanted = true;
+    if (!isRunning) void run();
+  };
+}
+
 /** Resolves with the first signal that asks to stop. */
 export function awaitShutdown({
   log,
@@ -21,11 +42,7 @@ export function awaitShutdown({
   log: Logger;
   onReload: () => Promise<void>;
 }): Promise<string> {
-  process.on("SIGHUP", () => {
-    onReload().catch((error: unknown) =>
-      log.error("Failed to reload the configuration", { error }),
-    );
-  });
+  process.on("SIGHUP", oneAtATime(onReload, log));
   // Whoever read the log may go away (`gantry daemon 2>&1 | head`); the containers may not.
   for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
   process.on("unhandledRejection", (error) => log.error("Unhandled rejection", { error }));

@@ -158,6 +158,19 @@ test("a joined pid namespace is entered before clone, others by the container it
   assert.equal(names(container).includes("netlink"), false);
 });
 
+test("binds leave slots to the namespaces that are joined", () => {
+  const { host, container } = plan((spec) => {
+    const types = ["network", "ipc", "uts"];
+    const joined = types.map((type) => ({ type, path: `/proc/7/ns/${type}` }));
+    spec.linux!.namespaces = [{ type: "mount" }, { type: "pid" }, ...joined];
+    spec.mounts = spec50().map((destination) => {
+      return { destination, type: "bind", source: "/s", options: ["rbind"] };
+    });
+  });
+  assert.equal(names(host).filter((op) => op === "assertFilesystem").length, 3);
+  assert.deepEqual(names(container).slice(0, 6), Array(3).fill(["setns", "close"]).flat());
+});
+
 test("binds that do not fit into slots come over after clone, in the order of the spec", () => {
   const { host, container } = plan((spec) => {
     spec.mounts = Array.from({ length: 50 }, (_, i) => ({

@@ -111,6 +111,11 @@ function planHost(draft: Draft): void {
   if (input.network) teardown.push(...input.network.teardown());
   const prepared = input.preparedParents?.has(parentOf(places)) ?? false;
   const resources = spec.linux?.resources ?? {};
+  // Binds take whatever slots are left; what is joined cannot do without.
+  const toJoin = draft.namespaces.joined.map((one) => ({
+    ...one,
+    slot: builder.allocate(`the ${one.type} namespace`),
+  }));
   // A limited root needs devices that the container's cgroup will forbid.
   const early = input.rootfs.kind === "overlay" && input.rootfs.disk !== undefined;
   if (early) draft.attachRoot = planRootfs(builder, input.rootfs, kernel);
@@ -131,7 +136,7 @@ function planHost(draft: Draft): void {
   for (const mount of spec.mounts ?? []) {
     if (isBind(mount)) draft.binds.set(mount, planBindSource(builder, mount, draft));
   }
-  const joined = planJoins(draft);
+  const joined = planJoins(host, toJoin);
   planTime(draft);
   host.push({
     op: "clone",
@@ -155,19 +160,20 @@ function hostUser(spec: OciSpec): number {
   return uid;
 }
 
+type Joined = Namespaces["joined"][number] & { slot: number };
+
 /** Opens what is joined. A pid namespace takes effect for children: it is entered before clone,
  * all others by the container itself. Returns the container's share. */
-function planJoins({ builder, namespaces }: Draft): Operation[] {
+function planJoins(host: Operation[], joined: readonly Joined[]): Operation[] {
   const operations: Operation[] = [];
-  for (const { type, path } of namespaces.joined) {
-    const slot = builder.allocate(`the ${type} namespace`);
+  for (const { type, path, slot } of joined) {
     const flags = NAMESPACE_FLAGS[type];
-    builder.host.push(
+    host.push(
       { op: "open", path, flags: O.RDONLY, to: slot },
       { op: "assertFilesystem", slot, magic: MAGIC.NSFS },
     );
     const enter: Operation = { op: "setns", slot, flags };
-    if (type === "pid" || type === "time") builder.host.push(enter, { op: "close", slot });
+    if (type === "pid" || type === "time") host.push(enter, { op: "close", slot });
     else operations.push(enter, { op: "close", slot });
   }
   return operations;

@@ -35,15 +35,27 @@ export interface ExecuteOptions {
   /** What a map does for a key that it does not hold. */
   missingKey?: "default" | "error";
   functions?: Record<string, TemplateFunction>;
+  /** For templates of strangers; none where the template is the caller's own. */
+  limits?: TemplateLimits;
 }
+
+export interface TemplateLimits {
+  /** Nodes that are run, elements that are ranged over. */
+  stepsMax: number;
+  outputCharactersMax: number;
+}
+const UNLIMITED: TemplateLimits = {
+  stepsMax: Number.POSITIVE_INFINITY,
+  outputCharactersMax: Number.POSITIVE_INFINITY,
+};
 
 /** Returns the template's output; throws an Error worded as Go does. */
 export function executeTemplate(
   template: ParsedTemplate,
   data: unknown,
-  { missingKey = "default", functions = FUNCTIONS }: ExecuteOptions = {},
+  { missingKey = "default", functions = FUNCTIONS, limits = UNLIMITED }: ExecuteOptions = {},
 ): string {
-  const run = new Execution(template, missingKey, functions);
+  const run = new Execution(template, { missingKey, functions, limits });
   try {
     run.template(template.name, data, 0);
   } catch (error) {
@@ -65,18 +77,28 @@ class Execution {
   #template: ParsedTemplate;
   #missingKey: "default" | "error";
   #functions: Record<string, TemplateFunction>;
+  #limits: TemplateLimits;
+  #steps = 0;
   #variables: [string, unknown][] = [];
   #name = "";
   #depth = 0;
 
   constructor(
     template: ParsedTemplate,
-    missingKey: "default" | "error",
-    functions: Record<string, TemplateFunction>,
+    { missingKey, functions, limits }: Required<ExecuteOptions>,
   ) {
     this.#template = template;
     this.#missingKey = missingKey;
     this.#functions = functions;
+    this.#limits = limits;
+  }
+
+  #spend(steps: number): void {
+    this.#steps += steps;
+    const { stepsMax, outputCharactersMax } = this.#limits;
+    if (this.#steps > stepsMax) throw new Error(`template: ${this.#template.name}: runs too long`);
+    if (this.out.length <= outputCharactersMax) return;
+    throw new Error(`template: ${this.#template.name}: its output is too long`);
   }
 
   template(name: string, data: unknown, at: number): void {
@@ -110,6 +132,7 @@ class Execution {
 
   #walk(nodes: Node[], dot: unknown): void {
     for (const node of nodes) {
+      this.#spend(1);
       switch (node.kind) {
         case "text":
           this.out += node.text;
@@ -185,6 +208,7 @@ class Execution {
     if (Array.isArray(value)) return value.map((item, at) => [at, item]);
     if (value === null || value === undefined || value instanceof TypedNil) return [];
     if (typeof value === "number" && Number.isInteger(value)) {
+      this.#spend(Math.max(0, value));
       return Array.from({ length: Math.max(0, value) }, (_, at) => [at, at]);
     }
     if (isMap(value)) return sortedEntries(value);

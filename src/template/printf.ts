@@ -15,13 +15,18 @@ interface Spec {
   verb: string;
 }
 
+/** Go's own limit. */
+const WIDTH_MAX = 1_000_000;
+
 /** fmt.Sprintf. */
 export function sprintf(format: string, args: readonly unknown[]): string {
   let out = "";
   let used = 0;
   const star = () => {
     const value = args[used++];
-    return typeof value === "number" ? value : undefined;
+    if (typeof value === "number" && Math.abs(value) <= WIDTH_MAX) return value;
+    out += "%!(BADWIDTH)";
+    return undefined;
   };
   const pattern = /%([-+# 0]*)(\*|\d+)?(?:(\.)(\*|\d+)?)?([\s\S])?|[^%]+/gu;
   for (const match of format.matchAll(pattern)) {
@@ -34,6 +39,10 @@ export function sprintf(format: string, args: readonly unknown[]): string {
     const precision =
       match[3] === undefined ? undefined : match[4] === "*" ? star() : Number(match[4] ?? 0);
     const verb = match[5];
+    if (Number(match[2]) > WIDTH_MAX || Number(match[4]) > WIDTH_MAX) {
+      out += "%!(NOVERB)"; // as Go, which does not read on
+      break;
+    }
     if (verb === undefined) out += "%!(NOVERB)";
     else if (verb === "%") out += "%";
     else if (used >= args.length) out += `%!${verb}(MISSING)`;

@@ -4,6 +4,7 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
+import { type IncomingMessage, request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -11,7 +12,7 @@ import { after, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { until, within } from "../support/deadline.ts";
 import { IMAGE, root, startDaemon, type TestDaemon, whyNoDaemon } from "./harness.ts";
-import { run } from "./process.ts";
+import { run as runProgram } from "./process.ts";
 
 const RECEIVERS = fileURLToPath(new URL("../support/log-receivers/main.ts", import.meta.url));
 const JOURNAL = "/run/systemd/journal/socket";
@@ -83,6 +84,17 @@ class Receivers {
     this.#child.stdin!.end();
     this.#child.kill("SIGKILL");
   }
+}
+
+/** What the API says of lines that a log has not. */
+async function droppedHeader(daemon: TestDaemon, name: string): Promise<string | undefined> {
+  const path = `/v1.44/containers/${name}/logs?stdout=1&tail=1`;
+  const answered = new Promise<IncomingMessage>((resolve, reject) => {
+    request({ socketPath: daemon.socket, path }, resolve).on("error", reject).end();
+  });
+  const answer = await within(() => "an answer to logs", answered);
+  answer.resume();
+  return answer.headers["x-gantry-log-dropped"] as string | undefined;
 }
 
 const lines = (count: number) => Array.from({ length: count }, (_, n) => `line ${n + 1}`);
@@ -278,6 +290,12 @@ describe("remote log drivers", { skip: whyNoDaemon() }, () => {
     const shown = `${ShippedLines} shipped and ${DroppedLines} dropped`;
     assert.equal(ShippedLines + DroppedLines, spamLines, shown);
     await receivers.has("tap", [String(ShippedLines)]);
+    assert.equal(await droppedHeader(daemon, "hasty"), String(DroppedLines));
+    const shownByOurs = await runProgram(join(root, "bin/gantry"), ["logs", "-n", "1", "hasty"], {
+      env: daemon.env,
+    });
+    const warning = new RegExp(`^WARNING: ${DroppedLines} log entries are missing: `, "m");
+    assert.match(shownByOurs.stderr, warning);
     await daemon.ok("rm", "hasty");
   });
 
@@ -285,7 +303,7 @@ describe("remote log drivers", { skip: whyNoDaemon() }, () => {
     const options = { "fluentd-address": at("tcp", "fluentd") };
     await daemon.ok("run", "--name", "shown", ...flags("fluentd", options), IMAGE, "echo", "hi");
     await isShipped("shown");
-    const { stdout } = await run(join(root, "bin/gantry"), ["logs", "--status", "shown"], {
+    const { stdout } = await runProgram(join(root, "bin/gantry"), ["logs", "--status", "shown"], {
       env: daemon.env,
     });
     const shown = Object.fromEntries(

@@ -142,6 +142,30 @@ test("failures and streams are shown too, and attach passes", async () => {
   assert.equal((await ask("POST", "/containers/web/attach?stream=1", "", headers)).status, 403);
 });
 
+test("a guard sees the path that is routed, however it was escaped", async () => {
+  assert.equal(
+    (await ask("POST", "/v1.44/cont%61iners%2F%63reate?name=%61", create(1))).status,
+    201,
+  );
+  assert.equal(seen.at(-1)?.request.uri, "/v1.44/containers/create?name=%61");
+  await ask("GET", "/containers/a%3Fb%25%23/json");
+  assert.equal(seen.at(-1)?.request.uri, "/containers/a%3Fb%25%23/json");
+  await ask("POST", "/%61uth", JSON.stringify({ username: "me", password: "secret" }));
+  assert.equal(seen.at(-1)?.request.body, undefined);
+});
+
+test("what is told of requests holds no build arguments", async () => {
+  isActive = false;
+  await ask("POST", "/v1.44/build?t=x&buildargs=%7B%22TOKEN%22%3A%22secret%22%7D&q=1", "", {
+    "Content-Type": "application/x-tar",
+  });
+  assert.ok(
+    lines.some((line) => line.includes("t=x&buildargs=*****&q=1")),
+    lines.join(),
+  );
+  assert.ok(!lines.some((line) => line.includes("secret")));
+});
+
 test("a guard that nobody uses is not asked", async () => {
   isActive = false;
   assert.equal((await ask("GET", "/containers/json")).status, 200);

@@ -12,6 +12,7 @@ import { fileURLToPath } from "node:url";
 import { main } from "../../src/cli/main.ts";
 import { run, Session } from "../e2e/process.ts";
 import { readRoutes } from "../support/docker-fixtures.ts";
+import { dockerCli } from "../support/docker-plugins.ts";
 import { type FakeApi, serveFakeApi } from "../support/fake-docker-api.ts";
 import { memoryIo } from "../support/memory-io.ts";
 
@@ -43,6 +44,7 @@ after(async () => {
 });
 
 function whyNot(program: string): string | false {
+  if (program.includes("/")) return existsSync(program) ? false : `${program} is not there`;
   const found = (process.env["PATH"] ?? "").split(":").some((at) => existsSync(join(at, program)));
   return found ? false : `${program} is not installed`;
 }
@@ -166,8 +168,8 @@ describe("bash", { skip: whyNot("bash") || whyNot("script") }, () => {
     }
   });
 
-  test("docker's own script drives our protocol", { skip: whyNot("docker") }, async () => {
-    const { stdout } = await run("docker", ["completion", "bash"], { env });
+  test("docker's own script drives our protocol", { skip: whyNot(dockerCli()) }, async () => {
+    const { stdout } = await run(dockerCli(), ["completion", "bash"], { env });
     const script = join(folder, "docker.bash");
     // It needs one function of the package bash-completion.
     const words =

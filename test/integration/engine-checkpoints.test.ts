@@ -3,28 +3,31 @@
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { access, mkdir, rm } from "node:fs/promises";
+import { access, mkdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { runDump } from "../../src/engine/checkpoints/criu.ts";
 import { EngineFixture, startContainer } from "../support/engine-fixture.ts";
 
 let fixture: EngineFixture;
 before(async () => {
   fixture = await EngineFixture.make();
 });
-after(async () => {
-  await fixture[Symbol.asyncDispose]();
-});
+after(() => fixture[Symbol.asyncDispose](), { timeout: 120_000 });
 
 function hasCriu(): boolean {
   try {
-    execFileSync("criu", ["check"], { stdio: "ignore" });
+    execFileSync("criu", ["check"], { stdio: "ignore", timeout: 60_000 });
     return true;
   } catch {
     return false;
   }
 }
-const withCriu = { skip: hasCriu() ? false : "no CRIU that works here (criu check)" };
+const DEADLINE_MS = 100_000;
+const withCriu = {
+  skip: hasCriu() ? false : "no CRIU that works here (criu check)",
+  timeout: DEADLINE_MS, // CRIU itself may take 300 s
+};
 
 const LISTEN = ["listen", "tcp", "5000"];
 const start = (o: { config?: object; hostConfig?: object } = {}) =>
@@ -110,6 +113,22 @@ test("a damaged checkpoint is a failed start that leaves nothing", withCriu, asy
   await containers.start(id);
   assert.match(await output(id, ["pid"]), /^pid=/);
   await containers.remove(id, { force: true });
+});
+
+test("a CRIU that does not end is ended, and told", async () => {
+  const folder = join(fixture.root, "hanging");
+  await mkdir(folder);
+  await writeFile(join(folder, "criu"), "#!/bin/sh\nexec sleep 1000\n", { mode: 0o755 });
+  const path = process.env["PATH"] ?? "";
+  process.env["PATH"] = `${folder}:${path}`;
+  try {
+    await assert.rejects(runDump(["dump"], folder, 500), {
+      kind: "timeout",
+      message: `criu did not end within 0.5 s (${join(folder, "dump.log")})`,
+    });
+  } finally {
+    process.env["PATH"] = path;
+  }
 });
 
 test("what cannot be frozen is refused, and goes on", async () => {

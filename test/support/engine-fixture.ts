@@ -26,7 +26,12 @@ export class EngineFixture implements AsyncDisposable {
     const root = await mkdtemp(join(tmpdir(), "gantry-engine-"));
     const fixture = new EngineFixture(root, options);
     await fixture.open();
-    await importPayload(fixture.engine);
+    try {
+      await importPayload(fixture.engine);
+    } catch (error) {
+      await fixture.close();
+      throw error;
+    }
     return fixture;
   }
 
@@ -51,13 +56,17 @@ export class EngineFixture implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    if (!this.#engine) await this.open();
-    for (const { id } of await this.engine.containers.list({ all: true })) {
-      await this.engine.containers.remove(id, { force: true, volumes: true });
+    try {
+      if (!this.#engine) await this.open();
+      for (const { id } of await this.engine.containers.list({ all: true })) {
+        await this.engine.containers.remove(id, { force: true, volumes: true });
+      }
+    } finally {
+      // An engine that stays open would keep the process of the tests for ever.
+      await this.close();
+      await removeCgroupFolders(this.options.cgroupParent!);
+      await rm(this.root, { recursive: true, force: true });
     }
-    await this.close();
-    await removeCgroupFolders(this.options.cgroupParent!);
-    await rm(this.root, { recursive: true, force: true });
   }
 }
 

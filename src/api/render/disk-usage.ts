@@ -13,6 +13,7 @@ interface DiskUsage {
   Containers?: Container[];
   Volumes?: Volume[];
   BuildCache?: unknown[];
+  LogUsage?: { TotalSize: number; Budget: number };
 }
 
 export function renderDiskUsage(
@@ -21,17 +22,23 @@ export function renderDiskUsage(
   verbose: string | undefined,
 ): Record<string, unknown> {
   const usage = answer as DiskUsage;
+  const absent = version.below("1.52") ? null : undefined;
   const lists = {
-    Images: usage.Images?.map((image) => ({
-      ...renderImageSummary(image, version),
-      Containers: image.containers,
-    })),
-    Containers: usage.Containers?.map((container) => renderContainerSummary(container, version)),
-    Volumes: usage.Volumes,
-    BuildCache: usage.BuildCache,
+    Images:
+      usage.Images?.map((image) => ({
+        ...renderImageSummary(image, version),
+        Containers: image.containers,
+      })) ?? absent,
+    Containers:
+      usage.Containers?.map((container) => renderContainerSummary(container, version)) ?? absent,
+    Volumes: usage.Volumes ?? absent,
+    BuildCache: usage.BuildCache ?? absent,
   };
+  // Ours: the logs of all containers beside the host's budget for them.
+  const logs = usage.LogUsage && { LogUsage: usage.LogUsage };
   const legacy = { LayersSize: usage.LayersSize ?? 0, ...lists };
-  if (version.below("1.52")) return { ...legacy, BuilderSize: 0 };
+  if (version.below("1.42")) return { ...legacy, BuilderSize: 0, ...logs };
+  if (version.below("1.52")) return { ...legacy, ...logs };
   const asked = verbose !== undefined && verbose !== "";
   const withItems = asked && !["0", "f", "false", "F", "FALSE", "False"].includes(verbose);
   const sums = {
@@ -47,7 +54,7 @@ export function renderDiskUsage(
         withItems,
       ),
   };
-  return asked ? sums : { ...legacy, ...sums };
+  return asked ? { ...sums, ...logs } : { ...legacy, ...sums, ...logs };
 }
 
 interface Sums {
@@ -57,7 +64,7 @@ interface Sums {
   TotalSize: number;
 }
 
-function withList(sums: Sums, items: unknown[] | undefined, verbose: boolean): object {
+function withList(sums: Sums, items: unknown[] | null | undefined, verbose: boolean): object {
   return verbose ? { ...sums, Items: items } : sums;
 }
 

@@ -31,7 +31,7 @@ export function containerTree(
   const roots: ContainerSummary[] = [];
   for (const one of containers) {
     const above = ownerOf(one, containers);
-    if (above) add(children, above.Id, one);
+    if (above && !isOwnedBy(above, one, containers)) add(children, above.Id, one);
     else roots.push(one);
   }
   const forest = (of: readonly ContainerSummary[]) => branches(of, children, view);
@@ -75,6 +75,21 @@ function ownerOf(
   if (!mode.startsWith(SHARED)) return undefined;
   const wanted = mode.slice(SHARED.length);
   return all.find((one) => one.Id !== Id && (one.Id === wanted || nameOf(one) === wanted));
+}
+
+/** Whether `above` hangs below `one` itself: such a circle stays side by side. */
+function isOwnedBy(
+  above: ContainerSummary,
+  one: ContainerSummary,
+  all: readonly ContainerSummary[],
+): boolean {
+  const seen = new Set<ContainerSummary>();
+  let at: ContainerSummary | undefined = above;
+  while (at !== undefined && at !== one && !seen.has(at)) {
+    seen.add(at);
+    at = ownerOf(at, all);
+  }
+  return at === one;
 }
 
 function branches(

@@ -37,8 +37,18 @@ test("containers that share each other's network are no endless tree", () => {
     container("a", { HostConfig: { NetworkMode: "container:a" } }),
     container("b", { HostConfig: { NetworkMode: "container:gone" } }),
   ];
-  const lines = treeLines(containerTree(all, "parent", { paint: plain, whole: false }));
-  assert.equal(lines.length, 2);
+  const view = { paint: plain, whole: false };
+  assert.equal(treeLines(containerTree(all, "parent", view)).length, 2);
+  const circle = [
+    container("a", { HostConfig: { NetworkMode: "container:b" } }),
+    container("b", { HostConfig: { NetworkMode: "container:a" } }),
+    container("c", { HostConfig: { NetworkMode: "container:b" } }),
+  ];
+  assert.deepEqual(treeLines(containerTree(circle, "parent", view)), [
+    "a  aaaaaaaaaaaa  app  Up",
+    "b  bbbbbbbbbbbb  app  Up",
+    "└─ c  cccccccccccc  app  Up",
+  ]);
 });
 
 test("an image has its platforms beneath it, with the sizes of each", () => {

@@ -2,7 +2,7 @@
 // container, and the names of its pipes and of its network namespace. Pure but for reading.
 
 import { readFile, readlink } from "node:fs/promises";
-import { join } from "node:path";
+import { join, posix } from "node:path";
 import { GantryError } from "../../base/index.ts";
 import { type MountInfo, parseMountinfo } from "../../runtime/index.ts";
 import type { OciMount, OciSpec } from "../../spec/index.ts";
@@ -104,9 +104,22 @@ export function checkSpec(spec: OciSpec): void {
   if (namespaces.has("user")) throw refused("a user namespace");
 }
 
+/** A path that leads nowhere but down: a checkpoint's folder may be anybody's. */
+const isPlace = (path: unknown): boolean =>
+  typeof path === "string" && path.startsWith("/") && posix.normalize(path) === path;
+
 export function parseFacts(text: string): CheckpointFacts {
-  const facts = JSON.parse(text) as CheckpointFacts;
-  if (facts.version === 1 && Array.isArray(facts.externals)) return facts;
+  const facts = JSON.parse(text) as CheckpointFacts | null;
+  if (facts?.version === 1 && Array.isArray(facts.externals)) {
+    const { externals, pipes, network, containerId } = facts;
+    const isSound =
+      externals.every((one) => isPlace(one?.target) && isPlace(one.cgroup ?? "/")) &&
+      Object.values(pipes ?? {}).every((name) => /^pipe:\[\d+\]$/.test(name)) &&
+      /^\d+$/.test(network ?? "0") &&
+      /^[0-9a-f]{64}$/.test(containerId);
+    if (isSound) return { ...facts, pipes: pipes ?? {} };
+    throw new GantryError("invalid", "the checkpoint's facts make no sense");
+  }
   throw new GantryError("invalid", "the checkpoint is of another version of Gantry");
 }
 

@@ -6,6 +6,7 @@
 import { GantryError, TIMER_MS_MAX } from "../../base/index.ts";
 import type { Event, EventRequest, Events, Filters, PlacedEvent } from "../contract.ts";
 import { nowNanoseconds } from "../timestamps.ts";
+import { boundAttributes } from "./bound-attributes.ts";
 import type { EventLog, NumberedEvent } from "./event-log.ts";
 import { matchesFilters } from "./filter.ts";
 
@@ -220,7 +221,7 @@ function makeEvent(
   return {
     Type: type,
     Action: action,
-    Actor: { ID: id, Attributes: sorted(attributes) },
+    Actor: { ID: id, Attributes: boundAttributes(attributes) },
     scope: "local",
     time: Number(timeNano / 1_000_000_000n),
     timeNano,
@@ -232,14 +233,4 @@ function lostEvents(count?: number): Event {
   const reason = count === undefined ? "the cursor is of another log" : "no longer kept";
   const attributes = { count: count === undefined ? "unknown" : String(count), reason };
   return makeEvent("daemon", "events-lost", "", attributes, nowNanoseconds());
-}
-
-/** In the order in which Go writes a map. */
-function sorted(attributes: Record<string, string | undefined>): Record<string, string> {
-  const out: Record<string, string> = {};
-  for (const key of Object.keys(attributes).sort()) {
-    const value = attributes[key];
-    if (value !== undefined) out[key] = value;
-  }
-  return out;
 }

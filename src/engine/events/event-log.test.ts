@@ -80,6 +80,37 @@ test("what is too much goes, and a consumer that has not seen it is told", async
   second.close();
 });
 
+test("what takes too much room goes, the oldest first", async (t) => {
+  const path = folder(t);
+  const bytesMax = 1024 * 1024;
+  const bus = new EventBus(EventLog.open(path, { ...LIMITS, bytesMax }, log));
+  const value = "x".repeat(1000);
+  const labels = Object.fromEntries(Array.from({ length: 40 }, (_, n) => [`label${n}`, value]));
+  for (let n = 0; n < 1000; n++) {
+    bus.publish("container", String(n), "1", labels);
+    if (n % 100 === 99) await new Promise((resolve) => setImmediate(resolve));
+  }
+  bus.close();
+  const again = new EventBus(EventLog.open(path, { ...LIMITS, bytesMax }, log));
+  const left = await replay(again);
+  again.close();
+  assert.ok(left.length > 0 && left.length < 27, String(left.length));
+  assert.equal(left.at(-1), "999");
+});
+
+test("labels of any length make no event of any length", async () => {
+  const bus = new EventBus();
+  const many = Object.fromEntries(Array.from({ length: 9000 }, (_, n) => [`a${n}`, "0123456789"]));
+  const labels = { ...many, long: "x".repeat(10_000_000) };
+  bus.publish("container", "start", "1", { ...labels, name: "web", image: "i".repeat(300) });
+  for await (const { Actor } of bus.subscribe({ since: 0, until: Date.now() / 1000 + 0.002 })) {
+    assert.ok(JSON.stringify(Actor).length < 200_000);
+    assert.deepEqual([Actor.Attributes["name"], Actor.Attributes["a0"]], ["web", "0123456789"]);
+    assert.equal(Actor.Attributes["image"]?.length, 300);
+  }
+  bus.close();
+});
+
 test("what is too old goes", async (t) => {
   const path = folder(t);
   const first = new EventBus(EventLog.open(path, LIMITS, log));

@@ -13,6 +13,8 @@ export interface EventLimits {
   eventsMax: number;
   /** Nothing older is kept; 0 is no limit. */
   ageSecondsMax: number;
+  /** What the events may take on disk, about. */
+  bytesMax?: number;
 }
 /** An event and its number: one more than that of the event before. */
 export interface NumberedEvent {
@@ -24,6 +26,7 @@ export const EVENT_LIMITS: EventLimits = { eventsMax: 100_000, ageSecondsMax: 30
 
 /** How many events are written between two looks at what is too old. */
 const TRIM_EVERY_EVENTS = 512;
+const BYTES_MAX = 256 * 1024 * 1024;
 const NS_PER_SECOND = 1_000_000_000n;
 
 const SCHEMA = `
@@ -176,12 +179,30 @@ export class EventLog {
     try {
       const last = this.last().sequence;
       this.#sql.prepare("DELETE FROM events WHERE sequence <= ?").run(last - eventsMax);
+      this.#trimBytes(last);
       if (ageSecondsMax === 0) return;
       const oldest = nowNanoseconds() - BigInt(Math.round(ageSecondsMax * 1e9));
       this.#sql.prepare("DELETE FROM events WHERE time < ?").run(oldest);
     } catch (error) {
       this.#log.warn("Failed to remove old events", { error });
     }
+  }
+
+  /** Halves what there is until it is little enough. */
+  #trimBytes(last: number): void {
+    const oldest = this.#sql.prepare("SELECT min(sequence) AS first FROM events");
+    while (this.#usedBytes() > (this.limits.bytesMax ?? BYTES_MAX)) {
+      const first = Number(oldest.get()?.["first"] ?? last);
+      if (first >= last) return;
+      const middle = Math.floor((first + last) / 2);
+      this.#sql.prepare("DELETE FROM events WHERE sequence <= ?").run(middle);
+    }
+  }
+
+  #usedBytes(): number {
+    const number = (name: string): number =>
+      Number(this.#sql.prepare(`PRAGMA ${name}`).get()?.[name] ?? 0);
+    return (number("page_count") - number("freelist_count")) * number("page_size");
   }
 
   close(): void {

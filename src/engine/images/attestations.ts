@@ -1,5 +1,5 @@
 // What is attested of an image: the in-toto statements in the manifests that its index lists beside
-// it (BuildKit's form: a manifest that refers to the image's by an annotation, a statement a layer).
+// it (BuildKit's form: a manifest that refers to the image's by annotation, a statement a layer).
 // Only what lies here is told: a pull fetches the image, not the statements about it.
 
 import { GantryError } from "../../base/index.ts";

@@ -1,9 +1,10 @@
 // How far the log of a container is shipped: what its shipper counts in this process, and what is
 // on disk. What `inspect` and `logs --status` show.
 
-import { readFile, stat } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import type { EngineContext } from "../context.ts";
 import type { ContainerLogShipping } from "../contract.ts";
+import { fileBytes } from "../logs/generations.ts";
 import { type LogInfo, logPlace, readShipped } from "../logs/index.ts";
 import { listSpool } from "../logs/spool.ts";
 import type { LogShippingStatus } from "./shipping.ts";
@@ -43,10 +44,7 @@ async function waitingBytes(engine: EngineContext, c: LogInfo, path: string): Pr
   let bytes = 0;
   for (const generation of await listSpool(path)) {
     if (generation.number < number) continue;
-    const size = await stat(generation.path).then(
-      (found) => found.size,
-      () => 0, // removed meanwhile
-    );
+    const size = await fileBytes(generation.path);
     bytes += generation.number === number ? Math.max(0, size - offset) : size;
   }
   return bytes;

@@ -8,6 +8,8 @@ import { compileTemplate, TemplateObject } from "../../template/index.ts";
 import { linearExpression } from "./search.ts";
 
 const SHORT_ID = 12;
+/** A tag is a few words, and runs in the daemon. */
+const LIMITS = { stepsMax: 10_000, outputCharactersMax: 1_000_000 };
 
 /** What drivers know of a container. */
 export interface LogInfo {
@@ -64,7 +66,7 @@ export function attributesText(c: LogInfo): string {
 export function logTag(c: LogInfo, fallback: string): string {
   const template = c.hostConfig.LogConfig?.Config?.["tag"] || fallback;
   try {
-    return compileTemplate(template, "log-tag").execute(new TagFields(c));
+    return compileTemplate(template, "log-tag").execute(new TagFields(c), { limits: LIMITS });
   } catch (cause) {
     if (cause instanceof GantryError) throw cause;
     throw new GantryError("invalid", messageOf(cause), { cause });

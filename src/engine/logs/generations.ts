@@ -2,7 +2,7 @@
 // (.zst) compressed; the newest is being written. Before there were generations, a log was <path>
 // and, rotated, <path>.1 (the youngest), <path>.2 …: these are older than any.
 
-import { readdir } from "node:fs/promises";
+import { readdir, stat } from "node:fs/promises";
 import { basename, dirname } from "node:path";
 
 export interface Generation {
@@ -49,6 +49,10 @@ async function namesIn(folder: string): Promise<string[]> {
     throw error;
   }
 }
+
+/** 0 for one that is gone. */
+export const fileBytes = async (path: string): Promise<number> =>
+  (await stat(path).catch(() => undefined))?.size ?? 0;
 
 export const generationPath = (path: string, number: number): string =>
   `${path}.${String(number).padStart(6, "0")}`;

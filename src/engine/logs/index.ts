@@ -7,4 +7,5 @@ export type { LogKeeper } from "./keeper.ts";
 export { checkDefaultLog, openLogKeeper } from "./open.ts";
 export { logPlace, monitorLog } from "./policy.ts";
 export { containerLogs, readLogs } from "./read.ts";
+export { logBytes, logUsage } from "./usage.ts";
 export { checkLogOptions } from "./validate.ts";

@@ -2,12 +2,12 @@
 // within the host's budget. One file at a time; told by monitors of each rotation, never polling.
 // The newest file of a log is its monitor's alone.
 
-import { open, rename, stat, unlink } from "node:fs/promises";
+import { open, rename, unlink } from "node:fs/promises";
 import { type Logger, messageOf } from "../../base/index.ts";
 import type { LogInfo } from "./attributes.ts";
 import { compressFile } from "./compressed.ts";
 import { shippedGeneration } from "./entries.ts";
-import { type Generation, generationPath, listGenerations } from "./generations.ts";
+import { fileBytes, type Generation, generationPath, listGenerations } from "./generations.ts";
 import { LogFile } from "./log-file.ts";
 import { type LogPlace, logLimits, logPlace } from "./policy.ts";
 
@@ -124,7 +124,7 @@ export class LogKeeper {
       if (compressing && isDone && compress && !generation.compressed && number > 0) {
         path = (await this.#compress(place, generation)) ?? path;
       }
-      const bytes = await sizeOf(path);
+      const bytes = await fileBytes(path);
       kept.bytes += bytes;
       if (isDone) kept.removable.push({ path, bytes });
     }
@@ -196,8 +196,4 @@ async function removeGeneration(path: string, generation: Generation): Promise<v
   for (const file of [plain, `${plain}.zst`, `${plain}.zst${TEMPORARY}`]) {
     await unlink(file).catch(() => {});
   }
-}
-
-async function sizeOf(path: string): Promise<number> {
-  return (await stat(path).catch(() => undefined))?.size ?? 0;
 }

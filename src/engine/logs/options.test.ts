@@ -134,6 +134,22 @@ const tags: [string, string][] = [
   ["{{json .ContainerArgs}} {{.Command}}", '["-c","true"] /bin/sh -c true'],
   ['{{index .ContainerLabels "a"}} {{.Config.tag | len}}', "1 52"],
 ];
+test("a tag that would run for ever, or fill the memory, is refused", () => {
+  const names = Array.from({ length: 40 }, (_, n) => n);
+  const body = (n: number) => `{{template "t${n + 1}"}}{{template "t${n + 1}"}}`;
+  const doubled = names.map((n) => `{{define "t${n}"}}${n < 39 ? body(n) : "x"}{{end}}`).join("");
+  for (const [tag, why] of [
+    ["{{range 4000000000}}x{{end}}", /runs too long/],
+    [`${doubled}{{template "t0"}}`, /runs too long/],
+    ['{{printf "%999999d" 1}}'.repeat(3), /too long/],
+  ] as const) {
+    assert.throws(() => logTag(info("json-file", { tag }), ""), why, tag.slice(0, 40));
+  }
+  const wide = ['{{printf "%1000001d|" 1}}', '{{printf "%*d|" 1000001 1}}'];
+  const shown = wide.map((tag) => logTag(info("json-file", { tag }), ""));
+  assert.deepEqual(shown, ["%!(NOVERB)%!(EXTRA int=1)", "%!(BADWIDTH)1|"]);
+});
+
 for (const [tag, expected] of tags) {
   test(`the tag ${tag} is ${expected}`, () => {
     assert.equal(logTag(info("json-file", { tag }), ""), expected);

@@ -14,7 +14,7 @@ import { type Step, stepsOf, type WalkOptions } from "./walk.ts";
 const HELD = ".held";
 const HELD_NAME = /^\.(\d{6,10})\.held$/;
 
-/** Takes `from` on, one file at a time: those that are not held may be gone when it is their turn. */
+/** Takes `from` on, one file at a time: those not held may be gone when it is their turn. */
 export async function* walkSpool(
   path: string,
   from: { number: number; offset: number } | undefined,

@@ -6,6 +6,7 @@ import type { ContainerRecord } from "../containers/record.ts";
 import { isPaused, isRunning } from "../containers/record.ts";
 import type { EngineContext } from "../context.ts";
 import { type LogShippingStatus, logShippingCounters } from "../log-drivers/index.ts";
+import { logBytes } from "../logs/index.ts";
 import { millisecondsOf } from "../timestamps.ts";
 import { Exposition, renderLabels } from "./exposition.ts";
 
@@ -50,6 +51,8 @@ const FAMILIES: readonly [name: string, kind: "counter" | "gauge", help: string]
   ["container_network_transmit_packets_total", "counter", "Packets sent"],
   ["container_network_transmit_errors_total", "counter", "Packets not sent for errors"],
   ["container_network_transmit_packets_dropped_total", "counter", "Packets to send dropped"],
+  ["container_log_file_bytes", "gauge", "Size of the files of its log, as they are on disk"],
+  ["container_log_shipped_bytes_total", "counter", "Bytes that the log driver's receiver took"],
   ["container_log_shipped_lines_total", "counter", "Lines that the log driver's receiver took"],
   ["container_log_waiting_lines", "gauge", "Lines read for the log driver, not taken yet"],
   ["container_log_retries_total", "counter", "Failed attempts of the log driver"],
@@ -72,8 +75,9 @@ export async function containerMetrics(engine: EngineContext): Promise<string> {
   const shown = running.slice(0, CONTAINERS_MAX);
   exposition.add("engine_daemon_container_metrics_omitted", "", running.length - shown.length);
   for (const c of shown) {
+    const logFileBytes = await logBytes(engine, c);
     if (!c.run) continue; // it has ended since
-    addContainer(engine, exposition, c, c.run);
+    addContainer(engine, exposition, c, { ...c.run, logFileBytes });
     await turn();
   }
   return exposition.text();
@@ -86,7 +90,13 @@ function addContainer(
   engine: EngineContext,
   exposition: Exposition,
   c: ContainerRecord,
-  { cgroupPaths, pid }: NonNullable<ContainerRecord["run"]>,
+  {
+    cgroupPaths,
+    pid,
+    logFileBytes,
+  }: NonNullable<ContainerRecord["run"]> & {
+    logFileBytes: number;
+  },
 ): void {
   const id = c.id.slice(0, ID_SHOWN);
   const labels = renderLabels({ id, name: c.name, image: bounded(c.imageName) });
@@ -100,6 +110,7 @@ function addContainer(
   addRecord(c, put);
   addCpu(sample.cpu_stats, put);
   addMemory(sample, put);
+  put("container_log_file_bytes", logFileBytes);
   addLog(engine.shipping.status(c.id), put);
   put("container_processes", sample.pids_stats.current);
   put("container_spec_processes", sample.pids_stats.limit);
@@ -123,6 +134,7 @@ function addShippers(engine: EngineContext, exposition: Exposition): void {
 }
 
 function addLog(status: LogShippingStatus | undefined, put: Put): void {
+  put("container_log_shipped_bytes_total", status?.shippedBytes);
   put("container_log_shipped_lines_total", status?.shippedLines);
   put("container_log_waiting_lines", status?.waitingLines);
   put("container_log_retries_total", status?.retries);

@@ -5,6 +5,7 @@ import { renderContainer } from "../containers/render.ts";
 import type { EngineContext } from "../context.ts";
 import type { Signal } from "../contract.ts";
 import { listImages } from "../images/list.ts";
+import { logUsage } from "../logs/index.ts";
 import { volumeSize } from "../volumes/verbs.ts";
 
 export async function systemDf(
@@ -17,6 +18,7 @@ export async function systemDf(
   const answer: Record<string, unknown> = {
     LayersSize: layerBytes + (await partials.restingBytes()),
     BuilderSize: 0,
+    LogUsage: await logUsage(engine),
   };
   if (wants("image")) answer["Images"] = await listImages(engine, { sharedSize: true });
   if (wants("container")) {

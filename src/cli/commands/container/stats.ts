@@ -1,5 +1,5 @@
-// `stats`: the samples of some containers, or of all that run while it does: what starts later joins
-// them, what ends leaves. One stream a container, one line each, printed twice a second.
+// `stats`: the samples of some containers, or of all that run while it does: what starts later
+// joins them, what ends leaves. One stream a container, one line each, printed twice a second.
 
 import { GantryError } from "../../../base/index.ts";
 import type { Client } from "../../../client/index.ts";
