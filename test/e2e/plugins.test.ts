@@ -165,10 +165,11 @@ describe("volumes of a plugin", { skip: whyNoDaemon() }, () => {
         await refuse("start", "held"),
         /error while mounting volume 'v4': .*store\.sock/,
       );
+      await daemon.restart("SIGKILL");
     } finally {
       await plugin.start();
     }
-    // What the plugin could not be told it is told now.
+    // What the plugin could not be told it is told now, by the next daemon.
     await ok("start", "held");
     await ok("rm", "-f", "held");
     assert.equal(JSON.parse(await ok("volume", "inspect", "v4"))[0].Status.users, 0);
@@ -352,14 +353,23 @@ describe("authorization plugins", { skip: whyNoDaemon() }, () => {
     assert.deepEqual(body.Plugins.Authorization, ["first"]);
   });
 
-  test("a daemon does not start without one of them", async () => {
-    const args = ["--plugin-socket-dir", folder, "--authorization-plugin", "nosuch"];
-    await assert.rejects(startDaemon({ args }), (error: Error) => {
-      assert.match(
-        error.message,
-        /error validating authorization plugin: plugin .*nosuch.* not found/,
-      );
-      return true;
+  test("a daemon does not start with one that cannot authorize", async () => {
+    // One that is not there is waited for: test/integration/plugins-waits.test.ts.
+    const other = new PluginServer(join(folder, "other.sock"), {
+      "Plugin.Activate": () => ({ Implements: ["VolumeDriver"] }),
     });
+    await other.start();
+    try {
+      const args = ["--plugin-socket-dir", folder, "--authorization-plugin", "other"];
+      await assert.rejects(startDaemon({ args }), (error: Error) => {
+        assert.match(
+          error.message,
+          /error validating authorization plugin: plugin .*other.* does not implement authz/,
+        );
+        return true;
+      });
+    } finally {
+      await other.stop();
+    }
   });
 });

@@ -1,17 +1,28 @@
 // The program that embeds the engine is killed in the middle of things; the next one finds every
 // container as it really is.
+//
+// test-deadline: 480 s (an engine is opened a dozen times, on a busy machine for seconds each)
 
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface, type Interface } from "node:readline";
 import { text } from "node:stream/consumers";
-import { test } from "node:test";
+import { afterEach, test } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { EngineFixture, IMAGE } from "../support/engine-fixture.ts";
 import { kernelState } from "../support/kernel-state.ts";
 
 const childProgram = fileURLToPath(new URL("../support/engine-child.ts", import.meta.url));
+
+const ANSWER_DEADLINE_MS = 60_000;
+const running = new Set<ChildProcess>();
+/** One that a failed test leaves would keep this process for ever. */
+afterEach(() => {
+  for (const child of running) child.kill("SIGKILL");
+  running.clear();
+});
 
 /** An engine in a process of its own. */
 class Child {
@@ -21,6 +32,7 @@ class Child {
 
   private constructor(child: ChildProcess) {
     this.#process = child;
+    running.add(child);
     this.#reader = createInterface({ input: child.stdout! });
     this.#lines = this.#reader[Symbol.asyncIterator]();
   }
@@ -48,15 +60,24 @@ class Child {
   }
 
   async #answer(): Promise<unknown> {
-    const { value, done } = await this.#lines.next();
-    assert(!done, "the child has ended");
-    return JSON.parse(value);
+    const timer = new AbortController();
+    const late = delay(ANSWER_DEADLINE_MS, undefined, { signal: timer.signal });
+    try {
+      const answer = await Promise.race([this.#lines.next(), late]);
+      assert(answer, "the child does not answer");
+      assert(!answer.done, "the child has ended");
+      return JSON.parse(answer.value);
+    } finally {
+      late.catch(() => {});
+      timer.abort();
+    }
   }
 
   async kill(): Promise<void> {
     const gone = once(this.#process, "exit");
     this.#process.kill("SIGKILL");
     await gone;
+    running.delete(this.#process);
     this.#reader.close();
   }
 }
