@@ -71,7 +71,8 @@ async function check(wanted: RefusalCheck, request: RefusedRequest): Promise<voi
   }
 }
 
-function checkBoolean(name: string, text: string | null): void {
+/** Throws invalid, in dockerd's words, unless Go would take it for a boolean. */
+export function checkBoolean(name: string, text: string | null | undefined): void {
   if (!text || BOOLEAN.test(text)) return;
   const why = `strconv.ParseBool: parsing ${JSON.stringify(text)}: invalid syntax`;
   throw new GantryError("invalid", `invalid value for ${name}: ${text}: ${why}`);

@@ -210,7 +210,7 @@ function driverName(driver: string): "bridge" | "macvlan" | "ipvlan" {
 function ipamOf(
   { IPAM }: CreateNetworkRequest,
   driver: string,
-): { driver: "default" | "null"; options: Record<string, string> } {
+): { driver: "default" | "null"; options: Record<string, string> | null } {
   const name = IPAM?.Driver || "default";
   if (name !== "default" && name !== "null") {
     throw new GantryError("not-found", `plugin ${JSON.stringify(name)} not found`);
@@ -227,7 +227,7 @@ function ipamOf(
       "ipv4 pool is empty: a bridge needs a subnet; the null ipam driver is for macvlan and ipvlan",
     );
   }
-  return { driver: name, options: IPAM?.Options ?? {} };
+  return { driver: name, options: IPAM?.Options ?? null };
 }
 
 function checkName(name: string, existing: readonly NetworkRecord[]): void {

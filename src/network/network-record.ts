@@ -18,7 +18,7 @@ export interface NetworkRecord {
   labels: Record<string, string>;
   options: Record<string, string>;
   /** Absent: default, without options. Null hands out no addresses. */
-  ipam?: { driver: "default" | "null"; options: Record<string, string> };
+  ipam?: { driver: "default" | "null"; options: Record<string, string> | null };
   pools: PoolConfig[];
   /** Interfaces in containers are called so, with a number; absent: eth. */
   interfacePrefix?: string;
@@ -109,8 +109,8 @@ function describeIpam({ ipam, pools, configures, name }: NetworkRecord): Record<
     return { Driver: Driver || "default", Options: Options ?? {}, Config: Config ?? [] };
   }
   const Driver = ipam?.driver ?? "default";
-  // Docker shows no options of the predefined networks, and an object for the others.
-  const Options = PREDEFINED.has(name) ? null : (ipam?.options ?? {});
+  // As docker: what was not said (the predefined networks have nothing said of them) is null.
+  const Options = PREDEFINED.has(name) ? null : (ipam?.options ?? null);
   if (Driver === "null") return { Driver, Options, Config: [{ Subnet: "0.0.0.0/0" }] };
   const Config = pools.map((pool) => ({
     Subnet: pool.subnet,
@@ -118,5 +118,5 @@ function describeIpam({ ipam, pools, configures, name }: NetworkRecord): Record<
     Gateway: pool.gateway,
     ...(pool.auxiliary && { AuxiliaryAddresses: pool.auxiliary }),
   }));
-  return { Driver, Options, Config };
+  return { Driver, Options, Config: Config.length > 0 ? Config : null };
 }

@@ -87,7 +87,7 @@ export const networkRoutes = defineRoutes({
   networkInspect: {
     method: "GET",
     path: "/networks/{id}",
-    query: { verbose: "bool", scope: "string" },
+    query: { verbose: "string", scope: "string" },
     answer: "json",
   },
   networkCreate: {

@@ -101,6 +101,7 @@ export function containerFixture(changes: Partial<Container> = {}): Container {
     },
     imageId: `sha256:${"a".repeat(64)}`,
     imageName: "alpine:3.20",
+    imageShown: "alpine:3.20",
     platform: "linux",
     config: { Image: "alpine:3.20", Cmd: ["sleep", "60"], Env: ["A=b"], StopTimeout: null },
     hostConfig: { NetworkMode: "bridge", Memory: 1048576, Mounts: [], Annotations: { a: "b" } },

@@ -19,7 +19,7 @@ export function renderContainerSummary(
   return {
     Id: container.id,
     Names: [`/${container.name}`],
-    Image: container.imageName,
+    Image: container.imageShown,
     ImageID: container.imageId,
     ...(imageManifest && version.atLeast("1.48") ? { ImageManifestDescriptor: imageManifest } : {}),
     Command: commandOf(container),

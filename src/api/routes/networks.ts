@@ -3,6 +3,7 @@
 import { GantryError } from "../../base/index.ts";
 import type { EngineDoors } from "../../engine/index.ts";
 import type { SomeHandlers } from "../call.ts";
+import { checkBoolean } from "../refusals.ts";
 import { empty, json } from "../reply.ts";
 import { dryRun } from "./prune-plan.ts";
 
@@ -16,6 +17,7 @@ export const networkHandlers = ({ networks, system }: EngineDoors) =>
     },
 
     networkInspect: async ({ params, query, version }) => {
+      checkBoolean("verbose", query.verbose);
       const { Status, ...network } = await networks.inspect(params.id!);
       if (query.scope && network.Scope !== query.scope) {
         throw new GantryError("not-found", `network ${params.id} not found`);

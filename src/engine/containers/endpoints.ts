@@ -54,18 +54,22 @@ export function checkSettings(network: string, settings: EndpointSettings): void
       );
     }
     if (IPv4Address || IPv6Address) {
-      problems.push(
-        "user specified IP address is supported on user defined networks only",
-        "user specified IP address is supported only when connecting to networks with user " +
-          "configured subnets",
-      );
+      problems.push("user specified IP address is supported on user defined networks only");
     }
   }
   if (IPv4Address && !isIPv4(IPv4Address)) problems.push(`invalid IPv4 address: ${IPv4Address}`);
   if (IPv6Address && !isIPv6(IPv6Address)) problems.push(`invalid IPv6 address: ${IPv6Address}`);
+  if (PREDEFINED.includes(network) && (IPv4Address || IPv6Address)) {
+    problems.push(
+      "user specified IP address is supported only when connecting to networks with user " +
+        "configured subnets",
+    );
+  }
   const mac = settings.MacAddress;
-  if (mac && !MAC.test(mac)) problems.push(`invalid MAC address: ${mac}`);
-  if (problems.length === 0) return;
+  if (problems.length === 0) {
+    if (!mac || MAC.test(mac)) return;
+    throw new GantryError("invalid", `invalid MAC address ${mac}`);
+  }
   const lines = problems.length > 1 ? problems.map((problem) => `* ${problem}`) : problems;
   throw new GantryError("invalid", ["invalid endpoint settings:", ...lines].join("\n"));
 }

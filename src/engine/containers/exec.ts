@@ -8,6 +8,7 @@ import type { ExecConfig } from "../../spec/index.ts";
 import type { EngineContext } from "../context.ts";
 import type { AttachStream, ExecState, Signal } from "../contract.ts";
 import { adviseStart } from "../explain/advise-start.ts";
+import { userOf } from "./accounts.ts";
 import { announce, commandLine } from "./announce.ts";
 import { AttachPipe } from "./attach-pipe.ts";
 import { DETACH_KEYS_DEFAULT, DetachFilter, parseDetachKeys } from "./detach-keys.ts";
@@ -32,6 +33,7 @@ export async function createExec(
   requireRunning(engine, c);
   const keys = config.DetachKeys || DETACH_KEYS_DEFAULT;
   checkKeys(keys);
+  if (config.User) await userOf(engine, c, config.User); // refuses whom the container has not
   const exec: ExecInstance = {
     id: randomBytes(ID_BYTES).toString("hex"),
     containerId: c.id,

@@ -81,16 +81,18 @@ export function checkHostConfig(engine: EngineContext, host: HostConfig): void {
   for (const mode of [host.NetworkMode, host.IpcMode, host.PidMode]) {
     const ref = containerOf(mode);
     if (ref === "") throw new GantryError("invalid", `invalid mode: ${mode}`);
-    if (ref !== undefined) findNamed(engine, ref);
+    if (ref === undefined) continue;
+    const isNetwork = mode === host.NetworkMode;
+    findNamed(engine, ref, isNetwork ? "joining network namespace of container: " : "");
   }
 }
 
 /** A container that a flag names; "not-found" would make the docker CLI pull the image. */
-export function findNamed(engine: EngineContext, ref: string): ContainerRecord {
+export function findNamed(engine: EngineContext, ref: string, whatFor = ""): ContainerRecord {
   try {
     return engine.containers.find(ref);
   } catch (cause) {
-    throw new GantryError("invalid", messageOf(cause), { cause });
+    throw new GantryError("invalid", whatFor + messageOf(cause), { cause });
   }
 }
 

@@ -158,7 +158,7 @@ export function removeLink(engine: EngineContext, ref: string): void {
   }
   const c = engine.containers.byName(parent);
   const link = c?.links?.find((one) => one.alias === alias);
-  if (!c || !link) throw new GantryError("not-found", `Could not get link: no such link: ${ref}`);
+  if (!c || !link) throw new GantryError("not-found", `No such container: ${ref}`);
   c.links = c.links!.filter((one) => one !== link);
   engine.containers.put(c);
 }

@@ -29,6 +29,7 @@ export function renderContainer(engine: EngineContext, c: ContainerRecord): Cont
     state: stateOf(c),
     imageId: c.imageId,
     imageName: c.imageName,
+    imageShown: isImageNamed(engine, c) ? c.imageName : c.imageId,
     platform: c.platform,
     config: c.config,
     hostConfig: { ...c.hostConfig, Links: shownLinks(engine, c) },
@@ -58,6 +59,11 @@ export function renderContainer(engine: EngineContext, c: ContainerRecord): Cont
       imageManifest: { ...image.manifest, platform: platformOf(image.config) },
     }),
   };
+}
+
+/** Whether the name that a container was made with is still its image's. */
+function isImageNamed({ storage: { images } }: EngineContext, c: ContainerRecord): boolean {
+  return c.imageName === "" || images.resolve(c.imageName)?.id === c.imageId;
 }
 
 const platformOf = ({ architecture = "", os = "", variant }: ImageConfigDocument): Platform => ({

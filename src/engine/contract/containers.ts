@@ -64,6 +64,8 @@ export interface Container {
   state: ContainerState;
   imageId: string; // "sha256:…", the config digest
   imageName: string; // as the user gave it
+  /** As a list shows it: the id once that name is another image's, or none's. */
+  imageShown: string;
   platform: string;
   config: ContainerConfig;
   hostConfig: HostConfig;

@@ -2,7 +2,12 @@
 // can run on this machine.
 
 import { type Advice, GantryError, withAdvice } from "../../base/index.ts";
-import { familiarReference, formatReference, parseReference } from "../../spec/index.ts";
+import {
+  familiarReference,
+  formatReference,
+  parseReference,
+  readPlatform,
+} from "../../spec/index.ts";
 import type { StoredImage } from "../../storage/index.ts";
 import type { EngineContext } from "../context.ts";
 import { goodGuess } from "../explain/good-guess.ts";
@@ -99,6 +104,7 @@ export function checkImagePlatform(
   const actual = [os || "linux", architecture, ...(variant ? [variant] : [])].join("/");
   const host = hostPlatform();
   if (wanted) {
+    readPlatform(wanted, host); // refuses what is none
     if (!isFor(image, wanted)) {
       throw new GantryError(
         "not-found",

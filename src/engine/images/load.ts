@@ -1,6 +1,7 @@
 // Load: the images of an archive. Nothing is tagged unless all of it was sound.
 
 import type { Readable } from "node:stream";
+import { GantryError, kindOf, messageOf } from "../../base/index.ts";
 import { readPlatform } from "../../spec/index.ts";
 import { loadArchive } from "../../storage/index.ts";
 import type { EngineContext } from "../context.ts";
@@ -19,6 +20,10 @@ export async function* loadImages(
     platforms: (o.platform ?? []).map((text) => readPlatform(text, hostPlatform())),
     host: hostPlatform(),
     ...(o.signal && { signal: o.signal }),
+  }).catch((error) => {
+    // What is damaged came from the client.
+    if (kindOf(error) !== "corrupt") throw error;
+    throw new GantryError("invalid", messageOf(error), { cause: error });
   });
   const isNamed = loaded.some(({ references }) => references.length > 0);
   for (const { id, references, index } of loaded) {

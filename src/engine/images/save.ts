@@ -2,7 +2,7 @@
 // meanwhile does not take a layer away.
 
 import type { Readable } from "node:stream";
-import { GantryError } from "../../base/index.ts";
+import { GantryError, kindOf } from "../../base/index.ts";
 import { formatReference, parseReference, type Reference } from "../../spec/index.ts";
 import {
   type SavedIndex,
@@ -108,8 +108,19 @@ function requestsFor(engine: EngineContext, ref: string): SaveRequest[] {
     });
     if (all.length > 0) return all;
   }
-  const image = findImage(engine, ref);
+  const image = named ? findNamed(engine, ref, named) : findImage(engine, ref);
   return [{ image, references: namesMeant(ref, image) }];
+}
+
+/** Docker names what is not there as it was written, without the tag that it would have. */
+function findNamed(engine: EngineContext, ref: string, { tag, digest }: Reference): StoredImage {
+  try {
+    return findImage(engine, ref);
+  } catch (error) {
+    if (kindOf(error) !== "not-found" || tag !== undefined || digest !== undefined) throw error;
+    const { detail } = error as GantryError;
+    throw new GantryError("not-found", `No such image: ${ref}`, { cause: error, detail });
+  }
 }
 
 function referenceOf(ref: string): Reference | undefined {

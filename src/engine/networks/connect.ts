@@ -29,8 +29,8 @@ export async function connectContainer(
   await engine.transitions.run(id, async () => {
     const c = engine.containers.find(id);
     const network = requireNetwork(engine, ref);
-    checkConnectable(c, network);
     checkSettings(network.Name, settings);
+    checkConnectable(c, network);
     engine.network.checkEndpoint(network.Id, settings);
     await using undo = new Rollback((what, error) =>
       engine.log.error(`Failed to undo ${what} of a connect`, { id, error }),

@@ -44,7 +44,8 @@ function tester(engine: EngineContext, network: Network, key: string): (value: s
     case "dangling":
       return (value) => {
         if (![...TRUE, ...FALSE].includes(value)) {
-          throw new GantryError("invalid", `invalid filter 'dangling=${value}'`);
+          const may = 'must be "true" (or "1"), or "false" (or "0")';
+          throw new GantryError("invalid", `invalid value for filter 'dangling', ${may}`);
         }
         return TRUE.includes(value) === (!isPredefined(network) && !isUsed(engine, network));
       };

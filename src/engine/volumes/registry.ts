@@ -105,7 +105,7 @@ export class VolumeRegistry {
     checkVolumeName(name);
     return await this.#lock.run(`volume ${name}`, async () => {
       const present = this.#byName.get(name) ?? (o.name && (await this.#adopt(name, o.driver)));
-      if (present) checkSameDriver(present, o.driver);
+      if (present) await this.#checkSameDriver(present, o.driver);
       const driver = o.driver && o.driver !== LOCAL_DRIVER ? o.driver : undefined;
       if (!present && driver === undefined) checkOptions(name, o.options ?? {});
       if (o.referrer !== undefined) this.refer(name, o.referrer);
@@ -141,11 +141,26 @@ export class VolumeRegistry {
   }
 
   async #makeAt(driver: string, { name, options }: VolumeRecord): Promise<void> {
+    await this.#requireDriver(driver);
+    await this.drivers.create(driver, name, options);
+  }
+
+  async #requireDriver(driver: string): Promise<void> {
     await this.drivers.require(driver).catch((cause) => {
       const message = `error looking up volume plugin ${driver}: ${messageOf(cause)}`;
       throw new GantryError(kindOf(cause), message, { cause });
     });
-    await this.drivers.create(driver, name, options);
+  }
+
+  /** Throws conflict: a name is one volume, whatever the driver. */
+  async #checkSameDriver(present: VolumeRecord, wanted: string | undefined): Promise<void> {
+    const { name, driver = LOCAL_DRIVER } = present;
+    if (!wanted || wanted === driver) return;
+    if (wanted !== LOCAL_DRIVER) {
+      await inTheWordsOf(`create ${name}`, () => this.#requireDriver(wanted));
+    }
+    const why = `driver '${driver}' already has volume '${name}': volume name must be unique`;
+    throw new GantryError("conflict", `create ${name}: ${why}`);
   }
 
   /** A volume that a plugin has and nobody here has named yet. */
@@ -296,14 +311,6 @@ export class VolumeRegistry {
       Scope: "local",
     };
   }
-}
-
-/** Throws conflict: a name is one volume, whatever the driver. */
-function checkSameDriver(present: VolumeRecord, wanted: string | undefined): void {
-  const { name, driver = LOCAL_DRIVER } = present;
-  if (!wanted || wanted === driver) return;
-  const why = `driver '${driver}' already has volume '${name}': volume name must be unique`;
-  throw new GantryError("conflict", `create ${name}: ${why}`);
 }
 
 async function inTheWordsOf<T>(what: string, work: () => Promise<T>): Promise<T> {

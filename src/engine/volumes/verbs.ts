@@ -163,7 +163,11 @@ function truth(filters: Filters, key: string): boolean {
   const yes = values.some((value) => value === "true" || value === "1");
   const no = values.some((value) => value === "false" || value === "0");
   if (yes !== no) return yes;
-  throw new GantryError("invalid", `invalid filter '${key}=[${values.join(" ")}]'`);
+  const why =
+    key === "all"
+      ? `'all': strconv.ParseBool: parsing ${JSON.stringify(values[0])}: invalid syntax`
+      : `'${key}=[${values.join(" ")}]'`;
+  throw new GantryError("invalid", `invalid filter ${why}`);
 }
 
 function matches(engine: EngineContext, volume: Volume, filters: Filters): boolean {

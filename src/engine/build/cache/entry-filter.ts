@@ -46,6 +46,10 @@ function testOf(name: string, values: readonly string[]): Test {
       return ({ type }) => (type === "exec.cachemount") === truth(name, values);
     case "immutable":
       return ({ type }) => (type === "exec.cachemount") !== truth(name, values);
+    case "label": // `system prune` asks for labels everywhere, and no entry has any
+      return () => false;
+    case "label!":
+      return () => true;
     default:
       throw new GantryError("invalid", `invalid filter '${name}'`);
   }
