@@ -36,6 +36,10 @@ export interface LogSink {
   /** Every line is sent and none follows. Resolves when the receiver has them, as far as that can
    * be known; what it throws is tried again. */
   farewell?(signal: AbortSignal): Promise<void>;
+  /** How many of the lines that were taken last are sent again by this sink if the connection
+   * breaks: another daemon must find them in the local log. With `closing`, of those only which
+   * the kernel does not deliver by itself. Absent: what is taken is taken. */
+  unsureLines?(o: { closing: boolean }): number;
   /** Lets go of connections at once. */
   close(): void;
 }

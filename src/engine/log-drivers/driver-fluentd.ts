@@ -163,13 +163,17 @@ class FluentdSink implements LogSink {
       return [eventTime(timeNano, { precise }), record] as const;
     });
     const message = Buffer.from(forwardMessage(this.#tag, entries, chunk));
-    if (chunk === undefined) await this.#stream.send(message, signal);
+    if (chunk === undefined) await this.#stream.send(message, signal, lines.length);
     else await this.#stream.exchange(message, (answers) => isAcknowledged(answers, chunk), signal);
     return lines.length;
   }
 
   async farewell(signal: AbortSignal): Promise<void> {
     await this.#stream.farewell(signal);
+  }
+
+  unsureLines(o: { closing: boolean }): number {
+    return this.#stream.unsureLines(o);
   }
 
   close(): void {

@@ -144,7 +144,7 @@ class GelfSink implements LogSink {
     await this.connect(signal);
     if (this.#stream) {
       const messages = lines.map((line) => `${JSON.stringify(this.#message(line))}\0`);
-      await this.#stream.send(Buffer.from(messages.join("")), signal);
+      await this.#stream.send(Buffer.from(messages.join("")), signal, lines.length);
       return lines.length;
     }
     let sent = 0;
@@ -161,6 +161,10 @@ class GelfSink implements LogSink {
 
   async farewell(signal: AbortSignal): Promise<void> {
     await this.#stream?.farewell(signal);
+  }
+
+  unsureLines(o: { closing: boolean }): number {
+    return this.#stream?.unsureLines(o) ?? 0;
   }
 
   close(): void {

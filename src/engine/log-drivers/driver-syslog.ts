@@ -130,12 +130,16 @@ class SyslogSink implements LogSink {
     await this.connect(signal);
     const messages = lines.map((line) => this.#message(line));
     if (!this.#stream) return await this.#sendDatagrams(messages, signal);
-    await this.#stream.send(Buffer.concat(messages), signal);
+    await this.#stream.send(Buffer.concat(messages), signal, lines.length);
     return lines.length;
   }
 
   async farewell(signal: AbortSignal): Promise<void> {
     await this.#stream?.farewell(signal);
+  }
+
+  unsureLines(o: { closing: boolean }): number {
+    return this.#stream?.unsureLines(o) ?? 0;
   }
 
   close(): void {

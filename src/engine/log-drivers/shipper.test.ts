@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { until } from "../../../test/support/deadline.ts";
 import { MemoryLog } from "../../../test/support/memory-log.ts";
 import { silentLogger } from "../../base/index.ts";
 import type { LogEntry } from "../logs/index.ts";
@@ -12,6 +13,7 @@ class FakeSink implements LogSink {
   closed = false;
   fail: (lines: readonly string[]) => Error | undefined = () => undefined;
   onSend: () => void = () => {};
+  unsureLines: () => number = () => 0;
 
   async send(lines: readonly LogEntry[], _: SendOptions): Promise<number> {
     const texts = lines.map(({ text }) => text.toString());
@@ -43,6 +45,27 @@ test("everything is shipped in order, also what is written while the container e
   assert.equal(log.marked, "3");
   assert.equal(sink.closed, true);
   assert.equal(shipper.counters.shippedLines, 4);
+});
+
+test("what a break may have taken is not marked, but by an end that says it arrived", async () => {
+  const [log, sink] = [new MemoryLog(), new FakeSink()];
+  let unsure = 0;
+  sink.unsureLines = () => unsure;
+  sink.onSend = () => unsure++;
+  log.write("1");
+  log.write("2");
+  const killed = ship(log, sink);
+  await until("two lines", () => sink.got.length === 2);
+  killed.stop();
+  await killed.done;
+  assert.equal(log.marked, undefined);
+  unsure = 0;
+  sink.onSend = () => {};
+  const next = ship(log, sink);
+  next.finish();
+  await next.done;
+  assert.deepEqual(sink.got, ["1", "2", "1", "2"]);
+  assert.equal(log.marked, "2");
 });
 
 test("a later shipper goes on where the last one was", async () => {

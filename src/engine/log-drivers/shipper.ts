@@ -17,6 +17,8 @@ const REFUSED_IN_ROW_MAX = 20;
 const RETRY_READ_MS = 5_000;
 /** Between two times that it is written how far the log is shipped. */
 const MARK_MS = 100;
+/** The same while the receiver may not have read what was sent. */
+const UNSURE_MS = 1000;
 
 /** Where the lines come from and where it is remembered how far they were shipped. */
 export interface ShippedLog {
@@ -68,7 +70,9 @@ export class Shipper {
   readonly #ending = new AbortController();
   readonly #batches: AsyncGenerator<EntryBatch>;
   #next: Promise<IteratorResult<EntryBatch>> | undefined;
-  #reached: LogCursor | undefined;
+  /** Places that are not written down yet, and how many lines are taken before each. */
+  #reached: { cursor: LogCursor; after: number }[] = [];
+  #taken = 0;
   #marking: Promise<void> | undefined;
   #complainedAtMs = 0;
   #failures = 0;
@@ -106,10 +110,13 @@ export class Shipper {
     } catch (error) {
       if (!signal.aborted) this.#complain("Shipping the log of a container has ended", error);
     } finally {
+      // After a farewell nothing is unsure; without one the kernel delivers what is not broken.
+      const last = this.#sure({ closing: true });
       this.#sink.close();
       void this.#batches.return(undefined).catch(() => {});
       this.#stopping.abort();
       await this.#marking;
+      await this.#writeMark(last);
     }
   }
 
@@ -175,6 +182,7 @@ export class Shipper {
     const sent =
       (await this.#sendUntilTaken(lines, flush && isAll)) ||
       (await this.#sendUntilTaken(lines, true));
+    this.#taken += sent;
     this.#mark(this.#queue.shift(sent));
     this.counters.waitingLines = this.#queue.length;
   }
@@ -182,21 +190,36 @@ export class Shipper {
   /** Remembers how far the log is shipped: at once, but not in every moment. */
   #mark(cursor: LogCursor | undefined): void {
     if (cursor === undefined) return;
-    this.#reached = cursor;
+    this.#reached.push({ cursor, after: this.#taken });
     this.#marking ??= this.#markReached();
+  }
+
+  /** The last place before which nothing has to be sent again, if there is a new one. */
+  #sure({ closing }: { closing: boolean }): LogCursor | undefined {
+    const sure = this.#taken - (this.#sink.unsureLines?.({ closing }) ?? 0);
+    let cursor: LogCursor | undefined;
+    while (this.#reached.length > 0 && this.#reached[0]!.after <= sure) {
+      cursor = this.#reached.shift()!.cursor;
+    }
+    return cursor;
   }
 
   async #markReached(): Promise<void> {
     const { signal } = this.#stopping;
-    while (this.#reached !== undefined) {
-      const cursor = this.#reached;
-      this.#reached = undefined;
-      await this.#source.markShipped(cursor).catch((error) => {
-        this.#complain("Failed to remember how far the log of a container is shipped", error);
-      });
-      await delay(MARK_MS, undefined, { signal }).catch(() => {});
+    while (this.#reached.length > 0) {
+      const cursor = this.#sure({ closing: signal.aborted });
+      await this.#writeMark(cursor);
+      if (signal.aborted) break;
+      await delay(cursor ? MARK_MS : UNSURE_MS, undefined, { signal }).catch(() => {});
     }
     this.#marking = undefined;
+  }
+
+  async #writeMark(cursor: LogCursor | undefined): Promise<void> {
+    if (cursor === undefined) return;
+    await this.#source.markShipped(cursor).catch((error) => {
+      this.#complain("Failed to remember how far the log of a container is shipped", error);
+    });
   }
 
   /** Returns how many lines are done with: taken, refused or given up. */

@@ -24,7 +24,7 @@ const REVIVE_MS_MAX = 30_000;
 /** How long a receiver may take to close after it was asked to. */
 const FAREWELL_MS = 2_000;
 
-type Written = { bytes: Buffer; atMs: number };
+type Written = { bytes: Buffer; lines: number; atMs: number };
 
 export class StreamSender {
   readonly #endpoint: Endpoint;
@@ -36,7 +36,7 @@ export class StreamSender {
   /** What the receiver may not have read yet, oldest first. */
   #unsure: Written[] = [];
   #unsureBytes = 0;
-  #resend: Buffer[] = [];
+  #resend: Written[] = [];
   #forgetting: NodeJS.Timeout | undefined;
   #reviving = false;
   readonly #turns = new KeyedMutex();
@@ -57,13 +57,20 @@ export class StreamSender {
     return this.#turns.run("", () => this.#connect(signal));
   }
 
-  /** Resolves when the kernel has taken all of it. */
-  send(bytes: Buffer, signal: AbortSignal): Promise<void> {
+  /** Resolves when the kernel has taken all of it. `lines`: how many it is, for unsureLines. */
+  send(bytes: Buffer, signal: AbortSignal, lines = 0): Promise<void> {
     return this.#turns.run("", async () => {
       await this.#connect(signal);
       await this.#sendAgain(signal);
-      await this.#write(bytes, signal);
+      await this.#write(bytes, signal, lines);
     });
+  }
+
+  /** Those that a break may take, or has taken: with `closing` the latter. */
+  unsureLines({ closing }: { closing: boolean }): number {
+    const count = (written: readonly Written[]) =>
+      written.reduce((sum, { lines }) => sum + lines, 0);
+    return count(this.#resend) + (closing ? 0 : count(this.#unsure));
   }
 
   /** Nothing more is sent: resolves when the receiver has read everything, as far as it shows. */
@@ -101,8 +108,9 @@ export class StreamSender {
 
   async #sendAgain(signal: AbortSignal): Promise<void> {
     while (this.#resend.length > 0) {
-      await this.#write(this.#resend[0]!, signal);
-      this.#resend.shift();
+      const again = this.#resend[0]!;
+      await this.#write(again.bytes, signal, again.lines);
+      this.#resend = this.#resend.filter((written) => written !== again);
     }
   }
 
@@ -157,7 +165,7 @@ export class StreamSender {
     socket?.destroySoon();
   }
 
-  async #write(bytes: Buffer, signal: AbortSignal): Promise<void> {
+  async #write(bytes: Buffer, signal: AbortSignal, lines = 0): Promise<void> {
     const socket = this.#socket;
     if (!socket) throw this.#broken ?? new GantryError("unavailable", "the connection is closed");
     const { promise, resolve, reject } = Promise.withResolvers<void>();
@@ -171,7 +179,7 @@ export class StreamSender {
       signal.throwIfAborted();
       socket.write(bytes, (error) => (error ? reject(error) : resolve()));
       await promise;
-      if (this.#replays) this.#remember(bytes);
+      if (this.#replays) this.#remember(bytes, lines);
     } catch (error) {
       this.#lost(socket, broken(error)); // half of it may be written
       throw signal.aborted ? signal.reason : broken(error);
@@ -183,8 +191,8 @@ export class StreamSender {
     }
   }
 
-  #remember(bytes: Buffer): void {
-    this.#unsure.push({ bytes, atMs: Date.now() });
+  #remember(bytes: Buffer, lines: number): void {
+    this.#unsure.push({ bytes, lines, atMs: Date.now() });
     this.#unsureBytes += bytes.length;
     this.#forgetOld();
   }
@@ -209,7 +217,7 @@ export class StreamSender {
     this.#socket = undefined;
     this.#broken = broken(error);
     this.#forgetOld();
-    this.#resend.unshift(...this.#unsure.map(({ bytes }) => bytes));
+    this.#resend.unshift(...this.#unsure);
     this.#unsure = [];
     this.#unsureBytes = 0;
     if (this.#resend.length === 0 || this.#reviving || this.#closed.signal.aborted) return;
