@@ -7,7 +7,7 @@
 //   bench.ts --only images [--rounds 3]    push, pull, load: ours and dockerd, some minutes
 //   bench.ts --only registry [--rounds 3]  our registry and Debian's docker-registry
 //   bench.ts --only networks [--runs 20] [--endpoints 500]
-//   bench.ts --only logs [--rounds 3] [--megabytes 1000]
+//   bench.ts --only logs [--rounds 1] [--megabytes 1000]   under three minutes
 //   bench.ts --only observe                stats and ps with many containers: CPU of the daemon
 //   bench.ts --only builds [--rounds 3] [--scenarios small,large,runs,stages,writes] [--clients X]
 
@@ -40,7 +40,7 @@ const { values: flags } = parseArgs({
     pause: { type: "string", default: "200" },
     only: { type: "string", default: "run-none,run-bridge,api,exec,burst,memory" },
     engines: { type: "string", default: "gantry,dockerd,podman" },
-    rounds: { type: "string", default: "3" },
+    rounds: { type: "string" },
     endpoints: { type: "string", default: "500" },
     megabytes: { type: "string", default: "1000" },
     scenarios: { type: "string" },
@@ -49,6 +49,7 @@ const { values: flags } = parseArgs({
   },
 });
 const runs = Number(flags.runs);
+const rounds = Number(flags.rounds ?? 3);
 const wanted = new Set(flags.only.split(","));
 const results: Record<string, Record<string, unknown>> = {};
 
@@ -73,11 +74,11 @@ async function main(): Promise<void> {
   console.log(`${runs} runs each, interleaved; ${cpus().length} × ${model}\n`);
   if (wanted.has("images")) {
     const peers = engines.filter(({ name }) => name === "gantry" || name === "dockerd");
-    results["images"] = await compareImages(peers, Number(flags.rounds));
+    results["images"] = await compareImages(peers, rounds);
   }
   if (wanted.has("builds")) {
     const { scenarios, clients } = flags;
-    const o = { rounds: Number(flags.rounds), scenarios, clients };
+    const o = { rounds, scenarios, clients };
     results["builds"] = await compareBuilds(engines, o);
   }
   if (wanted.has("networks")) {
@@ -87,11 +88,11 @@ async function main(): Promise<void> {
     });
   }
   if (wanted.has("logs")) {
-    const o = { rounds: Number(flags.rounds), megabytes: Number(flags.megabytes) };
+    const o = { rounds: Number(flags.rounds ?? 1), megabytes: Number(flags.megabytes) };
     results["logs"] = await compareLogs(engines, o);
   }
   if (wanted.has("observe")) results["observe"] = await compareObserving(engines);
-  if (wanted.has("registry")) results["registry"] = await compareRegistries(Number(flags.rounds));
+  if (wanted.has("registry")) results["registry"] = await compareRegistries(rounds);
   if (["run-none", "run-bridge", "api", "exec"].some((name) => wanted.has(name)))
     await compareRuns();
   if (wanted.has("burst")) await compareBurst();

@@ -6,7 +6,7 @@ import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, open, readFile, rm, writeFile } from "node:fs/promises";
 import { createConnection } from "node:net";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import {
   dockerPath,
@@ -53,8 +53,16 @@ export async function startGantry(): Promise<Engine[]> {
   ];
 }
 
+/** GANTRY_BENCH_DOCKERD, or the first in PATH. */
+function dockerdPath(): string | undefined {
+  const folders = `${process.env["PATH"]}:/usr/sbin`.split(":");
+  const found = folders.map((folder) => join(folder, "dockerd")).find((path) => existsSync(path));
+  return process.env["GANTRY_BENCH_DOCKERD"] ?? found;
+}
+
 export async function startDockerd(): Promise<Engine | undefined> {
-  if (!existsSync("/usr/sbin/dockerd") || dockerPath === undefined) return undefined;
+  const program = dockerdPath();
+  if (program === undefined || dockerPath === undefined) return undefined;
   const folder = await mkdtemp(join(tmpdir(), "gantry-bench-dockerd-"));
   const host = await holdNamespaces(await payloadProgram());
   const socket = join(folder, "docker.sock");
@@ -63,11 +71,15 @@ export async function startDockerd(): Promise<Engine | undefined> {
   const daemon = spawn(
     "nsenter",
     [
-      ...["-t", String(host.pid), "-n", "-m", "--", "dockerd", "-H", `unix://${socket}`],
+      ...["-t", String(host.pid), "-n", "-m", "--", program, "-H", `unix://${socket}`],
       ...["--data-root", join(folder, "data"), "--exec-root", join(folder, "exec")],
       ...["--pidfile", pidfile, "--cgroup-parent", "gantry-bench-docker"],
     ],
-    { stdio: ["ignore", log.fd, log.fd] },
+    {
+      stdio: ["ignore", log.fd, log.fd],
+      // Its containerd may lie beside it; the system's runc comes first.
+      env: { ...process.env, PATH: `${process.env["PATH"]}:${dirname(program)}` },
+    },
   );
   await log.close();
   const env = { DOCKER_HOST: `unix://${socket}`, DOCKER_CONFIG: join(folder, "client") };

@@ -1,8 +1,12 @@
 // bench.ts --only logs: a container's output written to its log, and read back through the stock
-// client and through the API alone: ours (json-file as it is by default, and local) and dockerd's
-// json-file, interleaved. Every byte that comes back is counted.
+// client and through the API alone: ours (json-file as it is by default, with one unlimited file,
+// and local) and dockerd's json-file, interleaved. Every byte that comes back is counted. The last
+// column is read again when all rotated files are compressed.
 
+import { readdir } from "node:fs/promises";
 import { request } from "node:http";
+import { dirname } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { IMAGE } from "../e2e/harness.ts";
 import { run } from "../e2e/process.ts";
 import type { Engine } from "./engines.ts";
@@ -13,6 +17,7 @@ const MEGABYTE = 1e6;
 const LINE_BYTES = 64;
 const DEADLINE_MS = 600_000;
 const HEADER_BYTES = 8;
+const COMPRESSION_MS_MAX = 60_000;
 
 interface Contestant {
   name: string;
@@ -27,7 +32,7 @@ export async function compareLogs(
   o: { rounds: number; megabytes: number },
 ): Promise<Record<string, unknown>> {
   const contestants = engines.flatMap((engine) => contestantsOf(engine, o.megabytes));
-  const rates = new Map<string, Record<"write" | "client" | "api", Samples>>();
+  const rates = new Map<string, Record<Rate, Samples>>();
   for (let round = 0; round < o.rounds; round++) {
     for (const contestant of contestants) {
       const rate = rates.get(contestant.name) ?? newRates();
@@ -35,18 +40,29 @@ export async function compareLogs(
       await measure(contestant, rate);
     }
   }
-  const rows = [["logs, MB/s", "write", "read by client", "read by API"]];
+  const rows = [["logs, MB/s", "write", "read by client", "read by API", "compressed"]];
   const record: Record<string, unknown> = {};
-  for (const [name, { write, client, api }] of rates) {
-    const numbers = [write.p50, client.p50, api.p50];
-    rows.push([name, ...numbers.map((value) => value.toFixed(0))]);
-    record[name] = { write: write.p50, client: client.p50, api: api.p50 };
+  for (const [name, { write, client, api, compressed }] of rates) {
+    const numbers = [write.p50, client.p50, api.p50, compressed.p50];
+    rows.push([name, ...numbers.map((value) => (value > 0 ? value.toFixed(0) : "–"))]);
+    record[name] = {
+      write: write.p50,
+      client: client.p50,
+      api: api.p50,
+      compressed: compressed.p50,
+    };
   }
   console.log(table(rows));
   return record;
 }
 
-const newRates = () => ({ write: new Samples(), client: new Samples(), api: new Samples() });
+type Rate = "write" | "client" | "api" | "compressed";
+const newRates = (): Record<Rate, Samples> => ({
+  write: new Samples(),
+  client: new Samples(),
+  api: new Samples(),
+  compressed: new Samples(),
+});
 
 function contestantsOf(engine: Engine, megabytes: number): Contestant[] {
   if (engine.socket === undefined) return [];
@@ -54,8 +70,12 @@ function contestantsOf(engine: Engine, megabytes: number): Contestant[] {
     return [{ name: "dockerd", engine, options: [], megabytes: Math.ceil(megabytes / 5) }];
   }
   const local = ["--log-driver", "local", "--log-opt", "max-file=500"];
+  const unlimited = ["--log-opt", "max-size=-1"];
+  const byDefault = { name: engine.name, engine, options: [], megabytes };
+  if (engine.name !== "gantry") return [byDefault];
   return [
-    { name: engine.name, engine, options: [], megabytes },
+    byDefault,
+    { name: `${engine.name}, one file`, engine, options: unlimited, megabytes },
     { name: `${engine.name}, local`, engine, options: local, megabytes },
   ];
 }
@@ -79,8 +99,28 @@ async function measure(c: Contestant, rates: ReturnType<typeof newRates>): Promi
     );
     rates.client.add(await perSecond(() => readByClient(engine, id, bytes)));
     rates.api.add(await perSecond(() => readByApi(engine, id, bytes)));
+    if (c.engine.name === "gantry" && (await isCompressed(engine, id))) {
+      rates.compressed.add(await perSecond(() => readByApi(engine, id, bytes)));
+    }
   } finally {
     await client(engine, ["rm", "-f", id]);
+  }
+}
+
+/** Waits for the compression of a log whose files are known; false where none is compressed. */
+async function isCompressed(engine: Engine, id: string): Promise<boolean> {
+  const path = (await client(engine, ["inspect", "-f", "{{.LogPath}}", id])).trim();
+  if (path === "") return false;
+  const end = performance.now() + COMPRESSION_MS_MAX;
+  for (;;) {
+    const names = (await readdir(dirname(path))).filter((name) => /\.\d{6}(\.zst)?$/.test(name));
+    const isDone = names
+      .sort()
+      .slice(0, -1)
+      .every((name) => name.endsWith(".zst"));
+    if (isDone) return names.length > 1;
+    if (performance.now() > end) throw new Error(`${engine.name}: ${names} after a minute`);
+    await delay(100);
   }
 }
 

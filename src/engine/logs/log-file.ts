@@ -19,7 +19,9 @@ export class LogFile implements AsyncDisposable {
   readonly format: LogFormat;
   readonly handle: FileHandle;
   #frames: Frame[] | undefined;
-  #open: { frame: Frame; content: Buffer } | undefined;
+  #open: { index: number; content: Buffer } | undefined;
+  /** Unpacked by another thread while the one before it is read. */
+  #ahead: { index: number; content: Promise<Buffer> } | undefined;
 
   private constructor(
     generation: Generation,
@@ -76,17 +78,26 @@ export class LogFile implements AsyncDisposable {
 
   /** The rest of the frame that holds `position`; nothing at the end. */
   async #frameAt(position: number, frames: readonly Frame[]): Promise<Buffer> {
-    const frame = frames.find((f) => position < f.plainStart + f.plainBytes);
+    const index = frames.findIndex((f) => position < f.plainStart + f.plainBytes);
+    const frame = frames[index];
     if (!frame) return Buffer.alloc(0);
-    if (this.#open?.frame !== frame) {
-      const packed = Buffer.allocUnsafe(frame.bytes);
-      await this.handle.read(packed, 0, frame.bytes, frame.start);
-      // One piece: by default it would be put together of small ones.
-      const chunkSize = Math.max(frame.plainBytes, CHUNK_BYTES_MIN);
-      const content = await inflate(packed, { chunkSize, maxOutputLength: frame.plainBytes });
-      this.#open = { frame, content };
+    if (this.#open?.index !== index) {
+      const isNext = this.#open?.index === index - 1;
+      const ahead = this.#ahead?.index === index ? this.#ahead.content : undefined;
+      this.#open = { index, content: await (ahead ?? this.#unpack(frame)) };
+      const next = isNext ? frames[index + 1] : undefined;
+      this.#ahead = next && { index: index + 1, content: this.#unpack(next) };
+      this.#ahead?.content.catch(() => {}); // whoever comes to it hears of it
     }
     return this.#open.content.subarray(position - frame.plainStart);
+  }
+
+  async #unpack(frame: Frame): Promise<Buffer> {
+    const packed = Buffer.allocUnsafe(frame.bytes);
+    await this.handle.read(packed, 0, frame.bytes, frame.start);
+    // One piece: by default it would be put together of small ones.
+    const chunkSize = Math.max(frame.plainBytes, CHUNK_BYTES_MIN);
+    return await inflate(packed, { chunkSize, maxOutputLength: frame.plainBytes });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
