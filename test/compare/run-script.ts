@@ -3,12 +3,14 @@
 
 import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import type Docker from "dockerode";
 import { payloadRootfs } from "../payload/payload.ts";
 import { Normaliser } from "./normalise.ts";
 import { type Outcome, type Place, perform } from "./outcome.ts";
 import type { Script } from "./script.ts";
 
+const TIDY_DEADLINE_MS = 60_000;
 export const IMAGE = "payload:latest";
 const CHANGES = ['CMD ["/bin/true"]', "ENV PATH=/bin"];
 const PREDEFINED = ["bridge", "host", "none"];
@@ -45,6 +47,15 @@ export async function runScript(subject: Subject, script: Script): Promise<Answe
 
 /** Removes everything that a script may have made, and puts the image back. */
 export async function tidy({ docker }: Subject): Promise<void> {
+  const late = new AbortController();
+  const deadline = delay(TIDY_DEADLINE_MS, undefined, { signal: late.signal }).then(
+    () => Promise.reject(new Error("What a script has made cannot be removed in time")),
+    () => {}, // all was removed
+  );
+  await Promise.race([removeAll(docker).finally(() => late.abort()), deadline]);
+}
+
+async function removeAll(docker: Docker): Promise<void> {
   for (const { Id, State } of await docker.listContainers({ all: true })) {
     const container = docker.getContainer(Id);
     if (State === "paused") await container.unpause().catch(() => {});
