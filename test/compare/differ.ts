@@ -130,7 +130,10 @@ export function judge(
     return covering.length === 0;
   });
   const couldRun = ({ script }: Listed) => [...ran].some((name) => pattern(script).test(name));
-  return { unlisted, needless: list.filter((row) => !row.sometimes && !used.has(row) && couldRun(row)) };
+  return {
+    unlisted,
+    needless: list.filter((row) => !row.sometimes && !used.has(row) && couldRun(row)),
+  };
 }
 
 function matcher({ script, step, at, ours }: Listed): (difference: Difference) => boolean {

@@ -75,20 +75,17 @@ async function removeAll(docker: Docker): Promise<void> {
       .remove({ force: true })
       .catch(() => {});
   }
-  let whole = false;
+  // The payload's too: once saved or built upon, an image is known by more than it was before.
   for (const { Id, RepoTags } of await docker.listImages()) {
-    const names = RepoTags?.length ? RepoTags.filter((name) => name !== "<none>:<none>") : [];
-    const ours = names.includes(IMAGE);
-    whole ||= ours;
+    const names = (RepoTags ?? []).filter((name) => name !== "<none>:<none>");
     for (const name of names.length > 0 ? names : [Id]) {
-      if (name !== IMAGE)
-        await docker
-          .getImage(name)
-          .remove({ force: true })
-          .catch(() => {});
+      await docker
+        .getImage(name)
+        .remove({ force: true })
+        .catch(() => {});
     }
   }
-  if (!whole) await importImage(docker);
+  await importImage(docker);
 }
 
 export async function importImage(docker: Docker): Promise<void> {
