@@ -84,7 +84,7 @@ export function planCreate(input: CreateInput): PlannedCreate {
     results: {},
     startSlot: undefined,
   };
-  refuseUnsupported(spec);
+  refuseUnsupported(input);
   planHost(draft);
   planContainer(draft);
   return {
@@ -95,9 +95,13 @@ export function planCreate(input: CreateInput): PlannedCreate {
   };
 }
 
-function refuseUnsupported({ linux }: OciSpec): void {
+function refuseUnsupported({ spec: { hooks, linux }, standalone }: CreateInput): void {
   const refuse = (what: string) =>
     new GantryError("not-implemented", `${what} of the OCI configuration is not supported yet`);
+  // Whoever deletes such a container runs them; nobody does so for the engine's yet.
+  if (!standalone && hasHooks(hooks, "poststart", "poststop")) {
+    throw refuse("hooks poststart and poststop");
+  }
   if (linux?.intelRdt) throw refuse("linux.intelRdt");
   if (linux?.memoryPolicy) throw refuse("linux.memoryPolicy");
   if (Object.keys(linux?.netDevices ?? {}).length > 0) throw refuse("linux.netDevices");
