@@ -176,6 +176,9 @@ test("containers share namespaces when they are told to", async () => {
       command: ["true"],
       hostConfig: { NetworkMode: "container:donor", AutoRemove: true },
     }),
-    { kind: "invalid", message: "No such container: donor" },
+    {
+      kind: "invalid",
+      message: "joining network namespace of container: No such container: donor",
+    },
   );
 });
