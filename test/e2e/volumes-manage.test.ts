@@ -164,7 +164,10 @@ describe("the volume commands", { skip: whyNoDaemon() }, () => {
       "POST",
       `/v1.45/volumes/prune?filters=${encodeURIComponent('{"all":["x"]}')}`,
     );
-    assert.deepEqual([bad.status, bad.body.message], [400, "invalid filter 'all=[x]'"]);
+    assert.deepEqual(
+      [bad.status, bad.body.message],
+      [400, `invalid filter 'all': strconv.ParseBool: parsing "x": invalid syntax`],
+    );
     await ok("rm", "-v", used);
     assert.deepEqual(await lines("volume", "ls", "-q"), []);
   });
