@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { PassThrough, Readable } from "node:stream";
 import { buffer, text } from "node:stream/consumers";
 import { after, before, describe, test } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
 import type Docker from "dockerode";
 import { extract, pack } from "tar-stream";
 import { IMAGE, startDaemon, type TestDaemon, whyNoDaemon } from "./harness.ts";
@@ -34,7 +35,7 @@ describe("dockerode", { skip: whyNoDaemon() }, () => {
   }
 
   test("a container lives from create to remove", LONG, async () => {
-    const c = await create("life", ["sleep"]);
+    const c = await create("life", ["signals"]);
     await c.start();
     await c.pause();
     assert.equal((await c.inspect()).State.Paused, true);
@@ -43,8 +44,11 @@ describe("dockerode", { skip: whyNoDaemon() }, () => {
     await c.update({ CpuShares: 256 });
     assert.equal((await c.inspect()).HostConfig.CpuShares, 256);
     assert.ok((await c.top()).Processes.length > 0);
-    await c.restart({ t: 10 });
-    await c.stop({ t: 10 });
+    await c.restart({ t: 0 });
+    // Process 1 ignores a signal that it does not handle yet: it says when it does.
+    const said = async () => String(await c.logs({ stdout: true, follow: false }));
+    while ((await said()).split("ready").length < 3) await delay(20);
+    await c.stop({ t: 60 });
     assert.equal((await c.wait()).StatusCode, 0);
     await c.remove();
     await assert.rejects(c.inspect(), { statusCode: 404 });
