@@ -104,6 +104,14 @@ const char *next_str(const char **cursor, uint32_t *length) {
   return text;
 }
 
+char **run_vector(const struct field *f) {
+  char **vector = calloc((size_t)f->count + 1, sizeof *vector);
+  const char *at = f->ptr;
+  for (uint32_t i = 0; vector && i < f->count; i++)
+    vector[i] = (char *)(uintptr_t)next_str(&at, NULL);
+  return vector;
+}
+
 int run_half(struct run *r, const struct plan *plan, enum half half) {
   for (uint32_t i = 0; i < plan->count[half]; i++) {
     const struct op *o = &plan->ops[half][i];

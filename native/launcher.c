@@ -8,7 +8,6 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <limits.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -25,7 +24,6 @@
 
 #include "warm.h"
 
-#define CHUNK 65536
 #define EXIT_LOST 125
 static struct termios saved;
 static int raw_mode;
@@ -115,95 +113,26 @@ static void forward_signals(void) {
   }
 }
 
-static int receive_all(void *data, size_t length) {
-  char *bytes = data;
-  while (length > 0) {
-    if (any_pending) forward_signals();
-    ssize_t n = recv(sock, bytes, length, 0);
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) return -1;
-    bytes += n;
-    length -= n;
-  }
-  return 0;
+static void between(void) {
+  if (any_pending) forward_signals();
 }
 
-static int write_out(int fd, const char *data, size_t length) {
-  while (length > 0) {
-    if (any_pending) forward_signals();
-    ssize_t n = write(fd, data, length);
-    struct pollfd wait = {.fd = fd, .events = POLLOUT};
-    if (n < 0 && errno == EAGAIN) poll(&wait, 1, -1);
-    else if (n < 0 && errno != EINTR) return -1;
-    if (n < 0) continue;
-    data += n;
-    length -= n;
-  }
-  return 0;
-}
-
-static int lost(void) {
-  set_raw(0);
-  fprintf(stderr, "gantry: lost the connection to the warm client process\n");
-  return EXIT_LOST;
-}
-
-// Handles one frame of the warm process; a result of -1 goes on, others are the exit code.
-static int handle_frame(int *stdin_wanted) {
-  static char *body;
-  static uint32_t capacity;
-  unsigned char head[5];
-  if (receive_all(head, 5) != 0) return lost();
-  uint32_t length = head[1] | head[2] << 8 | head[3] << 16 | (uint32_t)head[4] << 24;
-  if (length > WARM_FRAME_BYTES_MAX) return lost();
-  if (length > capacity) {
-    body = realloc(body, capacity = length);
-    if (!body) return lost();
-  }
-  if (length > 0 && receive_all(body, length) != 0) return lost();
+static int take_frame(uint8_t type, uint8_t *body, uint32_t length) {
   int on = length >= 1 && body[0];
-  switch (head[0]) {
-    case WARM_STDOUT_DATA:
-    case WARM_STDERR_DATA:
-      if (write_out(head[0] == WARM_STDOUT_DATA ? 1 : 2, body, length) == 0) return -1;
-      set_raw(0);
-      return 1;
-    case WARM_EXIT:
-      set_raw(0);
-      return length >= 1 ? (unsigned char)body[0] : 1;
-    case WARM_STDIN_WANTED: *stdin_wanted = on; return -1;
-    case WARM_RAW: set_raw(on); return -1;
-    case WARM_CATCH: set_catching(on); return -1;
-    default: return lost();
+  switch (type) {
+    case WARM_RAW: set_raw(on); return WARM_GO_ON;
+    case WARM_CATCH: set_catching(on); return WARM_GO_ON;
+    default: return WARM_LOST;
   }
-}
-
-// Reads stdin once, when it is wanted: what the command does not ask for stays where it is.
-static void relay_stdin(int *wanted) {
-  static char chunk[CHUNK];
-  ssize_t n = read(0, chunk, sizeof chunk);
-  if (n < 0 && (errno == EINTR || errno == EAGAIN)) return;
-  *wanted = 0;
-  if (n > 0) warm_send(sock, WARM_STDIN_DATA, chunk, n);
-  else warm_send(sock, WARM_STDIN_END, NULL, 0);
 }
 
 static int relay(void) {
-  int stdin_wanted = 0;
-  for (;;) {
-    if (any_pending) forward_signals();
-    struct pollfd fds[2] = {{.fd = sock, .events = POLLIN},
-                            {.fd = stdin_wanted ? 0 : -1, .events = POLLIN}};
-    if (poll(fds, 2, -1) < 0) {
-      if (errno == EINTR) continue;
-      return lost();
-    }
-    if (fds[0].revents) {
-      int code = handle_frame(&stdin_wanted);
-      if (code >= 0) return code;
-    }
-    if (fds[1].revents) relay_stdin(&stdin_wanted);
-  }
+  static const struct warm_caller self = {.between = between, .frame = take_frame};
+  int code = warm_relay(sock, &self);
+  set_raw(0);
+  if (code != WARM_LOST) return code;
+  fprintf(stderr, "gantry: lost the connection to the warm client process\n");
+  return EXIT_LOST;
 }
 
 int main(int argc, char **argv) {

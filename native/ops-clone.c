@@ -147,14 +147,6 @@ void executor_seal(void) {
   peer_send(P_SILENT, 0, NULL, -1);
 }
 
-static char **to_vector(const struct field *f) {
-  char **vector = calloc((size_t)f->count + 1, sizeof *vector);
-  if (!vector) return NULL;
-  const char *at = f->ptr;
-  for (uint32_t i = 0; i < f->count; i++) vector[i] = (char *)(uintptr_t)next_str(&at, NULL);
-  return vector;
-}
-
 static const char *path_of(char **env) {
   for (; *env; env++)
     if (strncmp(*env, "PATH=", 5) == 0) return *env + 5;
@@ -229,8 +221,8 @@ static int execute_named(struct run *r, char **argv, char **env, execute_functio
 }
 
 int op_execve(struct run *r, const struct op *o) {
-  char **argv = to_vector(&o->fields[A_EXECVE_ARGV]);
-  char **env = to_vector(&o->fields[A_EXECVE_ENV]);
+  char **argv = run_vector(&o->fields[A_EXECVE_ARGV]);
+  char **env = run_vector(&o->fields[A_EXECVE_ENV]);
   if (!argv || !env) return -ENOMEM;
   if (!argv[0]) return run_fail(r, -EINVAL, "args must not be empty");
   executor_seal();
@@ -238,8 +230,8 @@ int op_execve(struct run *r, const struct op *o) {
 }
 
 int op_check_program(struct run *r, const struct op *o) {
-  char **argv = to_vector(&o->fields[A_CHECK_PROGRAM_ARGV]);
-  char **env = to_vector(&o->fields[A_CHECK_PROGRAM_ENV]);
+  char **argv = run_vector(&o->fields[A_CHECK_PROGRAM_ARGV]);
+  char **env = run_vector(&o->fields[A_CHECK_PROGRAM_ENV]);
   if (!argv || !env) return -ENOMEM;
   if (!argv[0]) return run_fail(r, -EINVAL, "args must not be empty");
   int error = execute_named(r, argv, env, look_at_program);

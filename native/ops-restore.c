@@ -17,14 +17,6 @@
 #include "exec.h"
 #include "operations.gen.h"
 
-static char **vector_of(const struct field *f) {
-  char **vector = calloc((size_t)f->count + 1, sizeof *vector);
-  const char *at = f->ptr;
-  for (uint32_t i = 0; vector && i < f->count; i++)
-    vector[i] = (char *)(uintptr_t)next_str(&at, NULL);
-  return vector;
-}
-
 static int wait_for(struct run *r, pid_t pid) {
   int status;
   while (waitpid(pid, &status, 0) < 0) {
@@ -78,7 +70,7 @@ static _Noreturn void stand_in(pid_t root, const sigset_t *all) {
 
 int op_restore(struct run *r, const struct op *o) {
   const struct field *f = o->fields;
-  char **argv = vector_of(&f[A_RESTORE_ARGV]), **env = vector_of(&f[A_RESTORE_ENV]);
+  char **argv = run_vector(&f[A_RESTORE_ARGV]), **env = run_vector(&f[A_RESTORE_ENV]);
   if (!argv || !env || !argv[0]) return -ENOMEM;
   if (!executor.container) return run_fail(r, -EINVAL, "restore is for the container half");
   // What the program leaves behind becomes a child of this process.

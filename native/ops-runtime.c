@@ -97,14 +97,6 @@ int op_release_start(struct run *r, const struct op *o) {
   return 0;
 }
 
-static char **vector_of(const struct field *f) {
-  char **vector = calloc((size_t)f->count + 1, sizeof *vector);
-  const char *at = f->ptr;
-  for (uint32_t i = 0; vector && i < f->count; i++)
-    vector[i] = (char *)(uintptr_t)next_str(&at, NULL);
-  return vector;
-}
-
 static int64_t now_ms(void) {
   struct timespec t;
   clock_gettime(CLOCK_MONOTONIC, &t);
@@ -185,7 +177,7 @@ static _Noreturn void become_hook(const struct field *f, int input, int output) 
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, NULL);
   umask(022);
-  char **argv = vector_of(&f[A_RUN_HOOK_ARGV]), **env = vector_of(&f[A_RUN_HOOK_ENV]);
+  char **argv = run_vector(&f[A_RUN_HOOK_ARGV]), **env = run_vector(&f[A_RUN_HOOK_ENV]);
   if (argv && env) execve(f[A_RUN_HOOK_PATH].ptr, argv, env);
   dprintf(2, "fork/exec %s: %s", f[A_RUN_HOOK_PATH].ptr, strerror(errno));
   _exit(127);

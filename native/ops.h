@@ -50,6 +50,8 @@ int run_store(struct run *r, const struct field *f, int64_t value);
 int run_open(struct run *r, const struct field *root, const char *path, int flags, unsigned mode);
 // Opens the parent folder of `path` (O_PATH) under the same rule and sets *name to its last part.
 int run_open_parent(struct run *r, const struct field *root, const char *path, const char **name);
+// The strings of an F_STRS as execve takes them, to be freed; NULL when memory ran out.
+char **run_vector(const struct field *f);
 // Iterates F_STRS: call with *cursor = f->ptr, count times.
 const char *next_str(const char **cursor, uint32_t *length);
 

@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +19,6 @@
 #include "warm.h"
 #include "wire.h"
 
-#define CHUNK 65536
 #define EXIT_LOST 1
 
 static const struct warm_program program = {"runtime", "bin/gantry-runtime.ts",
@@ -52,82 +50,32 @@ static int start_plain(int argc, char **argv) {
   return head[0] == WARM_ACCEPT ? pair[0] : -1;
 }
 
-static int receive_all(void *data, size_t length) {
-  char *bytes = data;
-  while (length > 0) {
-    ssize_t n = recv(sock, bytes, length, 0);
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) return -1;
-    bytes += n;
-    length -= (size_t)n;
-  }
-  return 0;
-}
-
-static int lost(void) {
-  dprintf(2, "gantry-runtime: lost the connection to the process that decides\n");
-  return EXIT_LOST;
-}
-
 static int answer_native(uint8_t *body, uint32_t length) {
   struct out answer = {0};
   runtime_native(body, length, &answer);
   uint32_t bytes = (uint32_t)answer.length;
   int error = answer.bad || warm_send(sock, WARM_NATIVE_ANSWER, answer.data, bytes);
   out_free(&answer);
-  return error ? lost() : -1;
+  return error ? WARM_LOST : WARM_GO_ON;
 }
 
-// A result of -1 goes on, others are the exit code.
-static int handle_frame(int *stdin_wanted) {
-  unsigned char head[5];
-  if (receive_all(head, sizeof head)) return lost();
-  uint32_t length = head[1] | head[2] << 8 | head[3] << 16 | (uint32_t)head[4] << 24;
-  uint8_t *body = length <= WARM_FRAME_BYTES_MAX ? malloc((size_t)length + 1) : NULL;
-  if (!body || receive_all(body, length)) return lost();
-  int result = -1;
-  switch (head[0]) {
-    case WARM_STDOUT_DATA:
-    case WARM_STDERR_DATA:
-      if (write_fully(head[0] == WARM_STDOUT_DATA ? 1 : 2, body, length)) result = 1;
-      break;
-    case WARM_EXIT: result = length ? body[0] : 1; break;
-    case WARM_STDIN_WANTED: *stdin_wanted = length && body[0]; break;
-    case WARM_RAW: break;
+static int take_frame(uint8_t type, uint8_t *body, uint32_t length) {
+  switch (type) {
+    case WARM_NATIVE: return answer_native(body, length);
     case WARM_CATCH:
-      if (length && body[0]) runtime_keep_signals();
-      break;
-    case WARM_NATIVE: result = answer_native(body, length); break;
-    default: result = lost();
+      if (length > 0 && body[0]) runtime_keep_signals();
+      return WARM_GO_ON;
+    case WARM_RAW: return WARM_GO_ON;  // the terminal is the container's while it is relayed
+    default: return WARM_LOST;
   }
-  free(body);
-  return result;
-}
-
-static void relay_stdin(int *wanted) {
-  static char chunk[CHUNK];
-  ssize_t n = read(0, chunk, sizeof chunk);
-  if (n < 0 && (errno == EINTR || errno == EAGAIN)) return;
-  *wanted = 0;
-  if (n > 0) warm_send(sock, WARM_STDIN_DATA, chunk, (uint32_t)n);
-  else warm_send(sock, WARM_STDIN_END, NULL, 0);
 }
 
 static int relay(void) {
-  int stdin_wanted = 0;
-  for (;;) {
-    struct pollfd fds[2] = {{.fd = sock, .events = POLLIN},
-                            {.fd = stdin_wanted ? 0 : -1, .events = POLLIN}};
-    if (poll(fds, 2, -1) < 0) {
-      if (errno == EINTR) continue;
-      return lost();
-    }
-    if (fds[0].revents) {
-      int code = handle_frame(&stdin_wanted);
-      if (code >= 0) return code;
-    }
-    if (fds[1].revents) relay_stdin(&stdin_wanted);
-  }
+  static const struct warm_caller self = {.frame = take_frame};
+  int code = warm_relay(sock, &self);
+  if (code != WARM_LOST) return code;
+  dprintf(2, "gantry-runtime: lost the connection to the process that decides\n");
+  return EXIT_LOST;
 }
 
 int runtime_main(int argc, char **argv) {

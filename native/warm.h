@@ -52,4 +52,17 @@ int warm_hello(int sock, int argc, char **argv, const char *token);
 int warm_send(int sock, uint8_t type, const void *data, uint32_t length);
 void warm_send_window(int sock);
 
+#define WARM_GO_ON (-1)
+#define WARM_LOST (-2)
+
+// What a program does beside relaying (warm-relay.c).
+struct warm_caller {
+  // Called before every wait: signals that came meanwhile.
+  void (*between)(void);
+  // A frame that is not for the standard streams: WARM_GO_ON, WARM_LOST or an exit code.
+  int (*frame)(uint8_t type, uint8_t *body, uint32_t length);
+};
+// Serves a call that was accepted. The exit code, or WARM_LOST where the other end has gone.
+int warm_relay(int sock, const struct warm_caller *program);
+
 #endif

@@ -46,7 +46,7 @@ function inputs({ folders, files }: Program): string[] {
       .filter((file) => /\.(ts|js)$/.test(file) && !/\.(test|d)\.ts$/.test(file))
       .map((file) => join("src", folder, file)),
   );
-  return [...sources.sort(), ...files, "native/warm.c", "package.json"];
+  return [...sources.sort(), ...files, "native/warm.c", "native/warm-relay.c", "package.json"];
 }
 
 const FNV_OFFSET = 0xcbf29ce484222325n;

@@ -25,7 +25,7 @@ import {
   planDevNull,
 } from "./plan-devices.ts";
 import { planForeign } from "./plan-foreign.ts";
-import { hasHooks, planHooks } from "./plan-hooks.ts";
+import { hasHooks, planContainerHooks, planHostHooks, planStart } from "./plan-hooks.ts";
 import {
   idMapText,
   isBind,
@@ -227,58 +227,7 @@ function planAfterClone(draft: Draft, { limits }: CgroupShare): void {
       { op: "signalPeer", point: POINT.networked },
     );
   }
-  planHostHooks(draft);
-}
-
-/** Hooks of the host's namespaces, when all is mounted and before the root changes. */
-function planHostHooks({ builder, spec: { hooks }, input }: Draft): void {
-  if (!hasHooks(hooks, ...BEFORE_START)) return;
-  const o = { state: stateOf(input, "creating"), pid: { slot: SLOT.pid } };
-  builder.host.push(
-    { op: "awaitPeer", point: POINT.rooted },
-    ...planHooks(hooks, "prestart", o),
-    ...planHooks(hooks, "createRuntime", o),
-    { op: "sendSlot", slot: SLOT.pid },
-    { op: "signalPeer", point: POINT.hooked },
-  );
-}
-
-const BEFORE_START = ["prestart", "createRuntime", "createContainer", "startContainer"] as const;
-
-function stateOf({ id, spec, bundle }: CreateInput, status: "creating" | "created") {
-  if (bundle === undefined) throw new GantryError("internal", "hooks need a bundle");
-  const { ociVersion, annotations } = spec;
-  return { ociVersion, id, status, bundle, ...(annotations && { annotations }) };
-}
-
-/** The container's part: it learns its pid, and runs the hooks that belong into its namespaces. */
-function planContainerHooks({ builder, spec: { hooks }, input }: Draft): void {
-  if (!hasHooks(hooks, ...BEFORE_START)) return;
-  builder.container.push(
-    { op: "signalPeer", point: POINT.rooted },
-    { op: "awaitPeer", point: POINT.hooked },
-    { op: "receiveSlot", to: SLOT.pid },
-    ...planHooks(hooks, "createContainer", {
-      state: stateOf(input, "creating"),
-      pid: { slot: SLOT.pid },
-    }),
-  );
-}
-
-/** The pause between create and start, and the hooks after it. */
-function planStart({ spec: { hooks, process }, input, startSlot }: Draft): Operation[] {
-  const operations: Operation[] = [];
-  if (startSlot !== undefined) {
-    operations.push(
-      { op: "checkProgram", argv: process!.args ?? [], env: process!.env ?? [] },
-      { op: "awaitStart", slot: startSlot },
-    );
-  }
-  if (hasHooks(hooks, "startContainer")) {
-    const state = stateOf(input, "created");
-    operations.push(...planHooks(hooks, "startContainer", { state, pid: { slot: SLOT.pid } }));
-  }
-  return operations;
+  planHostHooks(builder, input);
 }
 
 function planContainer(draft: Draft): void {
@@ -326,7 +275,7 @@ function planContainer(draft: Draft): void {
   for (const mount of mounts.late) planMount(context, mount, undefined);
   if (input.network) container.push({ op: "awaitPeer", point: POINT.networked });
   container.push(...planSysctls(spec.linux?.sysctl, ownNamespaces(namespaces)));
-  planContainerHooks(draft);
+  planContainerHooks(builder, input);
   planFinalRoot(draft);
   container.push(...planPersonality(spec), ...planLimits(process));
   container.push(
@@ -336,7 +285,7 @@ function planContainer(draft: Draft): void {
       userNamespace,
       ...(input.standalone?.keepKeyring ? {} : { id: input.id }),
       ...(input.standalone && { preserveFds: input.standalone.preserveFds }),
-      pause: planStart(draft),
+      pause: planStart(input, draft.startSlot),
       ...compileSeccomp(spec.linux?.seccomp, kernel),
     }),
   );

@@ -2,8 +2,11 @@
 // container's life with its state on their stdin. Whoever runs a plan knows the pid only then, so
 // the state is cut where the pid stands.
 
+import { GantryError } from "../base/index.ts";
 import type { Operation } from "../native/index.ts";
 import type { OciHook, OciSpec } from "../spec/index.ts";
+import type { CreateInput } from "./contract.ts";
+import { type PlanBuilder, POINT, SLOT } from "./plan-builder.ts";
 
 export type HookPoint =
   | "prestart"
@@ -60,4 +63,58 @@ function operationOf(
 /** Whether some hook of these points is there. */
 export function hasHooks(hooks: OciSpec["hooks"], ...points: HookPoint[]): boolean {
   return points.some((point) => (hooks?.[point] ?? []).length > 0);
+}
+
+/** Hooks of the host's namespaces, when all is mounted and before the root changes. */
+export function planHostHooks(builder: PlanBuilder, input: CreateInput): void {
+  const { hooks } = input.spec;
+  if (!hasHooks(hooks, ...BEFORE_START)) return;
+  const o = { state: stateOf(input, "creating"), pid: { slot: SLOT.pid } };
+  builder.host.push(
+    { op: "awaitPeer", point: POINT.rooted },
+    ...planHooks(hooks, "prestart", o),
+    ...planHooks(hooks, "createRuntime", o),
+    { op: "sendSlot", slot: SLOT.pid },
+    { op: "signalPeer", point: POINT.hooked },
+  );
+}
+
+const BEFORE_START = ["prestart", "createRuntime", "createContainer", "startContainer"] as const;
+
+function stateOf({ id, spec, bundle }: CreateInput, status: "creating" | "created") {
+  if (bundle === undefined) throw new GantryError("internal", "hooks need a bundle");
+  const { ociVersion, annotations } = spec;
+  return { ociVersion, id, status, bundle, ...(annotations && { annotations }) };
+}
+
+/** The container's part: it learns its pid, and runs the hooks that belong into its namespaces. */
+export function planContainerHooks(builder: PlanBuilder, input: CreateInput): void {
+  const { hooks } = input.spec;
+  if (!hasHooks(hooks, ...BEFORE_START)) return;
+  builder.container.push(
+    { op: "signalPeer", point: POINT.rooted },
+    { op: "awaitPeer", point: POINT.hooked },
+    { op: "receiveSlot", to: SLOT.pid },
+    ...planHooks(hooks, "createContainer", {
+      state: stateOf(input, "creating"),
+      pid: { slot: SLOT.pid },
+    }),
+  );
+}
+
+/** The pause between create and start, and the hooks after it. */
+export function planStart(input: CreateInput, startSlot: number | undefined): Operation[] {
+  const { hooks, process } = input.spec;
+  const operations: Operation[] = [];
+  if (startSlot !== undefined) {
+    operations.push(
+      { op: "checkProgram", argv: process!.args ?? [], env: process!.env ?? [] },
+      { op: "awaitStart", slot: startSlot },
+    );
+  }
+  if (hasHooks(hooks, "startContainer")) {
+    const state = stateOf(input, "created");
+    operations.push(...planHooks(hooks, "startContainer", { state, pid: { slot: SLOT.pid } }));
+  }
+  return operations;
 }

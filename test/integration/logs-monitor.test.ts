@@ -176,7 +176,8 @@ test("with a full spool a container waits, and goes on as its log is shipped", a
   assert.equal(found.length, 3_000_000 / 64);
   assert(found.every(({ text }) => text.equals(LINE)));
   const names = (await readdir(native.path("s"))).filter((name) => /\d$/.test(name));
-  assert(names.length <= 4, `kept ${names}`);
+  // What fits in the spool, and the one that has been shipped to its end.
+  assert(names.length <= 5, `kept ${names}`);
 });
 
 async function spoolBytes(folder: string): Promise<number> {
