@@ -10,7 +10,8 @@ const INTRODUCTION = `# What of Docker is refused, and why
 
 <!-- Written by tools/gen-refused.ts from refused.tsv: do not edit. -->
 
-Everything else of Docker's API and command line is there: \`npm run coverage:api\` and \`coverage:cli\` count it
+Everything else of Docker's API and command line and of the OCI runtime is there: \`npm run coverage:api\`,
+\`coverage:cli\` and \`coverage:oci\` count it
 ([how](../internals/coverage.md)). \`*\` stands for any text. Fields that only Windows, macOS or a swarm have are
 here too, though Docker on Linux without a swarm does not have them either.
 `;
@@ -23,6 +24,7 @@ function section(title: string, isMine: (pattern: string) => boolean): string {
   const rows = [...byReason]
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .map(([reason, patterns]) => `| ${reason} | ${cells(patterns)} |`);
+  if (rows.length === 0) return "";
   return `## ${title}\n\n| why | what |\n| --- | --- |\n${rows.join("\n")}\n`;
 }
 
@@ -39,11 +41,15 @@ function cells(patterns: readonly string[]): string {
 }
 
 const isCommand = (pattern: string) => pattern.startsWith("docker ");
+const isRuntime = (pattern: string) => pattern.startsWith("oci ");
 const text = [
   INTRODUCTION,
   section("The command line", isCommand),
-  section("The API", (pattern) => !isCommand(pattern)),
-].join("\n");
+  section("The API", (pattern) => !isCommand(pattern) && !isRuntime(pattern)),
+  section("The OCI runtime", isRuntime),
+]
+  .filter((part) => part !== "")
+  .join("\n");
 if (process.argv.includes("--check")) {
   process.exit(readFileSync(file, "utf8") === text ? 0 : 1);
 }

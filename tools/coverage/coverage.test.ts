@@ -9,6 +9,7 @@ import { cliRows, difference, parseFlagFact } from "./cli-rows.ts";
 import { type Field, fieldPaths, fieldsOf, type Operation } from "./facts.ts";
 import { namesFlag } from "./flag-use.ts";
 import { HandlerSources } from "./handlers.ts";
+import { claimsOf, ociRowNames, ociRows, unknownClaims } from "./oci-rows.ts";
 import { type Row, readRefusals, report, summarise } from "./rows.ts";
 
 const known = new Map<string, Field[]>([
@@ -168,9 +169,40 @@ test("the report folds fields within fields, and its last line counts", () => {
   ]);
 });
 
+test("a row of the runtime's table is there when a test names it, and only with plain strings", () => {
+  const names = ociRowNames([
+    ["config", "process.cwd", ""],
+    ["runc-cmd", "(global)", "--root:path(/run/runc) --all/-a(hidden)"],
+    ["config", "root", ""],
+  ]);
+  assert.deepEqual(names, [
+    ...["config process.cwd", "runc-cmd (global)", "runc-cmd (global) --root"],
+    ...["runc-cmd (global) --all", "config root"],
+  ]);
+  const source =
+    'test("x" + proves("runc-cmd", "(global)", "(global) --root"));\n' +
+    'const row = proves(\n  "config",\n  "process.cwd",\n  "process.cmd",\n);\n' +
+    'proves("config", root);\n';
+  const claims = new Map([["a.test.ts", claimsOf(source)]]);
+  assert.deepEqual(unknownClaims(claims, names), ["a.test.ts: config process.cmd"]);
+  assert.deepEqual(
+    ociRows(claims, names).map(({ name, status }) => `${status} ${name}`),
+    [
+      ...["have oci config process.cwd", "have oci runc-cmd (global)"],
+      ...["have oci runc-cmd (global) --root", "missing oci runc-cmd (global) --all"],
+      "missing oci config root",
+    ],
+  );
+});
+
+test("no test claims a row that the runtime's table does not have", () => {
+  assert.deepEqual(unknownClaims(), []);
+});
+
 test("every refusal refuses something, and has a reason", async () => {
   const refusals = readRefusals();
-  const summary = summarise([...apiRows(), ...(await cliRows())], refusals);
+  const rows = [...apiRows(), ...(await cliRows()), ...ociRows()];
+  const summary = summarise(rows, refusals);
   assert.deepEqual(summary.needless, []);
   assert.deepEqual(
     refusals.filter(({ reason }) => reason.length < 10),

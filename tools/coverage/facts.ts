@@ -1,7 +1,7 @@
-// The checklists of Docker's API and command line, as data. The full tables live beside the
-// repository (../shared/facts); docs/reference/facts keeps what the coverage tools need of them, so
-// that they work in a clone of its own. Where both are there and differ, the tool says so, and
-// `--refresh` writes the copies anew.
+// The checklists of Docker's API, its command line and the OCI runtime, as data. The full tables
+// live beside the repository (../shared/facts); docs/reference/facts keeps what the coverage tools
+// need of them, so that they work in a clone of its own. Where both are there and differ, the tool
+// says so, and `--refresh` writes the copies anew.
 
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -12,7 +12,7 @@ const COPIES = join(root, "docs/reference/facts");
 const ORIGINALS = join(root, "../shared/facts");
 const SHORT_FLAGS_CHARS = 40;
 
-export type Table = "api" | "api-fields" | "cli";
+export type Table = "api" | "api-fields" | "cli" | "oci-runtime";
 
 export interface Operation {
   method: string;
@@ -58,15 +58,17 @@ export function refreshCopies(): void {
   }
 }
 
-const TABLES: readonly Table[] = ["api", "api-fields", "cli"];
+const TABLES: readonly Table[] = ["api", "api-fields", "cli", "oci-runtime"];
 
 function condensed(table: Table): string | undefined {
   const path = join(ORIGINALS, `${table}.tsv`);
   if (!existsSync(path)) return undefined;
   const rows = cellsOf(readFileSync(path, "utf8")).slice(1);
-  const lines = { api: condensedApi, "api-fields": condensedFields, cli: condensedCli }[table](
-    rows,
-  );
+  const condense = {
+    ...{ api: condensedApi, "api-fields": condensedFields, cli: condensedCli },
+    "oci-runtime": condensedOci,
+  }[table];
+  const lines = condense(rows);
   return `${lines.map((cells) => cells.join("\t").trimEnd()).join("\n")}\n`;
 }
 
@@ -99,6 +101,15 @@ function condensedCli(rows: string[][]): string[][] {
     return [group, command, kind, aliases, swarm === "swarm" ? "swarm" : "", flags];
   });
   return [["group", "command", "kind", "aliases", "swarm", "flags"], ...lines];
+}
+
+/** Of the runtime's commands the flags count too; of everything else the name says it. */
+function condensedOci(rows: string[][]): string[][] {
+  const lines = rows.map(([kind = "", name = "", , flags = ""]) => [
+    ...[kind, name],
+    kind === "runc-cmd" ? flags : "",
+  ]);
+  return [["kind", "name", "flags"], ...lines];
 }
 
 export function operations(): Operation[] {
