@@ -72,6 +72,7 @@ enum op_code {
   OP_KILL = 78,
   OP_MAKE_USERNS = 79,
   OP_KILL_CGROUP = 80,
+  OP_REMOVE_CGROUP = 86,
   OP_ENTER_CGROUPS = 82,
   OP_BPF_CGROUP_DEVICE = 81,
   OP_RESTORE = 83,
@@ -291,6 +292,7 @@ enum op_argument {
   A_KEYRING_NAME = 0,
   A_PIDFD_OPEN_PID = 0,
   A_PIDFD_OPEN_TO = 1,
+  A_PIDFD_OPEN_START_TICKS = 2,
   A_KILL_SLOT = 0,
   A_KILL_SIGNAL = 1,
   A_MAKE_USERNS_UID_MAP = 0,
@@ -299,6 +301,9 @@ enum op_argument {
   A_KILL_CGROUP_PATH = 0,
   A_KILL_CGROUP_SIGNAL = 1,
   A_KILL_CGROUP_MISSING_OK = 2,
+  A_KILL_CGROUP_FREEZER = 3,
+  A_REMOVE_CGROUP_PATH = 0,
+  A_REMOVE_CGROUP_RETRY_MS = 1,
   A_ENTER_CGROUPS_PATHS = 0,
   A_BPF_CGROUP_DEVICE_CGROUP = 0,
   A_BPF_CGROUP_DEVICE_PROGRAM = 1,
@@ -499,6 +504,7 @@ op_function op_pidfd_open __attribute__((weak));
 op_function op_kill __attribute__((weak));
 op_function op_make_userns __attribute__((weak));
 op_function op_kill_cgroup __attribute__((weak));
+op_function op_remove_cgroup __attribute__((weak));
 op_function op_enter_cgroups __attribute__((weak));
 op_function op_bpf_cgroup_device __attribute__((weak));
 op_function op_restore __attribute__((weak));
@@ -613,10 +619,11 @@ static const struct op_info op_table[OP_CODE_MAX + 1] = {
     [74] = {"chdir", op_chdir, 4, {F_STR, F_FLAG, F_INT, F_INT}},
     [75] = {"execve", op_execve, 2, {F_STRS, F_STRS}},
     [76] = {"keyring", op_keyring, 1, {F_STR}},
-    [77] = {"pidfdOpen", op_pidfd_open, 2, {F_INT, F_SLOT}},
+    [77] = {"pidfdOpen", op_pidfd_open, 3, {F_INT, F_SLOT, F_INT}},
     [78] = {"kill", op_kill, 2, {F_SLOT, F_INT}},
     [79] = {"makeUserns", op_make_userns, 3, {F_STR, F_STR, F_SLOT}},
-    [80] = {"killCgroup", op_kill_cgroup, 3, {F_STR, F_INT, F_FLAG}},
+    [80] = {"killCgroup", op_kill_cgroup, 4, {F_STR, F_INT, F_FLAG, F_STR}},
+    [86] = {"removeCgroup", op_remove_cgroup, 2, {F_STR, F_INT}},
     [82] = {"enterCgroups", op_enter_cgroups, 1, {F_STRS}},
     [81] = {"bpfCgroupDevice", op_bpf_cgroup_device, 2, {F_SLOT, F_BYTES}},
     [83] = {"restore", op_restore, 3, {F_STRS, F_STRS, F_STR}},

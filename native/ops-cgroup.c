@@ -1,9 +1,10 @@
-// Operations on cgroups that are more than a write to a file: killing everything in one, and the
-// device filter of cgroup v2.
+// Operations on cgroups that are more than a write to a file: killing everything in one, removing
+// one with what was made in it, and the device filter of cgroup v2.
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/bpf.h>
 #include <signal.h>
 #include <stdio.h>
@@ -19,7 +20,7 @@
 
 #define KILL_ROUNDS_MAX 200
 #define ATTACHED_MAX 64
-#define CGROUP_DEPTH_MAX 32
+#define CGROUP_DEPTH_MAX 256
 
 // Signals every process of one v1 cgroup; the number of processes seen, or a negative errno.
 static int signal_folder(int folder, int signal) {
@@ -40,22 +41,50 @@ static int signal_folder(int folder, int signal) {
   return count;
 }
 
-static int signal_tree(int folder, int signal, int depth) {
-  int total = signal_folder(folder, signal);
-  if (total < 0 || depth > CGROUP_DEPTH_MAX) return total;
-  int copy = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  DIR *entries = copy < 0 ? NULL : fdopendir(copy);
-  if (!entries) return total;
+// Opens the first folder in `folder` at or after `*entries`' place; -1 when there is no more.
+static int next_child(DIR *entries, int folder, char name[NAME_MAX + 1]) {
   struct dirent *entry;
   while ((entry = readdir(entries))) {
     if (entry->d_type != DT_DIR || entry->d_name[0] == '.') continue;
     int child = openat(folder, entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    int count = child < 0 ? 0 : signal_tree(child, signal, depth + 1);
+    if (child < 0) continue;
+    if (name) snprintf(name, NAME_MAX + 1, "%s", entry->d_name);
+    return child;
+  }
+  return -1;
+}
+
+static DIR *list_folder(int folder) {
+  int copy = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  DIR *entries = copy < 0 ? NULL : fdopendir(copy);
+  if (!entries && copy >= 0) close(copy);
+  return entries;
+}
+
+static int thaw_folder(int folder, int unused) {
+  (void)unused;
+  AUTO_CLOSE int fd = openat(folder, "freezer.state", O_WRONLY | O_CLOEXEC);
+  if (fd >= 0 && write(fd, "THAWED", 6) < 0) return -errno;
+  return 0;
+}
+
+// Visits a cgroup and those in it; the sum of what `visit` returns, or its failure at the top.
+static int visit_tree(int folder, int (*visit)(int folder, int signal), int signal, int depth) {
+  int total = visit(folder, signal);
+  DIR *entries = total < 0 || depth > CGROUP_DEPTH_MAX ? NULL : list_folder(folder);
+  if (!entries) return total;
+  for (int child; (child = next_child(entries, folder, NULL)) >= 0; close(child)) {
+    int count = visit_tree(child, visit, signal, depth + 1);
     if (count > 0) total += count;
-    if (child >= 0) close(child);
   }
   closedir(entries);
   return total;
+}
+
+static void thaw_tree(const char *path) {
+  if (!*path) return;
+  AUTO_CLOSE int folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (folder >= 0) visit_tree(folder, thaw_folder, 0, 0);
 }
 
 int op_kill_cgroup(struct run *r, const struct op *o) {
@@ -70,18 +99,64 @@ int op_kill_cgroup(struct run *r, const struct op *o) {
   }
   if (signal == SIGKILL) {
     AUTO_CLOSE int all = openat(folder, "cgroup.kill", O_WRONLY | O_CLOEXEC);
-    if (all >= 0) return write(all, "1", 1) == 1 ? 0 : run_fail(r, -errno, "%s", path);
+    if (all >= 0) {
+      if (write(all, "1", 1) != 1) return run_fail(r, -errno, "%s", path);
+      thaw_tree(f[A_KILL_CGROUP_FREEZER].ptr);
+      return 0;
+    }
   }
   // What forks faster than it is listed is listed again; a frozen process dies when it thaws.
   for (int round = 0; round < KILL_ROUNDS_MAX; round++) {
-    int count = signal_tree(folder, signal, 0);
+    int count = visit_tree(folder, signal_folder, signal, 0);
     if (count < 0) return run_fail(r, count, "%s", path);
     if (count == 0 || signal != SIGKILL) return 0;
+    thaw_tree(f[A_KILL_CGROUP_FREEZER].ptr);
     if (run_interrupt_errno) return -run_interrupt_errno;
     struct timespec pause = {0, round < 20 ? 500000 : 10000000};
     nanosleep(&pause, NULL);
   }
   return run_fail(r, -EBUSY, "%s still has processes", path);
+}
+
+// Removes the first cgroup on the way down that holds no other: 1; 0 when only `folder` is left.
+static int remove_leaf(int folder) {
+  int parent = -1, at = dup(folder);
+  char name[NAME_MAX + 1], child_name[NAME_MAX + 1] = "";
+  while (at >= 0) {
+    DIR *entries = list_folder(at);
+    int child = entries ? next_child(entries, at, child_name) : -1;
+    if (entries) closedir(entries);
+    if (child < 0) break;
+    if (parent >= 0) close(parent);
+    parent = at;
+    at = child;
+    memcpy(name, child_name, sizeof name);
+  }
+  if (at >= 0) close(at);
+  if (parent < 0) return 0;
+  int result = unlinkat(parent, name, AT_REMOVEDIR) && errno != ENOENT ? -errno : 1;
+  close(parent);
+  return result;
+}
+
+int op_remove_cgroup(struct run *r, const struct op *o) {
+  const char *path = o->fields[A_REMOVE_CGROUP_PATH].ptr;
+  int64_t left_us = o->fields[A_REMOVE_CGROUP_RETRY_MS].num * 1000, step_us = 200;
+  for (;;) {
+    int error = rmdir(path) ? -errno : 0;
+    if (error == 0 || error == -ENOENT) return 0;
+    AUTO_CLOSE int folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int removed = folder < 0 ? -errno : remove_leaf(folder);
+    if (removed > 0) continue;
+    if (removed < 0) error = removed;
+    // Its last process is exiting.
+    if (error != -EBUSY || left_us <= 0 || run_interrupt_errno)
+      return run_fail(r, error, "%s", path);
+    struct timespec pause = {0, step_us * 1000};
+    nanosleep(&pause, NULL);
+    left_us -= step_us;
+    if (step_us < 50000) step_us *= 2;
+  }
 }
 
 static long bpf(int command, union bpf_attr *attr) {

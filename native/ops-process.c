@@ -245,8 +245,15 @@ int op_keyring(struct run *r, const struct op *o) {
 }
 
 int op_pidfd_open(struct run *r, const struct op *o) {
-  int fd = pidfd_open((pid_t)o->fields[A_PIDFD_OPEN_PID].num, 0);
-  return fd < 0 ? -errno : run_store(r, &o->fields[A_PIDFD_OPEN_TO], fd);
+  pid_t pid = (pid_t)o->fields[A_PIDFD_OPEN_PID].num;
+  uint64_t ticks = (uint64_t)o->fields[A_PIDFD_OPEN_START_TICKS].num;
+  int fd = pidfd_open(pid, 0);
+  if (fd < 0) return -errno;
+  if (ticks && start_ticks(pid) != ticks) {  // another's by now, or none's
+    close(fd);
+    return -ESRCH;
+  }
+  return run_store(r, &o->fields[A_PIDFD_OPEN_TO], fd);
 }
 
 int op_kill(struct run *r, const struct op *o) {

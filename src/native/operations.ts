@@ -204,12 +204,20 @@ export const operations = {
   execve: { code: 75, fields: { argv: "strs", env: "strs" } },
   /** Joins a new session keyring of that name; `label` is ignored where SELinux is absent. */
   keyring: { code: 76, fields: { name: "str" } },
-  pidfdOpen: { code: 77, fields: { pid: "int", to: "slot" } },
+  /** `startTicks`: ESRCH unless it is still the process that started then. */
+  pidfdOpen: { code: 77, fields: { pid: "int", to: "slot", startTicks: "int?" } },
   kill: { code: 78, fields: { slot: "slot", signal: "int" } },
   /** A user namespace that no process lives in, with these maps, for id-mapped mounts. */
   makeUserns: { code: 79, fields: { uidMap: "str", gidMap: "str", to: "slot" } },
-  /** Kills every process of a cgroup (v2 cgroup.kill, v1 by its cgroup.procs). */
-  killCgroup: { code: 80, fields: { path: "str", signal: "int?", missingOk: "flag?" } },
+  /** Kills every process of a cgroup and of those in it (v2 cgroup.kill, v1 by cgroup.procs).
+   * `freezer`: the v1 cgroup that is thawed, so that what is frozen can die. */
+  killCgroup: {
+    code: 80,
+    fields: { path: "str", signal: "int?", missingOk: "flag?", freezer: "str?" },
+  },
+  /** Removes a cgroup and those that were made in it; one that is missing is removed already.
+   * `retryMs`: as of rmdir. */
+  removeCgroup: { code: 86, fields: { path: "str", retryMs: "int?" } },
   /** Enters cgroups (v1), prepared ones of a standby executor where their parents match: a
    * process that is cloned afterwards is born in them. Parents must exist. */
   enterCgroups: { code: 82, fields: { paths: "strs" } },

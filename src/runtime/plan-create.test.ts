@@ -84,7 +84,7 @@ test("the halves tell the story in the order that the kernel forces", () => {
   before(container, "setuid", "capset");
   before(container, "capset", "execve");
   assert.equal(container.at(-1)?.op, "execve");
-  assert.deepEqual(names(teardown), ["killCgroup", "rmdir"]);
+  assert.deepEqual(names(teardown), ["killCgroup", "removeCgroup"]);
 });
 
 test("layers are given one by one, top first, and none is limited by the length of a line", () => {

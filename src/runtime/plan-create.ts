@@ -8,7 +8,12 @@ import { GantryError } from "../base/index.ts";
 import type { Operation } from "../native/index.ts";
 import type { OciMount, OciSpec } from "../spec/index.ts";
 import { type CgroupPlace, cgroupPathFor, cgroupPathsOf, cgroupPlaces } from "./cgroup/places.ts";
-import { type CgroupShare, killFolder, oomPath, planCgroupCreate } from "./cgroup/plan-cgroup.ts";
+import {
+  type CgroupShare,
+  oomPath,
+  planCgroupCreate,
+  planCgroupKill,
+} from "./cgroup/plan-cgroup.ts";
 import type { CreateInput, KernelFeatures, PlannedCreate } from "./contract.ts";
 import { CLONE, MAGIC, MOUNT_ATTR, MS, O } from "./kernel-numbers.ts";
 import { loopbackUp } from "./loopback.ts";
@@ -110,8 +115,7 @@ function refuseUnsupported({ spec: { hooks, linux }, standalone }: CreateInput):
 function planHost(draft: Draft): void {
   const { builder, spec, kernel, places, input } = draft;
   const { host, teardown } = builder;
-  const kill = killFolder(cgroupPathsOf(places));
-  if (kill !== undefined) teardown.push({ op: "killCgroup", path: kill, missingOk: true });
+  teardown.push(...planCgroupKill(cgroupPathsOf(places)));
   if (input.network) teardown.push(...input.network.teardown());
   const prepared = input.preparedParents?.has(parentOf(places)) ?? false;
   const resources = spec.linux?.resources ?? {};

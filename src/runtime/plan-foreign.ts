@@ -7,7 +7,7 @@
 import { GantryError } from "../base/index.ts";
 import type { Operation } from "../native/index.ts";
 import { cgroupPathFor, cgroupPathsOf, cgroupPlaces } from "./cgroup/places.ts";
-import { killFolder, oomPath, planCgroupParents } from "./cgroup/plan-cgroup.ts";
+import { oomPath, planCgroupKill, planCgroupParents } from "./cgroup/plan-cgroup.ts";
 import type { CreateInput, ForeignRuntime, PlannedCreate } from "./contract.ts";
 import { CLONE, MS, O } from "./kernel-numbers.ts";
 import { loopbackUp } from "./loopback.ts";
@@ -28,13 +28,12 @@ export function planForeign(input: CreateInput, foreign: ForeignRuntime): Planne
   // A hybrid host's unified hierarchy is not for every runtime: v1 tells which processes are there.
   const v1 = all.filter(({ version }) => version === 1);
   const places = v1.length > 0 ? v1 : all;
-  const folder = killFolder(cgroupPathsOf(places));
-  if (folder !== undefined) teardown.push({ op: "killCgroup", path: folder, missingOk: true });
+  teardown.push(...planCgroupKill(cgroupPathsOf(places)));
   if (network) teardown.push(...network.teardown());
   host.push(...planCgroupParents(all));
   for (const { path } of all) {
     host.push({ op: "mkdir", path, mode: 0o755, existOk: true });
-    teardown.push({ op: "rmdir", path, missingOk: true, retryMs: RMDIR_RETRY_MS });
+    teardown.push({ op: "removeCgroup", path, retryMs: RMDIR_RETRY_MS });
   }
   host.push(...planDevNull());
   if (!monitor.terminal) host.push(...planPipes(monitor.openStdin, spec.process?.user.uid ?? 0));

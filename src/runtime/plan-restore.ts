@@ -8,7 +8,7 @@
 import type { Operation } from "../native/index.ts";
 import type { OciSpec } from "../spec/index.ts";
 import { cgroupPathFor, cgroupPathsOf, cgroupPlaces } from "./cgroup/places.ts";
-import { killFolder, oomPath, planCgroupCreate } from "./cgroup/plan-cgroup.ts";
+import { oomPath, planCgroupCreate, planCgroupKill } from "./cgroup/plan-cgroup.ts";
 import type { CreateInput, PlannedCreate } from "./contract.ts";
 import { CLONE, MS, O } from "./kernel-numbers.ts";
 import { loopbackUp } from "./loopback.ts";
@@ -35,8 +35,7 @@ export function planRestore(input: RestoreInput): PlannedCreate {
   const { host, container, teardown } = builder;
   const places = cgroupPlaces(kernel.cgroup, spec.linux?.cgroupsPath ?? cgroupPathFor(id));
   const cgroupPaths = cgroupPathsOf(places);
-  const kill = killFolder(cgroupPaths);
-  if (kill !== undefined) teardown.push({ op: "killCgroup", path: kill, missingOk: true });
+  teardown.push(...planCgroupKill(cgroupPaths));
   if (input.network) teardown.push(...input.network.teardown());
   const resources = spec.linux?.resources ?? {};
   const share = planCgroupCreate(builder, places, resources, {

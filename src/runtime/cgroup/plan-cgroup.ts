@@ -54,7 +54,7 @@ export function planCgroupCreate(
   const { host, teardown } = builder;
   if (!prepared) host.push(...planCgroupParents(places));
   for (const { path } of places) {
-    teardown.push({ op: "rmdir", path, missingOk: true, retryMs: RMDIR_RETRY_MS });
+    teardown.push({ op: "removeCgroup", path, retryMs: RMDIR_RETRY_MS });
   }
   const v1 = places.filter(({ version }) => version === 1);
   // The executor lives in what it enters until the program runs, and counts as a process there:
@@ -211,19 +211,24 @@ export function planFreeze(paths: Readonly<Record<string, string>>, frozen: bool
   ];
 }
 
-/** Kills what is left in a container's cgroups and removes them. */
+/** Kills what is left in a container's cgroups, frozen or not. */
+export function planCgroupKill(paths: Readonly<Record<string, string>>): Operation[] {
+  const path = killFolder(paths);
+  const freezer = paths["freezer"];
+  if (path === undefined) return [];
+  return [{ op: "killCgroup", path, missingOk: true, ...(freezer !== undefined && { freezer }) }];
+}
+
+/** Kills what is left in a container's cgroups and removes them, and what was made in them. */
 export function planCgroupRemove(paths: Readonly<Record<string, string>>): Operation[] {
-  const operations: Operation[] = [];
-  const folder = killFolder(paths);
-  if (folder !== undefined) operations.push({ op: "killCgroup", path: folder, missingOk: true });
-  for (const path of new Set(Object.values(paths))) {
-    operations.push({ op: "rmdir", path, missingOk: true, retryMs: RMDIR_RETRY_MS });
-  }
-  return operations;
+  const removals = [...new Set(Object.values(paths))].map(
+    (path): Operation => ({ op: "removeCgroup", path, retryMs: RMDIR_RETRY_MS }),
+  );
+  return [...planCgroupKill(paths), ...removals];
 }
 
 /** The folder through which all processes of a container are found: v2's kills atomically. */
-export function killFolder(paths: Readonly<Record<string, string>>): string | undefined {
+function killFolder(paths: Readonly<Record<string, string>>): string | undefined {
   return paths[""] ?? paths["pids"] ?? paths["memory"] ?? Object.values(paths)[0];
 }
 
