@@ -36,7 +36,8 @@ export interface DockerSeccompProfile {
 type Kernel = Pick<KernelFeatures, "arch" | "release">;
 
 const ALLOW = "SCMP_ACT_ALLOW";
-const AF_VSOCK = 40;
+/** Kernel crypto (CVE-2026-31431; Docker since 29.4.2), AFS (CVE-2026-43500), the hypervisor. */
+const FORBIDDEN_FAMILIES = [33, 38, 40];
 const ENOSYS = 38;
 /** CLONE_NEW* of namespaces that a process without CAP_SYS_ADMIN must not make. */
 const CLONE_NAMESPACES = 0x7e020000;
@@ -63,7 +64,7 @@ const defaultProfile: DockerSeccompProfile = {
   syscalls: [
     allow(ALWAYS_ALLOWED),
     allow("process_vm_readv process_vm_writev ptrace", { includes: { minKernel: "4.8" } }),
-    allow("socket", { args: [{ index: 0, value: AF_VSOCK, op: "SCMP_CMP_NE" }] }),
+    ...allowedFamilies().map((args) => allow("socket", { args })),
     ...PERSONALITIES.map((value) =>
       allow("personality", { args: [{ index: 0, value, op: "SCMP_CMP_EQ" }] }),
     ),
@@ -88,6 +89,22 @@ const defaultProfile: DockerSeccompProfile = {
     },
   ],
 };
+
+/** Address families as the gaps between the forbidden ones: one rule cannot say "none of these",
+ * because what it asks of one argument twice is an alternative. */
+function allowedFamilies(): OciSeccompArg[][] {
+  const below = FORBIDDEN_FAMILIES[0]!;
+  const above = FORBIDDEN_FAMILIES.at(-1)!;
+  const between = [];
+  for (let family = below + 1; family < above; family++) {
+    if (!FORBIDDEN_FAMILIES.includes(family)) between.push(family);
+  }
+  return [
+    [{ index: 0, value: below, op: "SCMP_CMP_LT" }],
+    ...between.map((value): OciSeccompArg[] => [{ index: 0, value, op: "SCMP_CMP_EQ" }]),
+    [{ index: 0, value: above, op: "SCMP_CMP_GT" }],
+  ];
+}
 
 const CACHED_MAX = 64;
 const resolved = new Map<string, OciSeccomp>();
