@@ -41,6 +41,7 @@ enum op_code {
   OP_MOVE_ROOT = 39,
   OP_CHROOT = 40,
   OP_MOUNT = 41,
+  OP_DEV_NULL = 43,
   OP_CLONE = 50,
   OP_SIGNAL_PEER = 51,
   OP_AWAIT_PEER = 52,
@@ -238,6 +239,7 @@ enum op_argument {
   A_MOUNT_FSTYPE = 2,
   A_MOUNT_FLAGS = 3,
   A_MOUNT_DATA = 4,
+  A_DEV_NULL_TO = 0,
   A_CLONE_FLAGS = 0,
   A_CLONE_PID = 1,
   A_CLONE_PIDFD = 2,
@@ -473,6 +475,7 @@ op_function op_pivot_root __attribute__((weak));
 op_function op_move_root __attribute__((weak));
 op_function op_chroot __attribute__((weak));
 op_function op_mount __attribute__((weak));
+op_function op_dev_null __attribute__((weak));
 op_function op_clone __attribute__((weak));
 op_function op_signal_peer __attribute__((weak));
 op_function op_await_peer __attribute__((weak));
@@ -592,6 +595,7 @@ static const struct op_info op_table[OP_CODE_MAX + 1] = {
     [39] = {"moveRoot", op_move_root, 1, {F_SLOT}},
     [40] = {"chroot", op_chroot, 1, {F_SLOT}},
     [41] = {"mount", op_mount, 5, {F_STR, F_STR, F_STR, F_INT, F_STR}},
+    [43] = {"devNull", op_dev_null, 1, {F_SLOT}},
     [50] = {"clone", op_clone, 4, {F_INT, F_SLOT, F_SLOT, F_SLOT}},
     [51] = {"signalPeer", op_signal_peer, 1, {F_INT}},
     [52] = {"awaitPeer", op_await_peer, 1, {F_INT}},

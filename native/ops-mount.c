@@ -220,15 +220,43 @@ static int assert_dev_null(struct run *r, int fd) {
   return run_fail(r, -ENODEV, "/dev/null is not the null device");
 }
 
+// It is the host's own node: through a mount that is read-only the device can be used as ever,
+// but root in a container cannot change its mode, owner or times. Closes the mount when it fails.
+static int guard_device(int tree) {
+  struct mount_attr attr = {
+      .attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC,
+      .propagation = MS_PRIVATE,
+  };
+  if (mount_setattr(tree, "", AT_EMPTY_PATH, &attr, sizeof attr) == 0) return tree;
+  int error = -errno;
+  close(tree);
+  return error;
+}
+
 // A mount can be cloned only from the mount namespace that it is in. A descriptor that the host
 // half opened is in the host's: our own copy of that tree has the same device; it is verified too.
 static int clone_dev_null(int null) {
   unsigned flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH;
   int cover = open_tree(null, "", flags);
-  if (cover >= 0 || errno != EINVAL) return cover < 0 ? -errno : cover;
-  AUTO_CLOSE int own = open("/dev/null", O_PATH | O_CLOEXEC);
-  cover = own < 0 ? -1 : open_tree(own, "", flags);
-  return cover < 0 ? -errno : cover;
+  if (cover < 0 && errno == EINVAL) {
+    AUTO_CLOSE int own = open("/dev/null", O_PATH | O_CLOEXEC);
+    cover = own < 0 ? -1 : open_tree(own, "", flags);
+  }
+  return cover < 0 ? -errno : guard_device(cover);
+}
+
+int op_dev_null(struct run *r, const struct op *o) {
+  AUTO_CLOSE int tree =
+      open_tree(AT_FDCWD, "/dev/null", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+  if (tree < 0) return run_fail(r, -errno, "/dev/null");
+  int error = assert_dev_null(r, tree);
+  if (error) return error;
+  tree = guard_device(tree);
+  if (tree < 0) return run_fail(r, tree, "/dev/null");
+  char path[40];
+  snprintf(path, sizeof path, "/proc/self/fd/%d", tree);
+  int fd = open(path, O_RDWR | O_NOCTTY | O_CLOEXEC);
+  return fd < 0 ? run_fail(r, -errno, "/dev/null") : run_store(r, &o->fields[A_DEV_NULL_TO], fd);
 }
 
 static int empty_folder(void) {

@@ -147,6 +147,10 @@ export const operations = {
     fields: { source: "str", path: "str", fstype: "str", flags: "int?", data: "str?" },
   },
 
+  /** The host's null device, verified, through a read-only mount of its own: whoever gets the
+   * descriptor uses the device, and cannot change the node. */
+  devNull: { code: 43, fields: { to: "slot" } },
+
   // processes and namespaces
   /** clone3 with `flags` (CLONE_NEW*); the child starts the plan's container half. It becomes
    * the monitor's child (CLONE_PARENT) where there is a monitor. */

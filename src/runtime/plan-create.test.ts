@@ -69,7 +69,7 @@ test("the halves tell the story in the order that the kernel forces", () => {
     assert.ok(first >= 0 && first < second, `${a} before ${b}`);
   };
   before(host, "mkdir", "clone"); // v2: it is born in its cgroup
-  before(host, "assertDevice", "clone");
+  before(host, "devNull", "clone");
   before(host, "fsmount", "clone");
   before(host, "clone", "signalPeer");
   before(container, "propagation", "moveMount");

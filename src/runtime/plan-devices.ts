@@ -4,7 +4,7 @@
 import { GantryError } from "../base/index.ts";
 import type { Operation } from "../native/index.ts";
 import type { OciDevice } from "../spec/index.ts";
-import { MS, O, S_IFBLK, S_IFCHR, S_IFIFO } from "./kernel-numbers.ts";
+import { MS, S_IFBLK, S_IFCHR, S_IFIFO } from "./kernel-numbers.ts";
 import { type PlanBuilder, SLOT } from "./plan-builder.ts";
 
 const DEFAULT_DEVICES: readonly OciDevice[] = [
@@ -98,8 +98,5 @@ function nodeOf(device: OciDevice): { mode: number; major: number; minor: number
 /** A descriptor of the host's /dev/null, verified: stdin of containers without one, and the cover
  * of masked files. */
 export function planDevNull(): Operation[] {
-  return [
-    { op: "open", path: "/dev/null", flags: O.RDWR, to: SLOT.devNull },
-    { op: "assertDevice", slot: SLOT.devNull, mode: S_IFCHR, major: 1, minor: 3 },
-  ];
+  return [{ op: "devNull", to: SLOT.devNull }];
 }
