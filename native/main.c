@@ -79,6 +79,13 @@ static int decode_main(void) {
   return 0;
 }
 
+// Is somewhere (in a cgroup that systemd made) for as long as its standard input is open.
+static int hold_main(void) {
+  for (char byte; read(0, &byte, 1) > 0;) {
+  }
+  return 0;
+}
+
 // The copy that is run does not know where it came from: it is told.
 static int oci_runtime(int argc, char **argv) {
   static const char place[] = "GANTRY_RUNTIME_ROOT";
@@ -100,6 +107,7 @@ int main(int argc, char **argv) {
     return oci_runtime(argc, argv);
   const char *role = argc > 1 ? argv[1] : "";
   if (strcmp(role, "decode") == 0) return decode_main();
+  if (strcmp(role, "hold") == 0) return hold_main();
   if (strcmp(role, "archive") == 0 && archive_main) return archive_main(argc - 1, argv + 1);
   int (*resident)(int, char **) = NULL;
   bool spawn = strcmp(role, "spawn") == 0;
