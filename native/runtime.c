@@ -8,11 +8,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/close_range.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -78,7 +80,19 @@ static int relay(void) {
   return EXIT_LOST;
 }
 
+// What callers of runc may leave behind: standard streams that are closed, a working folder that is
+// gone, any umask (a shim's is 0). What is the container's is in its configuration.
+static void settle(void) {
+  int fd;
+  while ((fd = open("/dev/null", O_RDWR)) >= 0 && fd <= 2) continue;
+  if (fd > 2) close(fd);
+  char here[PATH_MAX];
+  if (!getcwd(here, sizeof here) && chdir("/") != 0) return;
+  umask(022);
+}
+
 int runtime_main(int argc, char **argv) {
+  settle();
   const char *plain = getenv("GANTRY_PLAIN");
   bool identified = warm_identify(&program) == 0;
   if (identified && !(plain && *plain)) sock = warm_call(&program, argc, argv);

@@ -127,7 +127,10 @@ function planHost(draft: Draft): void {
   // A limited root needs devices that the container's cgroup will forbid.
   const early = input.rootfs.kind === "overlay" && input.rootfs.disk !== undefined;
   if (early) draft.attachRoot = planRootfs(builder, input.rootfs, kernel);
-  const share = planCgroupCreate(builder, places, resources, { arch: kernel.arch, prepared });
+  const share = planCgroupCreate(builder, places, resources, {
+    ...{ arch: kernel.arch, prepared },
+    outside: hasHooks(spec.hooks, "prestart", "createRuntime"),
+  });
   host.push(...planDevNull());
   if (input.standalone) {
     const slot = builder.allocate("the start of the container");

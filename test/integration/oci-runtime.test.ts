@@ -1,6 +1,7 @@
 // gantry-runtime's life of a container as an engine drives it, seen from the kernel's side too.
 
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, openSync } from "node:fs";
 import { readdir, readFile, readlink, writeFile } from "node:fs/promises";
@@ -156,6 +157,29 @@ for (const plain of [false, true]) {
         mounts,
         ...["of poststart", state("running"), "of poststop", state("stopped", 0)],
       ]);
+    });
+
+    test("a hook of the host is in none of the container's cgroups", async () => {
+      const log = oci.path(`groups-${plain}`);
+      const { id, bundle } = await oci.bundle(["true"], (spec) => {
+        const hook = { path: "/bin/sh", args: ["sh", "-c", `cat /proc/self/cgroup > ${log}`] };
+        const env = ["PATH=/bin:/usr/bin"];
+        spec.hooks = { createRuntime: [{ ...hook, env }] } as NonNullable<typeof spec.hooks>;
+      });
+      await oci.ok("run", "-b", bundle, id);
+      const groups = await readFile(log, "utf8");
+      assert.match(groups, /^\d+:/);
+      assert.ok(!groups.includes(id), groups);
+    });
+
+    test("streams that are closed and a folder that is gone do not matter", async () => {
+      const gone = oci.path("gone");
+      const line = `mkdir ${gone}; cd ${gone}; rmdir ${gone}; exec "$@" <&- >&- 2>&-`;
+      const program = [oci.program, "--root", oci.root, "delete", "--force", "none"];
+      const child = spawn("sh", ["-c", line, "sh", ...program], {
+        env: { ...process.env, GANTRY_PLAIN: plain ? "1" : "" },
+      });
+      assert.deepEqual(await once(child, "exit"), [0, null]);
     });
 
     test("a hook that fails ends the creation with what it said", async () => {

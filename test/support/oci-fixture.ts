@@ -19,6 +19,7 @@ export interface Result {
 }
 
 export class OciFixture implements AsyncDisposable {
+  readonly program = PROGRAM;
   readonly runtime: RuntimeFixture;
   /** Plain Node for each call instead of a warm process. */
   plain = false;

@@ -44,25 +44,27 @@ export function planCgroupParents(places: readonly CgroupPlace[]): Operation[] {
 }
 
 /** Makes the container's cgroups, so that it is born in them (v1: its executor enters first; v2:
- * CLONE_INTO_CGROUP), and their removal. */
+ * CLONE_INTO_CGROUP), and their removal. With `outside` the executor stays where it is, for what it
+ * runs beside the container is not the container's: its memory, its devices. */
 export function planCgroupCreate(
   builder: PlanBuilder,
   places: readonly CgroupPlace[],
   resources: OciResources,
-  { arch, prepared }: { arch: "x86_64" | "aarch64"; prepared: boolean },
+  o: { arch: "x86_64" | "aarch64"; prepared: boolean; outside?: boolean },
 ): CgroupShare {
   const { host, teardown } = builder;
-  if (!prepared) host.push(...planCgroupParents(places));
+  if (!o.prepared) host.push(...planCgroupParents(places));
   for (const { path } of places) {
     teardown.push({ op: "removeCgroup", path, retryMs: RMDIR_RETRY_MS });
   }
   const v1 = places.filter(({ version }) => version === 1);
   // The executor lives in what it enters until the program runs, and counts as a process there:
   // where these are limited, the new process is moved in by itself.
-  const counted = (resources.pids?.limit ?? 0) > 0 ? v1.find(countsProcesses) : undefined;
-  const entered = v1.filter((place) => place !== counted).map(({ path }) => path);
+  const isLimited = (resources.pids?.limit ?? 0) > 0;
+  const moved = v1.filter((place) => o.outside || (isLimited && countsProcesses(place)));
+  const entered = v1.filter((place) => !moved.includes(place)).map(({ path }) => path);
   if (entered.length > 0) host.push({ op: "enterCgroups", paths: entered });
-  if (counted) host.push({ op: "mkdir", path: counted.path, mode: 0o755, existOk: true });
+  for (const { path } of moved) host.push({ op: "mkdir", path, mode: 0o755, existOk: true });
   host.push(...deviceOperations(v1, resources));
   const unified = places.find(({ version }) => version === 2);
   let cgroup: number | undefined;
@@ -70,14 +72,14 @@ export function planCgroupCreate(
     cgroup = builder.allocate("the cgroup");
     host.push(
       { op: "mkdir", path: unified.path, mode: 0o755, existOk: true },
-      { op: "open", path: unified.path, flags: O.RDONLY | directoryFlag(arch), to: cgroup },
+      { op: "open", path: unified.path, flags: O.RDONLY | directoryFlag(o.arch), to: cgroup },
     );
   }
   const limits = limitOperations(places, resources, cgroup);
-  if (counted) {
-    limits.unshift({ op: "writeSlot", path: `${counted.path}/cgroup.procs`, slot: SLOT.pid });
-  }
-  return { cgroup, limits };
+  const moves = moved.map(({ path }): Operation => {
+    return { op: "writeSlot", path: `${path}/cgroup.procs`, slot: SLOT.pid };
+  });
+  return { cgroup, limits: [...moves, ...limits] };
 }
 
 const countsProcesses = ({ controllers }: CgroupPlace) => controllers.includes("pids");
