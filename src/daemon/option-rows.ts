@@ -212,8 +212,20 @@ const containerRows: Row[] = [
   [
     "userns-remap",
     "string",
-    "User/Group setting for user namespaces",
-    refused("remapped user namespaces are not supported yet", ""),
+    "User/Group setting for user namespaces: default, or USER[:GROUP] by name or number",
+    { default: "" },
+  ],
+  [
+    "userns-pool",
+    "string",
+    "Ids for --userns=auto: START:COUNT[,START:COUNT...], or a user of /etc/subuid and /etc/subgid",
+    { default: "" },
+  ],
+  [
+    "default-userns-mode",
+    "string",
+    "Default mode for containers user namespace (host, private, auto; by itself as userns-remap)",
+    { default: "" },
   ],
   [
     "cpu-rt-period",

@@ -185,6 +185,11 @@ function engineOptions(
     labels,
     debug: read.bool("debug"),
     experimental: read.bool("experimental"),
+    userns: {
+      remap: read.text("userns-remap"),
+      pool: read.text("userns-pool"),
+      defaultMode: read.text("default-userns-mode"),
+    },
     features: read.map("features") as Record<string, boolean>,
     runtimes: runtimeSettings(read.map("runtimes"), read.text("default-runtime")),
     cdiSpecDirs: cdiSpecFolders(read),

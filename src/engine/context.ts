@@ -16,6 +16,7 @@ import type { LogKeeper } from "./logs/index.ts";
 import type { EnginePaths } from "./paths.ts";
 import type { Plugins } from "./plugins/plugins.ts";
 import type { RuntimePlans } from "./runtime-plans.ts";
+import type { UserNamespaces, UsernsOptions } from "./userns/index.ts";
 import type { VolumeRegistry } from "./volumes/registry.ts";
 
 /** As daemon.json's `runtimes` has it: a program (and its arguments), or a containerd shim. */
@@ -90,6 +91,8 @@ export interface EngineOptions {
   distribution: Omit<DistributionOptions, "userAgent">;
   /** All local logs together, in bytes; 0: no limit; absent: a share of the file system. */
   logBudgetBytes?: number;
+  /** User namespaces of containers; absent: none but those that are asked for. */
+  userns?: UsernsOptions;
   labels: string[];
   debug: boolean;
   /** What `info` says of the network layer's own options. */
@@ -116,6 +119,7 @@ export interface EngineContext {
   readonly containers: ContainerRegistry;
   readonly live: LiveContainers;
   readonly volumes: VolumeRegistry;
+  readonly userns: UserNamespaces;
   readonly registries: Registries;
   readonly bus: EventBus;
   readonly plugins: Plugins;

@@ -41,6 +41,7 @@ import { engineId } from "./system/engine-id.ts";
 import { systemInfo } from "./system/info.ts";
 import { planPrune } from "./system/prune-plan.ts";
 import { systemVersion } from "./system/version.ts";
+import { openUserNamespaces } from "./userns/index.ts";
 import { type VolumeRecord, VolumeRegistry } from "./volumes/registry.ts";
 import { volumeVerbs } from "./volumes/verbs.ts";
 import { VolumeMounts } from "./volumes/volume-mounts.ts";
@@ -148,6 +149,10 @@ async function makeContext(options: EngineOptions, parts: EngineParts): Promise<
     connectMonitor: parts.connectMonitor,
     containers: new ContainerRegistry(records.collection<ContainerRecord>("containers")),
     live: new LiveContainers(),
+    userns: await openUserNamespaces(
+      options.userns ?? { remap: "", pool: "", defaultMode: "" },
+      (message) => parts.log.warn(message),
+    ),
     volumes: new VolumeRegistry({
       records: records.collection<VolumeRecord>("volumes"),
       paths,

@@ -19,6 +19,8 @@ export type RootSource =
       pid: number;
       /** Which process is meant: a pid may be another's by now. */
       startTicks: bigint;
+      /** It is in a user namespace of its own: owners are those that its root sees. */
+      userns?: boolean;
     }
   | {
       kind: "mount";
@@ -256,8 +258,8 @@ export class RootFiles {
 function enter(source: RootSource, writable: boolean): Operation[] {
   if (source.kind === "process") {
     // Inside its mount namespace, so that what is mounted there cannot be unlinked from outside.
-    const { pid, startTicks } = source;
-    return [{ op: "enterProcess", pid, startTicks, to: ROOT }];
+    const { pid, startTicks, userns = false } = source;
+    return [{ op: "enterProcess", pid, startTicks, to: ROOT, userns }];
   }
   const { rootfs, volumes = [], readOnly = false } = source;
   if (rootfs.kind === "bind") {

@@ -197,7 +197,7 @@ export const FLAG_RULES: Readonly<Record<string, Rule>> = {
   "storage-opt": keys("size"),
   type: choice("container", "image", "network", "volume"),
   ulimit: keys(...ULIMITS),
-  userns: choice("host"),
+  userns: choice("host", "private", "auto", "auto:size="),
   uts: choice("host"),
   volume: { source: volumeSources, directive: noSpace },
   "volume-driver": choice("local"),

@@ -108,8 +108,9 @@ function checkModes(values: Values): void {
     throw invalid("--pid: invalid PID mode");
   }
   if (values.uts !== "" && values.uts !== "host") throw invalid("--uts: invalid UTS mode");
-  if (values.userns !== "" && values.userns !== "host")
+  if (!/^(|host|private|auto(:.+)?|container:.+)$/.test(values.userns)) {
     throw invalid("--userns: invalid USER mode");
+  }
   if (!["", "host", "private"].includes(values.cgroupns)) {
     throw invalid("--cgroupns: invalid CGROUP mode");
   }

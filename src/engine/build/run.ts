@@ -17,6 +17,7 @@ import { attachNetworks, detachNetworks } from "../containers/networking.ts";
 import type { ContainerRecord } from "../containers/record.ts";
 import { SIGKILL } from "../containers/signals.ts";
 import { explainStartFailure } from "../containers/start-failure.ts";
+import { holdUserns } from "../containers/user-namespace.ts";
 import type { EngineContext } from "../context.ts";
 import { NEVER, timestamp } from "../timestamps.ts";
 import { readFrames } from "./frames.ts";
@@ -58,9 +59,11 @@ export async function runStep(
   await place.remains.room();
   signal.throwIfAborted();
   const c = recordOf(place, request);
+  const giveBack = holdUserns(engine, c);
   await using undo = new Rollback((what, error) =>
     engine.log.error(`Failed to undo ${what} of a build step`, { id: c.id, error }),
   );
+  undo.defer("user namespace", giveBack);
   const { dir } = engine.paths.container(c.id);
   await mkdir(dir, { mode: 0o710 });
   undo.defer("folder", () => rm(dir, { recursive: true, force: true }));

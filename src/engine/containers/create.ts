@@ -23,6 +23,7 @@ import { makeVolumes, releaseVolumes, resolveMounts } from "./mounts.ts";
 import { checkName, randomName } from "./names.ts";
 import type { ContainerRecord, MountRecord } from "./record.ts";
 import { storageSize } from "./storage-size.ts";
+import { takeUserns } from "./user-namespace.ts";
 import { validateResources } from "./validate.ts";
 
 const ID_BYTES = 32;
@@ -44,6 +45,7 @@ export async function createContainer(
   engine.containers.reserveName(record.name, id);
   undo.defer("name", () => engine.containers.releaseName(record.name, id));
 
+  takeUserns(engine, record);
   engine.containers.put(record);
   undo.defer("record", () => engine.containers.delete(record));
 

@@ -10,6 +10,7 @@ import { checkRuntime } from "../runtimes/foreign.ts";
 import type { ContainerRecord } from "./record.ts";
 import { checkRestartPolicy } from "./restart-policy.ts";
 import { storageSize } from "./storage-size.ts";
+import { checkUserns, usernsOption } from "./user-namespace.ts";
 
 /** Docker's masked and read-only paths (oci.DefaultSpec). */
 export const maskedPathsDefault = [
@@ -53,7 +54,7 @@ export function completeHostConfig(engine: EngineContext, given: HostConfig): Ho
   if (host.MemorySwappiness === -1) host.MemorySwappiness = null;
   host.PidMode ??= "";
   host.UTSMode ??= "";
-  host.UsernsMode ??= "";
+  host.UsernsMode = usernsOption(host);
   if (host.Memory && !host.MemorySwap) host.MemorySwap = host.Memory * 2;
   if (usesV1(engine)) host.OomKillDisable ??= false;
   host.MaskedPaths ??= privileged ? null : maskedPathsDefault;
@@ -78,6 +79,7 @@ export function checkHostConfig(engine: EngineContext, host: HostConfig): void {
   const { Type = "json-file", Config } = host.LogConfig ?? {};
   checkLogOptions(Type, Config ?? {}, remoteDriver);
   storageSize(host.StorageOpt);
+  checkUserns(engine, host);
   for (const mode of [host.NetworkMode, host.IpcMode, host.PidMode]) {
     const ref = containerOf(mode);
     if (ref === "") throw new GantryError("invalid", `invalid mode: ${mode}`);

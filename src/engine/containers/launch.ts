@@ -3,11 +3,13 @@
 
 import { GantryError } from "../../base/index.ts";
 import { initProgramPath, type Plan } from "../../native/index.ts";
-import type {
-  CreateInput,
-  ForeignRuntime,
-  NetworkShare,
-  PlannedCreate,
+import {
+  type CreateInput,
+  type ForeignRuntime,
+  fullMask,
+  type KernelFeatures,
+  type NetworkShare,
+  type PlannedCreate,
 } from "../../runtime/index.ts";
 import type { OciSpec, RootfsMount } from "../../spec/index.ts";
 import { type Restoring, restoreShare } from "../checkpoints/index.ts";
@@ -16,6 +18,7 @@ import { applyDeviceEdits, type DeviceEdits, requestedDevices } from "../devices
 import { monitorLog } from "../logs/index.ts";
 import type { ContainerPaths } from "../paths.ts";
 import { foreignRuntime, writeBundle } from "../runtimes/foreign.ts";
+import { requireMapped } from "../userns/index.ts";
 import { type Accounts, readAccounts } from "./accounts.ts";
 import { writeContainerFiles } from "./container-files.ts";
 import { containerOf } from "./host-config.ts";
@@ -25,6 +28,7 @@ import { type PreparedMount, prepareMounts } from "./mount-sources.ts";
 import type { AttachedNetworks } from "./networking.ts";
 import { execSeccomp, toExecProcess, toOciSpec } from "./oci-spec.ts";
 import type { ContainerRecord } from "./record.ts";
+import { hostUid, mappedRoot } from "./user-namespace.ts";
 
 export async function prepareLaunch(
   engine: EngineContext,
@@ -35,7 +39,7 @@ export async function prepareLaunch(
   const joined = joinedNamespaces(engine, c);
   const files = writeContainerFiles(engine, c, attached.records);
   const accounts = await readAccounts(engine, c);
-  const rootfs = await engine.storage.snapshots.renew(c.id);
+  const rootfs = mappedRoot(c, await engine.storage.snapshots.renew(c.id));
   const mounts = await prepareMounts(engine, c, accounts);
   const devices = await requestedDevices(engine, c.hostConfig);
   const given = { joined, files, accounts, rootfs, mounts, devices, attached, holdMs };
@@ -79,7 +83,7 @@ export function planLaunch(
     ...given
   }: LaunchFacts,
 ): { spec: OciSpec; planned: PlannedCreate } {
-  const { kernel } = engine.runtime;
+  const kernel = kernelOf(engine, c);
   const files = c.isBuildStep ? { ...written, hostname: "", readOnly: true } : written;
   const plain = toOciSpec({
     id: c.id,
@@ -91,12 +95,14 @@ export function planLaunch(
     accounts,
     joined,
     kernel,
+    ...(c.userns && { userns: c.userns }),
     cgroupParent: engine.options.cgroupParent,
     defaultUlimits: engine.options.defaults.ulimits,
     initPath: engine.options.defaults.initPath ?? initProgramPath,
     defaultSecurity: engine.options.defaults.security,
   });
   const spec = applyDeviceEdits(plain, devices);
+  if (c.userns) requireMapped(c.userns, spec.process!.user);
   const paths = engine.paths.container(c.id);
   const log = monitorLog(c, paths.dir);
   const input: CreateInput = {
@@ -104,6 +110,7 @@ export function planLaunch(
     spec,
     rootfs,
     kernel,
+    ...(c.userns && { ownDevices: true }),
     ...(given.foreign && { foreign: given.foreign }),
     ...(attached.attachments.length > 0 && { network: shareOf(attached) }),
     monitor: {
@@ -123,6 +130,11 @@ export function planLaunch(
   return { spec, planned };
 }
 
+/** The first process of a user namespace has all capabilities in it, whatever we have. */
+function kernelOf({ runtime: { kernel } }: EngineContext, c: ContainerRecord): KernelFeatures {
+  return c.userns ? { ...kernel, heldCapabilities: fullMask(kernel.lastCapability) } : kernel;
+}
+
 /** Its own variables win over those that tell of the containers that it is linked to. */
 const withLinks = ({ config }: ContainerRecord, variables: readonly string[]) =>
   variables.length > 0 ? { ...config, Env: [...variables, ...(config.Env ?? [])] } : config;
@@ -138,6 +150,7 @@ export interface JoinedNamespaces {
   network?: number;
   pid?: number;
   ipc?: number;
+  user?: number;
 }
 
 /** The pids whose namespaces are joined, by "container:REF" modes. */
@@ -146,10 +159,13 @@ export function joinedNamespaces(engine: EngineContext, c: ContainerRecord): Joi
   const network = pidOf(engine, NetworkMode, "network");
   const pid = pidOf(engine, PidMode, "PID namespace");
   const ipc = pidOf(engine, IpcMode, "IPC namespace");
+  const { joins } = c.userns ?? {};
+  const user = joins && pidOf(engine, `container:${joins}`, "user namespace");
   return {
     ...(network !== undefined && { network }),
     ...(pid !== undefined && { pid }),
     ...(ipc !== undefined && { ipc }),
+    ...(user && { user }),
   };
 }
 
@@ -188,13 +204,14 @@ export async function prepareExec(
     config: withLinks(c, linkVariables(engine, c)),
     hostConfig: c.hostConfig,
     accounts,
-    kernel: engine.runtime.kernel,
+    kernel: kernelOf(engine, c),
     defaultUlimits: engine.options.defaults.ulimits,
     defaultSecurity: engine.options.defaults.security,
     ...(consoleSize && { consoleSize }),
   });
   const { security } = engine.options.defaults;
-  const seccomp = execSeccomp(c.hostConfig, engine.runtime.kernel, security);
+  if (c.userns) requireMapped(c.userns, process.user);
+  const seccomp = execSeccomp(c.hostConfig, kernelOf(engine, c), security);
   return engine.runtime.planExec({
     execId: exec.id,
     pid: c.run?.pid ?? 0,
@@ -203,6 +220,7 @@ export async function prepareExec(
     cgroupPaths: c.run?.cgroupPaths ?? {},
     terminal: exec.config.Tty === true,
     openStdin: exec.config.AttachStdin === true,
+    ...(c.userns && { userNamespace: true, hostUid: hostUid(c.userns, process.user.uid) }),
     ...(seccomp && { seccomp }),
   });
 }

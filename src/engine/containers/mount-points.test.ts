@@ -66,7 +66,7 @@ test("idmap says whose the files are, of binds and of volumes", () => {
   assert.equal(fromMountRequest({ ...request, BindOptions: { IdMap: "user" } }, true).idmap, "");
   assert.throws(() => fromMountRequest({ ...request, BindOptions: { IdMap: "me" } }, true), {
     message:
-      'invalid mount config for type "bind": invalid idmap "me": must be UID[:GID] or "user"',
+      'invalid mount config for type "bind": invalid idmap "me": must be UID[:GID], "user" or "none"',
   });
 });
 

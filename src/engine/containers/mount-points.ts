@@ -11,6 +11,7 @@ const PROPAGATIONS = ["private", "rprivate", "shared", "rshared", "slave", "rsla
 const CONSISTENCIES = ["consistent", "cached", "delegated"];
 /** "idmap" or "idmap=UID[:GID]": whose the files are in the container. Docker's own client counts
  * colons, so a dot will do too, as in chown(1). */
+export const NO_MAP = "none";
 const IDMAP = /^idmap(?:=(\d{1,10}(?:[:.]\d{1,10})?))?$/;
 const ID_MAX = 2 ** 32 - 2;
 
@@ -94,6 +95,7 @@ function groupOf(word: string): string | undefined {
 
 /** "UID:GID" of "idmap=…", where both are ids. */
 function parseIdmap(word: string): string | undefined {
+  if (word === `idmap=${NO_MAP}`) return NO_MAP;
   const ids = IDMAP.exec(word)?.[1]?.split(/[:.]/);
   return ids?.every((id) => Number(id) <= ID_MAX) ? ids.join(":") : undefined;
 }
@@ -181,7 +183,10 @@ function idmapOf(type: string, text: string | undefined): { idmap?: string } {
   if (!text) return {};
   const parsed = text === "user" ? "" : parseIdmap(`idmap=${text}`);
   if (parsed === undefined) {
-    throw badMount(type, `invalid idmap ${JSON.stringify(text)}: must be UID[:GID] or "user"`);
+    throw badMount(
+      type,
+      `invalid idmap ${JSON.stringify(text)}: must be UID[:GID], "user" or "none"`,
+    );
   }
   return { idmap: parsed };
 }

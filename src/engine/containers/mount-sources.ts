@@ -9,9 +9,11 @@ import type { OciIdMapping } from "../../spec/index.ts";
 import type { EngineContext } from "../context.ts";
 import { touches } from "./daemon-root.ts";
 import { type ImageLayers, imageRoot } from "./image-mounts.ts";
+import { NO_MAP } from "./mount-points.ts";
 import { checkSubpath } from "./mounts.ts";
 import type { ContainerRecord, MountRecord } from "./record.ts";
 import { resolveUser } from "./resolve-user.ts";
+import { mappedRoot, throughUserns } from "./user-namespace.ts";
 
 /** A mount with what the host was asked. */
 export interface PreparedMount extends MountRecord {
@@ -26,26 +28,43 @@ export async function prepareMounts(
   c: ContainerRecord,
   accounts: { passwd: string; group: string },
 ): Promise<PreparedMount[]> {
-  if (c.mounts.every(isPlain)) return c.mounts;
+  if (!c.userns && c.mounts.every(isPlain)) return c.mounts;
   const user = () => resolveUser(c.config.User ?? "", accounts);
   return await Promise.all(
     c.mounts.map(async (mount, index): Promise<PreparedMount> => {
       const subpath = mount.request?.VolumeOptions?.Subpath;
       if (mount.Type === "volume" && subpath) await checkSubpath(engine, mount.Source, subpath);
-      if (mount.Type === "image") return { ...mount, layers: await imageRoot(engine, c, index) };
+      if (mount.Type === "image") {
+        return { ...mount, layers: mappedRoot(c, await imageRoot(engine, c, index)) };
+      }
       const prepared: PreparedMount = { ...mount };
+      if (prepared.layers) prepared.layers = mappedRoot(c, prepared.layers);
       if (mount.Type === "bind" && !/private$/.test(mount.Propagation)) {
         prepared.Propagation = await allowedPropagation(mount, engine.options.dataRoot);
       }
-      if (mount.idmap !== undefined) prepared.idMaps = await idMapsOf(mount, mount.idmap, user);
+      const idMaps = await idMapsFor(c, mount, user);
+      if (idMaps) prepared.idMaps = idMaps;
       return prepared;
     }),
   );
 }
 
+/** What Gantry itself keeps for a container (volumes, what steps of builds get) has the ids that
+ * the container sees; a bind has the host's, unless it was asked for otherwise. */
+async function idMapsFor(
+  c: ContainerRecord,
+  mount: MountRecord,
+  user: () => { uid: number; gid: number },
+): Promise<PreparedMount["idMaps"]> {
+  if (mount.idmap === NO_MAP || mount.Type === "tmpfs" || "layers" in mount) return undefined;
+  if (mount.idmap !== undefined) return throughUserns(c, await idMapsOf(mount, mount.idmap, user));
+  const isOurs = mount.Type === "volume" || c.isBuildStep === true;
+  return c.userns && isOurs ? { uid: [...c.userns.uid], gid: [...c.userns.gid] } : undefined;
+}
+
 const isPlain = (mount: MountRecord): boolean =>
   mount.Type !== "image" &&
-  mount.idmap === undefined &&
+  (mount.idmap === undefined || mount.idmap === NO_MAP) &&
   !mount.request?.VolumeOptions?.Subpath &&
   (mount.Type !== "bind" || /private$/.test(mount.Propagation));
 

@@ -2,7 +2,8 @@
 // network, the user's binds, volumes and tmpfs, in the order in which they must be mounted.
 
 import { GantryError } from "../../base/index.ts";
-import type { HostConfig, MountRequest, OciMount } from "../../spec/index.ts";
+import type { HostConfig, IdMaps, MountRequest, OciMount } from "../../spec/index.ts";
+import { outside } from "../userns/index.ts";
 import type { PreparedMount } from "./mount-sources.ts";
 import type { MountRecord } from "./record.ts";
 
@@ -14,8 +15,11 @@ export interface MountInput {
   /** Where the shared memory of a joined IPC namespace is found, from the host. */
   joinedIpc?: number;
   writableCgroups: boolean;
+  /** The container's user namespace. */
+  userns?: IdMaps;
 }
 
+const TTY_GROUP = 5;
 const SHM_BYTES_DEFAULT = 64 * 1024 * 1024;
 
 const DEFAULTS: readonly OciMount[] = [
@@ -35,7 +39,7 @@ const DEFAULTS: readonly OciMount[] = [
     destination: "/dev/pts",
     type: "devpts",
     source: "devpts",
-    options: ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
+    options: ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", `gid=${TTY_GROUP}`],
   },
   {
     destination: "/sys",
@@ -69,7 +73,10 @@ export function toOciMounts(input: MountInput): OciMount[] {
   const writable = (type: string | undefined) =>
     (host.Privileged && (type === "sysfs" || type === "cgroup")) ||
     (input.writableCgroups && type === "cgroup");
-  const defaults = mounts.map((mount) => {
+  const defaults = mounts.flatMap((mount) => {
+    // The queues are another namespace's then.
+    if (mount.type === "mqueue" && input.userns && host.IpcMode === "host") return [];
+    if (mount.type === "devpts" && input.userns) return { ...mount, options: ttyGroup(input) };
     if (writable(mount.type)) {
       return { ...mount, options: (mount.options ?? []).filter((option) => option !== "ro") };
     }
@@ -78,6 +85,13 @@ export function toOciMounts(input: MountInput): OciMount[] {
   // A parent before what is mounted in it, whatever the order of the request.
   own.sort((a, b) => depth(a.destination) - depth(b.destination));
   return [...defaults, ...own];
+}
+
+/** The group of terminals, where the user namespace has it. */
+function ttyGroup({ userns }: MountInput): string[] {
+  const options = DEFAULTS.find(({ type }) => type === "devpts")?.options ?? [];
+  const has = userns && outside(userns.gid, TTY_GROUP) !== undefined;
+  return has ? options : options.filter((option) => option !== `gid=${TTY_GROUP}`);
 }
 
 const depth = (path: string): number => path.split("/").length;
@@ -98,7 +112,7 @@ function sharedMemory({ host, joinedIpc }: MountInput): OciMount[] {
   return [{ destination, type: "tmpfs", source: "shm", options }];
 }
 
-function networkFiles({ files, host }: MountInput, taken: ReadonlySet<string>): OciMount[] {
+function networkFiles({ files, host, userns }: MountInput, taken: ReadonlySet<string>): OciMount[] {
   const all: [string, string][] = [
     ["/etc/resolv.conf", files.resolvConf],
     ["/etc/hostname", files.hostname],
@@ -108,7 +122,10 @@ function networkFiles({ files, host }: MountInput, taken: ReadonlySet<string>): 
   const options = ["rbind", "rprivate", ...(readOnly ? ["ro"] : [])];
   return all
     .filter(([destination, source]) => source !== "" && !taken.has(destination))
-    .map(([destination, source]) => ({ destination, type: "bind", source, options }));
+    .map(([destination, source]) => ({
+      ...{ destination, type: "bind", source, options },
+      ...(userns && { uidMappings: [...userns.uid], gidMappings: [...userns.gid] }),
+    }));
 }
 
 function userMounts({ mounts }: MountInput): OciMount[] {

@@ -11,6 +11,7 @@ import type {
   ContainerConfig,
   ExecConfig,
   HostConfig,
+  IdMaps,
   OciDevice,
   OciDeviceRule,
   OciLinux,
@@ -41,7 +42,9 @@ export interface SpecInput {
   /** /etc/passwd and /etc/group of the container. */
   accounts: { passwd: string; group: string };
   /** Pids whose namespaces are joined. */
-  joined: { network?: number; pid?: number; ipc?: number };
+  joined: { network?: number; pid?: number; ipc?: number; user?: number };
+  /** Its user namespace; absent: the host's. */
+  userns?: IdMaps;
   kernel: KernelFeatures;
   /** Daemon-wide parent of cgroups; HostConfig.CgroupParent wins. */
   cgroupParent: string;
@@ -67,6 +70,7 @@ export function toOciSpec(input: SpecInput): OciSpec {
     mounts: input.mounts,
     files: input.files,
     writableCgroups: security.writableCgroups,
+    ...(input.userns && { userns: input.userns }),
     ...(input.joined.ipc !== undefined && { joinedIpc: input.joined.ipc }),
   });
   if (withInit) {
@@ -88,11 +92,12 @@ export function toOciSpec(input: SpecInput): OciSpec {
     mounts,
     ...(host.Annotations && { annotations: host.Annotations }),
     linux: {
-      namespaces: namespacesFor(host, input.joined),
+      namespaces: namespacesFor(host, input),
+      ...(input.userns && mappingsOf(input.userns)),
       cgroupsPath: cgroupPathFor(id, host.CgroupParent || input.cgroupParent),
       resources: { ...resourcesOf(host, kernel), devices: deviceRules(host) },
       devices: deviceNodes(host),
-      sysctl: sysctlsFor(host),
+      sysctl: sysctlsFor(host, input.userns),
       ...pathsFor(host, security, kernel),
       ...(seccomp && { seccomp }),
     },
@@ -220,7 +225,7 @@ function seccompFor(
 
 function namespacesFor(
   host: HostConfig,
-  joined: SpecInput["joined"],
+  { joined, userns }: Pick<SpecInput, "joined" | "userns">,
 ): NonNullable<OciLinux["namespaces"]> {
   const namespaces: NonNullable<OciLinux["namespaces"]> = [{ type: "mount" }];
   const add = (type: string, file: string, mode: string | undefined, pid: number | undefined) => {
@@ -231,18 +236,33 @@ function namespacesFor(
   add("uts", "uts", host.UTSMode, undefined);
   add("pid", "pid", host.PidMode, joined.pid);
   add("ipc", "ipc", host.IpcMode, joined.ipc);
+  if (userns) add("user", "user", undefined, joined.user);
   if (host.CgroupnsMode === "private") namespaces.push({ type: "cgroup" });
   return namespaces;
 }
 
+const mappingsOf = ({ uid, gid }: IdMaps): Pick<OciLinux, "uidMappings" | "gidMappings"> => ({
+  uidMappings: [...uid],
+  gidMappings: [...gid],
+});
+
 /** Low ports and ping need no privilege in a network namespace of one's own (Docker 20.10). */
-function sysctlsFor(host: HostConfig): Record<string, string> {
+function sysctlsFor(host: HostConfig, userns: IdMaps | undefined): Record<string, string> {
   const sysctls: Record<string, string> = {};
   if (host.NetworkMode !== "host" && !host.NetworkMode?.startsWith("container:")) {
     sysctls["net.ipv4.ip_unprivileged_port_start"] = "0";
-    sysctls["net.ipv4.ping_group_range"] = "0 2147483647";
+    sysctls["net.ipv4.ping_group_range"] = `0 ${lastGroup(userns)}`;
   }
   return { ...sysctls, ...host.Sysctls };
+}
+
+/** The kernel takes groups only that the namespace has. */
+function lastGroup(userns: IdMaps | undefined): number {
+  if (!userns) return 2 ** 31 - 1;
+  const [first, ...rest] = userns.gid;
+  let end = (first?.containerID ?? 0) + (first?.size ?? 1);
+  for (const { containerID, size } of rest) if (containerID === end) end += size;
+  return Math.min(end, 2 ** 31) - 1;
 }
 
 function pathsFor(

@@ -12,6 +12,7 @@ import type {
 } from "../../spec/index.ts";
 import type { ContainerState, HealthResult, MountPoint } from "../contract.ts";
 import { NEVER } from "../timestamps.ts";
+import type { UsernsRecord } from "../userns/index.ts";
 import { type EndRecord, shortReason } from "./ending.ts";
 import type { LinkRecord } from "./links.ts";
 
@@ -72,6 +73,8 @@ export interface ContainerRecord {
   /** Network id → addresses of the run before. */
   lastAddresses?: Record<string, string[]>;
   mounts: MountRecord[];
+  /** Its user namespace; absent: the host's. */
+  userns?: UsernsRecord;
   intent?: "creating" | "starting" | "removing";
   /** Said with the intent to remove: anonymous volumes go too. */
   removeVolumes?: boolean;

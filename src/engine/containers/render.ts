@@ -6,6 +6,7 @@ import type { EndpointSettings, ImageConfigDocument, Platform } from "../../spec
 import type { EngineContext } from "../context.ts";
 import type { Container, MountPoint } from "../contract.ts";
 import { networkNamed } from "../networks/find.ts";
+import { mapWords } from "../userns/index.ts";
 import { dnsNames } from "./endpoint-names.ts";
 import { shownLinks } from "./links.ts";
 import { type ContainerRecord, hasNeverRun, type MountRecord, stateOf } from "./record.ts";
@@ -32,7 +33,7 @@ export function renderContainer(engine: EngineContext, c: ContainerRecord): Cont
     imageShown: isImageNamed(engine, c) ? c.imageName : c.imageId,
     platform: c.platform,
     config: c.config,
-    hostConfig: { ...c.hostConfig, Links: shownLinks(engine, c) },
+    hostConfig: { ...c.hostConfig, Links: shownLinks(engine, c), ...shownIdMaps(c) },
     mounts: c.mounts.map(renderMount),
     networks: renderNetworks(engine, c, attachments),
     ports: renderPorts(c, attachments),
@@ -60,6 +61,10 @@ export function renderContainer(engine: EngineContext, c: ContainerRecord): Cont
     }),
   };
 }
+
+/** As podman shows them. */
+const shownIdMaps = ({ userns }: ContainerRecord): Pick<Container["hostConfig"], "IDMappings"> =>
+  userns ? { IDMappings: { UidMap: mapWords(userns.uid), GidMap: mapWords(userns.gid) } } : {};
 
 /** Whether the name that a container was made with is still its image's. */
 function isImageNamed({ storage: { images } }: EngineContext, c: ContainerRecord): boolean {

@@ -24,7 +24,8 @@ export async function openRoot(
 ): Promise<OpenRoot> {
   if (c.run) {
     const { pid, startTicks } = c.run;
-    const source = { kind: "process", pid, startTicks: BigInt(startTicks) } as const;
+    const userns = c.userns !== undefined;
+    const source = { kind: "process", pid, startTicks: BigInt(startTicks), userns } as const;
     return { source, release: async () => {} };
   }
   if (c.dead) throw new GantryError("conflict", `Container ${c.id} is dead`);

@@ -59,6 +59,8 @@ function applyOption(result: SecurityOptions, option: string, name: string, valu
     case "no-new-privileges":
       result.noNewPrivileges = parseBoolean(option, value);
       return;
+    case "userns":
+      return; // see user-namespace.ts
     case "writable-cgroups":
       result.writableCgroups = parseBoolean(option, value);
       return;

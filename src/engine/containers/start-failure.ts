@@ -52,18 +52,24 @@ export function explainStartFailure(c: ContainerRecord, error: unknown): Explain
 }
 
 /** The kernel says no more than EINVAL where a file system cannot map ids (overlay, nfs, cifs). */
-function idmapError(c: ContainerRecord, { errno }: PlanFailure, cause: unknown): GantryError {
-  const sources = c.mounts.filter((mount) => mount.idmap !== undefined).map((m) => m.Source);
+function idmapError(c: ContainerRecord, failure: PlanFailure, cause: unknown): GantryError {
+  const path = failure.operation?.op === "mountAttr" ? failure.operation.of : undefined;
   const why =
-    errno === "EINVAL"
+    failure.errno === "EINVAL"
       ? "its file system does not support id-mapped mounts"
-      : (words[errno] ?? errno);
+      : (words[failure.errno] ?? failure.errno);
   return new GantryError(
     "invalid",
-    `cannot map the owner of the files of ${sources.join(" or ")}: ${why}; ` +
-      "leave idmap out, or change their owner",
+    `cannot map the owner of the files of ${path || "a mount"}: ${why}; ${remedyFor(c, path)}`,
     { cause },
   );
+}
+
+function remedyFor(c: ContainerRecord, path: string | undefined): string {
+  const mount = c.mounts.find(({ Source }) => Source === path);
+  if (!c.userns) return "leave idmap out, or change their owner";
+  if (!mount) return "use --userns=host";
+  return `mount it with idmap=none, which shows its files as the host's, or use --userns=host`;
 }
 
 /** As explainStartFailure, for a command run in a running container. */

@@ -236,7 +236,6 @@ const MODES: readonly [keyof HostConfig, RegExp, string][] = [
   ["IpcMode", /^(|none|private|shareable|host|container:.+)$/, "IPC mode"],
   ["UTSMode", /^(|host)$/, "UTS mode"],
   ["CgroupnsMode", /^(|private|host)$/, "cgroup namespace mode"],
-  ["UsernsMode", /^(|host)$/, "user namespace mode"],
 ];
 
 function checkSettings({ host, kernel }: Check): void {

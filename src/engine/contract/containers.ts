@@ -68,7 +68,8 @@ export interface Container {
   imageShown: string;
   platform: string;
   config: ContainerConfig;
-  hostConfig: HostConfig;
+  /** IDMappings: "CONTAINER_ID:HOST_ID:SIZE" of its user namespace, where it has one. */
+  hostConfig: HostConfig & { IDMappings?: { UidMap: string[]; GidMap: string[] } };
   mounts: MountPoint[];
   networks: Record<string, EndpointSettings>;
   ports: Record<string, { HostIp: string; HostPort: string }[] | null>;
@@ -222,7 +223,10 @@ export interface LogOptions extends Signal {
 export interface LogStream {
   tty: boolean;
   /** Multiplexed frames without a terminal, raw text with one. */
-  stream: Readable;
+  readonly stream: Readable;
+  /** The same, read instead of `stream` and without its garbage: a block's memory is written again
+   * when the next but one is asked for. */
+  readonly blocks: AsyncIterable<Buffer>;
   /** Entries for which there was no room, since the container was made: a full disk, a full buffer
    * or spool of mode=non-blocking. Absent: none. */
   dropped?: number;

@@ -121,6 +121,7 @@ function abilities(engine: EngineContext): SystemInfo {
         ? [`name=seccomp,profile=${security?.seccompName ?? "builtin"}`]
         : []),
       ...(kernel.selinux ? ["name=selinux"] : []),
+      ...(engine.userns.isDefault ? ["name=userns"] : []),
       ...(v1 ? [] : ["name=cgroupns"]),
       ...(security?.noNewPrivileges ? ["name=no-new-privileges"] : []),
     ],
