@@ -77,7 +77,17 @@ function collect(source: string, target: string): OciDevice[] {
 }
 
 /** What the container has of its own, or must not have from the host. */
-const SKIPPED = new Set(["pts", "shm", "fd", "mqueue", ".lxc", ".lxd-mounts", ".udev", "console"]);
+const SKIPPED = new Set([
+  "pts",
+  "shm",
+  "fd",
+  "mqueue",
+  ".lxc",
+  ".lxd-mounts",
+  ".udev",
+  "console",
+  "ptmx",
+]);
 const DEPTH_MAX = 8;
 
 /** Every device node beneath /dev: --privileged. */
