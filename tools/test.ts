@@ -7,7 +7,7 @@
 // In CI a file that failed runs once more, alone; what then passes is told as flaky, with what was
 // printed (docs/decisions/0163-one-more-run-in-ci.md). Anywhere else a failure is a failure.
 //
-//   tools/test.ts [unit | integration | e2e | real | vm | FILE…]
+//   tools/test.ts [unit | integration | security | e2e | real | vm | FILE…]
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
@@ -42,6 +42,8 @@ const groups = {
   unit: ["src/**/*.test.ts", "web/**/*.test.ts", "test/tidy/*.test.ts", "tools/**/*.test.ts"],
   integration: ["test/integration/**/*.test.ts", "test/conformance/**/*.test.ts"],
   e2e: ["test/e2e/**/*.test.ts"],
+  /** Escapes that are tried, and the comparison with Docker's containers. */
+  security: ["test/security/**/*.test.ts"],
   /** Only when it is asked for: from the network, for minutes. */
   real: ["test/real/**/*.test.ts"],
 } as const;
@@ -83,7 +85,7 @@ function plan(wanted: string[]): Batch[] {
     const name = `${files.length} unit files`;
     if (files.length > 0) batches.push({ name, files, deadlineMs: UNIT_DEADLINE_MS });
   }
-  for (const group of ["integration", "e2e", "real"] as const) {
+  for (const group of ["integration", "security", "e2e", "real"] as const) {
     if (!wanted.includes(group) && (!everything || group === "real")) continue;
     for (const file of globSync([...groups[group]], { cwd: root }).sort())
       batches.push(alone(file));

@@ -15,7 +15,8 @@ import { importImage, type Subject } from "./run-script.ts";
 
 const START_DEADLINE_MS = 60_000;
 
-export type Started = { subject: Subject; stop(): Promise<void> };
+/** `pid` is a process in the namespaces that are the host's for the daemon. */
+export type Started = { subject: Subject; pid: number; stop(): Promise<void> };
 
 /** The docker CLI of this major and minor version, wherever it is; undefined without one. */
 export function findClient(version: string): string | undefined {
@@ -63,7 +64,7 @@ export async function startOurs(client: string | undefined): Promise<Started> {
       paths: [...places(folder), [daemon.cgroupParent, "<cgroup>"]],
     };
     await importImage(subject.docker);
-    return { subject, stop: () => daemon.stop() };
+    return { subject, pid: daemon.namespacesPid, stop: () => daemon.stop() };
   } catch (error) {
     await daemon.stop();
     throw error;
@@ -79,13 +80,18 @@ function places(folder: string): [string, string][] {
   ];
 }
 
-/** `root`: where dockerd, its containerd and its proxy are unpacked. */
-export async function startDockerd(root: string, client: string | undefined): Promise<Started> {
+/** `root`: where dockerd, its containerd and its proxy are unpacked. `runc`: what runs in the place
+ * of the system's. */
+export async function startDockerd(
+  root: string,
+  client: string | undefined,
+  runc?: string,
+): Promise<Started> {
   const folder = await mkdtemp(join(tmpdir(), "gantry-e2e-"));
   const host = await holdNamespaces(await payloadProgram());
   const socket = join(folder, "gantry.sock");
   const cgroup = "gantry-test-peer";
-  const path = await programs(folder, root);
+  const path = await programs(folder, root, runc);
   const log = await open(join(folder, "log"), "a");
   const daemon = spawn(
     "nsenter",
@@ -105,7 +111,7 @@ export async function startDockerd(root: string, client: string | undefined): Pr
     await importImage(docker);
     const env = await clientEnvironment(folder, socket, client);
     const paths: [string, string][] = [...places(folder), [cgroup, "<cgroup>"]];
-    return { subject: { socket, docker, folder, env, paths }, stop };
+    return { subject: { socket, docker, folder, env, paths }, pid: host.pid, stop };
   } catch (error) {
     const text = await readFile(join(folder, "log"), "utf8").catch(() => "");
     await stop();
@@ -113,12 +119,16 @@ export async function startDockerd(root: string, client: string | undefined): Pr
   }
 }
 
+/** "" where there is none. */
+export function systemRunc(): string {
+  return ["/usr/sbin/runc", "/usr/bin/runc"].find((path) => existsSync(path)) ?? "";
+}
+
 /** The unpacked programs on a PATH on which the system's runc comes first. */
-async function programs(folder: string, root: string): Promise<string> {
+async function programs(folder: string, root: string, runc = systemRunc()): Promise<string> {
   const bin = join(folder, "bin");
   await mkdir(bin);
-  const runc = ["/usr/sbin/runc", "/usr/bin/runc"].find((path) => existsSync(path));
-  if (runc) await symlink(runc, join(bin, "runc"));
+  if (runc !== "") await symlink(runc, join(bin, "runc"));
   const unpacked = ["usr/bin", "usr/sbin", "usr/libexec/docker"].map((part) => join(root, part));
   return [bin, ...unpacked, process.env["PATH"] ?? dirname(process.execPath)].join(delimiter);
 }
