@@ -34,6 +34,7 @@ enum monitor_message {
   M_STARTED = 203,   // u32 pid of the clone
   M_COMMIT = 204,    // the process runs its own program now
   M_FAILED = 205,    // u8 half, u32 index, i32 errno, str text
+  M_REAP = 207,      // u32 pid of a child that has ended
   M_ACK = 206,       // monitor → executor: u64 start ticks, u32 monitor pid
 };
 
@@ -47,6 +48,7 @@ struct executor {
   struct { int fd; bool is_fd; int64_t number; } queue[16];  // slots that the peer has sent
   uint32_t queued;
   bool umask_set, sealed, silent;  // container half: see ops-process.c
+  int agent;          // host half: the connection to a seccomp agent, or -1; see ops-seccomp.c
   uint8_t fail_half;
   uint32_t fail_index;
   int fail_errno;
@@ -61,7 +63,11 @@ int peer_fail(uint32_t index, int error, const char *text);
 // The container half speaks to `fd` from now on, no more to the half that made it.
 void peer_replace(int fd);
 int peer_send(uint8_t type, uint32_t number, const char *text, int fd);
-enum peer_message { P_GO = 1, P_POINT, P_SLOT, P_NUMBER, P_EXPORT, P_SILENT, P_FAIL };
+enum peer_message { P_GO = 1, P_POINT, P_SLOT, P_NUMBER, P_EXPORT, P_SILENT, P_FAIL, P_FILTER };
+
+// The container half is about to load a filter whose listener goes to the agent; `text` says where
+// in its memory it will say so.
+int hand_listener(const char *text);
 
 // From here on the container half can no longer be expected to speak (seccomp, execve).
 void executor_seal(void);

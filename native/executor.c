@@ -21,7 +21,7 @@
 #define DEADLINE_MS_DEFAULT 30000u
 #define TEARDOWN_DEADLINE_MS 10000u
 
-struct executor executor = {.monitor = -1, .peer = -1};
+struct executor executor = {.monitor = -1, .peer = -1, .agent = -1};
 unsigned preserved_descriptors;
 
 uint64_t start_ticks(pid_t pid) {
@@ -198,6 +198,8 @@ static int peer_take(const struct peer_frame *frame, int fd) {
     case P_SILENT:
       executor.silent = true;
       return 0;
+    case P_FILTER:
+      return executor.container ? -EPROTO : hand_listener(frame->text);
     case P_FAIL:
       executor.fail_half = HALF_CONTAINER;
       executor.fail_index = frame->number;
@@ -287,7 +289,7 @@ _Noreturn void executor_main(int fd, int monitor, bool exec, uint32_t id, uint32
   // The socket between the halves is close-on-exec: its end means that execve succeeded.
   if (!error) error = peer_wait(-2);
   if (executor.fail_errno)
-    give_up(HALF_CONTAINER, executor.fail_index, executor.fail_errno, executor.fail_text);
+    give_up(executor.fail_half, executor.fail_index, executor.fail_errno, executor.fail_text);
   if (error || !executor.silent)
     give_up(HALF_CONTAINER, 0, ECHILD, "the process died before its program was started");
 

@@ -41,6 +41,7 @@ enum op_code {
   OP_MOVE_ROOT = 39,
   OP_CHROOT = 40,
   OP_MOUNT = 41,
+  OP_REMOUNT = 42,
   OP_DEV_NULL = 43,
   OP_CLONE = 50,
   OP_SIGNAL_PEER = 51,
@@ -62,6 +63,8 @@ enum op_code {
   OP_RLIMIT = 67,
   OP_UMASK = 68,
   OP_SECCOMP = 69,
+  OP_SECCOMP_AGENT = 105,
+  OP_MEMORY_POLICY = 106,
   OP_PERSONALITY = 70,
   OP_SCHEDULER = 71,
   OP_IO_PRIORITY = 72,
@@ -72,9 +75,13 @@ enum op_code {
   OP_PIDFD_OPEN = 77,
   OP_KILL = 78,
   OP_MAKE_USERNS = 79,
+  OP_FILE_IDS = 87,
+  OP_USERNS_MAPS = 89,
   OP_KILL_CGROUP = 80,
   OP_REMOVE_CGROUP = 86,
   OP_ENTER_CGROUPS = 82,
+  OP_EMPTY_CGROUPS = 107,
+  OP_CHECK_AT_MOST = 108,
   OP_BPF_CGROUP_DEVICE = 81,
   OP_RESTORE = 83,
   OP_PTY = 90,
@@ -138,6 +145,9 @@ enum op_argument {
   A_WRITE_DATA = 2,
   A_WRITE_FLAGS = 3,
   A_WRITE_MODE = 4,
+  A_WRITE_MISSING_OK = 5,
+  A_WRITE_OR_PATH = 6,
+  A_WRITE_OR_DATA = 7,
   A_WRITE_SLOT_ROOT = 0,
   A_WRITE_SLOT_PATH = 1,
   A_WRITE_SLOT_SLOT = 2,
@@ -164,6 +174,7 @@ enum op_argument {
   A_MKNOD_MODE = 2,
   A_MKNOD_MAJOR = 3,
   A_MKNOD_MINOR = 4,
+  A_MKNOD_SAME_OK = 5,
   A_CHOWN_ROOT = 0,
   A_CHOWN_PATH = 1,
   A_CHOWN_UID = 2,
@@ -215,6 +226,7 @@ enum op_argument {
   A_MOUNT_ATTR_PROPAGATION = 3,
   A_MOUNT_ATTR_USERNS = 4,
   A_MOUNT_ATTR_RECURSIVE = 5,
+  A_MOUNT_ATTR_OF = 6,
   A_MOVE_MOUNT_SLOT = 0,
   A_MOVE_MOUNT_ROOT = 1,
   A_MOVE_MOUNT_PATH = 2,
@@ -239,11 +251,16 @@ enum op_argument {
   A_MOUNT_FSTYPE = 2,
   A_MOUNT_FLAGS = 3,
   A_MOUNT_DATA = 4,
+  A_MOUNT_ROOT = 5,
+  A_REMOUNT_ROOT = 0,
+  A_REMOUNT_PATH = 1,
+  A_REMOUNT_OPTIONS = 2,
   A_DEV_NULL_TO = 0,
   A_CLONE_FLAGS = 0,
   A_CLONE_PID = 1,
   A_CLONE_PIDFD = 2,
   A_CLONE_CGROUP = 3,
+  A_CLONE_JOIN = 4,
   A_SIGNAL_PEER_POINT = 0,
   A_AWAIT_PEER_POINT = 0,
   A_SEND_SLOT_SLOT = 0,
@@ -274,6 +291,13 @@ enum op_argument {
   A_SECCOMP_FILTER = 0,
   A_SECCOMP_FLAGS = 1,
   A_SECCOMP_LISTENER = 2,
+  A_SECCOMP_AGENT = 3,
+  A_SECCOMP_AGENT_PATH = 0,
+  A_SECCOMP_AGENT_PARTS = 1,
+  A_SECCOMP_AGENT_PID = 2,
+  A_SECCOMP_AGENT_NUMBER = 3,
+  A_MEMORY_POLICY_MODE = 0,
+  A_MEMORY_POLICY_NODES = 1,
   A_PERSONALITY_VALUE = 0,
   A_SCHEDULER_POLICY = 0,
   A_SCHEDULER_NICE = 1,
@@ -300,6 +324,9 @@ enum op_argument {
   A_MAKE_USERNS_UID_MAP = 0,
   A_MAKE_USERNS_GID_MAP = 1,
   A_MAKE_USERNS_TO = 2,
+  A_FILE_IDS_UID = 0,
+  A_FILE_IDS_GID = 1,
+  A_USERNS_MAPS_SLOT = 0,
   A_KILL_CGROUP_PATH = 0,
   A_KILL_CGROUP_SIGNAL = 1,
   A_KILL_CGROUP_MISSING_OK = 2,
@@ -307,6 +334,10 @@ enum op_argument {
   A_REMOVE_CGROUP_PATH = 0,
   A_REMOVE_CGROUP_RETRY_MS = 1,
   A_ENTER_CGROUPS_PATHS = 0,
+  A_EMPTY_CGROUPS_PATHS = 0,
+  A_CHECK_AT_MOST_PATH = 0,
+  A_CHECK_AT_MOST_MAX = 1,
+  A_CHECK_AT_MOST_WHAT = 2,
   A_BPF_CGROUP_DEVICE_CGROUP = 0,
   A_BPF_CGROUP_DEVICE_PROGRAM = 1,
   A_RESTORE_ARGV = 0,
@@ -417,6 +448,7 @@ enum op_argument {
   A_ENTER_PROCESS_PID = 0,
   A_ENTER_PROCESS_START_TICKS = 1,
   A_ENTER_PROCESS_TO = 2,
+  A_ENTER_PROCESS_USERNS = 3,
   A_SEAL_UPPER_ROOT = 0,
   A_SEAL_UPPER_SPLIT = 1,
   A_DROP_POINTS_ROOT = 0,
@@ -475,6 +507,7 @@ op_function op_pivot_root __attribute__((weak));
 op_function op_move_root __attribute__((weak));
 op_function op_chroot __attribute__((weak));
 op_function op_mount __attribute__((weak));
+op_function op_remount __attribute__((weak));
 op_function op_dev_null __attribute__((weak));
 op_function op_clone __attribute__((weak));
 op_function op_signal_peer __attribute__((weak));
@@ -496,6 +529,8 @@ op_function op_cap_ambient __attribute__((weak));
 op_function op_rlimit __attribute__((weak));
 op_function op_umask __attribute__((weak));
 op_function op_seccomp __attribute__((weak));
+op_function op_seccomp_agent __attribute__((weak));
+op_function op_memory_policy __attribute__((weak));
 op_function op_personality __attribute__((weak));
 op_function op_scheduler __attribute__((weak));
 op_function op_io_priority __attribute__((weak));
@@ -506,9 +541,13 @@ op_function op_keyring __attribute__((weak));
 op_function op_pidfd_open __attribute__((weak));
 op_function op_kill __attribute__((weak));
 op_function op_make_userns __attribute__((weak));
+op_function op_file_ids __attribute__((weak));
+op_function op_userns_maps __attribute__((weak));
 op_function op_kill_cgroup __attribute__((weak));
 op_function op_remove_cgroup __attribute__((weak));
 op_function op_enter_cgroups __attribute__((weak));
+op_function op_empty_cgroups __attribute__((weak));
+op_function op_check_at_most __attribute__((weak));
 op_function op_bpf_cgroup_device __attribute__((weak));
 op_function op_restore __attribute__((weak));
 op_function op_pty __attribute__((weak));
@@ -564,14 +603,14 @@ static const struct op_info op_table[OP_CODE_MAX + 1] = {
     [1] = {"mkdir", op_mkdir, 4, {F_SLOT, F_STR, F_INT, F_FLAG}},
     [2] = {"mkdirs", op_mkdirs, 5, {F_SLOT, F_STR, F_INT, F_INT, F_INT}},
     [3] = {"touch", op_touch, 3, {F_SLOT, F_STR, F_INT}},
-    [4] = {"write", op_write, 5, {F_SLOT, F_STR, F_BYTES, F_INT, F_INT}},
+    [4] = {"write", op_write, 8, {F_SLOT, F_STR, F_BYTES, F_INT, F_INT, F_FLAG, F_STR, F_BYTES}},
     [5] = {"writeSlot", op_write_slot, 3, {F_SLOT, F_STR, F_SLOT}},
     [6] = {"writeProc", op_write_proc, 3, {F_SLOT, F_STR, F_BYTES}},
     [7] = {"open", op_open, 6, {F_SLOT, F_STR, F_INT, F_INT, F_FLAG, F_SLOT}},
     [8] = {"openProc", op_open_proc, 4, {F_SLOT, F_STR, F_INT, F_SLOT}},
     [9] = {"close", op_close, 1, {F_SLOT}},
     [10] = {"symlink", op_symlink, 4, {F_SLOT, F_STR, F_STR, F_FLAG}},
-    [11] = {"mknod", op_mknod, 5, {F_SLOT, F_STR, F_INT, F_INT, F_INT}},
+    [11] = {"mknod", op_mknod, 6, {F_SLOT, F_STR, F_INT, F_INT, F_INT, F_FLAG}},
     [12] = {"chown", op_chown, 5, {F_SLOT, F_STR, F_INT, F_INT, F_FLAG}},
     [13] = {"chmod", op_chmod, 3, {F_SLOT, F_STR, F_INT}},
     [14] = {"unlink", op_unlink, 3, {F_SLOT, F_STR, F_FLAG}},
@@ -585,7 +624,7 @@ static const struct op_info op_table[OP_CODE_MAX + 1] = {
     [22] = {"stat", op_stat, 1, {F_SLOT}},
     [30] = {"fsmount", op_fsmount, 4, {F_STR, F_STRS, F_INT, F_SLOT}},
     [31] = {"openTree", op_open_tree, 6, {F_SLOT, F_SLOT, F_STR, F_FLAG, F_FLAG, F_SLOT}},
-    [32] = {"mountAttr", op_mount_attr, 6, {F_SLOT, F_INT, F_INT, F_INT, F_SLOT, F_FLAG}},
+    [32] = {"mountAttr", op_mount_attr, 7, {F_SLOT, F_INT, F_INT, F_INT, F_SLOT, F_FLAG, F_STR}},
     [33] = {"moveMount", op_move_mount, 5, {F_SLOT, F_SLOT, F_STR, F_STR, F_FLAG}},
     [34] = {"propagation", op_propagation, 3, {F_SLOT, F_STR, F_INT}},
     [35] = {"umount", op_umount, 3, {F_STR, F_INT, F_FLAG}},
@@ -594,9 +633,10 @@ static const struct op_info op_table[OP_CODE_MAX + 1] = {
     [38] = {"pivotRoot", op_pivot_root, 1, {F_SLOT}},
     [39] = {"moveRoot", op_move_root, 1, {F_SLOT}},
     [40] = {"chroot", op_chroot, 1, {F_SLOT}},
-    [41] = {"mount", op_mount, 5, {F_STR, F_STR, F_STR, F_INT, F_STR}},
+    [41] = {"mount", op_mount, 6, {F_STR, F_STR, F_STR, F_INT, F_STR, F_SLOT}},
+    [42] = {"remount", op_remount, 3, {F_SLOT, F_STR, F_STRS}},
     [43] = {"devNull", op_dev_null, 1, {F_SLOT}},
-    [50] = {"clone", op_clone, 4, {F_INT, F_SLOT, F_SLOT, F_SLOT}},
+    [50] = {"clone", op_clone, 5, {F_INT, F_SLOT, F_SLOT, F_SLOT, F_INTS}},
     [51] = {"signalPeer", op_signal_peer, 1, {F_INT}},
     [52] = {"awaitPeer", op_await_peer, 1, {F_INT}},
     [53] = {"sendSlot", op_send_slot, 1, {F_SLOT}},
@@ -615,7 +655,9 @@ static const struct op_info op_table[OP_CODE_MAX + 1] = {
     [66] = {"capAmbient", op_cap_ambient, 1, {F_INT}},
     [67] = {"rlimit", op_rlimit, 4, {F_INT, F_INT, F_INT, F_FLAG}},
     [68] = {"umask", op_umask, 1, {F_INT}},
-    [69] = {"seccomp", op_seccomp, 3, {F_BYTES, F_INT, F_SLOT}},
+    [69] = {"seccomp", op_seccomp, 4, {F_BYTES, F_INT, F_SLOT, F_FLAG}},
+    [105] = {"seccompAgent", op_seccomp_agent, 4, {F_STR, F_STRS, F_SLOT, F_INT}},
+    [106] = {"memoryPolicy", op_memory_policy, 2, {F_INT, F_BYTES}},
     [70] = {"personality", op_personality, 1, {F_INT}},
     [71] = {"scheduler", op_scheduler, 7, {F_INT, F_INT, F_INT, F_INT, F_INT, F_INT, F_INT}},
     [72] = {"ioPriority", op_io_priority, 2, {F_INT, F_INT}},
@@ -626,9 +668,13 @@ static const struct op_info op_table[OP_CODE_MAX + 1] = {
     [77] = {"pidfdOpen", op_pidfd_open, 3, {F_INT, F_SLOT, F_INT}},
     [78] = {"kill", op_kill, 2, {F_SLOT, F_INT}},
     [79] = {"makeUserns", op_make_userns, 3, {F_STR, F_STR, F_SLOT}},
+    [87] = {"fileIds", op_file_ids, 2, {F_INT, F_INT}},
+    [89] = {"usernsMaps", op_userns_maps, 1, {F_SLOT}},
     [80] = {"killCgroup", op_kill_cgroup, 4, {F_STR, F_INT, F_FLAG, F_STR}},
     [86] = {"removeCgroup", op_remove_cgroup, 2, {F_STR, F_INT}},
     [82] = {"enterCgroups", op_enter_cgroups, 1, {F_STRS}},
+    [107] = {"emptyCgroups", op_empty_cgroups, 1, {F_STRS}},
+    [108] = {"checkAtMost", op_check_at_most, 3, {F_STR, F_INT, F_STR}},
     [81] = {"bpfCgroupDevice", op_bpf_cgroup_device, 2, {F_SLOT, F_BYTES}},
     [83] = {"restore", op_restore, 3, {F_STRS, F_STRS, F_STR}},
     [90] = {"pty", op_pty, 8, {F_SLOT, F_STR, F_SLOT, F_SLOT, F_INT, F_INT, F_INT, F_INT}},
@@ -662,7 +708,7 @@ static const struct op_info op_table[OP_CODE_MAX + 1] = {
     [127] = {"statPath", op_stat_path, 3, {F_SLOT, F_STR, F_FLAG}},
     [128] = {"spreadFolders", op_spread_folders, 1, {F_STR}},
     [129] = {"globPath", op_glob_path, 3, {F_SLOT, F_STR, F_INT}},
-    [130] = {"enterProcess", op_enter_process, 3, {F_INT, F_INT, F_SLOT}},
+    [130] = {"enterProcess", op_enter_process, 4, {F_INT, F_INT, F_SLOT, F_FLAG}},
     [131] = {"sealUpper", op_seal_upper, 2, {F_SLOT, F_SLOT}},
     [132] = {"dropPoints", op_drop_points, 3, {F_SLOT, F_SLOT, F_STRS}},
     [140] = {"mountImage", op_mount_image, 5, {F_STR, F_STR, F_STRS, F_INT, F_SLOT}},

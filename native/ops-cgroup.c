@@ -159,6 +159,32 @@ int op_remove_cgroup(struct run *r, const struct op *o) {
   }
 }
 
+int op_empty_cgroups(struct run *r, const struct op *o) {
+  const struct field *paths = &o->fields[A_EMPTY_CGROUPS_PATHS];
+  const char *at = paths->ptr;
+  for (uint32_t i = 0; i < paths->count; i++) {
+    const char *path = next_str(&at, NULL);
+    AUTO_CLOSE int folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (folder < 0 && errno == ENOENT) continue;
+    int count = folder < 0 ? -errno : visit_tree(folder, signal_folder, 0, 0);
+    if (count < 0) return run_fail(r, count, "%s", path);
+    if (count > 0)
+      return run_fail(r, -EBUSY, "container's cgroup is not empty: %d process(es) found", count);
+  }
+  return 0;
+}
+
+int op_check_at_most(struct run *r, const struct op *o) {
+  const struct field *f = o->fields;
+  const char *path = f[A_CHECK_AT_MOST_PATH].ptr;
+  char text[32] = "";
+  AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0 || read(fd, text, sizeof text - 1) < 0) return run_fail(r, -errno, "%s", path);
+  long long number = strtoll(text, NULL, 10), max = f[A_CHECK_AT_MOST_MAX].num;
+  if (number <= max) return 0;
+  return run_fail(r, -EBUSY, "%s: %lld is more than %lld", f[A_CHECK_AT_MOST_WHAT].ptr, number, max);
+}
+
 static long bpf(int command, union bpf_attr *attr) {
   return syscall(SYS_bpf, command, attr, sizeof *attr);
 }

@@ -222,6 +222,7 @@ static int open_proc(int root, const char *rest, int flags) {
 int op_write(struct run *r, const struct op *o) {
   const struct field *f = o->fields;
   const char *path = f[A_WRITE_PATH].ptr;
+  const struct field *data = &f[A_WRITE_DATA];
   int flags = (int)f[A_WRITE_FLAGS].num | O_WRONLY;
   const char *rest = beneath_proc(path);
   AUTO_CLOSE int fd = -1;
@@ -232,9 +233,15 @@ int op_write(struct run *r, const struct op *o) {
     if (fd < 0) return run_fail(r, fd, "%s", path);
   } else {
     fd = run_open(r, &f[A_WRITE_ROOT], path, flags, (unsigned)f[A_WRITE_MODE].num);
+    if (fd == -ENOENT && f[A_WRITE_OR_PATH].len) {
+      path = f[A_WRITE_OR_PATH].ptr;
+      data = &f[A_WRITE_OR_DATA];
+      fd = run_open(r, &f[A_WRITE_ROOT], path, flags, (unsigned)f[A_WRITE_MODE].num);
+    }
+    if (fd == -ENOENT && f[A_WRITE_MISSING_OK].num) return 0;
     if (fd < 0) return fd;
   }
-  return write_once(r, fd, path, f[A_WRITE_DATA].ptr, f[A_WRITE_DATA].len);
+  return write_once(r, fd, path, data->ptr, data->len);
 }
 
 int op_write_slot(struct run *r, const struct op *o) {
@@ -311,8 +318,13 @@ int op_mknod(struct run *r, const struct op *o) {
   if (parent < 0) return parent;
   dev_t device = makedev((unsigned)f[A_MKNOD_MAJOR].num, (unsigned)f[A_MKNOD_MINOR].num);
   mode_t mode = (mode_t)f[A_MKNOD_MODE].num;
-  if (mknodat(parent, name, mode, device)) return run_fail(r, -errno, "%s", f[A_MKNOD_PATH].ptr);
-  return 0;
+  if (mknodat(parent, name, mode, device) == 0) return 0;
+  struct stat st;
+  int error = -errno;
+  bool same = error == -EEXIST && f[A_MKNOD_SAME_OK].num &&
+              fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+              (st.st_mode & S_IFMT) == (mode & S_IFMT) && (S_ISFIFO(mode) || st.st_rdev == device);
+  return same ? 0 : run_fail(r, error, "%s", f[A_MKNOD_PATH].ptr);
 }
 
 int op_chown(struct run *r, const struct op *o) {
@@ -432,37 +444,6 @@ int op_assert_device(struct run *r, const struct op *o) {
                             (unsigned)f[A_ASSERT_DEVICE_MINOR].num))
     return 0;
   return run_fail(r, -ENODEV, "not the expected device");
-}
-
-// Field 22 of /proc/<pid>/stat, counted behind the name, which may hold anything.
-static int read_start(int proc, unsigned long long *ticks) {
-  AUTO_CLOSE int fd = openat(proc, "stat", O_RDONLY | O_CLOEXEC);
-  char text[1024];
-  ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
-  if (n < 0) return -errno;
-  text[n] = 0;
-  const char *at = strrchr(text, ')');
-  for (int field = 2; at && field < 22; field++) at = strchr(at + 1, ' ');
-  return at && sscanf(at, "%llu", ticks) == 1 ? 0 : -EIO;
-}
-
-// The folder in /proc belongs to one process, whoever has its pid afterwards.
-int op_enter_process(struct run *r, const struct op *o) {
-  const struct field *f = o->fields;
-  char path[32];
-  snprintf(path, sizeof path, "/proc/%d", (int)f[A_ENTER_PROCESS_PID].num);
-  AUTO_CLOSE int proc = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-  if (proc < 0) return run_fail(r, errno == ENOENT ? -ESRCH : -errno, "the process has ended");
-  AUTO_CLOSE int space = openat(proc, "ns/mnt", O_RDONLY | O_CLOEXEC);
-  int root = space < 0 ? -1 : openat(proc, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
-  int error = root < 0 ? (errno == ENOENT ? -ESRCH : -errno)
-                       : run_store(r, &f[A_ENTER_PROCESS_TO], root);
-  unsigned long long ticks;
-  if (error == 0) error = read_start(proc, &ticks);
-  if (error == -ENOENT) error = -ESRCH;
-  if (error == 0 && ticks != (unsigned long long)f[A_ENTER_PROCESS_START_TICKS].num) error = -ESRCH;
-  if (error) return run_fail(r, error, "the process has ended");
-  return setns(space, CLONE_NEWNS) ? run_fail(r, -errno, "mount namespace") : 0;
 }
 
 int op_stat(struct run *r, const struct op *o) {

@@ -7,8 +7,6 @@
 #include <limits.h>
 #include <linux/audit.h>
 #include <linux/capability.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <sched.h>
 #include <signal.h>
 #include <stddef.h>
@@ -152,30 +150,20 @@ int op_rlimit(struct run *r, const struct op *o) {
   return prlimit(0, resource, &wanted, NULL) ? run_fail(r, -errno, "rlimit %d", resource) : 0;
 }
 
-int op_seccomp(struct run *r, const struct op *o) {
-  const struct field *f = o->fields;
-  const struct field *filter = &f[A_SECCOMP_FILTER];
-  if (filter->len % sizeof(struct sock_filter) || filter->len / sizeof(struct sock_filter) > 4096)
-    return run_fail(r, -EINVAL, "a seccomp filter of %u bytes", filter->len);
-  // The plan's bytes are not aligned.
-  struct sock_filter *code = malloc(filter->len + 1);
-  if (!code) return -ENOMEM;
-  memcpy(code, filter->ptr, filter->len);
-  struct sock_fprog program = {(unsigned short)(filter->len / sizeof *code), code};
-  unsigned long flags = (unsigned long)f[A_SECCOMP_FLAGS].num;
-  bool listener = f[A_SECCOMP_LISTENER].num != NO_SLOT;
-  if (listener) flags |= SECCOMP_FILTER_FLAG_NEW_LISTENER;
-  else executor_seal();
-  long result = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program);
-  int error = result < 0 ? -errno : 0;
-  free(code);
-  if (error) return error;
-  return listener ? run_store(r, &f[A_SECCOMP_LISTENER], result) : 0;
-}
-
 int op_personality(struct run *r, const struct op *o) {
   (void)r;
   return personality((unsigned long)o->fields[A_PERSONALITY_VALUE].num) < 0 ? -errno : 0;
+}
+
+int op_memory_policy(struct run *r, const struct op *o) {
+  const struct field *nodes = &o->fields[A_MEMORY_POLICY_NODES];
+  unsigned long mask[16] = {0};
+  if (nodes->len > sizeof mask) return run_fail(r, -EINVAL, "too many memory nodes");
+  if (nodes->len) memcpy(mask, nodes->ptr, nodes->len);
+  // The kernel takes one bit less than it is told of.
+  unsigned long bits = nodes->len ? nodes->len * 8 + 1 : 0;
+  long mode = (long)o->fields[A_MEMORY_POLICY_MODE].num;
+  return syscall(SYS_set_mempolicy, mode, nodes->len ? mask : NULL, bits) ? -errno : 0;
 }
 
 struct scheduler_attr {
@@ -184,11 +172,11 @@ struct scheduler_attr {
   int32_t nice;
   uint32_t priority;
   uint64_t runtime, deadline, period;
+  uint32_t util_min, util_max;
 };
 
 int op_scheduler(struct run *r, const struct op *o) {
   const struct field *f = o->fields;
-  (void)r;
   struct scheduler_attr attr = {
       .size = sizeof attr,
       .policy = (uint32_t)f[A_SCHEDULER_POLICY].num,
@@ -199,7 +187,8 @@ int op_scheduler(struct run *r, const struct op *o) {
       .deadline = (uint64_t)f[A_SCHEDULER_DEADLINE].num,
       .period = (uint64_t)f[A_SCHEDULER_PERIOD].num,
   };
-  return syscall(SYS_sched_setattr, 0, &attr, 0) ? -errno : 0;
+  int error = syscall(SYS_sched_setattr, 0, &attr, 0) ? -errno : 0;
+  return error ? run_fail(r, error, "sched_setattr: %s", strerror(-error)) : 0;
 }
 
 int op_io_priority(struct run *r, const struct op *o) {

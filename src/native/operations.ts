@@ -35,10 +35,20 @@ export const operations = {
   },
   /** Makes an empty regular file (and nothing else) unless something is there. */
   touch: { code: 3, fields: { root: "slot?", path: "str", mode: "int" } },
-  /** Opens with `flags` (O_WRONLY is added) and writes `data` in one write(2). */
+  /** Opens with `flags` (O_WRONLY is added) and writes `data` in one write(2). Where there is no
+   * such file, `orData` goes to `orPath`, or with `missingOk` nothing is written. */
   write: {
     code: 4,
-    fields: { root: "slot?", path: "str", data: "bytes", flags: "int?", mode: "int?" },
+    fields: {
+      root: "slot?",
+      path: "str",
+      data: "bytes",
+      flags: "int?",
+      mode: "int?",
+      missingOk: "flag?",
+      orPath: "str?",
+      orData: "bytes?",
+    },
   },
   /** Writes the slot's number in decimal: a pid into cgroup.procs. 0 in the slot means itself. */
   writeSlot: { code: 5, fields: { root: "slot?", path: "str", slot: "slot" } },
@@ -63,9 +73,17 @@ export const operations = {
     code: 10,
     fields: { root: "slot?", target: "str", path: "str", existOk: "flag?" },
   },
+  /** `sameOk`: a node of that kind and number may be there already. */
   mknod: {
     code: 11,
-    fields: { root: "slot?", path: "str", mode: "int", major: "int", minor: "int" },
+    fields: {
+      root: "slot?",
+      path: "str",
+      mode: "int",
+      major: "int",
+      minor: "int",
+      sameOk: "flag?",
+    },
   },
   /** An empty path with `root` is that slot's own file (a pipe). An id of -1 is left alone. */
   chown: {
@@ -95,7 +113,8 @@ export const operations = {
 
   // mounts
   /** fsopen, one fsconfig for each "key=value" or "flag", create, fsmount: a detached mount.
-   * A value "@N" is slot N, passed as a descriptor (FSCONFIG_SET_FD): overlay layers. */
+   * A value "@N" is slot N, passed as a descriptor (FSCONFIG_SET_FD): overlay layers; "@@"
+   * stands for one "@" at the start of a value. */
   fsmount: { code: 30, fields: { fstype: "str", options: "strs", attr: "int?", to: "slot" } },
   /** A detached clone (OPEN_TREE_CLONE) of a path, or of `slot` itself when path is "". */
   openTree: {
@@ -119,6 +138,8 @@ export const operations = {
       propagation: "int?",
       userns: "slot?",
       recursive: "flag?",
+      /** What it is the mount of, for the message of a failure. */
+      of: "str?",
     },
   },
   /** Attaches a detached mount at a path. `make`: "dir" or "file" makes a missing target, "same"
@@ -144,8 +165,17 @@ export const operations = {
    * (up to a page of `data`; relative paths are those of the working folder). */
   mount: {
     code: 41,
-    fields: { source: "str", path: "str", fstype: "str", flags: "int?", data: "str?" },
+    fields: {
+      source: "str",
+      path: "str",
+      fstype: "str",
+      flags: "int?",
+      data: "str?",
+      root: "slot?",
+    },
   },
+  /** Changes the file system that is mounted at `path`, options as those of fsmount. */
+  remount: { code: 42, fields: { root: "slot?", path: "str", options: "strs" } },
 
   /** The host's null device, verified, through a read-only mount of its own: whoever gets the
    * descriptor uses the device, and cannot change the node. */
@@ -153,10 +183,12 @@ export const operations = {
 
   // processes and namespaces
   /** clone3 with `flags` (CLONE_NEW*); the child starts the plan's container half. It becomes
-   * the monitor's child (CLONE_PARENT) where there is a monitor. */
+   * the monitor's child (CLONE_PARENT) where there is a monitor. `join`: pairs of a slot and a
+   * CLONE_NEW* flag, the namespaces in which it is born (and which own its new ones where a user
+   * namespace is among them); we stay outside. */
   clone: {
     code: 50,
-    fields: { flags: "int", pid: "slot", pidfd: "slot?", cgroup: "slot?" },
+    fields: { flags: "int", pid: "slot", pidfd: "slot?", cgroup: "slot?", join: "ints?" },
   },
   /** Barriers: one half says that it reached point n, the other waits for it. */
   signalPeer: { code: 51, fields: { point: "int" } },
@@ -185,8 +217,20 @@ export const operations = {
     fields: { resource: "int", soft: "int", hard: "int", clamp: "flag?" },
   },
   umask: { code: 68, fields: { mode: "int" } },
-  /** seccomp(SECCOMP_SET_MODE_FILTER); `filter` is an array of struct sock_filter. */
-  seccomp: { code: 69, fields: { filter: "bytes", flags: "int?", listener: "slot?" } },
+  /** seccomp(SECCOMP_SET_MODE_FILTER); `filter` is an array of struct sock_filter. With `agent`,
+   * its notify descriptor goes to the agent of the other half before anything else is called. */
+  seccomp: {
+    code: 69,
+    fields: { filter: "bytes", flags: "int?", listener: "slot?", agent: "flag?" },
+  },
+  /** Host half: connects to the seccomp agent's socket. When the process `pid` (or `number`) has
+   * loaded its filter the agent is sent `parts`, joined by the pid, with the notify descriptor. */
+  seccompAgent: {
+    code: 105,
+    fields: { path: "str", parts: "strs", pid: "slot?", number: "int?" },
+  },
+  /** set_mempolicy(2); `nodes` is a bit mask of whole longs, empty for none. */
+  memoryPolicy: { code: 106, fields: { mode: "int", nodes: "bytes?" } },
   personality: { code: 70, fields: { value: "int" } },
   scheduler: {
     code: 71,
@@ -213,6 +257,11 @@ export const operations = {
   kill: { code: 78, fields: { slot: "slot", signal: "int" } },
   /** A user namespace that no process lives in, with these maps, for id-mapped mounts. */
   makeUserns: { code: 79, fields: { uidMap: "str", gidMap: "str", to: "slot" } },
+  /** The ids under which file systems see this process, capabilities kept: an overlay remembers
+   * them at its mount, and id-mapped layers take no others. 0 and 0 bring its own back. */
+  fileIds: { code: 87, fields: { uid: "int", gid: "int" } },
+  /** Result: uid_map, NUL, gid_map, NUL of a user namespace, in our own numbers. */
+  usernsMaps: { code: 89, fields: { slot: "slot" } },
   /** Kills every process of a cgroup and of those in it (v2 cgroup.kill, v1 by cgroup.procs).
    * `freezer`: the v1 cgroup that is thawed, so that what is frozen can die. */
   killCgroup: {
@@ -225,6 +274,10 @@ export const operations = {
   /** Enters cgroups (v1), prepared ones of a standby executor where their parents match: a
    * process that is cloned afterwards is born in them. Parents must exist. */
   enterCgroups: { code: 82, fields: { paths: "strs" } },
+  /** Fails with EBUSY when a process is in one of these cgroups; one that is missing has none. */
+  emptyCgroups: { code: 107, fields: { paths: "strs" } },
+  /** Fails with EBUSY when the number in a file is larger. `what` it counts is said then. */
+  checkAtMost: { code: 108, fields: { path: "str", max: "int", what: "str" } },
   bpfCgroupDevice: { code: 81, fields: { cgroup: "slot", program: "bytes" } },
 
   /** Runs a program that brings a process back and writes its pid to `pidFile`, then ends as that
@@ -394,7 +447,11 @@ export const operations = {
   globPath: { code: 129, fields: { root: "slot", pattern: "str", max: "int" } },
   /** Enters the mount namespace of a process and puts its root into a slot. ESRCH unless it is
    * still the one that started then: a pid may be another's by now. */
-  enterProcess: { code: 130, fields: { pid: "int", startTicks: "int", to: "slot" } },
+  /** `userns`: its user namespace too, as root there: ids are then those that it sees. */
+  enterProcess: {
+    code: 130,
+    fields: { pid: "int", startTicks: "int", to: "slot", userns: "flag?" },
+  },
 
   /** Makes an overlay upper folder a layer as it is: writes the split of the tar that it would be,
    * and removes what unpacking that tar would not make. Result: int64[] {1 when the tar would make

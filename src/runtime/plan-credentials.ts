@@ -5,18 +5,21 @@
 
 import { GantryError } from "../base/index.ts";
 import type { Operation } from "../native/index.ts";
-import type { OciProcess } from "../spec/index.ts";
+import type { OciLinux, OciProcess } from "../spec/index.ts";
 import { capabilityMask, fullMask } from "./capabilities.ts";
 import type { KernelFeatures } from "./contract.ts";
 import { PR, RLIMITS } from "./kernel-numbers.ts";
+import { planMemoryPolicy } from "./memory-policy.ts";
+import { planPersonality } from "./personality.ts";
 import { planIoPriority, planScheduler } from "./plan-scheduler.ts";
+import type { CompiledSeccomp } from "./seccomp/compile.ts";
 
 export interface CredentialInput {
   process: OciProcess;
   kernel: KernelFeatures;
   userNamespace: boolean;
   /** Compiled filter, or undefined for none. */
-  seccomp?: { filter: Uint8Array; flags: number };
+  seccomp?: CompiledSeccomp;
   /** Names the session keyring; absent: the caller's is kept. */
   id?: string;
   /** Descriptors from 3 on that the program inherits. */
@@ -27,6 +30,13 @@ export interface CredentialInput {
 
 const UMASK_DEFAULT = 0o022;
 const INFINITY_FROM = 2 ** 63;
+
+/** What every process of a container gets from linux.*, an exec as well as init. */
+export type TaskSettings = Pick<OciLinux, "personality" | "memoryPolicy">;
+
+export function planTask(linux: TaskSettings = {}): Operation[] {
+  return [...planPersonality(linux.personality), ...planMemoryPolicy(linux.memoryPolicy)];
+}
 
 /** Rlimits, scheduling, keyring: everything before the change of user. */
 export function planLimits(process: OciProcess): Operation[] {

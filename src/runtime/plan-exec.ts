@@ -10,23 +10,37 @@ import type { Operation, Plan } from "../native/index.ts";
 import type { OciProcess, OciSeccomp } from "../spec/index.ts";
 import type { KernelFeatures } from "./contract.ts";
 import { CLONE, PR } from "./kernel-numbers.ts";
+import { cpuMask } from "./number-list.ts";
 import { canSetOomScore } from "./oom-score.ts";
 import { PlanBuilder, SLOT, write } from "./plan-builder.ts";
-import { planCredentials, planLabels, planLimits } from "./plan-credentials.ts";
+import {
+  planCredentials,
+  planLabels,
+  planLimits,
+  planTask,
+  type TaskSettings,
+} from "./plan-credentials.ts";
 import { planDevNull } from "./plan-devices.ts";
-import { cpuMask } from "./plan-scheduler.ts";
+import type { OciState } from "./plan-hooks.ts";
 import { planExecStreams, planPipes, planTerminal } from "./plan-streams.ts";
+import { planSeccompAgent } from "./seccomp/agent.ts";
 import { compileSeccomp } from "./seccomp/compile.ts";
 
 export interface ExecInput {
   execId: string;
   /** Init of the container, whose namespaces are joined; the caller has checked its start time. */
   pid: number;
+  /** Its start time: nothing is joined where the pid has become another's. */
+  startTicks?: bigint;
   process: OciProcess;
   kernel: KernelFeatures;
   cgroupPaths: Readonly<Record<string, string>>;
   /** Of the container's spec; absent for an unconfined or privileged one. */
   seccomp?: OciSeccomp;
+  /** Of the container; its seccomp agent is told of it. */
+  state?: OciState;
+  /** The container's linux.*. */
+  linux?: TaskSettings;
   /** Namespaces that init does not share with us; default all that Docker makes. */
   userNamespace?: boolean;
   timeNamespace?: boolean;
@@ -55,7 +69,8 @@ export function planExec(input: ExecInput): Plan {
     if (!openStdin) host.push(...planDevNull());
     host.push(...planPipes(openStdin, input.hostUid ?? process.user.uid));
   }
-  host.push({ op: "pidfdOpen", pid: input.pid, to: SLOT.self });
+  const { pid, startTicks } = input;
+  host.push({ op: "pidfdOpen", pid, to: SLOT.self, ...(startTicks && { startTicks }) });
   const paths = new Set(Object.values(input.cgroupPaths));
   for (const path of paths) host.push(write(`${path}/cgroup.procs`, "0"));
   if (affinity?.final) host.push({ op: "affinity", mask: cpuMask(affinity.final) });
@@ -71,6 +86,7 @@ export function planExec(input: ExecInput): Plan {
     { op: "close", slot: SLOT.self },
     { op: "clone", flags: 0, pid: SLOT.pid },
   );
+  host.push(...planExecAgent(input));
   container.push({ op: "setsid" }, ...userNamespaceRoot(input));
   container.push(
     ...(terminal
@@ -78,6 +94,7 @@ export function planExec(input: ExecInput): Plan {
       : input.standalone
         ? []
         : planExecStreams(openStdin ? SLOT.stdinRead : SLOT.devNull)),
+    ...planTask(input.linux),
     ...planLimits(process),
     ...planCredentials({
       process,
@@ -89,6 +106,11 @@ export function planExec(input: ExecInput): Plan {
     }),
   );
   return builder.plan();
+}
+
+function planExecAgent({ seccomp, state, execId, pid }: ExecInput): Operation[] {
+  const unknown = { ociVersion: "1.3.0", id: execId, status: "running" as const, pid, bundle: "" };
+  return planSeccompAgent(seccomp, { state: state ?? unknown, pid: { slot: SLOT.pid } });
 }
 
 /** Whoever enters a user namespace keeps its outer ids until it takes the inner ones. */

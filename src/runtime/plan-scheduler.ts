@@ -1,4 +1,4 @@
-// process.scheduler, process.ioPriority and CPU lists of the OCI spec in the kernel's numbers.
+// process.scheduler and process.ioPriority of the OCI spec in the kernel's numbers.
 // Source: include/uapi/linux/sched.h, ioprio.h; runtime-spec config.md.
 
 import { GantryError } from "../base/index.ts";
@@ -10,7 +10,6 @@ const POLICIES: Readonly<Record<string, number>> = {
   SCHED_FIFO: 1,
   SCHED_RR: 2,
   SCHED_BATCH: 3,
-  SCHED_ISO: 4,
   SCHED_IDLE: 5,
   SCHED_DEADLINE: 6,
 };
@@ -29,8 +28,10 @@ const CLASSES: Readonly<Record<string, number>> = {
   IOPRIO_CLASS_IDLE: 3,
 };
 
+type Scheduler = NonNullable<OciProcess["scheduler"]>;
+
 function lookup(table: Readonly<Record<string, number>>, name: string, what: string): number {
-  const number = table[name];
+  const number = Object.hasOwn(table, name) ? table[name] : undefined;
   if (number === undefined) {
     throw new GantryError("invalid", `invalid ${what}: ${JSON.stringify(name)}`);
   }
@@ -40,6 +41,7 @@ function lookup(table: Readonly<Record<string, number>>, name: string, what: str
 export function planScheduler(scheduler: OciProcess["scheduler"]): Operation[] {
   if (!scheduler) return [];
   const { policy, nice, priority, flags = [], runtime, deadline, period } = scheduler;
+  checkScheduler(scheduler);
   return [
     {
       op: "scheduler",
@@ -54,6 +56,22 @@ export function planScheduler(scheduler: OciProcess["scheduler"]): Operation[] {
   ];
 }
 
+/** What the kernel would take without a word and not do: a value that the policy does not have. */
+function checkScheduler(scheduler: Scheduler): void {
+  const { policy, nice = 0, priority = 0, runtime = 0, deadline = 0, period = 0 } = scheduler;
+  const refuse = (why: string) => new GantryError("invalid", `invalid scheduler: ${why}`);
+  if (policy === "SCHED_ISO") throw refuse("Linux has no SCHED_ISO");
+  if (!Number.isInteger(nice) || nice < -20 || nice > 19) throw refuse(`nice ${nice}`);
+  const realtime = policy === "SCHED_FIFO" || policy === "SCHED_RR";
+  if (priority !== 0 && !realtime) throw refuse(`${policy} has no priority`);
+  if (nice !== 0 && policy !== "SCHED_OTHER" && policy !== "SCHED_BATCH") {
+    throw refuse(`${policy} has no nice value`);
+  }
+  if ((runtime || deadline || period) && policy !== "SCHED_DEADLINE") {
+    throw refuse(`${policy} has no runtime, deadline or period`);
+  }
+}
+
 export function planIoPriority(io: OciProcess["ioPriority"]): Operation[] {
   if (!io) return [];
   const { priority } = io;
@@ -61,33 +79,4 @@ export function planIoPriority(io: OciProcess["ioPriority"]): Operation[] {
     throw new GantryError("invalid", `invalid ioPriority.Priority: ${priority}`);
   }
   return [{ op: "ioPriority", class: lookup(CLASSES, io.class, "ioPriority.Class"), priority }];
-}
-
-/** "0-3,8" as a bit mask, for sched_setaffinity. Throws invalid. */
-export function cpuMask(list: string): Uint8Array {
-  const mask: number[] = [];
-  for (const cpu of parseCpuList(list)) {
-    while (mask.length <= cpu >> 3) mask.push(0);
-    mask[cpu >> 3]! |= 1 << (cpu & 7);
-  }
-  // The system call takes whole longs.
-  while (mask.length % 8 !== 0) mask.push(0);
-  return Uint8Array.from(mask);
-}
-
-const CPU_MAX = 8191;
-
-/** The numbers in a cpuset list such as "0-3,8". Throws invalid. */
-export function parseCpuList(list: string): number[] {
-  const cpus = new Set<number>();
-  for (const part of list.split(",")) {
-    const match = /^\s*(\d+)(?:-(\d+))?\s*$/.exec(part);
-    const first = Number(match?.[1]);
-    const last = Number(match?.[2] ?? match?.[1]);
-    if (!match || last < first || last > CPU_MAX) {
-      throw new GantryError("invalid", `invalid cpu list ${JSON.stringify(list)}`);
-    }
-    for (let cpu = first; cpu <= last; cpu++) cpus.add(cpu);
-  }
-  return [...cpus].sort((a, b) => a - b);
 }

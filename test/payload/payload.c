@@ -537,6 +537,10 @@ static const struct {
     {"chmod", v_chmod},     {"chown", v_chown},       {"symlink", v_symlink}, {"link", v_link},
     {"rename", v_rename},   {"record", v_record}, {"unix", v_unix},
     {"datagrams", v_datagrams}, {"trouble", v_trouble},
+    {"sched", v_sched},     {"ioprio", v_ioprio},     {"mempolicy", v_mempolicy},
+    {"personality", v_personality}, {"call", v_call}, {"threadcall", v_threadcall},
+    {"trapcall", v_trapcall}, {"tracecall", v_tracecall}, {"filter", v_filter},
+    {"agent", v_agent},
 };
 #define VERB_COUNT (sizeof verbs / sizeof *verbs)
 

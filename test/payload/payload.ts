@@ -12,7 +12,7 @@ import { promisify } from "node:util";
 import tar from "tar-stream";
 
 const run = promisify(execFile);
-const sources = ["payload.c", "payload-network.c", "payload.h"].map((name) =>
+const sources = ["payload.c", "payload-kernel.c", "payload-network.c", "payload.h"].map((name) =>
   fileURLToPath(new URL(name, import.meta.url)),
 );
 const cache = fileURLToPath(new URL("../../.gantry-cache", import.meta.url));

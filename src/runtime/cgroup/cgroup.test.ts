@@ -130,6 +130,7 @@ test("v1 values become their v2 counterparts", () => {
     "cpu.max=50000 100000",
     "pids.max=max",
     "io.weight=default 10000",
+    "io.bfq.weight=default 1000",
     "io.max=8:0 rbps=1024",
     "memory.high=1G",
   ]);

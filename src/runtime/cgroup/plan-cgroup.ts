@@ -7,7 +7,7 @@ import type { Operation } from "../../native/index.ts";
 import type { OciResources } from "../../spec/index.ts";
 import type { CgroupLayout } from "../contract.ts";
 import { directoryFlag, O } from "../kernel-numbers.ts";
-import { type PlanBuilder, SLOT, write } from "../plan-builder.ts";
+import { type PlanBuilder, SLOT, text, write } from "../plan-builder.ts";
 import { deviceProgram } from "./device-program.ts";
 import { devicePolicy, devicesV1 } from "./device-rules.ts";
 import type { CgroupPlace } from "./places.ts";
@@ -132,19 +132,31 @@ function settingOperations(
     const { unified: raw, ...rest } = resources;
     for (const setting of settingsV1(rest, previous)) {
       const place = v1.find(({ controllers }) => controllers.includes(setting.controller));
-      if (place) operations.push(write(`${place.path}/${setting.file}`, setting.value));
+      if (place) operations.push(settingWrite(place, setting));
       else if (!unified?.controllers.includes(setting.controller)) throw missing(setting);
     }
   }
   if (unified) {
-    for (const setting of settingsV2(v1.length > 0 ? onlyIn(unified, resources) : resources)) {
+    const wanted = v1.length > 0 ? onlyIn(unified, resources) : resources;
+    for (const setting of settingsV2(wanted, previous)) {
       const known = unified.controllers.includes(setting.controller);
       if (known || setting.controller === "cgroup") {
-        operations.push(write(`${unified.path}/${setting.file}`, setting.value));
+        operations.push(settingWrite(unified, setting));
       } else throw missing(setting);
     }
   }
   return operations;
+}
+
+function settingWrite({ path }: CgroupPlace, setting: CgroupSetting): Operation {
+  const { file, value, or, optional } = setting;
+  return {
+    op: "write",
+    path: `${path}/${file}`,
+    data: text(value),
+    ...(or && { orPath: `${path}/${or.file}`, orData: text(or.value) }),
+    ...(optional && { missingOk: true }),
+  };
 }
 
 /** What a hybrid host's unified hierarchy can be asked for: the controllers that it carries. */
@@ -169,7 +181,24 @@ export function planUpdate(
   resources: OciResources,
   previous?: OciResources,
 ): Operation[] {
-  return settingOperations(placesOfPaths(layout, paths), resources, previous);
+  const places = placesOfPaths(layout, paths);
+  return [...usageChecks(places, resources), ...settingOperations(places, resources, previous)];
+}
+
+/** checkBeforeUpdate: no limit beneath what is in use, where the kernel would begin to kill. */
+function usageChecks(places: readonly CgroupPlace[], { memory }: OciResources): Operation[] {
+  if (!memory?.checkBeforeUpdate) return [];
+  const place = places.find(({ controllers }) => controllers.includes("memory"));
+  if (!place) return [];
+  const isV1 = place.version === 1;
+  const check = (file: string, max: number | undefined): Operation[] =>
+    max !== undefined && max > 0
+      ? [{ op: "checkAtMost", path: `${place.path}/${file}`, max, what: "memory in use" }]
+      : [];
+  return [
+    ...check(isV1 ? "memory.usage_in_bytes" : "memory.current", memory.limit),
+    ...(isV1 ? check("memory.memsw.usage_in_bytes", memory.swap) : []),
+  ];
 }
 
 function placesOfPaths(

@@ -1,28 +1,28 @@
 // OCI resources to the files of the unified hierarchy. What v2 does not have (swappiness, disabling
-// the OOM killer, realtime slices) is ignored as runc does, or refused where it would be unsafe.
+// the OOM killer, realtime slices, classes of network packets) is refused.
 // Source: the kernel's Documentation/admin-guide/cgroup-v2.rst.
 
 import { GantryError } from "../../base/index.ts";
 import type { OciResources } from "../../spec/index.ts";
-import { type CgroupSetting, rdmaLine } from "./settings-v1.ts";
-
-type Add = (controller: string, file: string, value: string | number | undefined) => void;
+import {
+  type AddSetting,
+  type CgroupSetting,
+  hugepages,
+  rdmaLine,
+  settingList,
+} from "./settings-v1.ts";
 
 const PERIOD_DEFAULT_US = 100_000;
 
-export function settingsV2(resources: OciResources): CgroupSetting[] {
-  const settings: CgroupSetting[] = [];
-  const add: Add = (controller, file, value) => {
-    if (value !== undefined) settings.push({ controller, file, value: String(value) });
-  };
-  cpu(resources.cpu, add);
+export function settingsV2(resources: OciResources, previous?: OciResources): CgroupSetting[] {
+  const { settings, add } = settingList();
+  refuseV1Only(resources);
+  cpu(resources.cpu, previous?.cpu, add);
   memory(resources.memory, add);
   const pids = resources.pids?.limit;
   if (pids !== undefined) add("pids", "pids.max", pids > 0 ? pids : "max");
   blockIO(resources.blockIO, add);
-  for (const { pageSize, limit } of resources.hugepageLimits ?? []) {
-    add("hugetlb", `hugetlb.${pageSize}.max`, limit);
-  }
+  hugepages(resources.hugepageLimits, add, "max");
   for (const [device, limits] of Object.entries(resources.rdma ?? {})) {
     add("rdma", "rdma.max", rdmaLine(device, limits));
   }
@@ -33,6 +33,26 @@ export function settingsV2(resources: OciResources): CgroupSetting[] {
     add(file.split(".")[0]!, file, value);
   }
   return settings;
+}
+
+function refuseV1Only({ memory, cpu, blockIO, network }: OciResources): void {
+  const leafWeights = blockIO?.weightDevice?.some(({ leafWeight }) => leafWeight);
+  const asked: [string, unknown][] = [
+    ["memory.kernelTCP", (memory?.kernelTCP ?? 0) > 0],
+    ["memory.swappiness", memory?.swappiness !== undefined],
+    ["memory.disableOOMKiller", memory?.disableOOMKiller],
+    ["memory.useHierarchy", memory?.useHierarchy === false],
+    ["cpu.realtimeRuntime", cpu?.realtimeRuntime],
+    ["cpu.realtimePeriod", cpu?.realtimePeriod],
+    ["blockIO.leafWeight", blockIO?.leafWeight || leafWeights],
+    ["network", network && (network.classID !== undefined || network.priorities?.length)],
+  ];
+  const found = asked.find(([, is]) => is);
+  if (!found) return;
+  throw new GantryError(
+    "invalid",
+    `linux.resources.${found[0]} is for cgroup v1, this host has v2`,
+  );
 }
 
 /** cpu.shares (2–262144, default 1024) to cpu.weight (1–10000, default 100): the curve through
@@ -49,21 +69,24 @@ export function ioWeight(weight: number): number {
   return 1 + Math.floor(((weight - 10) * 9999) / 990);
 }
 
-function cpu(cpu: OciResources["cpu"], add: Add): void {
+function cpu(cpu: OciResources["cpu"], previous: OciResources["cpu"], add: AddSetting): void {
   if (!cpu) return;
   add("cpuset", "cpuset.cpus", cpu.cpus || undefined);
   add("cpuset", "cpuset.mems", cpu.mems || undefined);
   add("cpu", "cpu.idle", cpu.idle);
   // A cgroup that is idle refuses a weight.
   if (cpu.shares && !cpu.idle) add("cpu", "cpu.weight", weightOfShares(cpu.shares));
+  // No burst may be above the quota.
+  const lowered = (cpu.quota ?? 0) > 0 && (previous?.quota ?? 0) > cpu.quota!;
+  if (lowered) add("cpu", "cpu.max.burst", cpu.burst);
   if (cpu.quota || cpu.period) {
     const quota = cpu.quota && cpu.quota > 0 ? cpu.quota : "max";
     add("cpu", "cpu.max", `${quota} ${cpu.period || PERIOD_DEFAULT_US}`);
   }
-  add("cpu", "cpu.max.burst", cpu.burst);
+  if (!lowered) add("cpu", "cpu.max.burst", cpu.burst);
 }
 
-function memory(memory: OciResources["memory"], add: Add): void {
+function memory(memory: OciResources["memory"], add: AddSetting): void {
   if (!memory) return;
   const { limit, swap, reservation } = memory;
   const line = (value: number) => (value < 0 ? "max" : String(value));
@@ -80,11 +103,17 @@ function memory(memory: OciResources["memory"], add: Add): void {
   if (reservation) add("memory", "memory.low", line(reservation));
 }
 
-function blockIO(io: OciResources["blockIO"], add: Add): void {
+function blockIO(io: OciResources["blockIO"], add: AddSetting): void {
   if (!io) return;
-  if (io.weight) add("io", "io.weight", `default ${ioWeight(io.weight)}`);
+  // Two schedulers have weights: iocost's file is there when the kernel has it, BFQ's beside it.
+  const weigh = (device: string, weight: number) => {
+    const bfq = { file: "io.bfq.weight", value: `${device} ${weight}` };
+    add("io", "io.weight", `${device} ${ioWeight(weight)}`, { or: bfq });
+    add("io", bfq.file, bfq.value, { optional: true });
+  };
+  if (io.weight) weigh("default", io.weight);
   for (const { major, minor, weight } of io.weightDevice ?? []) {
-    if (weight) add("io", "io.weight", `${major}:${minor} ${ioWeight(weight)}`);
+    if (weight) weigh(`${major}:${minor}`, weight);
   }
   const limits: [string, { major: number; minor: number; rate: number }[] | undefined][] = [
     ["rbps", io.throttleReadBpsDevice],

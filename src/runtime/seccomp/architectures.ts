@@ -53,6 +53,19 @@ export const architectures: ReadonlyMap<string, SeccompArchitecture> = new Map(
   [x86_64, x32, x86, aarch64].map((arch) => [arch.name, arch]),
 );
 
+const OTHERS = [
+  "ARM MIPS MIPS64 MIPS64N32 MIPSEL MIPSEL64 MIPSEL64N32 PPC PPC64 PPC64LE S390 S390X PARISC",
+  "PARISC64 RISCV64 LOONGARCH64 M68K SH SHEB",
+]
+  .join(" ")
+  .split(" ");
+
+/** All that a profile may name. Programs of those that no filter here covers do not run here. */
+export const architectureNames: readonly string[] = [
+  ...architectures.keys(),
+  ...OTHERS.map((name) => `SCMP_ARCH_${name}`),
+];
+
 export const nativeArchitecture = { x86_64, aarch64 } as const;
 
 function parse(table: string): Map<string, number> {

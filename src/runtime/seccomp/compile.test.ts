@@ -8,14 +8,15 @@ import { compileSeccomp } from "./compile.ts";
 import { defaultSeccomp, kernelAtLeast, parseSeccomp } from "./docker-profile.ts";
 import { ENOSYS_ACTION, evaluate, rulesFor } from "./rules.ts";
 
-const kernel = { arch: "x86_64", release: "6.18.0", seccompActions: ["allow"] } as const;
+const seccompActions = ["allow", "kill_process", "log", "user_notif"];
+const kernel = { arch: "x86_64" as const, release: "6.18.0", seccompActions };
 const x86_64 = architectures.get("SCMP_ARCH_X86_64")!;
 const x32 = architectures.get("SCMP_ARCH_X32")!;
 const x86 = architectures.get("SCMP_ARCH_X86")!;
 const EPERM_ACTION = RET.ERRNO | 1;
 
 function filterOf(profile: OciSeccomp): Uint8Array {
-  const { seccomp } = compileSeccomp(profile, { ...kernel, seccompActions: ["allow"] });
+  const { seccomp } = compileSeccomp(profile, kernel);
   return seccomp!.filter;
 }
 

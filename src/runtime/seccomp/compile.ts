@@ -6,7 +6,12 @@
 import { GantryError } from "../../base/index.ts";
 import type { OciSeccomp } from "../../spec/index.ts";
 import type { KernelFeatures } from "../contract.ts";
-import { architectures, nativeArchitecture, type SeccompArchitecture } from "./architectures.ts";
+import {
+  architectureNames,
+  architectures,
+  nativeArchitecture,
+  type SeccompArchitecture,
+} from "./architectures.ts";
 import {
   and,
   argumentHigh,
@@ -23,25 +28,29 @@ import {
 } from "./bpf.ts";
 import {
   type ArchitectureRules,
+  actionsOf,
   type Condition,
   ENOSYS_ACTION,
   type Rule,
   rulesFor,
+  usesAgent,
 } from "./rules.ts";
 
 export interface CompiledSeccomp {
   filter: Uint8Array;
   flags: number;
+  /** The filter's notify descriptor goes to the profile's agent. */
+  agent?: true;
 }
 
-const FLAGS: Readonly<Record<string, number>> = {
-  SECCOMP_FILTER_FLAG_TSYNC: 1,
+export const seccompFlags: Readonly<Record<string, number>> = {
+  SECCOMP_FILTER_FLAG_TSYNC: 0, // whoever loads it has one thread
   SECCOMP_FILTER_FLAG_LOG: 2,
   SECCOMP_FILTER_FLAG_SPEC_ALLOW: 4,
   SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV: 32,
 };
 /** Without it the kernel would slow every filtered process down (speculative store bypass). */
-const FLAGS_DEFAULT = FLAGS["SECCOMP_FILTER_FLAG_SPEC_ALLOW"]!;
+const FLAGS_DEFAULT = seccompFlags["SECCOMP_FILTER_FLAG_SPEC_ALLOW"]!;
 const CACHED_MAX = 64;
 
 const cache = new Map<string, CompiledSeccomp>();
@@ -62,35 +71,65 @@ export function compileSeccomp(
   let compiled = byProfile.get(profile);
   if (compiled) return { seccomp: compiled };
   const key = `${kernel.arch} ${JSON.stringify(profile, (_, v) => (typeof v === "bigint" ? `${v}n` : v))}`;
-  compiled = cache.get(key) ?? compile(profile, kernel.arch);
+  compiled = cache.get(key) ?? compile(profile, kernel);
   cache.set(key, compiled);
   byProfile.set(profile, compiled);
   if (cache.size > CACHED_MAX) cache.delete(cache.keys().next().value!);
   return { seccomp: compiled };
 }
 
-function compile(profile: OciSeccomp, arch: KernelFeatures["arch"]): CompiledSeccomp {
-  if (profile.listenerPath || usesNotify(profile)) {
-    throw new GantryError("not-implemented", "seccomp notify listeners are not supported yet");
+function compile(
+  profile: OciSeccomp,
+  { arch, seccompActions }: Pick<KernelFeatures, "arch" | "seccompActions">,
+): CompiledSeccomp {
+  for (const name of actionsOf(profile)) {
+    const needed = KERNEL_NAMES[name];
+    if (needed !== undefined && !seccompActions.includes(needed)) {
+      throw new GantryError("invalid", `seccomp: the kernel does not have the action ${name}`);
+    }
+  }
+  const agent = usesAgent(profile);
+  if (agent && !profile.listenerPath) {
+    throw new GantryError("invalid", "seccomp: SCMP_ACT_NOTIFY needs a listenerPath");
+  }
+  if (profile.listenerMetadata && !profile.listenerPath) {
+    throw new GantryError("invalid", "seccomp: listenerMetadata needs a listenerPath");
   }
   const program = compileProgram(covered(profile, arch).map((a) => rulesFor(profile, a)));
+  const flags = flagsOf(profile, agent);
+  return { filter: encodeProgram(program), flags, ...(agent && { agent }) };
+}
+
+/** What not every kernel has, as /proc/sys/kernel/seccomp/actions_avail names it. */
+const KERNEL_NAMES: Readonly<Record<string, string>> = {
+  SCMP_ACT_KILL_PROCESS: "kill_process", // 4.14
+  SCMP_ACT_LOG: "log", // 4.14
+  SCMP_ACT_NOTIFY: "user_notif", // 5.0
+};
+
+function flagsOf(profile: OciSeccomp, agent: boolean): number {
   let flags = profile.flags === undefined ? FLAGS_DEFAULT : 0;
   for (const name of profile.flags ?? []) {
-    const flag = FLAGS[name];
+    const flag = Object.hasOwn(seccompFlags, name) ? seccompFlags[name] : undefined;
     if (flag === undefined) {
       throw new GantryError("invalid", `seccomp flag ${JSON.stringify(name)} is not known`);
     }
     flags |= flag;
   }
-  return { filter: encodeProgram(program), flags };
+  if (!agent && flags & seccompFlags["SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"]!) {
+    const what = "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV needs SCMP_ACT_NOTIFY";
+    throw new GantryError("invalid", `seccomp: ${what}`);
+  }
+  return flags;
 }
-
-const usesNotify = ({ defaultAction, syscalls = [] }: OciSeccomp): boolean =>
-  defaultAction === "SCMP_ACT_NOTIFY" || syscalls.some((s) => s.action === "SCMP_ACT_NOTIFY");
 
 /** The native ABI is always covered; one that this host cannot run (or we do not know) is not. */
 function covered(profile: OciSeccomp, arch: KernelFeatures["arch"]): SeccompArchitecture[] {
   const native = nativeArchitecture[arch];
+  for (const name of profile.architectures ?? []) {
+    if (architectureNames.includes(name)) continue;
+    throw new GantryError("invalid", `seccomp: unknown architecture ${JSON.stringify(name)}`);
+  }
   const family = arch === "x86_64" ? /X86|X32/ : /AARCH64/;
   const others = (profile.architectures ?? [])
     .filter((name) => name !== native.name && family.test(name))

@@ -46,12 +46,27 @@ const ACTIONS: Readonly<Record<string, number>> = {
   SCMP_ACT_ALLOW: RET.ALLOW,
 };
 
+export const seccompActionNames: readonly string[] = Object.keys(ACTIONS);
+export const seccompOperators = ["NE", "LT", "LE", "EQ", "GE", "GT", "MASKED_EQ"] as const;
+
+/** All actions that a profile names. */
+export function actionsOf({ defaultAction, syscalls = [] }: OciSeccomp): Set<string> {
+  return new Set([defaultAction, ...syscalls.map(({ action }) => action)]);
+}
+
+/** Whether an agent outside is to decide something. */
+export const usesAgent = (profile: OciSeccomp): boolean =>
+  actionsOf(profile).has("SCMP_ACT_NOTIFY");
+
 export function actionOf(name: string, errnoRet: number | undefined): number {
-  const action = ACTIONS[name];
+  const action = Object.hasOwn(ACTIONS, name) ? ACTIONS[name] : undefined;
   if (action === undefined) {
     throw new GantryError("invalid", `seccomp: unknown action ${JSON.stringify(name)}`);
   }
-  if (action !== RET.ERRNO && action !== RET.TRACE) return action;
+  if (action !== RET.ERRNO && action !== RET.TRACE) {
+    if (errnoRet === undefined) return action;
+    throw new GantryError("invalid", `seccomp: ${name} takes no errnoRet`);
+  }
   const errno = errnoRet ?? EPERM;
   if (!Number.isInteger(errno) || errno < 0 || errno > ERRNO_MAX) {
     throw new GantryError("invalid", `seccomp: invalid errnoRet ${errno}`);
@@ -89,6 +104,7 @@ export function rulesFor(
 
 function toRules(rule: OciSeccompRule, { narrow }: SeccompArchitecture): Rule[] {
   const action = actionOf(rule.action, rule.errnoRet);
+  if (!rule.names?.length) throw new GantryError("invalid", "seccomp: a rule without names");
   const conditions = (rule.args ?? []).map((arg) => toCondition(arg, narrow));
   const indexes = new Set(conditions.map(({ index }) => index));
   if (indexes.size === conditions.length) return [{ conditions, action }];

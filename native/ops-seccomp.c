@@ -1,0 +1,217 @@
+// Filters of system calls, and the hand-over of a filter's notify descriptor to the agent that will
+// answer for it (config-linux.md, seccomp listenerPath).
+//
+// From the moment a filter is loaded any call may wait for the agent's answer, also those that would
+// hand the descriptor over. So the process that has loaded it calls nothing: it says so in its own
+// memory and spins; the host half reads that, takes the descriptor (pidfd_getfd), sends it, and
+// writes back that it has been sent.
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <sys/uio.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "exec.h"
+#include "operations.gen.h"
+
+#define SEND_SECONDS_MAX 10
+#define LOOK_NS 100000
+// Seconds on any processor: whoever was to take the descriptor has died.
+#define SPINS_MAX 20000000000ull
+
+enum handing { LOADING = 1, LOADED, FAILED, SENT };
+
+// In the container half: what the host half reads and writes.
+static struct { volatile int state, fd; } handing;
+
+// In the host half.
+static struct { pid_t pid; uint32_t index; char *text; } agent;
+
+static void relax(void) {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#else
+  __asm__ volatile("yield" ::: "memory");
+#endif
+}
+
+static int load_for_agent(struct run *r, unsigned long flags, const struct sock_fprog *program) {
+  char text[64];
+  snprintf(text, sizeof text, "%llx", (unsigned long long)(uintptr_t)&handing);
+  handing.state = LOADING;
+  int error = peer_send(P_FILTER, 0, text, -1);
+  if (error) return error;
+  executor_seal();
+  flags |= SECCOMP_FILTER_FLAG_NEW_LISTENER;
+  long fd = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, program);
+  if (fd < 0) {
+    error = -errno;
+    handing.state = FAILED;
+    return run_fail(r, error, "cannot load the seccomp filter: %s", strerror(-error));
+  }
+  handing.fd = (int)fd;
+  __atomic_store_n(&handing.state, LOADED, __ATOMIC_RELEASE);
+  for (uint64_t spins = 0; __atomic_load_n(&handing.state, __ATOMIC_ACQUIRE) != SENT; spins++) {
+    // Even exit may be a call that nobody answers.
+    if (spins == SPINS_MAX) __builtin_trap();
+    relax();
+  }
+  return 0;
+}
+
+int op_seccomp(struct run *r, const struct op *o) {
+  const struct field *f = o->fields;
+  const struct field *filter = &f[A_SECCOMP_FILTER];
+  if (filter->len % sizeof(struct sock_filter) || filter->len / sizeof(struct sock_filter) > 4096)
+    return run_fail(r, -EINVAL, "a seccomp filter of %u bytes", filter->len);
+  // The plan's bytes are not aligned.
+  struct sock_filter *code = malloc(filter->len + 1);
+  if (!code) return -ENOMEM;
+  memcpy(code, filter->ptr, filter->len);
+  struct sock_fprog program = {(unsigned short)(filter->len / sizeof *code), code};
+  unsigned long flags = (unsigned long)f[A_SECCOMP_FLAGS].num;
+  // What is not freed is gone with execve: freeing might be a call that the filter forbids.
+  if (f[A_SECCOMP_AGENT].num) return load_for_agent(r, flags, &program);
+  bool listener = f[A_SECCOMP_LISTENER].num != NO_SLOT;
+  if (listener) flags |= SECCOMP_FILTER_FLAG_NEW_LISTENER;
+  else executor_seal();
+  long result = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program);
+  int error = result < 0 ? -errno : 0;
+  if (error) return run_fail(r, error, "cannot load the seccomp filter: %s", strerror(-error));
+  return listener ? run_store(r, &f[A_SECCOMP_LISTENER], result) : 0;
+}
+
+// The parts joined by the pid, in memory of its own.
+static char *joined(const struct field *parts, pid_t pid) {
+  char number[16];
+  snprintf(number, sizeof number, "%d", pid);
+  size_t size = 1;
+  const char *at = parts->ptr;
+  for (uint32_t i = 0, length; i < parts->count; i++) {
+    next_str(&at, &length);
+    size += length + strlen(number);
+  }
+  char *text = calloc(size, 1);
+  at = parts->ptr;
+  for (uint32_t i = 0; text && i < parts->count; i++) {
+    if (i > 0) strcat(text, number);
+    strcat(text, next_str(&at, NULL));
+  }
+  return text;
+}
+
+int op_seccomp_agent(struct run *r, const struct op *o) {
+  const struct field *f = o->fields, *slot = &f[A_SECCOMP_AGENT_PID];
+  const char *path = f[A_SECCOMP_AGENT_PATH].ptr;
+  if (executor.container || executor.agent >= 0) return -EINVAL;
+  agent.pid = (pid_t)(slot->num == NO_SLOT ? f[A_SECCOMP_AGENT_NUMBER].num : r->slot[slot->num]);
+  agent.index = r->index;
+  if (agent.pid <= 0) return run_fail(r, -ESRCH, "the seccomp agent is told of no process");
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  if (strlen(path) >= sizeof address.sun_path)
+    return run_fail(r, -ENAMETOOLONG, "the path of the seccomp agent's socket is too long: %s", path);
+  strcpy(address.sun_path, path);
+  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return -errno;
+  struct timeval limit = {.tv_sec = SEND_SECONDS_MAX};
+  setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+  if (connect(fd, (struct sockaddr *)&address, sizeof address)) {
+    int error = -errno;
+    close(fd);
+    return run_fail(r, error, "cannot connect to the seccomp agent at %s: %s", path,
+                    strerror(-error));
+  }
+  agent.text = joined(&f[A_SECCOMP_AGENT_PARTS], agent.pid);
+  executor.agent = fd;
+  return agent.text ? 0 : -ENOMEM;
+}
+
+// The state, its first bytes with the descriptor.
+static int send_state(int listener) {
+  size_t length = strlen(agent.text), sent = 0;
+  struct iovec part = {agent.text, length};
+  union {
+    char bytes[CMSG_SPACE(sizeof(int))];
+    struct cmsghdr align;
+  } control = {0};
+  struct msghdr m = {.msg_iov = &part,
+                     .msg_iovlen = 1,
+                     .msg_control = control.bytes,
+                     .msg_controllen = sizeof control.bytes};
+  struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+  c->cmsg_level = SOL_SOCKET;
+  c->cmsg_type = SCM_RIGHTS;
+  c->cmsg_len = CMSG_LEN(sizeof(int));
+  memcpy(CMSG_DATA(c), &listener, sizeof listener);
+  while (sent < length) {
+    ssize_t n = sendmsg(executor.agent, &m, MSG_NOSIGNAL);
+    if (n < 0 && errno == EINTR && !run_interrupt_errno) continue;
+    if (n < 0) return -errno;
+    sent += (size_t)n;
+    m = (struct msghdr){.msg_iov = &part, .msg_iovlen = 1};
+    part = (struct iovec){agent.text + sent, length - sent};
+  }
+  return 0;
+}
+
+// Waits until the filter is loaded. There is no event for it that a filter could not forbid; it
+// takes the kernel less than a millisecond. Its descriptor, -ECANCELED where loading has failed (the
+// other half says why), or a negative errno.
+static int await_filter(uint64_t address) {
+  struct { int state, fd; } seen;
+  struct iovec here = {&seen, sizeof seen}, there = {(void *)(uintptr_t)address, sizeof seen};
+  for (;;) {
+    ssize_t n = process_vm_readv(agent.pid, &here, 1, &there, 1, 0);
+    if (n != (ssize_t)sizeof seen) return n < 0 ? -errno : -EFAULT;
+    if (seen.state == LOADED) return seen.fd;
+    if (seen.state == FAILED) return -ECANCELED;
+    struct pollfd peer = {.fd = executor.peer};
+    struct timespec pause = {.tv_nsec = LOOK_NS};
+    if (ppoll(&peer, 1, &pause, NULL) > 0 || run_interrupt_errno) return -ECHILD;
+  }
+}
+
+static int hand_over(uint64_t address) {
+  AUTO_CLOSE int process = pidfd_open(agent.pid, 0);
+  if (process < 0) return -errno;
+  int number = await_filter(address);
+  if (number < 0) return number;
+  AUTO_CLOSE int listener = (int)syscall(SYS_pidfd_getfd, process, number, 0);
+  if (listener < 0) return -errno;
+  int error = send_state(listener);
+  if (error) return error;
+  int sent = SENT;
+  struct iovec here = {&sent, sizeof sent}, there = {(void *)(uintptr_t)address, sizeof sent};
+  return process_vm_writev(agent.pid, &here, 1, &there, 1, 0) == sizeof sent ? 0 : -ESRCH;
+}
+
+int hand_listener(const char *text) {
+  int error = executor.agent < 0 ? -ENOTCONN : hand_over(strtoull(text, NULL, 16));
+  if (executor.agent >= 0) close(executor.agent);
+  executor.agent = -1;
+  free(agent.text);
+  agent.text = NULL;
+  // What the other half says of its own failure is to be heard.
+  if (!error || error == -ECANCELED || error == -ECHILD) return 0;
+  // It waits for an answer that will not come.
+  kill(agent.pid, SIGKILL);
+  executor.fail_half = HALF_HOST;
+  executor.fail_index = agent.index;
+  executor.fail_errno = -error;
+  snprintf(executor.fail_text, sizeof executor.fail_text,
+           "cannot hand the seccomp descriptor to the agent: %s", strerror(-error));
+  return error;
+}
