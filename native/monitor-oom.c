@@ -48,6 +48,8 @@ static void on_event(struct source *s, uint32_t events) {
 }
 
 static int watch_v1(const char *path) {
+  AUTO_CLOSE int file = open(path, O_RDONLY | O_CLOEXEC);
+  if (file < 0) return -errno;
   char control[PATH_MAX], text[64], copy[PATH_MAX];
   snprintf(copy, sizeof copy, "%s", path);
   int n = snprintf(control, sizeof control, "%s/cgroup.event_control", dirname(copy));
@@ -55,12 +57,23 @@ static int watch_v1(const char *path) {
   AUTO_CLOSE int fd = open(control, O_WRONLY | O_CLOEXEC);
   int event = fd < 0 ? -1 : eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   if (event < 0) return -errno;
-  int length = snprintf(text, sizeof text, "%d %d", event, counter);
+  int length = snprintf(text, sizeof text, "%d %d", event, file);
   if (write(fd, text, (size_t)length) < 0) {
     close(event);
     return -errno;
   }
   return event;
+}
+
+int oom_events(const char *path) {
+  const char *name = strrchr(path, '/');
+  if (name && strcmp(name, "/memory.oom_control") == 0) return watch_v1(path);
+  int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+  if (fd < 0) return -errno;
+  if (inotify_add_watch(fd, path, IN_MODIFY) >= 0) return fd;
+  int error = -errno;
+  close(fd);
+  return error;
 }
 
 int oom_watch(const char *path) {
@@ -69,18 +82,8 @@ int oom_watch(const char *path) {
   // The cgroup is the container's own and new: what it counts already is the container's.
   kills = 0;
   oom_check();
-  const char *name = strrchr(path, '/');
-  int fd;
-  if (name && strcmp(name, "/memory.oom_control") == 0) {
-    fd = watch_v1(path);
-  } else {
-    fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-    if (fd >= 0 && inotify_add_watch(fd, path, IN_MODIFY) < 0) {
-      close(fd);
-      fd = -1;
-    }
-  }
-  if (fd < 0) return -1;
+  int fd = oom_events(path);
+  if (fd < 0) return fd;
   watcher = (struct source){on_event, fd, 0};
   watch_source(&watcher, EPOLLIN);
   return 0;

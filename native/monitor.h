@@ -148,6 +148,8 @@ bool log_has_rotated(void);
 void log_settle(bool ending);
 
 // monitor-oom.c
+// A descriptor that is readable when memory ran out; also when the cgroup is removed.
+int oom_events(const char *path);
 int oom_watch(const char *path);
 void oom_check(void);
 

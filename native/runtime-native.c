@@ -11,7 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <termios.h>
@@ -42,6 +44,11 @@ static void handle_signals(void (*handler)(int)) {
 
 void runtime_keep_signals(void) { handle_signals(on_signal); }
 
+void runtime_succeed(struct out *answer) {
+  put_u8(answer, T_OK);
+  put_u32(answer, 0);
+}
+
 static void fail(struct out *answer, uint8_t half, uint32_t index, int error, const char *text) {
   answer->length = 0;
   put_u8(answer, T_FAIL);
@@ -49,6 +56,10 @@ static void fail(struct out *answer, uint8_t half, uint32_t index, int error, co
   put_u32(answer, index);
   put_u32(answer, (uint32_t)error);
   put_str(answer, text);
+}
+
+void runtime_fail(struct out *answer, int error, const char *text) {
+  fail(answer, HALF_PROTOCOL, 0, error, text);
 }
 
 static void reap(pid_t pid) {
@@ -101,16 +112,14 @@ static void run_plan(const uint8_t *plan, size_t length, struct out *answer) {
   if (!error) close(pair[0]);
 }
 
-// The console socket's other end expects the descriptor with the terminal's name (as of runc).
-static int hand_terminal(const char *path, int fd) {
+int runtime_hand(const char *path, const char *text, int fd) {
   struct sockaddr_un address = {.sun_family = AF_UNIX};
   if (strlen(path) >= sizeof address.sun_path) return -ENAMETOOLONG;
   strcpy(address.sun_path, path);
   AUTO_CLOSE int socket_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (socket_fd < 0 || connect(socket_fd, (struct sockaddr *)&address, sizeof address))
     return -errno;
-  char name[] = "/dev/ptmx";
-  struct iovec part = {name, sizeof name - 1};
+  struct iovec part = {(char *)text, strlen(text)};
   union {
     char bytes[CMSG_SPACE(sizeof(int))];
     struct cmsghdr align;
@@ -127,8 +136,9 @@ static int hand_terminal(const char *path, int fd) {
   return sendmsg(socket_fd, &m, MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
-// What has become of an executor's plan, heard over its socket.
+// What has become of an executor's plan, heard over its socket, and who is told of the process.
 struct birth {
+  const char *console, *pidfd_socket, *pidfd_text;
   pid_t child;
   bool committed;
   uint8_t *teardown;
@@ -143,10 +153,17 @@ static int take_terminal(const char *console, int fd) {
   if (terminal >= 0) close(terminal);
   terminal = fd;
   if (!*console) return 0;
-  int error = hand_terminal(console, fd);
+  // The other end expects the terminal's name with it (as of runc).
+  int error = runtime_hand(console, "/dev/ptmx", fd);
   close(fd);
   terminal = -1;
   return error;
+}
+
+static int hand_pidfd(const struct birth *b) {
+  if (!*b->pidfd_socket) return 0;
+  AUTO_CLOSE int fd = (int)syscall(SYS_pidfd_open, b->child, 0);
+  return fd < 0 ? -errno : runtime_hand(b->pidfd_socket, b->pidfd_text, fd);
 }
 
 static void take_failure(struct birth *b, const uint8_t *data, size_t length) {
@@ -158,7 +175,7 @@ static void take_failure(struct birth *b, const uint8_t *data, size_t length) {
 }
 
 // Hears the executor until it has nothing more to say.
-static void attend(int fd, const char *console, struct birth *b) {
+static void attend(int fd, struct birth *b) {
   struct frame_header h;
   int pass;
   while (receive_header_fd(fd, &h, &pass) == 0 && h.length <= FRAME_BYTES_MAX) {
@@ -166,13 +183,19 @@ static void attend(int fd, const char *console, struct birth *b) {
     if (!data || read_exact(fd, data, h.length)) break;
     data[h.length] = 0;
     int error = 0;
+    const char *socket = b->console, *what = "terminal";
     if (h.type == M_STARTED && h.length == 4) memcpy(&b->child, data, 4);
+    pid_t ended;
+    if (h.type == M_REAP && h.length == 4) reap(*(pid_t *)memcpy(&ended, data, 4));
     if (h.type == M_FAILED) take_failure(b, data, h.length);
     if (h.type == M_FD && pass >= 0 && h.length > 0 && !strcmp((char *)data, "tty")) {
-      error = take_terminal(console, pass);
+      error = take_terminal(b->console, pass);
       pass = -1;
     }
-    if (h.type == M_COMMIT) {
+    if (h.type == M_COMMIT && (error = hand_pidfd(b))) {
+      socket = b->pidfd_socket;
+      what = "pidfd";
+    } else if (h.type == M_COMMIT) {
       struct out ack = {0};
       put_i64(&ack, (int64_t)start_ticks(b->child));
       put_u32(&ack, (uint32_t)getpid());
@@ -189,7 +212,7 @@ static void attend(int fd, const char *console, struct birth *b) {
     if (error && b->error == 0) {
       b->half = HALF_PROTOCOL;
       b->error = -error;
-      snprintf(b->text, sizeof b->text, "cannot pass the terminal to %s", console);
+      snprintf(b->text, sizeof b->text, "cannot pass the %s to %s", what, socket);
     }
     if (b->error || b->committed) return;
   }
@@ -198,6 +221,7 @@ static void attend(int fd, const char *console, struct birth *b) {
 // The teardown of a plan that has failed, in a process of its own; its failures are appended.
 static void tear_down(const struct birth *b, struct out *answer) {
   if (b->teardown_length <= 4) return;
+  if (b->half == HALF_HOST && b->index == 0) return;  // nothing has been done
   int pair[2];
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair)) return;
   pid_t pid = fork();
@@ -236,7 +260,11 @@ static const char *missing_descriptor(uint32_t preserved) {
 
 static void create(struct cursor *c, struct out *answer) {
   uint32_t preserved = take_u32(c);
-  const char *console = take_str(c, NULL);
+  uint8_t flags = take_u8(c);
+  struct birth b = {.half = HALF_PROTOCOL};
+  b.console = take_str(c, NULL);
+  b.pidfd_socket = take_str(c, NULL);
+  b.pidfd_text = take_str(c, NULL);
   if (c->bad || preserved > 1024) return fail(answer, HALF_PROTOCOL, 0, EPROTO, "malformed plan");
   const char *missing = missing_descriptor(preserved);
   if (missing) return fail(answer, HALF_PROTOCOL, 0, EBADF, missing);
@@ -245,6 +273,8 @@ static void create(struct cursor *c, struct out *answer) {
   if (!error) error = pair_above(3 + preserved, SOCK_STREAM, monitor);
   if (error) return fail(answer, HALF_PROTOCOL, 0, -error, "no sockets for a plan");
   preserved_descriptors = preserved;
+  // What the container leaves behind falls to this process, which waits for it.
+  if (flags & CREATE_SUBREAPER) prctl(PR_SET_CHILD_SUBREAPER, 1);
   pid_t pid = fork();
   if (pid == 0) {
     handle_signals(SIG_DFL);
@@ -256,11 +286,10 @@ static void create(struct cursor *c, struct out *answer) {
   struct out payload = {0};
   put_u32(&payload, 0);  // no configuration of a monitor
   put_bytes(&payload, c->at, (size_t)(c->end - c->at));
-  struct birth b = {.half = HALF_PROTOCOL};
   // The executor reads all of it before it says anything.
   error = pid < 0 ? -errno : send_frame(request[0], 1, T_CREATE, payload.data, payload.length);
   out_free(&payload);
-  if (!error) attend(monitor[0], console, &b);
+  if (!error) attend(monitor[0], &b);
   if (b.committed) {
     struct frame_header h;
     uint8_t *data;
@@ -323,6 +352,18 @@ static bool copy_some(int from, int to) {
   return n > 0 && write_fully(to, chunk, (size_t)n) == 0;
 }
 
+// Whether `pid` was among those that have ended; orphans that have fallen to this process are too.
+static bool reap_all(pid_t pid, int *status) {
+  int code;
+  bool ended = false;
+  for (pid_t child; (child = waitpid(-1, &code, WNOHANG)) > 0;) {
+    if (child != pid) continue;
+    *status = code;
+    ended = true;
+  }
+  return ended;
+}
+
 // Relays the terminal until `pid` has ended and said its last; forwards what signals come.
 static int attend_foreground(pid_t pid, bool relay) {
   sigset_t all, before;
@@ -336,7 +377,7 @@ static int attend_foreground(pid_t pid, bool relay) {
   bool stdin_open = relay, output_open = relay, ended = false;
   int status = 0;
   while (!ended || output_open) {
-    if (!ended && waitpid(pid, &status, WNOHANG) == pid) ended = true;
+    ended = reap_all(pid, &status) || ended;
     if (ended && !output_open) break;
     if (!ended) forward(pid);  // they are blocked: none comes between here and ppoll
     struct pollfd fds[2] = {{.fd = stdin_open && !ended ? 0 : -1, .events = POLLIN},
@@ -355,14 +396,25 @@ static int attend_foreground(pid_t pid, bool relay) {
   return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
-void runtime_native(uint8_t *request, uint32_t length, struct out *answer) {
-  struct cursor c = {request, request + length, false};
-  uint8_t what = take_u8(&c);
-  if (what == R_RUN) return run_plan(c.at, (size_t)(c.end - c.at), answer);
-  if (what == R_CREATE) return create(&c, answer);
-  uint32_t pid = take_u32(&c);
-  bool relay = take_u8(&c) && terminal >= 0;
-  if (what != R_WAIT || c.bad) return fail(answer, HALF_PROTOCOL, 0, EPROTO, "no such request");
+static void wait_for(struct cursor *c, struct out *answer) {
+  uint32_t pid = take_u32(c);
+  bool relay = take_u8(c) && terminal >= 0;
+  if (c->bad) return runtime_fail(answer, EPROTO, "malformed request");
   put_u8(answer, T_OK);
   put_u32(answer, (uint32_t)attend_foreground((pid_t)pid, relay));
+}
+
+void runtime_native(uint8_t *request, uint32_t length, struct out *answer) {
+  struct cursor c = {request, request + length, false};
+  switch (take_u8(&c)) {
+    case R_RUN: return run_plan(c.at, (size_t)(c.end - c.at), answer);
+    case R_CREATE: return create(&c, answer);
+    case R_WAIT: return wait_for(&c, answer);
+    case R_LOCK: return runtime_lock(&c, answer);
+    case R_UNLOCK: runtime_unlock(); return runtime_succeed(answer);
+    case R_WATCH: return runtime_watch(&c, answer);
+    case R_LISTEN: return runtime_listen(&c, answer);
+    case R_NOTIFY: return runtime_notify(&c, answer);
+    default: return runtime_fail(answer, EPROTO, "no such request");
+  }
 }

@@ -72,12 +72,24 @@ static int take_frame(uint8_t type, uint8_t *body, uint32_t length) {
   }
 }
 
+static void tell_event(void) {
+  uint8_t event = (uint8_t)runtime_event();
+  if (event) warm_send(sock, WARM_NATIVE_EVENT, &event, 1);
+}
+
 static int relay(void) {
-  static const struct warm_caller self = {.frame = take_frame};
+  static const struct warm_caller self = {
+      .frame = take_frame, .watched = runtime_watched, .event = tell_event};
   int code = warm_relay(sock, &self);
   if (code != WARM_LOST) return code;
   dprintf(2, "gantry-runtime: lost the connection to the process that decides\n");
   return EXIT_LOST;
+}
+
+// Descriptors of socket activation are for the process that LISTEN_PID names, and none else.
+static void forget_listeners_of_others(void) {
+  const char *pid = getenv("LISTEN_PID");
+  if (!pid || atoi(pid) != getpid()) unsetenv("LISTEN_FDS");
 }
 
 // What callers of runc may leave behind: standard streams that are closed, a working folder that is
@@ -93,6 +105,7 @@ static void settle(void) {
 
 int runtime_main(int argc, char **argv) {
   settle();
+  forget_listeners_of_others();
   const char *plain = getenv("GANTRY_PLAIN");
   bool identified = warm_identify(&program) == 0;
   if (identified && !(plain && *plain)) sock = warm_call(&program, argc, argv);

@@ -84,9 +84,10 @@ int warm_relay(int to, const struct warm_caller *program) {
   sock = to;
   for (;;) {
     look_around();
-    struct pollfd fds[2] = {{.fd = sock, .events = POLLIN},
-                            {.fd = stdin_wanted ? 0 : -1, .events = POLLIN}};
-    if (poll(fds, 2, -1) < 0) {
+    struct pollfd fds[3] = {{.fd = sock, .events = POLLIN},
+                            {.fd = stdin_wanted ? 0 : -1, .events = POLLIN},
+                            {.fd = caller->watched ? caller->watched() : -1, .events = POLLIN}};
+    if (poll(fds, 3, -1) < 0) {
       if (errno == EINTR) continue;
       return WARM_LOST;
     }
@@ -95,5 +96,6 @@ int warm_relay(int to, const struct warm_caller *program) {
       if (code != WARM_GO_ON) return code;
     }
     if (fds[1].revents) relay_stdin();
+    if (fds[2].revents) caller->event();
   }
 }

@@ -15,6 +15,7 @@ enum {
   WARM_WINDOW,
   WARM_SIGNAL,
   WARM_NATIVE_ANSWER,
+  WARM_NATIVE_EVENT,
 };
 enum {
   WARM_ACCEPT = 16,
@@ -61,6 +62,9 @@ struct warm_caller {
   void (*between)(void);
   // A frame that is not for the standard streams: WARM_GO_ON, WARM_LOST or an exit code.
   int (*frame)(uint8_t type, uint8_t *body, uint32_t length);
+  // A descriptor that is waited for too, or -1; what is done when it can be read.
+  int (*watched)(void);
+  void (*event)(void);
 };
 // Serves a call that was accepted. The exit code, or WARM_LOST where the other end has gone.
 int warm_relay(int sock, const struct warm_caller *program);

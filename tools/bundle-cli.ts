@@ -36,7 +36,12 @@ const PROGRAMS: readonly Program[] = [
     name: "runtime",
     entry: "src/oci/entry.ts",
     folders: ["base", "spec", "native", "runtime", "warm", "oci"],
-    files: ["bin/gantry-runtime.ts", "native/runtime.c", "native/runtime-native.c"],
+    files: [
+      "bin/gantry-runtime.ts",
+      ...["runtime", "runtime-native", "runtime-lock", "runtime-notify"].map(
+        (name) => `native/${name}.c`,
+      ),
+    ],
   },
 ];
 

@@ -8,7 +8,7 @@ export type {
   PlanFailure,
   PlanResults,
 } from "./contract.ts";
-export { type DirectAnswer, decodeAnswer, encodeDirect } from "./direct.ts";
+export { type DirectAnswer, decodeAnswer, directEvents, encodeDirect } from "./direct.ts";
 export { encodeMonitorConfig, encodePlan } from "./encode.ts";
 export { resultsOf } from "./failure.ts";
 export { formatOperation, formatPlan } from "./format.ts";

@@ -1,104 +1,129 @@
 // The commands of gantry-runtime: those of runc, with its flags, its answers and its errors.
 
-import { GantryError } from "../base/index.ts";
-import { type KernelFeatures, planFreeze } from "../runtime/index.ts";
-import type { Caller } from "./caller.ts";
-import { type CreateOptions, create, run, start } from "./create.ts";
+import type { Command, CommandContext } from "./command.ts";
+import { CREATE_FLAGS, create, createOptions } from "./create.ts";
 import { destroy } from "./destroy.ts";
-import { exec } from "./exec.ts";
-import type { FlagTable, FlagValues } from "./flags.ts";
+import { EVENTS_FLAGS, events } from "./events.ts";
+import { EXEC_FLAGS, exec } from "./exec.ts";
+import { featuresText } from "./features.ts";
+import { kill } from "./kill.ts";
 import { listContainers, listProcesses } from "./list.ts";
+import { freeze } from "./pause.ts";
 import { shownState } from "./public-state.ts";
-import { signalNumber } from "./signals.ts";
-import type { StateFolder } from "./state-folder.ts";
+import { writeSpec } from "./spec-template.ts";
+import { run, start } from "./start.ts";
 import { statusOf } from "./status.ts";
+import { UPDATE_FLAGS, update } from "./update.ts";
 
-export interface CommandContext {
-  caller: Caller;
-  folder: StateFolder;
-  kernel: KernelFeatures;
-}
+const MANY = Number.POSITIVE_INFINITY;
+const ONE: [number, number] = [1, 1];
+const ID = "<container-id>";
+const FORMAT = { kind: "string", short: "f", about: "table or json (default: table)" } as const;
 
-export interface Command {
-  flags: FlagTable;
-  /** What a letter means here where it is not what it means elsewhere. */
-  short?: Readonly<Record<string, string>>;
-  /** Number of arguments, at least and at most. */
-  args: [number, number];
-  usage: string;
-  run(context: CommandContext, args: readonly string[], flags: FlagValues): Promise<number>;
-}
-
-const CREATE_FLAGS = {
-  bundle: "string",
-  "console-socket": "string",
-  "pidfd-socket": "string",
-  "pid-file": "string",
-  "no-pivot": "bool",
-  "no-new-keyring": "bool",
-  "preserve-fds": "int",
-} as const satisfies FlagTable;
-
-function createOptions(flags: FlagValues, foreground: boolean): CreateOptions {
-  if (flags["pidfd-socket"]) {
-    throw new GantryError("not-implemented", "--pidfd-socket is not supported yet");
-  }
-  const text = (name: string) => (flags[name] as string | undefined) ?? "";
-  return {
-    bundle: text("bundle"),
-    consoleSocket: text("console-socket"),
-    pidFile: text("pid-file"),
-    preserveFds: (flags["preserve-fds"] as number | undefined) ?? 0,
-    noNewKeyring: flags["no-new-keyring"] === true,
-    noPivot: flags["no-pivot"] === true,
-    foreground,
+/** Commands whose answer is only that nothing failed. */
+const quietly =
+  (work: (context: CommandContext, id: string) => Promise<unknown>): Command["run"] =>
+  async (context, [id]) => {
+    await work(context, id!);
+    return 0;
   };
-}
 
-async function freeze(context: CommandContext, id: string, frozen: boolean): Promise<number> {
-  const { caller, folder } = context;
-  const state = await folder.read(id);
-  const status = await statusOf(folder, state);
-  if (frozen && status !== "running" && status !== "created") {
-    throw new GantryError("conflict", `container not running or created: ${status}`);
-  }
-  if (!frozen && status !== "paused") throw new GantryError("conflict", "container not paused");
-  await caller.run({ host: planFreeze(state.cgroupPaths, frozen) });
-  return 0;
-}
-
-export const commands: Readonly<Record<string, Command>> = {
+const lifecycle: Record<string, Command> = {
   create: {
+    about: "make a container from a bundle, ready to be started",
     flags: CREATE_FLAGS,
-    args: [1, 1],
-    usage: "<container-id>",
+    args: ONE,
+    usage: ID,
+    failure: "create failed",
     async run(context, [id], flags) {
       await create(context, id!, createOptions(flags, false));
       return 0;
     },
   },
   start: {
+    about: "run the program of a container that was created",
     flags: {},
-    args: [1, 1],
-    usage: "<container-id>",
-    async run(context, [id]) {
-      await start(context, id!);
+    args: ONE,
+    usage: ID,
+    run: quietly((context, id) => start(context, id, { foreground: false })),
+  },
+  run: {
+    about: "create and start a container, and wait until it has ended",
+    flags: {
+      ...CREATE_FLAGS,
+      detach: { kind: "bool", short: "d", about: "do not wait for the container" },
+      keep: { kind: "bool", about: "do not delete the container when it has ended" },
+      "no-subreaper": { kind: "bool", about: "leave the container's orphans to others" },
+    },
+    args: ONE,
+    usage: ID,
+    failure: "run failed",
+    async run(context, [id], flags) {
+      const options = createOptions(flags, !flags.flag("detach"));
+      return await run(context, id!, { ...options, keep: flags.flag("keep") });
+    },
+  },
+  kill: {
+    about: "send a signal (default: SIGTERM) to a container's first process",
+    flags: { all: { kind: "bool", short: "a", about: "send it to all processes", hidden: true } },
+    args: [1, 2],
+    usage: `${ID} [signal]`,
+    async run(context, [id, signal = "SIGTERM"], flags) {
+      await kill(context, id!, { signal, all: flags.flag("all") });
       return 0;
     },
   },
-  run: {
-    flags: { ...CREATE_FLAGS, detach: "bool", keep: "bool", "no-subreaper": "bool" },
-    args: [1, 1],
-    usage: "<container-id>",
+  delete: {
+    about: "delete a container that has ended, and all that it had",
+    flags: { force: { kind: "bool", short: "f", about: "kill it first, if it runs" } },
+    args: ONE,
+    usage: ID,
     async run(context, [id], flags) {
-      const options = createOptions(flags, flags["detach"] !== true);
-      return await run(context, id!, { ...options, keep: flags["keep"] === true });
+      await destroy(context, id!, { force: flags.flag("force") });
+      return 0;
     },
   },
-  state: {
+  exec: {
+    about: "run a further program in a container",
+    flags: EXEC_FLAGS,
+    args: [1, MANY],
+    usage: `${ID} <command> [arguments...], or -p process.json ${ID}`,
+    failure: "exec failed",
+    failureCode: 255,
+    run: (context, [id, ...command], flags) => exec(context, id!, command, flags),
+  },
+  pause: {
+    about: "let all processes of a container stand still",
     flags: {},
-    args: [1, 1],
-    usage: "<container-id>",
+    args: ONE,
+    usage: ID,
+    run: quietly((context, id) => freeze(context, id, true)),
+  },
+  resume: {
+    about: "let a paused container go on",
+    flags: {},
+    args: ONE,
+    usage: ID,
+    run: quietly((context, id) => freeze(context, id, false)),
+  },
+  update: {
+    about: "change the limits of a container",
+    flags: UPDATE_FLAGS,
+    args: ONE,
+    usage: ID,
+    async run(context, [id], flags) {
+      await update(context, id!, flags);
+      return 0;
+    },
+  },
+};
+
+const answers: Record<string, Command> = {
+  state: {
+    about: "print the state of a container",
+    flags: {},
+    args: ONE,
+    usage: ID,
     async run({ caller, folder }, [id]) {
       const state = await folder.read(id!);
       const shown = shownState(state, await statusOf(folder, state));
@@ -106,110 +131,68 @@ export const commands: Readonly<Record<string, Command>> = {
       return 0;
     },
   },
-  kill: {
-    flags: { all: "bool" },
-    args: [1, 2],
-    usage: "<container-id> [signal]",
-    async run({ caller, folder }, [id, name = "SIGTERM"], flags) {
-      const state = await folder.read(id!);
-      const signal = signalNumber(name);
-      if (flags["all"] === true) {
-        const path = state.cgroupPaths[""] ?? Object.values(state.cgroupPaths)[0];
-        if (path) await caller.run({ host: [{ op: "killCgroup", path, signal, missingOk: true }] });
-        return 0;
-      }
-      if ((await statusOf(folder, state)) === "stopped") {
-        throw new GantryError("conflict", "container not running");
-      }
-      const { pid } = state;
-      await caller.run({
-        host: [
-          { op: "pidfdOpen", pid, to: 0 },
-          { op: "kill", slot: 0, signal },
-        ],
-      });
-      return 0;
-    },
-  },
-  delete: {
-    flags: { force: "bool" },
-    args: [1, 1],
-    usage: "<container-id>",
-    async run({ caller, folder }, [id], flags) {
-      const force = flags["force"] === true;
-      try {
-        await destroy({ caller, folder }, await folder.read(id!), { force });
-      } catch (error) {
-        if (!(force && error instanceof GantryError && error.kind === "not-found")) throw error;
-        await folder.remove(id!);
-      }
-      return 0;
-    },
-  },
-  exec: {
-    flags: {
-      "console-socket": "string",
-      "pidfd-socket": "string",
-      cwd: "string",
-      env: "list",
-      tty: "bool",
-      user: "string",
-      "additional-gids": "list",
-      process: "string",
-      detach: "bool",
-      "pid-file": "string",
-      "process-label": "string",
-      apparmor: "string",
-      "no-new-privs": "bool",
-      cap: "list",
-      "preserve-fds": "int",
-      cgroup: "list",
-      "ignore-paused": "bool",
-    },
-    args: [1, Number.POSITIVE_INFINITY],
-    usage: "<container-id> <command> [command options]",
-    async run(context, [id, ...command], flags) {
-      for (const name of ["pidfd-socket", "cgroup"]) {
-        if (flags[name] !== undefined) {
-          throw new GantryError("not-implemented", `--${name} is not supported yet`);
-        }
-      }
-      return await exec(context, id!, command, flags);
-    },
-  },
   list: {
-    flags: { format: "string", quiet: "bool" },
-    short: { f: "format" },
+    about: "list the containers beneath --root",
+    flags: {
+      format: FORMAT,
+      quiet: { kind: "bool", short: "q", about: "print their ids alone" },
+    },
     args: [0, 0],
     usage: "",
     async run({ caller, folder }, _args, flags) {
-      const format = (flags["format"] as string | undefined) ?? "table";
-      caller.io.stdout.write(await listContainers(folder, format, flags["quiet"] === true));
+      const format = flags.text("format") || "table";
+      caller.io.stdout.write(await listContainers(folder, format, flags.flag("quiet")));
       return 0;
     },
   },
   ps: {
-    flags: { format: "string" },
-    short: { f: "format" },
-    args: [1, Number.POSITIVE_INFINITY],
-    usage: "<container-id> [ps options]",
+    about: "list the processes of a container",
+    flags: { format: FORMAT },
+    args: [1, MANY],
+    usage: `${ID} [ps options]`,
     async run({ caller, folder }, [id, ...options], flags) {
-      const format = (flags["format"] as string | undefined) ?? "table";
       const state = await folder.read(id!);
+      const format = flags.text("format") || "table";
       caller.io.stdout.write(await listProcesses(state, format, options));
       return 0;
     },
   },
-  pause: {
-    flags: {},
-    args: [1, 1],
-    usage: "<container-id>",
-    run: (context, [id]) => freeze(context, id!, true),
+  events: {
+    about: "print the numbers of a container, and when its memory runs out",
+    flags: EVENTS_FLAGS,
+    args: ONE,
+    usage: ID,
+    async run(context, [id], flags) {
+      await events(context, id!, flags);
+      return 0;
+    },
   },
-  resume: {
+  spec: {
+    about: "write a config.json to begin with",
+    flags: {
+      bundle: { kind: "string", short: "b", about: "folder to write to (default: this folder)" },
+      rootless: { kind: "bool", about: "one for a user without privileges" },
+    },
+    args: [0, 0],
+    usage: "",
+    async run(context, _args, flags) {
+      const bundle = flags.text("bundle");
+      await writeSpec(context, { bundle, rootless: flags.flag("rootless") });
+      return 0;
+    },
+  },
+  features: {
+    about: "print what this runtime can do on this kernel",
     flags: {},
-    args: [1, 1],
-    usage: "<container-id>",
-    run: (context, [id]) => freeze(context, id!, false),
+    args: [0, 0],
+    usage: "",
+    async run({ caller, kernel }) {
+      caller.io.stdout.write(featuresText(kernel));
+      return 0;
+    },
   },
 };
+
+export const commands: Readonly<Record<string, Command>> = Object.fromEntries(
+  Object.entries({ ...lifecycle, ...answers }).sort(([a], [b]) => (a < b ? -1 : 1)),
+);

@@ -1,81 +1,164 @@
-// create, start and run: a container from a bundle, in two steps or one.
+// create: a container from a bundle, up to where its program would run.
 
-import { rm, writeFile } from "node:fs/promises";
+import { writeFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import { GantryError } from "../base/index.ts";
-import { type KernelFeatures, planCreate, planHooks } from "../runtime/index.ts";
+import { type PlannedCreate, planCreate } from "../runtime/index.ts";
 import type { OciSpec } from "../spec/index.ts";
 import { readBundle } from "./bundle.ts";
-import type { Caller } from "./caller.ts";
-import { destroy } from "./destroy.ts";
-import { publicState } from "./public-state.ts";
-import type { ContainerState, StateFolder } from "./state-folder.ts";
-import { statusOf } from "./status.ts";
+import { type CommandContext, locked } from "./command.ts";
+import { runPoststop } from "./destroy.ts";
+import type { FlagTable, FlagValues } from "./flags.ts";
+import { type HostFacts, hostFacts } from "./host-facts.ts";
+import { addNotifySocket, makeNotifyFolder } from "./notify.ts";
+import type { ContainerState } from "./state-folder.ts";
 
 export interface CreateOptions {
   bundle: string;
   consoleSocket: string;
+  pidfdSocket: string;
   pidFile: string;
   preserveFds: number;
   noNewKeyring: boolean;
   noPivot: boolean;
   /** Whether the caller stays until the container has ended. */
   foreground: boolean;
+  /** Whether the container's orphans fall to the caller. */
+  subreaper: boolean;
 }
 
-interface Context {
-  caller: Caller;
-  folder: StateFolder;
-  kernel: KernelFeatures;
+export const CREATE_FLAGS = {
+  bundle: { kind: "string", short: "b", about: "folder of the bundle (default: this folder)" },
+  "console-socket": {
+    kind: "string",
+    about: "unix socket that receives the terminal's descriptor",
+  },
+  "pidfd-socket": {
+    kind: "string",
+    about: "unix socket that receives a pidfd of the container's first process",
+  },
+  "pid-file": { kind: "string", about: "file that the pid is written to" },
+  "no-pivot": {
+    kind: "bool",
+    about: "move the root instead of pivoting it, for hosts that run from a ramdisk",
+  },
+  "no-new-keyring": { kind: "bool", about: "keep the caller's session keyring" },
+  "preserve-fds": {
+    kind: "int",
+    about: "hand on so many descriptors after those of $LISTEN_FDS, from 3 on",
+  },
+} as const satisfies FlagTable;
+
+export function createOptions(flags: FlagValues, foreground: boolean): CreateOptions {
+  return {
+    bundle: flags.text("bundle"),
+    consoleSocket: flags.text("console-socket"),
+    pidfdSocket: flags.text("pidfd-socket"),
+    pidFile: flags.text("pid-file"),
+    preserveFds: preserveFdsOf(flags),
+    noNewKeyring: flags.flag("no-new-keyring"),
+    noPivot: flags.flag("no-pivot"),
+    foreground,
+    subreaper: foreground && !flags.flag("no-subreaper"),
+  };
+}
+
+export function preserveFdsOf(flags: FlagValues): number {
+  const count = flags.int("preserve-fds");
+  if (count < 0) throw new GantryError("invalid", `--preserve-fds ${count} is negative`);
+  return count;
 }
 
 /** Commit point: the process waits to be started and its state is written. */
 export async function create(
-  { caller, folder, kernel }: Context,
+  context: CommandContext,
   id: string,
   o: CreateOptions,
 ): Promise<ContainerState> {
+  const { caller, folder } = context;
   const bundle = resolve(caller.io.cwd, o.bundle);
   const spec = await readBundle(bundle);
-  const terminal = spec.process!.terminal === true;
-  checkTerminal(terminal, o);
-  withListeners(spec, o, caller.io.env);
+  checkTerminal(spec.process!.terminal === true, o);
+  withListeners(spec, caller.io.env);
   await folder.claim(id);
-  try {
-    const { plan, cgroupPaths } = planCreate({
-      ...{ id, spec, kernel, bundle },
-      rootfs: { kind: "bind", path: spec.root!.path },
-      standalone: {
-        startSocket: folder.startSocket(id),
-        preserveFds: preserved(o, caller.io.env),
-        keepKeyring: o.noNewKeyring,
-        noPivot: o.noPivot,
-      },
-      monitor: {
-        ...{ id, socketPath: "", exitPath: "", terminal, stdinOnce: false },
-        ...{ openStdin: true, holdMs: 0 },
-      },
-    });
-    const { pid, startTicks } = await caller.create(plan, {
-      preserveFds: preserved(o, caller.io.env),
-      consoleSocket: o.consoleSocket && resolve(caller.io.cwd, o.consoleSocket),
-    });
-    const state: ContainerState = {
-      ...{ version: 1, id, bundle, spec, pid, cgroupPaths },
-      created: new Date().toISOString(),
-      startTicks: String(startTicks),
-      owner: process.getuid?.() ?? 0,
-    };
-    await folder.write(state);
-    if (o.pidFile) await writePid(resolve(caller.io.cwd, o.pidFile), pid);
-    return state;
-  } catch (error) {
-    await folder.remove(id);
-    throw error;
-  }
+  return await locked(context, id, async () => {
+    try {
+      return await make(context, id, { ...o, bundle, spec });
+    } catch (error) {
+      const begun = await folder.read(id).catch(() => undefined);
+      await folder.remove(id);
+      // A hook that failed ends the life of a container, whose last step these are.
+      if (begun) await runPoststop(context, begun);
+      throw error;
+    }
+  });
 }
 
-function checkTerminal(terminal: boolean, o: CreateOptions): void {
+async function make(
+  context: CommandContext,
+  id: string,
+  o: CreateOptions & { spec: OciSpec },
+): Promise<ContainerState> {
+  const { caller, folder, log } = context;
+  const { bundle, spec } = o;
+  const { cwd } = caller.io;
+  const notifies = addNotifySocket(spec, folder.notifySocket(id), caller.io.env);
+  if (notifies) await makeNotifyFolder(folder.notifySocket(id));
+  const preserveFds = o.preserveFds + listenersOf(caller.io.env);
+  const facts = await hostFacts(caller, spec);
+  const { plan, cgroupPaths } = planOf(context, id, { ...o, ...facts, preserveFds });
+  const state: ContainerState = {
+    ...{ version: 1, id, bundle, spec, cgroupPaths, pid: 0, startTicks: "0" },
+    created: new Date().toISOString(),
+    owner: process.getuid?.() ?? 0,
+    ...(notifies && { notifies }),
+  };
+  // From here on a killed creation can be found and deleted.
+  await folder.write(state);
+  log.debug(`running a plan of ${plan.host.length} and ${plan.container.length} operations`);
+  const { pid, startTicks } = await caller.create(plan, {
+    preserveFds,
+    subreaper: o.subreaper,
+    consoleSocket: o.consoleSocket && resolve(cwd, o.consoleSocket),
+    pidfdSocket: o.pidfdSocket && resolve(cwd, o.pidfdSocket),
+    pidfdText: "standard",
+  });
+  const made = { ...state, pid, startTicks: String(startTicks) };
+  await folder.write(made);
+  log.debug(`process ${pid} waits to be started`);
+  if (o.pidFile) await writePid(resolve(cwd, o.pidFile), pid);
+  return made;
+}
+
+function planOf(
+  { folder, kernel }: CommandContext,
+  id: string,
+  o: CreateOptions & HostFacts & { spec: OciSpec },
+): PlannedCreate {
+  const { spec, bundle } = o;
+  const terminal = spec.process!.terminal === true;
+  return planCreate({
+    ...{ id, spec, kernel, bundle, ownDevices: true },
+    ...(o.netDevices && { netDevices: o.netDevices }),
+    rootfs: { kind: "bind", path: spec.root!.path },
+    standalone: {
+      startSocket: folder.startSocket(id),
+      preserveFds: o.preserveFds,
+      keepKeyring: o.noNewKeyring,
+      noPivot: o.noPivot,
+    },
+    monitor: {
+      ...{ id, socketPath: "", exitPath: "", terminal, stdinOnce: false },
+      ...{ openStdin: true, holdMs: 0 },
+    },
+  });
+}
+
+/** A terminal needs somebody who has its other end, and only then. */
+export function checkTerminal(
+  terminal: boolean,
+  o: { consoleSocket: string; foreground: boolean },
+): void {
   if (terminal && !o.foreground && o.consoleSocket === "") {
     throw new GantryError(
       "invalid",
@@ -90,82 +173,26 @@ function checkTerminal(terminal: boolean, o: CreateOptions): void {
   }
 }
 
-const preserved = (o: CreateOptions, env: Readonly<Record<string, string | undefined>>) =>
-  o.preserveFds + (Number(env["LISTEN_FDS"]) || 0);
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** Descriptors of socket activation. The caller's process has checked that they are its own. */
+function listenersOf(env: Environment): number {
+  const text = env["LISTEN_FDS"] ?? "";
+  return /^\d{1,4}$/.test(text) ? Number(text) : 0;
+}
 
 /** Socket activation is passed on: the descriptors keep their numbers. */
-function withListeners(
-  spec: OciSpec,
-  _o: CreateOptions,
-  env: Readonly<Record<string, string | undefined>>,
-): void {
-  if (!(Number(env["LISTEN_FDS"]) > 0)) return;
+function withListeners(spec: OciSpec, env: Environment): void {
+  const count = listenersOf(env);
+  if (count === 0) return;
   const names = env["LISTEN_FDNAMES"];
   spec.process!.env = [
     ...(spec.process!.env ?? []),
-    `LISTEN_FDS=${env["LISTEN_FDS"]}`,
-    "LISTEN_PID=1",
+    ...[`LISTEN_FDS=${count}`, "LISTEN_PID=1"],
     ...(names ? [`LISTEN_FDNAMES=${names}`] : []),
   ];
 }
 
-async function writePid(path: string, pid: number): Promise<void> {
+export async function writePid(path: string, pid: number): Promise<void> {
   await writeFile(path, String(pid), { mode: 0o666 });
-}
-
-/** Commit point: the container's program runs. A poststart hook that fails ends the container. */
-export async function start({ caller, folder }: Context, id: string): Promise<void> {
-  const state = await folder.read(id);
-  const status = await statusOf(folder, state);
-  if (status !== "created") {
-    throw new GantryError(
-      "conflict",
-      status === "stopped"
-        ? "cannot start a container that has stopped"
-        : "cannot start an already running container",
-    );
-  }
-  await caller.run({ host: [{ op: "releaseStart", path: folder.startSocket(id) }] });
-  await folder.forgetSocket(id);
-  const hooks = planHooks(state.spec.hooks, "poststart", {
-    state: publicState(state, "running"),
-    pid: { number: state.pid },
-  });
-  if (hooks.length === 0) return;
-  try {
-    await caller.run({ host: hooks });
-  } catch (error) {
-    await caller.run({ host: killPlan(state) }).catch(() => {});
-    throw error;
-  }
-}
-
-const SIGKILL = 9;
-const killPlan = ({ pid }: ContainerState) =>
-  [
-    { op: "pidfdOpen", pid, to: 0 },
-    { op: "kill", slot: 0, signal: SIGKILL },
-  ] as const;
-
-/** Resolves with the exit code to give; a container that is detached goes on. */
-export async function run(
-  context: Context,
-  id: string,
-  o: CreateOptions & { keep: boolean },
-): Promise<number> {
-  // From now on signals wait for the container.
-  if (o.foreground) context.caller.io.onSignal(() => {});
-  const state = await create(context, id, o);
-  const { caller, folder } = context;
-  try {
-    await start(context, id);
-  } catch (error) {
-    await destroy({ caller, folder }, state, { force: true });
-    throw error;
-  }
-  if (!o.foreground) return 0;
-  const code = await caller.wait(state.pid, { terminal: state.spec.process!.terminal === true });
-  if (!o.keep) await destroy({ caller, folder }, state, { force: true });
-  if (o.pidFile) await rm(resolve(caller.io.cwd, o.pidFile), { force: true });
-  return code;
 }

@@ -2,22 +2,39 @@
 
 import { GantryError, messageOf } from "../base/index.ts";
 import { planCgroupRemove, planHooks } from "../runtime/index.ts";
-import type { Caller } from "./caller.ts";
+import { type CommandContext, locked } from "./command.ts";
 import { publicState } from "./public-state.ts";
-import type { ContainerState, StateFolder } from "./state-folder.ts";
+import type { ContainerState } from "./state-folder.ts";
 import { statusOf } from "./status.ts";
 
-interface Context {
-  caller: Caller;
-  folder: StateFolder;
-}
+type Context = Pick<CommandContext, "caller" | "folder" | "log">;
 
-/** `force`: a running container is killed first. Commit point: its id is free. */
+/** Removes a container; with `force` also one that runs (it is killed), one whose creation was cut
+ * short, or none at all. Commit point: its id is free. */
 export async function destroy(
-  { caller, folder }: Context,
-  state: ContainerState,
+  context: Context,
+  id: string,
   { force }: { force: boolean },
 ): Promise<void> {
+  try {
+    await locked(context, id, () => destroyLocked(context, id, { force }));
+  } catch (error) {
+    if (force && error instanceof GantryError && error.kind === "not-found") return;
+    throw error;
+  }
+}
+
+/** The same for whoever has locked the container; the lock is free when hooks run. */
+export async function destroyLocked(
+  { caller, folder, log }: Context,
+  id: string,
+  { force }: { force: boolean },
+): Promise<void> {
+  const state = await folder.read(id).catch(async (error: unknown) => {
+    // Its creation was killed before anything was made.
+    if (error instanceof GantryError && error.kind === "not-found") await folder.remove(id);
+    throw error;
+  });
   const status = await statusOf(folder, state);
   if (status !== "stopped" && status !== "created" && !force) {
     throw new GantryError(
@@ -28,13 +45,20 @@ export async function destroy(
   // Whatever is left in its cgroups dies, also where the pid namespace is another's.
   await caller.run({ host: planCgroupRemove(state.cgroupPaths) });
   await folder.remove(state.id);
+  await caller.unlock();
+  await runPoststop({ caller, log }, state);
+}
+
+/** What fails is only told of. */
+export async function runPoststop(
+  { caller, log }: Pick<Context, "caller" | "log">,
+  state: ContainerState,
+): Promise<void> {
   const hooks = planHooks(state.spec.hooks, "poststop", {
     state: publicState(state, "stopped"),
     pid: { number: 0 },
   });
   for (const hook of hooks) {
-    await caller.run({ host: [hook] }).catch((error: unknown) => {
-      caller.io.stderr.write(`level=warning msg=${JSON.stringify(messageOf(error))}\n`);
-    });
+    await caller.run({ host: [hook] }).catch((error: unknown) => log.warn(messageOf(error)));
   }
 }

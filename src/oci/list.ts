@@ -40,10 +40,11 @@ export async function listContainers(
 }
 
 const MINIMUM = 12;
+const PADDING = 3;
 
 function table(rows: readonly string[][]): string {
   const widths = rows[0]!.map((_, column) =>
-    Math.max(MINIMUM, ...rows.map((row) => row[column]!.length + 1)),
+    Math.max(MINIMUM, ...rows.map((row) => row[column]!.length + PADDING)),
   );
   return rows
     .map((row) =>

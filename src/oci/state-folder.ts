@@ -1,6 +1,7 @@
 // What is known of a container between calls: ROOT/<id>/state.json, and the socket on which it
-// waits to be started. A file appears whole or not at all; a folder without one is a creation that
-// was killed, which `delete --force` takes away.
+// waits to be started. A file appears whole or not at all. The first one is written before anything
+// of the container is made: what a killed creation leaves is found by its cgroups. A folder without
+// one is empty.
 
 import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -13,6 +14,7 @@ export interface ContainerState {
   id: string;
   bundle: string; // absolute
   created: string; // RFC 3339
+  /** Of its first process; 0 while it is made, and when its creation was killed. */
   pid: number;
   /** Of that pid, in clock ticks: /proc/PID/stat field 22. */
   startTicks: string;
@@ -22,6 +24,8 @@ export interface ContainerState {
   spec: OciSpec;
   /** Uid of the caller. */
   owner: number;
+  /** Its program tells a service manager when it is ready: the socket at `notifySocket`. */
+  notifies?: true;
 }
 
 const ID = /^[\w+.-]+$/;
@@ -40,6 +44,11 @@ export class StateFolder {
       throw new GantryError("invalid", `invalid container ID format: ${JSON.stringify(id)}`);
     }
     return join(this.root, id);
+  }
+
+  /** In a folder of its own, which the container sees. */
+  notifySocket(id: string): string {
+    return join(this.folder(id), "notify", "notify.sock");
   }
 
   startSocket(id: string): string {
@@ -77,13 +86,6 @@ export class StateFolder {
       throw new GantryError("invalid", `${path} is of another version of this program`);
     }
     return state;
-  }
-
-  async exists(id: string): Promise<boolean> {
-    return await stat(this.folder(id)).then(
-      () => true,
-      () => false,
-    );
   }
 
   async list(): Promise<string[]> {

@@ -3,9 +3,10 @@
 import { readFile } from "node:fs/promises";
 import type { ContainerState, StateFolder } from "./state-folder.ts";
 
-export type Status = "created" | "running" | "paused" | "stopped";
+export type Status = "creating" | "created" | "running" | "paused" | "stopped";
 
 export async function statusOf(folder: StateFolder, state: ContainerState): Promise<Status> {
+  if (state.pid === 0) return "creating";
   if (!(await isAlive(state))) return "stopped";
   if (await isFrozen(state.cgroupPaths)) return "paused";
   return (await folder.isWaiting(state.id)) ? "created" : "running";

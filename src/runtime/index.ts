@@ -14,6 +14,7 @@ export type {
   CreateInput,
   ForeignRuntime,
   KernelFeatures,
+  NetDevice,
   NetworkShare,
   PlannedCreate,
 } from "./contract.ts";
@@ -28,13 +29,16 @@ export {
   type ProcessFacts,
   planFacts,
 } from "./explain/plan-facts.ts";
-export { mountOptionNames } from "./mount-options.ts";
+export { runtimeFeatures } from "./features.ts";
+export { parseIdMap } from "./id-maps.ts";
 export { type MountInfo, parseMountinfo } from "./mountinfo.ts";
+export { parseCpuList } from "./number-list.ts";
 export { planCreate } from "./plan-create.ts";
 export { type ExecInput, planExec } from "./plan-exec.ts";
 export { type OciState, planHooks } from "./plan-hooks.ts";
+export { netDeviceNames, netDeviceQuery, readNetDevice } from "./plan-net-devices.ts";
 export { planRestore, RESTORE_FDS, type RestoreInput } from "./plan-restore.ts";
-export { parseCpuList } from "./plan-scheduler.ts";
 export { probeKernel } from "./probe.ts";
 export { cgroupSupport } from "./probe-warnings.ts";
+export { planSeccompAgent } from "./seccomp/agent.ts";
 export { defaultSeccomp, kernelAtLeast, parseSeccomp } from "./seccomp/docker-profile.ts";

@@ -27,6 +27,7 @@ export class CallIo implements Io {
   #input: Readable | undefined;
   #abort = new AbortController();
   #outputs: Writable[] = [];
+  #eventListeners = new Set<(event: number) => void>();
   #answers: { resolve(answer: Buffer): void; reject(error: Error): void }[] = [];
 
   constructor(socket: Socket, hello: Hello, size: WindowSize | undefined) {
@@ -72,6 +73,12 @@ export class CallIo implements Io {
     return promise;
   }
 
+  /** What a request has the caller's process watch for (native/runtime.h). */
+  onNativeEvent(listener: (event: number) => void): () => void {
+    this.#eventListeners.add(listener);
+    return () => this.#eventListeners.delete(listener);
+  }
+
   /** A frame of the launcher that belongs to a call. */
   receive(type: number, payload: Buffer): void {
     if (type === FRAME.stdinData) this.#input?.push(Buffer.from(payload));
@@ -81,6 +88,8 @@ export class CallIo implements Io {
       for (const listener of this.#resizeListeners) listener();
     } else if (type === FRAME.nativeAnswer) {
       this.#answers.shift()?.resolve(Buffer.from(payload));
+    } else if (type === FRAME.nativeEvent && payload.length === 1) {
+      for (const listener of this.#eventListeners) listener(payload[0]!);
     } else if (type === FRAME.signal && payload.length === 1) {
       const name = SIGNAL_NAMES.get(payload[0]!);
       if (name) for (const listener of this.#signalListeners) listener(name);

@@ -11,6 +11,7 @@ export const FRAME = {
   window: 4,
   signal: 5,
   nativeAnswer: 6,
+  nativeEvent: 7,
   // to the launcher
   accept: 16,
   decline: 17,

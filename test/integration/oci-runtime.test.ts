@@ -87,10 +87,10 @@ for (const plain of [false, true]) {
       );
       assert.equal(await oci.ok("exec", "-p", oci.path("process.json"), id), "/tmp\n");
       const missing = await oci.call("exec", id, "nothing-like-it");
-      assert.equal(missing.code, 1);
+      assert.equal(missing.code, 255);
       assert.match(
         missing.stderr,
-        /exec: \\"nothing-like-it\\": executable file not found in \$PATH/,
+        /exec failed: unable to start container process: exec: \\"nothing-like-it\\": executable file not found in \$PATH/,
       );
       await oci.ok("delete", "-f", id);
     });
@@ -106,7 +106,7 @@ for (const plain of [false, true]) {
       assert.equal(line.level, "error");
       assert.equal(
         line.msg,
-        'unable to start container process: exec: "nothing-like-it": executable file not found in $PATH',
+        'gantry-runtime create failed: unable to start container process: exec: "nothing-like-it": executable file not found in $PATH',
       );
       assert.deepEqual(await readdir(oci.root), []);
       assert.deepEqual(await cgroupsOf(id), []);

@@ -2,7 +2,7 @@
 // can do in the form of the runtime spec's `features` document.
 
 import { execFile } from "node:child_process";
-import { capabilitiesOf, fullMask, mountOptionNames } from "../../runtime/index.ts";
+import { runtimeFeatures } from "../../runtime/index.ts";
 import type { EngineContext, RegisteredRuntime } from "../context.ts";
 import type { SystemInfo } from "../contract.ts";
 
@@ -10,21 +10,6 @@ const FEATURES = "org.opencontainers.runtime-spec.features";
 /** A program that answers nothing useful in this time has no features. */
 const FEATURES_MS = 2_000;
 const FEATURES_BYTES_MAX = 256 * 1024;
-const ACTIONS: Readonly<Record<string, readonly string[]>> = {
-  kill_process: ["SCMP_ACT_KILL_PROCESS"],
-  kill_thread: ["SCMP_ACT_KILL", "SCMP_ACT_KILL_THREAD"],
-  trap: ["SCMP_ACT_TRAP"],
-  errno: ["SCMP_ACT_ERRNO"],
-  user_notif: ["SCMP_ACT_NOTIFY"],
-  trace: ["SCMP_ACT_TRACE"],
-  log: ["SCMP_ACT_LOG"],
-  allow: ["SCMP_ACT_ALLOW"],
-};
-const ARCHITECTURES = {
-  x86_64: ["SCMP_ARCH_X32", "SCMP_ARCH_X86", "SCMP_ARCH_X86_64"],
-  aarch64: ["SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"],
-};
-
 /** What programs said of themselves, by path: asked once in the life of the daemon. */
 const asked = new Map<string, Promise<string | undefined>>();
 
@@ -73,24 +58,10 @@ function askFeatures(path: string): Promise<string | undefined> {
 }
 
 function ownFeatures({ runtime, options }: EngineContext): string {
-  const { kernel } = runtime;
   return JSON.stringify({
     ociVersionMin: "1.0.0",
-    ociVersionMax: "1.2.1",
-    mountOptions: mountOptionNames(),
-    linux: {
-      namespaces: ["cgroup", "ipc", "mount", "network", "pid", "user", "uts"],
-      capabilities: capabilitiesOf(fullMask(kernel.lastCapability)),
-      cgroup: { v1: true, v2: true, systemd: false, systemdUser: false },
-      seccomp: {
-        enabled: kernel.seccompActions.length > 0,
-        actions: kernel.seccompActions.flatMap((action) => ACTIONS[action] ?? []).sort(),
-        operators: ["EQ", "GE", "GT", "LE", "LT", "MASKED_EQ", "NE"].map((op) => `SCMP_CMP_${op}`),
-        archs: ARCHITECTURES[kernel.arch],
-      },
-      apparmor: { enabled: kernel.apparmor },
-      selinux: { enabled: kernel.selinux },
-    },
+    ociVersionMax: "1.3.0",
+    ...runtimeFeatures(runtime.kernel),
     annotations: { "io.gantry.version": options.version },
   });
 }
