@@ -163,6 +163,7 @@ function seenAnswer(reply: Reply): SeenAnswer {
     case "text":
       return { status: 200, headers: reply.headers, body: Buffer.from(reply.text) };
     case "bytes":
+    case "blocks":
     case "documents":
       return { status: 200, headers: reply.headers };
     case "later":

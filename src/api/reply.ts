@@ -15,6 +15,8 @@ export type Reply =
   | { kind: "text"; text: string; headers: Headers }
   /** Bytes as they come. */
   | { kind: "bytes"; stream: Readable; headers: Headers }
+  /** Bytes in blocks; the memory of one is written again when the next but one is asked for. */
+  | { kind: "blocks"; blocks: AsyncIterable<Buffer>; headers: Headers }
   /** JSON documents, one a line. An error after the first goes into the stream when `inBand`. */
   | {
       kind: "documents";
@@ -94,6 +96,8 @@ export async function send(response: ServerResponse, reply: PlainReply): Promise
       return;
     case "bytes":
       return sendBytes(response, reply);
+    case "blocks":
+      return sendBlocks(response, reply);
     case "documents":
       return sendDocuments(response, reply);
     case "later":
@@ -109,6 +113,39 @@ async function sendBytes(
   response.flushHeaders();
   // A failure in the middle cuts the connection: a short body must not look like a whole one.
   await pipeline(stream, response).catch(() => response.destroy());
+}
+
+/** One block is made while the one before it goes out. */
+async function sendBlocks(
+  response: ServerResponse,
+  { blocks, headers }: { blocks: AsyncIterable<Buffer>; headers: Headers },
+): Promise<void> {
+  response.writeHead(200, headers);
+  response.flushHeaders();
+  try {
+    let before: Promise<void> | undefined;
+    for await (const block of blocks) {
+      await before;
+      if (response.destroyed) return;
+      before = written(response, block);
+    }
+    await before;
+    response.end();
+  } catch {
+    response.destroy(); // a short body must not look like a whole one
+  }
+}
+
+/** Resolves when the kernel has the bytes, or nobody will take them any more. */
+function written(response: ServerResponse, bytes: Buffer): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      response.off("close", done);
+      resolve();
+    };
+    response.on("close", done);
+    response.write(bytes, done);
+  });
 }
 
 async function sendDocuments(

@@ -131,7 +131,7 @@ async function serve(
 /** Answers that may go on for ever, and have sent their headers already. */
 function endless(reply: PlainReply): boolean {
   if (reply.kind === "documents") return reply.headersFirst;
-  return reply.kind === "later" || reply.kind === "bytes";
+  return reply.kind === "later" || reply.kind === "bytes" || reply.kind === "blocks";
 }
 
 /** Answers with docker's error document, or cuts the connection when headers are out. */

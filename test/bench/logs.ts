@@ -141,7 +141,7 @@ async function readByClient(engine: Engine, id: string, bytes: number): Promise<
 
 /** Takes the frames' headers off, and counts. */
 async function readByApi(engine: Engine, id: string, bytes: number): Promise<void> {
-  const path = `/v1.44/containers/${id}/logs?stdout=1&stderr=1`;
+  const path = `/containers/${id}/logs?stdout=1&stderr=1`;
   const count = await new Promise<number>((resolve, reject) => {
     const asked = request({ socketPath: engine.socket!, path }, (answer) => {
       const counter = new FrameCounter();

@@ -17,7 +17,7 @@ export const containerStreamHandlers = ({ containers }: EngineDoors) =>
       const { follow, stdout, stderr, timestamps, details } = query;
       const since = parseTimestamp(query.since);
       const until = version.atLeast("1.35") ? parseTimestamp(query.until) : undefined;
-      const { tty, stream, dropped } = await containers.logs(params.id!, {
+      const { tty, blocks, dropped } = await containers.logs(params.id!, {
         follow,
         stdout,
         stderr,
@@ -31,7 +31,7 @@ export const containerStreamHandlers = ({ containers }: EngineDoors) =>
       });
       const headers: Record<string, string> = { "Content-Type": streamType(tty, version) };
       if (dropped !== undefined) headers["X-Gantry-Log-Dropped"] = String(dropped);
-      return { kind: "bytes", stream, headers };
+      return { kind: "blocks", blocks, headers };
     },
 
     containerStats: async ({ params, query, version, signal }) => {

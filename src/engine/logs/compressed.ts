@@ -23,16 +23,17 @@ export interface Frame {
 
 const deflate = promisify(zstdCompress);
 
-/** Writes the plain file's content to `target`, frame by frame. */
+/** Writes the plain file's content to `target`, frame by frame, with a `pause` before each. */
 export async function compressFile(
   source: FileHandle,
   target: FileHandle,
-  o: { binary: boolean; signal?: AbortSignal },
+  o: { binary: boolean; signal?: AbortSignal; pause?: () => Promise<void> },
 ): Promise<void> {
   const rows: [number, number][] = [];
   const params = { params: { [constants.ZSTD_c_compressionLevel]: LEVEL } };
   const block = Buffer.allocUnsafe(FRAME_PLAIN_BYTES);
   for (let position = 0; ; ) {
+    await o.pause?.();
     o.signal?.throwIfAborted();
     const { bytesRead } = await source.read(block, 0, FRAME_PLAIN_BYTES, position);
     if (bytesRead === 0) break;
@@ -67,7 +68,7 @@ export async function readFrameIndex(
   const { size } = await handle.stat();
   const footer = await readAt(handle, size - FOOTER_BYTES, FOOTER_BYTES);
   const count = footer.readUInt32LE(0);
-  if (footer.readUInt32LE(8) !== TABLE_MAGIC || count > FRAMES_MAX) throw damaged();
+  if (footer.readUInt32LE(8) !== TABLE_MAGIC || count > FRAMES_MAX) throw damagedLog();
   const table = await readAt(handle, size - FOOTER_BYTES - count * ROW_BYTES, count * ROW_BYTES);
   const frames: Frame[] = [];
   let start = 0;
@@ -75,7 +76,7 @@ export async function readFrameIndex(
   for (let at = 0; at < table.length; at += ROW_BYTES) {
     const bytes = table.readUInt32LE(at);
     const plainBytes = table.readUInt32LE(at + 4);
-    if (bytes > 2 * FRAME_PLAIN_BYTES || plainBytes > FRAME_PLAIN_BYTES) throw damaged();
+    if (bytes > 2 * FRAME_PLAIN_BYTES || plainBytes > FRAME_PLAIN_BYTES) throw damagedLog();
     frames.push({ start, bytes, plainStart, plainBytes });
     start += bytes;
     plainStart += plainBytes;
@@ -85,10 +86,11 @@ export async function readFrameIndex(
 
 async function readAt(handle: FileHandle, position: number, length: number): Promise<Buffer> {
   const block = Buffer.alloc(length);
-  if (position < 0) throw damaged();
+  if (position < 0) throw damagedLog();
   const { bytesRead } = await handle.read(block, 0, length, position);
-  if (bytesRead < length) throw damaged();
+  if (bytesRead < length) throw damagedLog();
   return block;
 }
 
-const damaged = () => new GantryError("corrupt", "A compressed log file is damaged");
+export const damagedLog = (cause?: unknown): GantryError =>
+  new GantryError("corrupt", "A compressed log file is damaged", { cause });

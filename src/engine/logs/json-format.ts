@@ -159,13 +159,25 @@ function time(block: Buffer, { timeStart: at, timeEnd }: RecordView): LogTime {
 }
 
 function writeTime(block: Buffer, view: RecordView, out: Buffer, at: number): number {
-  const length = Math.min(view.timeEnd - view.timeStart, TIME_BYTES - 2);
-  block.copy(out, at, view.timeStart, view.timeStart + length);
-  out.fill(ZERO, at + length, at + TIME_BYTES - 2);
-  out[at + SECONDS_BYTES] = 46;
-  out[at + TIME_BYTES - 2] = LETTER_Z;
-  out[at + TIME_BYTES - 1] = 32;
+  writeTimeText(block, view.timeStart, view.timeEnd, out, at);
   return at + TIME_BYTES;
+}
+
+/** Writes the time between `from` and its Z with exactly nine digits, and a space after it. */
+export function writeTimeText(
+  block: Buffer,
+  from: number,
+  z: number,
+  out: Buffer,
+  at: number,
+): void {
+  const end = at + TIME_BYTES - 2;
+  let to = at;
+  while (from < z && to < end) out[to++] = block[from++]!;
+  while (to < end) out[to++] = ZERO;
+  out[at + SECONDS_BYTES] = 46;
+  out[end] = LETTER_Z;
+  out[end + 1] = 32;
 }
 
 /** Writes the text without its escapes to `out` (never longer); returns where it ends. */
@@ -209,7 +221,8 @@ export function writeUnescaped(
   return at;
 }
 
-const PLAIN_ESCAPES = new Uint8Array(256).map((_, letter) => letter);
+/** What stands behind a backslash, as the byte that it means. */
+export const PLAIN_ESCAPES = new Uint8Array(256).map((_, letter) => letter);
 for (const [letter, byte] of ["n\n", "r\r", "t\t", "b\b", "f\f"]) {
   PLAIN_ESCAPES[letter!.charCodeAt(0)] = byte!.charCodeAt(0);
 }

@@ -10,6 +10,7 @@ import { shippedGeneration } from "./entries.ts";
 import { fileBytes, type Generation, generationPath, listGenerations } from "./generations.ts";
 import { LogFile } from "./log-file.ts";
 import { type LogPlace, logLimits, logPlace } from "./policy.ts";
+import { Readers } from "./readers.ts";
 
 const TEMPORARY = ".tmp";
 /** Between two rotations, other logs grow too; how often all are measured, at most. */
@@ -34,6 +35,7 @@ interface Kept {
 }
 
 export class LogKeeper {
+  readonly readers = new Readers();
   #parts: LogKeeperParts;
   #kept = new Map<string, Kept>();
   #waiting = new Set<string>();
@@ -140,7 +142,9 @@ export class LogKeeper {
     try {
       await using file = await open(temporary, "w", 0o640);
       const binary = source.format.name === "binary";
-      await compressFile(source.handle, file, { binary, signal: this.#closing.signal });
+      const pause = this.readers.pauses();
+      const { signal } = this.#closing;
+      await compressFile(source.handle, file, { binary, signal, pause: () => pause(signal) });
       // Whoever finds the name finds the content, also after a crash of the machine.
       await file.sync();
       await rename(temporary, target);

@@ -5,13 +5,15 @@ import { type FileHandle, open } from "node:fs/promises";
 import { promisify } from "node:util";
 import { zstdDecompress } from "node:zlib";
 import { binaryFormat, MAGIC } from "./binary-format.ts";
-import { type Frame, readFrameIndex } from "./compressed.ts";
+import { damagedLog, type Frame, readFrameIndex } from "./compressed.ts";
 import type { Generation } from "./generations.ts";
 import { jsonFormat } from "./json-format.ts";
 import type { LogFormat } from "./record.ts";
+import { unpacker } from "./unpacker.ts";
 
 const inflate = promisify(zstdDecompress);
 const CHUNK_BYTES_MIN = 64;
+const FRAMES_AHEAD = 2;
 
 export class LogFile implements AsyncDisposable {
   readonly number: number;
@@ -20,8 +22,8 @@ export class LogFile implements AsyncDisposable {
   readonly handle: FileHandle;
   #frames: Frame[] | undefined;
   #open: { index: number; content: Buffer } | undefined;
-  /** Unpacked by another thread while the one before it is read. */
-  #ahead: { index: number; content: Promise<Buffer> } | undefined;
+  /** Unpacked by another thread while the one before them is read. */
+  #ahead = new Map<number, Promise<Buffer>>();
 
   private constructor(
     generation: Generation,
@@ -83,21 +85,39 @@ export class LogFile implements AsyncDisposable {
     if (!frame) return Buffer.alloc(0);
     if (this.#open?.index !== index) {
       const isNext = this.#open?.index === index - 1;
-      const ahead = this.#ahead?.index === index ? this.#ahead.content : undefined;
-      this.#open = { index, content: await (ahead ?? this.#unpack(frame)) };
-      const next = isNext ? frames[index + 1] : undefined;
-      this.#ahead = next && { index: index + 1, content: this.#unpack(next) };
-      this.#ahead?.content.catch(() => {}); // whoever comes to it hears of it
+      const content = await (this.#ahead.get(index) ?? this.#unpack(frame, isNext));
+      if (this.#open) unpacker.recycle(this.#open.content);
+      this.#open = { index, content };
+      this.#ahead.delete(index);
+      if (isNext) this.#unpackAhead(frames, index);
     }
     return this.#open.content.subarray(position - frame.plainStart);
   }
 
-  async #unpack(frame: Frame): Promise<Buffer> {
+  #unpackAhead(frames: readonly Frame[], index: number): void {
+    for (const each of this.#ahead.keys()) {
+      if (each < index || each > index + FRAMES_AHEAD) this.#ahead.delete(each);
+    }
+    for (let next = index + 1; next <= index + FRAMES_AHEAD; next++) {
+      const frame = frames[next];
+      if (!frame || this.#ahead.has(next)) continue;
+      const content = this.#unpack(frame, true);
+      content.catch(() => {}); // whoever comes to it hears of it
+      this.#ahead.set(next, content);
+    }
+  }
+
+  async #unpack(frame: Frame, isLongRead: boolean): Promise<Buffer> {
     const packed = Buffer.allocUnsafe(frame.bytes);
     await this.handle.read(packed, 0, frame.bytes, frame.start);
+    if (isLongRead || unpacker.isRunning) return await unpacker.unpack(packed, frame.plainBytes);
     // One piece: by default it would be put together of small ones.
     const chunkSize = Math.max(frame.plainBytes, CHUNK_BYTES_MIN);
-    return await inflate(packed, { chunkSize, maxOutputLength: frame.plainBytes });
+    try {
+      return await inflate(packed, { chunkSize, maxOutputLength: frame.plainBytes });
+    } catch (cause) {
+      throw damagedLog(cause);
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -37,9 +37,17 @@ export async function containerLogs(
     throw new GantryError("not-implemented", "configured logging driver does not support reading");
   }
   if (o.grep !== undefined) compileSearch(o.grep);
-  const stream = Readable.from(readLogs(engine, c, o), { objectMode: false });
   const dropped = await droppedEntries(place.path);
-  return { tty: c.config.Tty === true, stream, ...(dropped > 0 && { dropped }) };
+  return {
+    tty: c.config.Tty === true,
+    get stream() {
+      return Readable.from(readLogs(engine, c, o), { objectMode: false });
+    },
+    get blocks() {
+      return readLogs(engine, c, o, { recycle: true });
+    },
+    ...(dropped > 0 && { dropped }),
+  };
 }
 
 /** What the monitor has counted. */
@@ -48,17 +56,19 @@ async function droppedEntries(path: string): Promise<number> {
   return Number(text) || 0;
 }
 
-/** Yields formatted output in chunks of one block of the file. */
+/** Yields formatted output in chunks of one block of the file; with `recycle` the memory of a chunk
+ * is written again when the next but one is asked for. */
 export async function* readLogs(
   engine: EngineContext,
   c: ContainerRecord,
   o: LogOptions,
+  { recycle = false } = {},
 ): AsyncGenerator<Buffer> {
   const log = logPlace(c, engine.paths.container(c.id).dir);
   if (!log?.readable) return;
   const { path, binary } = log;
   const options = renderOptions(c, o);
-  const renderer = new Renderer(options);
+  const renderer = new Renderer(options, { recycle });
   // The watch is set before the first read: a line written in between wakes it.
   using changes = o.follow && isRunning(c) ? new LogChanges(path, o) : undefined;
   changes?.endWith((listener) => engine.live.of(c.id).onNextExit(listener));
@@ -70,6 +80,7 @@ export async function* readLogs(
   // A search may take long for each line.
   const turns = options.grep ? new Turns() : undefined;
   for await (const step of walk(path, files, place, { binary, signal: o.signal, wake: changes })) {
+    if (!o.follow) engine.logs.readers.beat();
     for (let left = step.data; left.length > 0; ) {
       const { text, rest } = renderer.render(step.file.format, left, turns);
       if (text.length > 0) yield text;

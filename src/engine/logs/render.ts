@@ -3,10 +3,13 @@
 // line unless it is searched.
 
 import { writeUnescaped } from "./json-format.ts";
+import { copyRun, RUN_SLACK_BYTES, viewOf } from "./json-run.ts";
 import { compareTimes, type LogFormat, type LogTime, newView, type RecordView } from "./record.ts";
 import type { Turns } from "./turns.ts";
 
 const HEADER_BYTES = 8;
+/** Room behind a block's length, so that entries as they are written hardly ever need more. */
+const SLACK_BYTES = 256;
 const LINE_BYTES = 48; // header, time stamp, newline
 const COPY_BYTES_MIN = 24;
 /** Entries may be somewhat out of order: all parts of a long line have the time of its first. */
@@ -34,26 +37,39 @@ export class Renderer {
   #options: RenderOptions;
   #view = newView();
   #out = Buffer.alloc(0);
+  #outWords = viewOf(this.#out);
+  /** What the output before the last one was written to; undefined where that is not ours. */
+  #spare: Buffer<ArrayBuffer> | undefined;
+  #recycle: boolean;
   #length = 0;
   /** Offset and stream of the frame that may still grow; -1 for none. */
   #frame = -1;
   #frameStream = 0;
+  /** Of the entry that was put last; 0 for none. */
+  #stream: 0 | 1 | 2 = 0;
   #afterSince: boolean;
 
-  constructor(options: RenderOptions) {
+  constructor(options: RenderOptions, { recycle = false } = {}) {
     this.#options = options;
+    this.#recycle = recycle;
     this.#afterSince = options.since === undefined;
   }
 
   /** A block of whole records, formatted; empty where none is wanted. With `turns` only as far as
-   * the turn goes: `rest` is what is left. */
+   * the turn goes: `rest` is what is left. With `recycle` a text is overwritten by the next but one
+   * that is not empty. */
   render(format: LogFormat, block: Buffer, turns?: Turns): { text: Buffer; rest: Buffer } {
     const view = this.#view;
-    this.#out = Buffer.allocUnsafeSlow(block.length + 256);
-    this.#length = 0;
+    this.#begin(block.length + SLACK_BYTES);
     this.#frame = -1;
+    this.#stream = 0;
+    const words = format.name === "json" && this.#runs ? viewOf(block) : undefined;
     let at = 0;
     for (; at < block.length && !turns?.isOver; at = view.next) {
+      if (words && this.#stream !== 0) {
+        at = this.#putRun(block, words, at, this.#stream);
+        if (at === block.length) break;
+      }
       const found = format.read(block, at, block.length, view);
       if (found === "short") view.next = block.length;
       if (found !== "whole") continue;
@@ -62,8 +78,24 @@ export class Renderer {
       this.#put(format, block, view);
     }
     this.#closeFrame();
+    const text = this.#out.subarray(0, this.#length);
     const rest = this.ended ? block.subarray(block.length) : block.subarray(at);
-    return { text: this.#out.subarray(0, this.#length), rest };
+    return { text, rest };
+  }
+
+  #begin(bytes: number): void {
+    // Whoever had the last output has it still; nobody has an empty one.
+    const own = this.#length > 0 ? this.#spare : this.#out;
+    if (this.#recycle && this.#length > 0) this.#spare = this.#out;
+    this.#out = this.#recycle && own && own.length >= bytes ? own : Buffer.allocUnsafeSlow(bytes);
+    this.#outWords = viewOf(this.#out);
+    this.#length = 0;
+  }
+
+  /** Whether entries in a row need no look at each. */
+  get #runs(): boolean {
+    const { merge, frames, details, grep, until } = this.#options;
+    return (merge || !frames) && !details && !grep && !until && this.#afterSince;
   }
 
   /** Whether an entry is asked for. Sets `ended` at the first one after `until`. */
@@ -87,11 +119,23 @@ export class Renderer {
     return false;
   }
 
+  /** Entries like the last one, as far as its frame has room for them; returns where they end. */
+  #putRun(block: Buffer, words: DataView, at: number, stream: 1 | 2): number {
+    const run = { at, length: this.#length };
+    this.#reserve(block.length - at + RUN_SLACK_BYTES);
+    const { frames, timestamps } = this.#options;
+    const lengthMax = frames ? this.#frame + MERGED_BYTES_MAX : this.#out.length;
+    copyRun(block, words, this.#out, this.#outWords, run, { stream, timestamps, lengthMax });
+    this.#length = run.length;
+    return run.at;
+  }
+
   #put(format: LogFormat, block: Buffer, view: RecordView): void {
     const { frames, merge, timestamps, details } = this.#options;
     const textBytes = view.textEnd - view.textStart;
     const attributes = details ? attributesOf(block, view) : "";
     this.#reserve(textBytes + LINE_BYTES + attributes.length * 3);
+    this.#stream = view.stream;
     const joins =
       merge &&
       this.#frame >= 0 &&
@@ -131,6 +175,7 @@ export class Renderer {
     const grown = Buffer.allocUnsafeSlow((this.#out.length + bytes) * 2);
     this.#out.copy(grown, 0, 0, this.#length);
     this.#out = grown;
+    this.#outWords = viewOf(grown);
   }
 }
 

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdtemp, open, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, open, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -141,5 +141,23 @@ test("a follower goes on over rotations, compression and removals, and reads eac
       found.push(String(renderer.render(file.format, data).text));
     }
     assert.equal(found.join(""), "1\n2\n3\n4\n5\nhalf of 6\n");
+  });
+});
+
+test("a compressed file of many frames is read whole, and again, and a damaged one is told of", async () => {
+  await withFolder(async (path) => {
+    const count = 150_000; // 13 MiB: more frames than are unpacked ahead, whose memory comes again
+    const texts = Array.from({ length: count }, (_, n) => `${n}`.padEnd(20, "."));
+    const packed = `${generationPath(path, 1)}.zst`;
+    await compressed(packed, write("json", texts), false);
+    await writeFile(generationPath(path, 2), write("json", ["last"]));
+    for (let again = 0; again < 2; again++) {
+      assert.deepEqual(await read(path), [...texts, "last"]);
+    }
+    const bytes = await readFile(packed);
+    bytes.fill(0, bytes.length >> 1, (bytes.length >> 1) + 2_000);
+    await writeFile(packed, bytes);
+    await assert.rejects(read(path), { kind: "corrupt" });
+    assert.deepEqual(await tail(path, 1), ["last"]);
   });
 });
