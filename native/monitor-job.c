@@ -260,6 +260,14 @@ static void commit(struct job *job) {
   if (!job->exec) enter_own_cgroups();
 }
 
+// A process between the executor and its clone (ops-namespace.c): it has ended already.
+static void reap_helper(const uint8_t *data) {
+  uint32_t pid;
+  siginfo_t info;
+  memcpy(&pid, data, sizeof pid);
+  while (waitid(P_PID, (id_t)pid, &info, WEXITED) && errno == EINTR) continue;
+}
+
 static int take_message(struct job *job, const struct frame_header *h, const uint8_t *data,
                         int fd) {
   struct process *p = job->process;
@@ -273,6 +281,10 @@ static int take_message(struct job *job, const struct frame_header *h, const uin
                                                        : -EPROTO;
     case M_STARTED:
       return started(p, data, h->length);
+    case M_REAP:
+      if (h->length != 4) return -EPROTO;
+      reap_helper(data);
+      return 0;
     case M_COMMIT:
       if (p->exit.fd < 0) return -EPROTO;
       commit(job);

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "exec.h"
+#include "namespace.h"
 #include "operations.gen.h"
 
 #define EXECUTABLE_UMASK 022
@@ -63,9 +64,18 @@ int op_clone(struct run *r, const struct op *o) {
     args.flags |= CLONE_INTO_CGROUP;
     args.cgroup = (uint64_t)cgroup;
   }
-  long pid = syscall(SYS_clone3, &args, sizeof args);
+  pid_t between = 0;
+  long pid;
+  if (f[A_CLONE_JOIN].count > 0) {
+    pid = clone_inside(r, &f[A_CLONE_JOIN], &args, &between);
+  } else {
+    pid = syscall(SYS_clone3, &args, sizeof args);
+    if (pid < 0) pid = -errno;
+  }
   if (pid == 0) run_container(r, pair[1]);
-  int error = pid < 0 ? -errno : 0;
+  int error = pid < 0 ? (int)pid : 0;
+  uint32_t ended = (uint32_t)between;
+  if (between > 0) send_frame(executor.monitor, 0, M_REAP, &ended, sizeof ended);
   close(pair[1]);
   if (error) {
     close(pair[0]);

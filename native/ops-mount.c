@@ -42,7 +42,9 @@ static int configure(struct run *r, int context, const char *option) {
   memcpy(key, option, length);
   key[length] = 0;
   const char *value = equals + 1;
-  if (*value != '@') return fsconfig(context, FSCONFIG_SET_STRING, key, value, 0) ? -errno : 0;
+  bool literal = *value != '@' || value[1] == '@';
+  if (*value == '@' && literal) value++;
+  if (literal) return fsconfig(context, FSCONFIG_SET_STRING, key, value, 0) ? -errno : 0;
   struct field slot = {.kind = F_SLOT, .num = atoi(value + 1)};
   if (slot.num < 0 || slot.num >= SLOTS) return -EBADF;
   int fd = run_fd(r, &slot);
@@ -109,7 +111,8 @@ int op_mount_attr(struct run *r, const struct op *o) {
     attr.userns_fd = (uint64_t)userns;
   }
   unsigned flags = AT_EMPTY_PATH | (f[A_MOUNT_ATTR_RECURSIVE].num ? AT_RECURSIVE : 0);
-  return mount_setattr(fd, "", flags, &attr, sizeof attr) ? -errno : 0;
+  if (mount_setattr(fd, "", flags, &attr, sizeof attr) == 0) return 0;
+  return *f[A_MOUNT_ATTR_OF].ptr ? run_fail(r, -errno, "%s", f[A_MOUNT_ATTR_OF].ptr) : -errno;
 }
 
 // A missing target is made inside the root: a folder, or an empty file.
@@ -153,6 +156,14 @@ static int copy_mode(struct run *r, const struct op *o, int tree) {
   return top < 0 || fchmod(top, st.st_mode & 07777) ? -errno : 0;
 }
 
+// A symlink of the image that leads to its own root: what is put there would never be seen.
+static bool is_root(struct run *r, const struct field *root, int target) {
+  struct stat a, b;
+  int fd = run_fd(r, root);
+  return fd >= 0 && fstat(fd, &a) == 0 && fstat(target, &b) == 0 && a.st_ino == b.st_ino &&
+         a.st_dev == b.st_dev;
+}
+
 int op_move_mount(struct run *r, const struct op *o) {
   const struct field *f = o->fields;
   const char *path = f[A_MOVE_MOUNT_PATH].ptr;
@@ -178,6 +189,8 @@ int op_move_mount(struct run *r, const struct op *o) {
   if (place < 0) return place;
   if (f[A_MOVE_MOUNT_ROOT].num != NO_SLOT && *path && strays_into_proc(place, path))
     return run_fail(r, -EPERM, "%s leads into /proc", path);
+  if (f[A_MOVE_MOUNT_ROOT].num != NO_SLOT && *path && is_root(r, &f[A_MOVE_MOUNT_ROOT], place))
+    return run_fail(r, -EPERM, "%s leads to the root", path);
   int error = attach(tree, place);
   return error ? run_fail(r, error, "%s", path) : 0;
 }
@@ -200,8 +213,33 @@ int op_mount(struct run *r, const struct op *o) {
   const struct field *f = o->fields;
   const char *path = f[A_MOUNT_PATH].ptr, *fstype = f[A_MOUNT_FSTYPE].ptr;
   unsigned long flags = (unsigned long)f[A_MOUNT_FLAGS].num;
-  if (mount(f[A_MOUNT_SOURCE].ptr, path, fstype, flags, f[A_MOUNT_DATA].ptr))
+  AUTO_CLOSE int target = -1;
+  char at[40] = "";
+  if (f[A_MOUNT_ROOT].num != NO_SLOT) {
+    target = open_target(r, &f[A_MOUNT_ROOT], path, "dir");
+    if (target < 0) return target;
+    if (strays_into_proc(target, path)) return run_fail(r, -EPERM, "%s leads into /proc", path);
+    snprintf(at, sizeof at, "/proc/self/fd/%d", target);
+  }
+  if (mount(f[A_MOUNT_SOURCE].ptr, *at ? at : path, fstype, flags, f[A_MOUNT_DATA].ptr))
     return run_fail(r, -errno, "%s on %s", fstype, path);
+  return 0;
+}
+
+int op_remount(struct run *r, const struct op *o) {
+  const struct field *f = o->fields;
+  const char *path = f[A_REMOUNT_PATH].ptr, *at = f[A_REMOUNT_OPTIONS].ptr;
+  AUTO_CLOSE int target = run_open(r, &f[A_REMOUNT_ROOT], path, O_PATH, 0);
+  if (target < 0) return target;
+  AUTO_CLOSE int context = fspick(target, "", FSPICK_CLOEXEC | FSPICK_EMPTY_PATH);
+  if (context < 0) return run_fail(r, -errno, "remount of %s", path);
+  for (uint32_t i = 0; i < f[A_REMOUNT_OPTIONS].count; i++) {
+    const char *option = next_str(&at, NULL);
+    int error = configure(r, context, option);
+    if (error) return mount_failed(r, context, error, option);
+  }
+  if (fsconfig(context, FSCONFIG_CMD_RECONFIGURE, NULL, NULL, 0))
+    return mount_failed(r, context, -errno, path);
   return 0;
 }
 

@@ -64,6 +64,22 @@ export interface ForeignRuntime {
   bundle: string;
 }
 
+/** An interface of the host as it was found before the plan was made. */
+export interface NetDevice {
+  index: number;
+  /** Its name in the container; a "%d" at the end stands for a number that the kernel chooses. */
+  to: string;
+  /** What it keeps: permanent addresses of global scope. */
+  addresses: readonly NetAddress[];
+}
+export interface NetAddress {
+  family: number; // AF_INET, AF_INET6
+  prefix: number;
+  flags: number;
+  /** IFA_ADDRESS, IFA_LOCAL, IFA_BROADCAST, IFA_RT_PRIORITY as they are. */
+  attributes: readonly { type: number; data: Uint8Array }[];
+}
+
 export interface CreateInput {
   id: string;
   spec: OciSpec;
@@ -75,8 +91,14 @@ export interface CreateInput {
   preparedParents?: ReadonlySet<string>;
   /** Where the container has no monitor: gantry-runtime's. */
   standalone?: Standalone;
+  /** Interfaces of the host that are moved into the container's network namespace, as they are
+   * now; absent: linux.netDevices is refused. */
+  netDevices?: readonly NetDevice[];
   /** The folder that hooks are told of; hooks need it. */
   bundle?: string;
+  /** In a user namespace: /dev is made where mknod is allowed, and its nodes belong to the
+   * namespace's root. Otherwise the host's nodes are bound. */
+  ownDevices?: boolean;
   /** Joining other containers: absolute namespace paths are in spec.linux.namespaces. */
   monitor: Omit<MonitorConfig, "oomPath">;
 }

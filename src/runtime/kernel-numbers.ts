@@ -14,7 +14,13 @@ export const CLONE = {
 
 /** mount(2) flags; the propagation ones are also mount_setattr(2)'s. */
 export const MS = {
+  MANDLOCK: 64,
+  SYNCHRONOUS: 16,
+  DIRSYNC: 128,
   REC: 0x4000,
+  SILENT: 0x8000,
+  I_VERSION: 1 << 23,
+  LAZYTIME: 1 << 25,
   UNBINDABLE: 1 << 17,
   PRIVATE: 1 << 18,
   SLAVE: 1 << 19,

@@ -1,15 +1,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { MOUNT_ATTR, MS } from "./kernel-numbers.ts";
-import { parseMountOptions } from "./mount-options.ts";
+import { parseMountOptions, remountAttributes, superblockFlags } from "./mount-options.ts";
 import { parseMountinfo } from "./mountinfo.ts";
-import { cpuMask, parseCpuList } from "./plan-scheduler.ts";
+import { cpuMask, parseCpuList } from "./number-list.ts";
 
 test("options are told apart: attributes, propagation, binds and the file system's own", () => {
   const o = parseMountOptions(["rbind", "ro", "nosuid", "rslave", "size=1m", "mode=755"]);
   assert.equal(o.bind && o.recursiveBind, true);
   assert.equal(o.set, MOUNT_ATTR.RDONLY | MOUNT_ATTR.NOSUID);
-  assert.deepEqual(o.propagation, { type: MS.SLAVE, recursive: true });
+  assert.deepEqual(o.propagations, [{ type: MS.SLAVE, recursive: true }]);
   assert.deepEqual(o.data, ["size=1m", "mode=755"]);
   assert.equal(o.readonly, true);
 });
@@ -31,7 +31,32 @@ test("recursive attributes stay apart from those of the one mount", () => {
   assert.equal(o.set, 0);
   assert.equal(o.recursiveSet, MOUNT_ATTR.RDONLY | MOUNT_ATTR.NOSUID);
   assert.equal(o.readonly, true);
-  assert.throws(() => parseMountOptions(["remount"]), /remount/);
+});
+
+test("propagations keep their order, data is split at commas, flags of superblocks are told apart", () => {
+  const o = parseMountOptions([
+    "rslave",
+    "shared",
+    "size=1m,mode=700",
+    "sync",
+    "async",
+    "lazytime",
+  ]);
+  assert.deepEqual(o.propagations, [
+    { type: MS.SLAVE, recursive: true },
+    { type: MS.SHARED, recursive: false },
+  ]);
+  assert.deepEqual(o.data, ["size=1m", "mode=700"]);
+  assert.deepEqual(superblockFlags(o), ["lazytime"]);
+  assert.deepEqual(parseMountOptions(["lowerdir=/a\\,b"]).data, ["lowerdir=/a\\,b"]);
+  assert.deepEqual(parseMountOptions(["__proto__", "rtoString"]).data, ["__proto__", "rtoString"]);
+});
+
+test("a remount sets every attribute but times, as mount(2) does", () => {
+  const { set, clear } = remountAttributes(parseMountOptions(["remount", "bind", "nosuid"]));
+  assert.equal(set, MOUNT_ATTR.NOSUID);
+  assert.equal(clear & MOUNT_ATTR.RDONLY, MOUNT_ATTR.RDONLY);
+  assert.equal(clear & MOUNT_ATTR.ATIME_MASK, 0);
 });
 
 test("mountinfo's escapes and optional fields are read", () => {

@@ -1,23 +1,33 @@
 // fstab-style mount options (OCI config.md "mounts") to the terms of the kernel's new mount API:
-// attributes of the mount, flags and parameters of the file system, and propagation.
+// attributes of the mount, flags and parameters of the file system, and propagation. What is not
+// known belongs to the file system, which refuses what it does not know.
 
-import { GantryError } from "../base/index.ts";
 import { MOUNT_ATTR, MS } from "./kernel-numbers.ts";
+
+export interface Propagation {
+  /** MS_PRIVATE, MS_SHARED, MS_SLAVE or MS_UNBINDABLE. */
+  type: number;
+  recursive: boolean;
+}
 
 export interface MountOptions {
   bind: boolean;
   recursiveBind: boolean;
+  /** What is mounted there already is changed. */
+  remount: boolean;
   /** Attributes to set and clear on the mount itself. */
   set: number;
   clear: number;
   /** The same for the mount and all below it (rro, rnosuid …). */
   recursiveSet: number;
   recursiveClear: number;
-  /** One MS_* propagation type, and whether it goes all the way down. */
-  propagation?: { type: number; recursive: boolean };
+  /** In the order in which they are applied. */
+  propagations: Propagation[];
   idmap?: { recursive: boolean };
-  /** Flags and parameters of the file system: "ro", "size=64m". */
+  /** Parameters of the file system ("size=64m"), split at commas as mount(2) does. */
   data: string[];
+  /** Flags of the superblock, on or off. */
+  superblock: Map<string, boolean>;
   copyUp: boolean;
   readonly: boolean;
 }
@@ -50,16 +60,29 @@ const PROPAGATION: Readonly<Record<string, number>> = {
   slave: MS.SLAVE,
   unbindable: MS.UNBINDABLE,
 };
-/** Flags of a superblock, not of a mount; the opposite of each is the kernel's default. */
-const SUPERBLOCK = new Set(["sync", "dirsync", "lazytime", "mand", "iversion", "silent"]);
-const DEFAULTS = new Set(["defaults", "async", "nolazytime", "nomand", "noiversion", "loud"]);
+/** Flags of a superblock, not of a mount: word → [flag, on]. */
+const SUPERBLOCK: Readonly<Record<string, readonly [string, boolean]>> = {
+  sync: ["sync", true],
+  async: ["sync", false],
+  dirsync: ["dirsync", true],
+  lazytime: ["lazytime", true],
+  nolazytime: ["lazytime", false],
+  mand: ["mand", true],
+  nomand: ["mand", false],
+  iversion: ["iversion", true],
+  noiversion: ["iversion", false],
+  silent: ["silent", true],
+  loud: ["silent", false],
+};
+/** Those that only mount(2) has a word for. */
+const CLASSIC: Readonly<Record<string, number>> = { iversion: MS.I_VERSION, silent: MS.SILENT };
+const OTHERS = ["bind", "rbind", "remount", "defaults", "idmap", "ridmap", "tmpcopyup"];
 
 /** Every option that is more than a word for the file system, as `features` of a runtime lists. */
 export function mountOptionNames(): string[] {
   const both = [...Object.keys(ATTRIBUTES), ...Object.keys(PROPAGATION)];
   const recursive = both.map((name) => `r${name}`);
-  const others = ["bind", "rbind", "idmap", "ridmap", "tmpcopyup"];
-  return [...both, ...recursive, ...SUPERBLOCK, ...DEFAULTS, ...others].sort();
+  return [...both, ...recursive, ...Object.keys(SUPERBLOCK), ...OTHERS].sort();
 }
 
 /** Parses options; what is not known belongs to the file system. */
@@ -67,11 +90,14 @@ export function parseMountOptions(options: readonly string[] = []): MountOptions
   const result: MountOptions = {
     bind: false,
     recursiveBind: false,
+    remount: false,
     set: 0,
     clear: 0,
     recursiveSet: 0,
     recursiveClear: 0,
+    propagations: [],
     data: [],
+    superblock: new Map(),
     copyUp: false,
     readonly: false,
   };
@@ -80,8 +106,11 @@ export function parseMountOptions(options: readonly string[] = []): MountOptions
   return result;
 }
 
+const own = <T>(table: Readonly<Record<string, T>>, key: string): T | undefined =>
+  Object.hasOwn(table, key) ? table[key] : undefined;
+
 function applyOption(result: MountOptions, option: string): void {
-  const attribute = ATTRIBUTES[option];
+  const attribute = own(ATTRIBUTES, option);
   if (attribute !== undefined) {
     const [set, clear] = attribute;
     result.set = (result.set & ~clear) | set;
@@ -89,25 +118,51 @@ function applyOption(result: MountOptions, option: string): void {
     if (option === "ro" || option === "rw") result.readonly = option === "ro";
     return;
   }
-  const recursive = option.startsWith("r") ? ATTRIBUTES[option.slice(1)] : undefined;
+  const deep = option.startsWith("r") ? option.slice(1) : "";
+  const recursive = own(ATTRIBUTES, deep);
   if (recursive !== undefined) {
     const [set, clear] = recursive;
     result.recursiveSet = (result.recursiveSet & ~clear) | set;
     result.recursiveClear = (result.recursiveClear & ~set) | clear;
     return;
   }
-  const plain = PROPAGATION[option];
-  const deep = option.startsWith("r") ? PROPAGATION[option.slice(1)] : undefined;
-  if (plain !== undefined) result.propagation = { type: plain, recursive: false };
-  else if (deep !== undefined) result.propagation = { type: deep, recursive: true };
-  else if (option === "bind" || option === "rbind") {
+  const type = own(PROPAGATION, option) ?? own(PROPAGATION, deep);
+  const flag = own(SUPERBLOCK, option);
+  if (type !== undefined) {
+    result.propagations.push({ type, recursive: own(PROPAGATION, option) === undefined });
+  } else if (flag !== undefined) result.superblock.set(...flag);
+  else applyOther(result, option);
+}
+
+function applyOther(result: MountOptions, option: string): void {
+  if (option === "bind" || option === "rbind") {
     result.bind = true;
     result.recursiveBind = option === "rbind";
   } else if (option === "idmap" || option === "ridmap") {
     result.idmap = { recursive: option === "ridmap" };
   } else if (option === "tmpcopyup") result.copyUp = true;
-  else if (option === "remount") {
-    throw new GantryError("invalid", `mount option "remount" is not supported`);
-  } else if (SUPERBLOCK.has(option)) result.data.push(option);
-  else if (!DEFAULTS.has(option)) result.data.push(option);
+  else if (option === "remount") result.remount = true;
+  else if (option !== "" && option !== "defaults") result.data.push(...splitData(option));
+}
+
+/** Commas part options, unless a backslash stands before them (overlay's lists of layers). */
+const splitData = (option: string): string[] =>
+  option.includes(",") ? option.split(/(?<!\\),/).filter((part) => part !== "") : [option];
+
+/** The superblock's flags that are on, for fsconfig. */
+export function superblockFlags({ superblock }: MountOptions): string[] {
+  return [...superblock].filter(([flag, on]) => on && !(flag in CLASSIC)).map(([flag]) => flag);
+}
+
+/** MS_* flags of mount(2) that nothing else can say; 0: the new API does. */
+export function classicFlags({ superblock }: MountOptions): number {
+  const on = [...superblock].filter(([, value]) => value);
+  return on.reduce((flags, [flag]) => flags | (CLASSIC[flag] ?? 0), 0);
+}
+
+/** All attributes at once, as a remount sets them: what is not named is cleared, but for times. */
+export function remountAttributes(options: MountOptions): { set: number; clear: number } {
+  const { set, clear } = options;
+  const all = A.RDONLY | A.NOSUID | A.NODEV | A.NOEXEC | A.NODIRATIME | A.NOSYMFOLLOW;
+  return { set, clear: (all & ~set) | (clear & A.ATIME_MASK) };
 }

@@ -7,7 +7,13 @@ import { dirname } from "node:path";
 import { GantryError } from "../base/index.ts";
 import type { Operation } from "../native/index.ts";
 import type { OciMount, OciSpec } from "../spec/index.ts";
-import { type CgroupPlace, cgroupPathFor, cgroupPathsOf, cgroupPlaces } from "./cgroup/places.ts";
+import {
+  type CgroupPlace,
+  cgroupPathFor,
+  cgroupPathsOf,
+  cgroupPlaces,
+  cleanPath,
+} from "./cgroup/places.ts";
 import {
   type CgroupShare,
   oomPath,
@@ -15,13 +21,13 @@ import {
   planCgroupKill,
 } from "./cgroup/plan-cgroup.ts";
 import type { CreateInput, KernelFeatures, PlannedCreate } from "./contract.ts";
-import { CLONE, MAGIC, MOUNT_ATTR, MS, O } from "./kernel-numbers.ts";
+import { CLONE, MOUNT_ATTR, MS, O } from "./kernel-numbers.ts";
 import { loopbackUp } from "./loopback.ts";
 import { parseMountOptions } from "./mount-options.ts";
-import { NAMESPACE_FLAGS, type Namespaces, namespacesOf } from "./namespaces.ts";
+import { type Namespaces, namespacesOf } from "./namespaces.ts";
 import { canSetOomScore } from "./oom-score.ts";
-import { PlanBuilder, POINT, SLOT, write } from "./plan-builder.ts";
-import { planCredentials, planLabels, planLimits } from "./plan-credentials.ts";
+import { PlanBuilder, POINT, SLOT } from "./plan-builder.ts";
+import { planCredentials, planLabels, planLimits, planTask } from "./plan-credentials.ts";
 import {
   allDevices,
   planDeviceLinks,
@@ -31,16 +37,19 @@ import {
 } from "./plan-devices.ts";
 import { planForeign } from "./plan-foreign.ts";
 import { hasHooks, planContainerHooks, planHostHooks, planStart } from "./plan-hooks.ts";
+import { bornInside, openJoined, planJoins, planTime } from "./plan-joins.ts";
 import {
-  idMapText,
   isBind,
   type MountContext,
   type PreparedSource,
   planBindSource,
   planMount,
 } from "./plan-mounts.ts";
+import { planNetDevices } from "./plan-net-devices.ts";
 import { planRootfs } from "./plan-rootfs.ts";
 import { planPipes, planStreams, planTerminal } from "./plan-streams.ts";
+import { hostIdOf, idMapText, planMappedDev } from "./plan-userns.ts";
+import { planSeccompAgent } from "./seccomp/agent.ts";
 import { compileSeccomp } from "./seccomp/compile.ts";
 import { planSysctls } from "./sysctls.ts";
 
@@ -55,7 +64,11 @@ interface Draft {
   binds: Map<OciMount, PreparedSource>;
   /** Host operations that come after clone: what did not fit into slots. */
   late: Operation[];
+  /** The slot of a user namespace that is joined. */
+  joinedUser: number | undefined;
   devices: Map<string, number> | undefined;
+  /** Nodes that are in /dev already. */
+  made: ReadonlySet<string>;
   /** Container operations that put the root over "/". */
   attachRoot: Operation[];
   results: Record<string, number>;
@@ -84,7 +97,9 @@ export function planCreate(input: CreateInput): PlannedCreate {
     places: cgroupPlaces(kernel.cgroup, path),
     binds: new Map(),
     late: [],
+    joinedUser: undefined,
     devices: undefined,
+    made: new Set(),
     attachRoot: [],
     results: {},
     startSlot: undefined,
@@ -100,7 +115,9 @@ export function planCreate(input: CreateInput): PlannedCreate {
   };
 }
 
-function refuseUnsupported({ spec: { hooks, linux }, standalone }: CreateInput): void {
+function refuseUnsupported(input: CreateInput): void {
+  const { spec, standalone, netDevices } = input;
+  const { hooks, linux } = spec;
   const refuse = (what: string) =>
     new GantryError("not-implemented", `${what} of the OCI configuration is not supported yet`);
   // Whoever deletes such a container runs them; nobody does so for the engine's yet.
@@ -108,13 +125,22 @@ function refuseUnsupported({ spec: { hooks, linux }, standalone }: CreateInput):
     throw refuse("hooks poststart and poststop");
   }
   if (linux?.intelRdt) throw refuse("linux.intelRdt");
-  if (linux?.memoryPolicy) throw refuse("linux.memoryPolicy");
-  if (Object.keys(linux?.netDevices ?? {}).length > 0) throw refuse("linux.netDevices");
+  if (linux?.mountLabel && !input.kernel.selinux) {
+    throw new GantryError("invalid", "linux.mountLabel: selinux is not enabled on this host");
+  }
+  if (Object.keys(linux?.netDevices ?? {}).length > 0 && !netDevices) {
+    throw refuse("linux.netDevices");
+  }
 }
 
 function planHost(draft: Draft): void {
   const { builder, spec, kernel, places, input } = draft;
   const { host, teardown } = builder;
+  // Whoever names the path may name one that others live in, and the teardown kills and removes:
+  // it does not run where the first operation fails.
+  if (input.standalone) {
+    host.push({ op: "emptyCgroups", paths: places.map((place) => place.path) });
+  }
   teardown.push(...planCgroupKill(cgroupPathsOf(places)));
   if (input.network) teardown.push(...input.network.teardown());
   const prepared = input.preparedParents?.has(parentOf(places)) ?? false;
@@ -124,9 +150,11 @@ function planHost(draft: Draft): void {
     ...one,
     slot: builder.allocate(`the ${one.type} namespace`),
   }));
+  draft.joinedUser = toJoin.find(({ type }) => type === "user")?.slot;
   // A limited root needs devices that the container's cgroup will forbid.
   const early = input.rootfs.kind === "overlay" && input.rootfs.disk !== undefined;
-  if (early) draft.attachRoot = planRootfs(builder, input.rootfs, kernel);
+  if (early)
+    draft.attachRoot = planRootfs(builder, input.rootfs, kernel, spec.linux?.rootfsPropagation);
   const share = planCgroupCreate(builder, places, resources, {
     ...{ arch: kernel.arch, prepared },
     outside: hasHooks(spec.hooks, "prestart", "createRuntime"),
@@ -140,64 +168,51 @@ function planHost(draft: Draft): void {
   } else if (!input.monitor.terminal) {
     host.push(...planPipes(input.monitor.openStdin, hostUser(spec)));
   }
-  if (!early) draft.attachRoot = planRootfs(builder, input.rootfs, kernel);
+  if (!early)
+    draft.attachRoot = planRootfs(builder, input.rootfs, kernel, spec.linux?.rootfsPropagation);
+  host.push(...openJoined(toJoin));
   if (draft.namespaces.has("user")) {
-    draft.devices = planDeviceSources(builder, allDevices(spec.linux?.devices));
+    planUserDevices(draft);
   }
   for (const mount of spec.mounts ?? []) {
     if (isBind(mount)) draft.binds.set(mount, planBindSource(builder, mount, draft));
   }
-  const joined = planJoins(host, toJoin);
-  planTime(draft);
+  const joins = draft.joinedUser === undefined ? planJoins(host, toJoin) : bornInside(toJoin);
+  host.push(...planTime(draft.namespaces, spec.linux));
   host.push({
     op: "clone",
-    flags: draft.namespaces.cloneFlags,
+    flags: draft.namespaces.cloneFlags & ~(makesQueues(draft.namespaces) ? CLONE.NEWIPC : 0),
     pid: SLOT.pid,
     pidfd: SLOT.pidfd,
     ...(share.cgroup === undefined ? {} : { cgroup: share.cgroup }),
+    ...(joins.inside && { join: joins.inside }),
   });
-  planAfterClone(draft, share);
-  builder.container.push(...joined);
+  planAfterClone(draft, share, toJoin.find(({ type }) => type === "network")?.slot);
+  builder.container.push(...joins.container);
 }
+
+/** Message queues belong to whoever makes their namespace: that is to be the container's root. */
+const makesQueues = (namespaces: Namespaces): boolean =>
+  namespaces.has("user") && namespaces.isNew("ipc");
 
 /** The user of the process, in the host's numbers: who owns its pipes. */
 function hostUser(spec: OciSpec): number {
   const uid = spec.process?.user.uid ?? 0;
-  for (const map of spec.linux?.uidMappings ?? []) {
-    if (uid >= map.containerID && uid < map.containerID + map.size) {
-      return map.hostID + uid - map.containerID;
-    }
-  }
-  return uid;
+  return hostIdOf(spec.linux?.uidMappings ?? [], uid) ?? uid;
 }
 
-type Joined = Namespaces["joined"][number] & { slot: number };
-
-/** Opens what is joined. A pid namespace takes effect for children: it is entered before clone,
- * all others by the container itself. Returns the container's share. */
-function planJoins(host: Operation[], joined: readonly Joined[]): Operation[] {
-  const operations: Operation[] = [];
-  for (const { type, path, slot } of joined) {
-    const flags = NAMESPACE_FLAGS[type];
-    host.push(
-      { op: "open", path, flags: O.RDONLY, to: slot },
-      { op: "assertFilesystem", slot, magic: MAGIC.NSFS },
-    );
-    const enter: Operation = { op: "setns", slot, flags };
-    if (type === "pid" || type === "time") host.push(enter, { op: "close", slot });
-    else operations.push(enter, { op: "close", slot });
-  }
-  return operations;
-}
-
-/** A time namespace's clocks can be set only before its first process. */
-function planTime({ builder, namespaces, spec }: Draft): void {
-  if (!namespaces.isNew("time")) return;
-  builder.host.push({ op: "unshare", flags: CLONE.NEWTIME });
-  for (const [clock, offset] of Object.entries(spec.linux?.timeOffsets ?? {})) {
-    const line = `${clock} ${offset.secs ?? 0} ${offset.nanosecs ?? 0}`;
-    builder.host.push(write("/proc/self/timens_offsets", line));
-  }
+/** The nodes of a container that may not make any. */
+function planUserDevices(draft: Draft): void {
+  const { builder, spec, input } = draft;
+  const { uidMappings: uid = [], gidMappings: gid = [] } = spec.linux ?? {};
+  const devices = allDevices(spec.linux?.devices);
+  const own = input.ownDevices
+    ? planMappedDev(builder, spec.mounts ?? [], { devices, maps: { uid, gid } })
+    : undefined;
+  if (own) draft.binds.set(own.mount, { slot: own.slot });
+  draft.made = own?.made ?? new Set();
+  const bound = devices.filter(({ path }) => !draft.made.has(path));
+  draft.devices = planDeviceSources(builder, bound);
 }
 
 /** The folder of all containers beside this one, relative to the hierarchies. */
@@ -205,7 +220,11 @@ function parentOf([first]: readonly CgroupPlace[]): string {
   return first === undefined ? "" : dirname(first.path.slice(first.mount.length));
 }
 
-function planAfterClone(draft: Draft, { limits }: CgroupShare): void {
+function planAfterClone(
+  draft: Draft,
+  { limits }: CgroupShare,
+  joinedNetwork: number | undefined,
+): void {
   const { builder, spec, input, kernel, namespaces } = draft;
   const { host } = builder;
   const encode = (value: string) => new TextEncoder().encode(value);
@@ -227,14 +246,31 @@ function planAfterClone(draft: Draft, { limits }: CgroupShare): void {
   }
   host.push({ op: "signalPeer", point: POINT.attached });
   host.push(...draft.late);
-  if (input.network) {
+  if (input.network || input.netDevices) {
+    const to = SLOT.netns;
+    const netns = input.network ? to : (joinedNetwork ?? to);
+    if (netns === to) {
+      host.push({ op: "openProc", pid: SLOT.pid, file: "ns/net", flags: O.RDONLY, to });
+    }
     host.push(
-      { op: "openProc", pid: SLOT.pid, file: "ns/net", flags: O.RDONLY, to: SLOT.netns },
-      ...input.network.host({ pid: SLOT.pid, netns: SLOT.netns }),
+      ...(input.network?.host({ pid: SLOT.pid, netns }) ?? []),
+      ...planNetDevices(input.netDevices ?? [], { netns, namespaces }),
       { op: "signalPeer", point: POINT.networked },
     );
   }
   planHostHooks(builder, input);
+  // Of a container that waits to be started, whoever starts it speaks with the agent.
+  if (!input.standalone) {
+    const { ociVersion, annotations } = spec;
+    const { id, bundle = "" } = input;
+    const state = { ociVersion, id, status: "creating" as const, bundle };
+    host.push(
+      ...planSeccompAgent(spec.linux?.seccomp, {
+        state: { ...state, ...(annotations && { annotations }) },
+        pid: { slot: SLOT.pid },
+      }),
+    );
+  }
 }
 
 function planContainer(draft: Draft): void {
@@ -254,6 +290,7 @@ function planContainer(draft: Draft): void {
     // Without its maps the process is nobody; with them, root of the namespace.
     awaitAttached();
     container.push({ op: "setgid", gid: 0 }, { op: "setuid", uid: 0 });
+    if (makesQueues(namespaces)) container.push({ op: "unshare", flags: CLONE.NEWIPC });
   }
   container.push({ op: "setsid" });
   planRoot(draft);
@@ -262,8 +299,8 @@ function planContainer(draft: Draft): void {
     kernel,
     places: draft.places,
     cgroupNamespace: namespaces.has("cgroup"),
-    userNamespace,
     awaitAttached,
+    ...(spec.linux?.mountLabel && { mountLabel: spec.linux.mountLabel }),
   };
   // What is sent over a socket arrives in the order of the spec, after the barrier.
   if (draft.late.length > 0) awaitAttached();
@@ -273,18 +310,17 @@ function planContainer(draft: Draft): void {
   planDev(draft);
   planPaths(draft);
   if (namespaces.isNew("network")) container.push(loopbackUp());
-  if (namespaces.isNew("uts")) {
-    if (spec.hostname) container.push({ op: "hostname", name: spec.hostname });
-    if (spec.domainname) container.push({ op: "domainname", name: spec.domainname });
-  }
+  container.push(...planNames(spec, namespaces));
   container.push(...planLabels(process, kernel));
   awaitAttached();
   for (const mount of mounts.late) planMount(context, mount, undefined);
-  if (input.network) container.push({ op: "awaitPeer", point: POINT.networked });
+  if (input.network || input.netDevices) {
+    container.push({ op: "awaitPeer", point: POINT.networked });
+  }
   container.push(...planSysctls(spec.linux?.sysctl, ownNamespaces(namespaces)));
   planContainerHooks(builder, input);
   planFinalRoot(draft);
-  container.push(...planPersonality(spec), ...planLimits(process));
+  container.push(...planTask(spec.linux), ...planLimits(process));
   container.push(
     ...planCredentials({
       process,
@@ -296,6 +332,20 @@ function planContainer(draft: Draft): void {
       ...compileSeccomp(spec.linux?.seccomp, kernel),
     }),
   );
+}
+
+/** Throws invalid where they would be the host's. */
+function planNames({ hostname, domainname }: OciSpec, namespaces: Namespaces): Operation[] {
+  const refuse = (what: string) =>
+    new GantryError("invalid", `unable to set ${what} without a private UTS namespace`);
+  if (!namespaces.has("uts")) {
+    if (hostname) throw refuse("hostname");
+    if (domainname) throw refuse("domainname");
+  }
+  return [
+    ...(hostname ? [{ op: "hostname", name: hostname } as const] : []),
+    ...(domainname ? [{ op: "domainname", name: domainname } as const] : []),
+  ];
 }
 
 /** The cgroup mount can wait where nothing else is mounted in it. */
@@ -337,10 +387,12 @@ function planRoot({ builder, attachRoot }: Draft): void {
 function planDev(draft: Draft): void {
   const { builder, spec, input } = draft;
   const { container } = builder;
-  const brought = (spec.mounts ?? []).some((m) => /^\/dev\/?$/.test(m.destination) && isBind(m));
+  const dev = (spec.mounts ?? []).filter((m) => cleanPath(m.destination) === "/dev");
+  const brought = dev.some(isBind);
   if (!brought) {
-    container.push(...planDevices(allDevices(spec.linux?.devices), draft.devices));
-    container.push(...planDeviceLinks());
+    const missing = allDevices(spec.linux?.devices).filter(({ path }) => !draft.made.has(path));
+    const fresh = dev.length > 0;
+    container.push(...planDevices(missing, draft.devices, { fresh }), ...planDeviceLinks(fresh));
   }
   const { terminal, openStdin } = input.monitor;
   container.push(
@@ -352,8 +404,9 @@ function planDev(draft: Draft): void {
   );
   // The options of a read-only /dev can take effect only when its nodes are there.
   for (const mount of spec.mounts ?? []) {
-    if (mount.type !== "tmpfs" || !parseMountOptions(mount.options).readonly) continue;
-    const path = mount.destination;
+    const { readonly, remount } = parseMountOptions(mount.options);
+    if (mount.type !== "tmpfs" || !readonly || remount) continue;
+    const path = cleanPath(mount.destination);
     container.push(
       { op: "open", root: SLOT.rootfs, path, flags: O.PATH, to: SLOT.temporary },
       { op: "mountAttr", slot: SLOT.temporary, set: MOUNT_ATTR.RDONLY },
@@ -364,6 +417,10 @@ function planDev(draft: Draft): void {
 
 function planPaths({ builder, spec }: Draft): void {
   const { container } = builder;
+  for (const path of [...(spec.linux?.readonlyPaths ?? []), ...(spec.linux?.maskedPaths ?? [])]) {
+    if (path.startsWith("/")) continue;
+    throw new GantryError("invalid", `the path ${JSON.stringify(path)} to mask is not absolute`);
+  }
   for (const path of spec.linux?.readonlyPaths ?? []) {
     container.push({ op: "readonlyPath", root: SLOT.rootfs, path });
   }
@@ -388,16 +445,4 @@ function planFinalRoot({ builder, spec, input }: Draft): void {
     throw new GantryError("invalid", `rootfsPropagation=${propagation} is not supported`);
   }
   container.push({ op: "propagation", path: "/", flags });
-}
-
-const PERSONALITIES: Readonly<Record<string, number>> = { LINUX: 0, LINUX32: 8 };
-
-function planPersonality({ linux }: OciSpec): Operation[] {
-  if (!linux?.personality) return [];
-  const { domain, flags = [] } = linux.personality;
-  const value = PERSONALITIES[domain];
-  if (value === undefined || flags.length > 0) {
-    throw new GantryError("invalid", `invalid personality ${JSON.stringify(linux.personality)}`);
-  }
-  return [{ op: "personality", value }];
 }

@@ -36,7 +36,8 @@ export function planDeviceSources(
   devices: readonly OciDevice[],
 ): Map<string, number> {
   const slots = new Map<string, number>();
-  for (const device of devices) {
+  // A FIFO is no device: anyone may make one.
+  for (const device of devices.filter(({ type }) => type !== "p")) {
     const slot = builder.allocate(device.path);
     slots.set(device.path, slot);
     const { mode, major, minor } = nodeOf(device);
@@ -49,9 +50,11 @@ export function planDeviceSources(
   return slots;
 }
 
+/** `fresh`: nothing is in /dev yet; otherwise a node of the image is taken when it is the same. */
 export function planDevices(
   devices: readonly OciDevice[],
   sources: ReadonlyMap<string, number> | undefined,
+  { fresh }: { fresh: boolean },
 ): Operation[] {
   const operations: Operation[] = [];
   const root = SLOT.rootfs;
@@ -66,8 +69,11 @@ export function planDevices(
     }
     const parent = device.path.slice(0, device.path.lastIndexOf("/"));
     if (parent !== "/dev") operations.push({ op: "mkdirs", root, path: parent, mode: 0o755 });
-    operations.push({ op: "mknod", root, path: device.path, ...nodeOf(device) });
-    if (device.uid || device.gid) {
+    const node = nodeOf(device);
+    const { path } = device;
+    operations.push({ op: "mknod", root, path, ...node, ...(!fresh && { sameOk: true }) });
+    if (!fresh) operations.push({ op: "chmod", root, path, mode: node.mode & 0o7777 });
+    if (device.uid || device.gid || !fresh) {
       const { uid = 0, gid = 0 } = device;
       operations.push({ op: "chown", root, path: device.path, uid, gid, nofollow: true });
     }
@@ -75,21 +81,26 @@ export function planDevices(
   return operations;
 }
 
-export function planDeviceLinks(): Operation[] {
-  return LINKS.map(([path, target]) => ({
-    op: "symlink",
-    root: SLOT.rootfs,
-    target,
-    path,
-    existOk: true,
-  }));
+export function planDeviceLinks(fresh: boolean): Operation[] {
+  const root = SLOT.rootfs;
+  const links = LINKS.map(([path, target]): Operation => {
+    return { op: "symlink", root, target, path, existOk: true };
+  });
+  // An image's own would be of whatever devpts is the first of the host's.
+  return fresh ? links : [{ op: "unlink", root, path: "/dev/ptmx", missingOk: true }, ...links];
 }
 
-function nodeOf(device: OciDevice): { mode: number; major: number; minor: number } {
+export function nodeOf(device: OciDevice): { mode: number; major: number; minor: number } {
   const kinds: Record<string, number> = { c: S_IFCHR, u: S_IFCHR, b: S_IFBLK, p: S_IFIFO };
-  const kind = kinds[device.type];
+  const kind = Object.hasOwn(kinds, device.type) ? kinds[device.type] : undefined;
   if (kind === undefined) {
     throw new GantryError("invalid", `${device.path}: unknown device type ${device.type}`);
+  }
+  if (!device.path.startsWith("/")) {
+    throw new GantryError("invalid", `the path of device ${device.path} is not absolute`);
+  }
+  if (kind !== S_IFIFO && (device.major === undefined || device.minor === undefined)) {
+    throw new GantryError("invalid", `${device.path}: a device needs major and minor`);
   }
   const mode = kind | ((device.fileMode ?? 0o666) & 0o7777);
   return { mode, major: device.major ?? 0, minor: device.minor ?? 0 };

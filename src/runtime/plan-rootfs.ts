@@ -10,6 +10,7 @@ import type { DiskImage, RootfsMount } from "../spec/index.ts";
 import type { KernelFeatures } from "./contract.ts";
 import { CLONE, directoryFlag, MS, O } from "./kernel-numbers.ts";
 import { type PlanBuilder, SLOT } from "./plan-builder.ts";
+import { idMappedOverlay } from "./plan-userns.ts";
 
 /** The new mount API takes strings of at most 255 bytes. */
 const FSCONFIG_VALUE_MAX = 255;
@@ -23,16 +24,24 @@ export function planRootfs(
   builder: PlanBuilder,
   rootfs: RootfsMount,
   kernel: KernelFeatures,
+  propagation = "",
 ): Operation[] {
   const attach: Operation = { op: "moveMount", slot: SLOT.rootfs, path: "/" };
   if (rootfs.kind === "bind") {
     builder.host.push(
       { op: "openTree", path: rootfs.path, recursive: true, to: SLOT.rootfs },
-      { op: "mountAttr", slot: SLOT.rootfs, propagation: MS.PRIVATE, recursive: true },
+      // Of a slave what is mounted there on the host appears here too; "shared" begins at pivot_root.
+      {
+        op: "mountAttr",
+        slot: SLOT.rootfs,
+        propagation: /^r?slave$/.test(propagation) ? MS.SLAVE : MS.PRIVATE,
+        recursive: true,
+      },
     );
     return [attach];
   }
-  if (rootfs.disk || kernel.overlayLowerdirAppend || fitsStrings(rootfs)) {
+  const whole = rootfs.disk ?? rootfs.idMaps;
+  if (whole || kernel.overlayLowerdirAppend || fitsStrings(rootfs)) {
     builder.host.push(...overlayOperations(builder, rootfs, { kernel, to: SLOT.rootfs }));
     return [attach];
   }
@@ -45,6 +54,8 @@ export function overlayOperations(
   rootfs: Overlay,
   { kernel, to }: { kernel: KernelFeatures; to: number },
 ): Operation[] {
+  const { idMaps } = rootfs;
+  if (idMaps) return idMappedOverlay(builder, { ...rootfs, idMaps }, { kernel, to });
   if (rootfs.disk) return onDisk(builder, rootfs, rootfs.disk, { kernel, to });
   if (kernel.overlayLowerdirAppend) return layersOneByOne(builder, rootfs, { kernel, to });
   if (!fitsStrings(rootfs)) throw tooManyLayers(rootfs);
@@ -76,6 +87,20 @@ function onDisk(
   ];
   for (const slot of slots) builder.free(slot);
   return operations;
+}
+
+/** In a mount namespace of the plan's own, where a long list of layers can be mounted over the
+ * upper folder. */
+export function plainOverlay(
+  builder: PlanBuilder,
+  rootfs: Overlay,
+  { kernel, to }: { kernel: KernelFeatures; to: number },
+): Operation[] {
+  if (kernel.overlayLowerdirAppend || fitsStrings(rootfs)) {
+    return overlayOperations(builder, rootfs, { kernel, to });
+  }
+  const mount = longOverlay(rootfs).slice(0, -1);
+  return [...mount, { op: "openTree", path: rootfs.upperDir, to }];
 }
 
 function overlayStrings({ lowerDirs, upperDir, workDir, volatile }: Overlay): string[] {

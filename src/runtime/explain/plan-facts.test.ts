@@ -171,7 +171,7 @@ test("binds that come over after clone keep their sources and options", () => {
     options: ["bind", i % 2 === 0 ? "ro" : "rw"],
   }));
   const facts = planFacts(
-    planOf({ ...everything, mounts, linux: { namespaces: [{ type: "mount" }] } }),
+    planOf({ ...everything, mounts, linux: { namespaces: [{ type: "mount" }, { type: "uts" }] } }),
   );
   const told = facts.mounts.map(({ path, source, options }) => `${path} ${source} ${options}`);
   assert.deepEqual(

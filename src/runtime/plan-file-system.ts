@@ -1,0 +1,175 @@
+// Mounts that make a file system (proc, tmpfs, devpts, a disk's …) or change one that is mounted.
+// All runs in the container half: they belong to the namespaces of the container. The new mount API
+// is used; mount(2) only for what that has no words for.
+
+import { GantryError } from "../base/index.ts";
+import type { Operation } from "../native/index.ts";
+import type { OciMount } from "../spec/index.ts";
+import type { KernelFeatures } from "./contract.ts";
+import { directoryFlag, MOUNT_ATTR, MS, nofollowFlag, O } from "./kernel-numbers.ts";
+import {
+  classicFlags,
+  type MountOptions,
+  remountAttributes,
+  superblockFlags,
+} from "./mount-options.ts";
+import { SCRATCH, SLOT } from "./plan-builder.ts";
+
+export interface FileSystemContext {
+  kernel: KernelFeatures;
+  mountLabel?: string;
+}
+
+/** fsconfig takes keys of less than 64 bytes and values of at most 255; mount(2) a page of both. */
+const KEY_BYTES_MAX = 63;
+const VALUE_BYTES_MAX = 255;
+const DATA_BYTES_MAX = 4095;
+/** They have no labels of their own, or take none at a mount. */
+const UNLABELLED = new Set(["proc", "sysfs", "cgroup", "cgroup2", "mqueue"]);
+
+const root = SLOT.rootfs;
+const slot = SLOT.temporary;
+
+/** A new file system at `path` beneath the root. */
+export function fileSystemOperations(
+  { kernel, mountLabel }: FileSystemContext,
+  { type: fstype = "", source = fstype }: OciMount,
+  { path, options }: { path: string; options: MountOptions },
+): Operation[] {
+  if (fstype === "") {
+    throw new GantryError("invalid", `mount ${path} has neither type nor bind option`);
+  }
+  if (options.copyUp && fstype !== "tmpfs") {
+    throw new GantryError("invalid", `mount ${path}: tmpcopyup is for tmpfs only`);
+  }
+  const data = fstype === "devpts" ? options.data.filter((o) => o !== "newinstance") : options.data;
+  const all = mountLabel && !UNLABELLED.has(fstype) ? [...data, `context=${mountLabel}`] : data;
+  if (fstype !== "tmpfs" && (classicFlags(options) !== 0 || !all.every(fits) || !fits(source))) {
+    return classicMount(fstype, source, { path, options, data: all });
+  }
+  // Shown by mountinfo; the first parameter of any file system.
+  const words = source === "" ? [] : [`source=${source}`];
+  const [, subtype] = /^[^.]+\.(.+)$/.exec(fstype) ?? [];
+  if (subtype) words.push(`subtype=${subtype}`);
+  words.push(...all, ...superblockFlags(options));
+  // A tmpfs becomes read-only when all is in it (planDev).
+  const tmpfs = fstype === "tmpfs";
+  if (options.readonly && !tmpfs) words.push("ro");
+  const mask = tmpfs ? ~MOUNT_ATTR.RDONLY : ~0;
+  const attr = options.set & mask;
+  const likeTarget = tmpfs && !data.some((o) => o.startsWith("mode="));
+  return [
+    ...(fstype === "proc" || fstype === "sysfs" ? checkFolder(kernel, path) : []),
+    ...(options.copyUp ? openTarget(kernel, path) : []),
+    { op: "fsmount", fstype, options: words.map(escaped), attr, to: slot },
+    ...(options.copyUp ? copyUp() : []),
+    ...furtherAttributes(options, mask),
+    { op: "moveMount", slot, root, path, make: "dir", ...(likeTarget && { likeTarget: true }) },
+    { op: "close", slot },
+  ];
+}
+
+/** A value that begins with "@" would be a slot's number. */
+const escaped = (option: string): string => option.replace(/^([^=]*=)@/, "$1@@");
+
+function fits(option: string): boolean {
+  const [key = "", ...value] = option.split("=");
+  return (
+    Buffer.byteLength(key) <= KEY_BYTES_MAX && Buffer.byteLength(value.join("=")) <= VALUE_BYTES_MAX
+  );
+}
+
+/** A symlink there would lead the kernel's interfaces, and their masks, somewhere else. */
+function checkFolder(kernel: KernelFeatures, path: string): Operation[] {
+  const flags = O.PATH | directoryFlag(kernel.arch) | nofollowFlag(kernel.arch);
+  return [
+    { op: "mkdirs", root, path, mode: 0o755 },
+    { op: "open", root, path, flags, to: slot },
+  ];
+}
+
+function openTarget(kernel: KernelFeatures, path: string): Operation[] {
+  return [
+    { op: "mkdirs", root, path, mode: 0o755 },
+    { op: "open", root, path, flags: O.PATH | directoryFlag(kernel.arch), to: SCRATCH[0] },
+  ];
+}
+
+/** What is in the folder comes into the tmpfs before that covers it. */
+function copyUp(): Operation[] {
+  const [from] = SCRATCH;
+  return [
+    { op: "copyTree", fromRoot: from, from: "/", toRoot: slot, to: "/" },
+    { op: "close", slot: from },
+  ];
+}
+
+function furtherAttributes(options: MountOptions, mask: number): Operation[] {
+  const operations: Operation[] = [];
+  const set = options.recursiveSet & mask;
+  const clear = options.recursiveClear;
+  if (set !== 0 || clear !== 0) operations.push({ op: "mountAttr", slot, set, clear });
+  operations.push(...propagationOperations(options));
+  return operations;
+}
+
+/** Of the mount in the temporary slot. */
+function propagationOperations({ propagations }: MountOptions): Operation[] {
+  return propagations.map(({ type, recursive }) => {
+    return { op: "mountAttr", slot, propagation: type, recursive };
+  });
+}
+
+const SUPERBLOCK_FLAGS: Readonly<Record<string, number>> = {
+  sync: MS.SYNCHRONOUS,
+  dirsync: MS.DIRSYNC,
+  lazytime: MS.LAZYTIME,
+  mand: MS.MANDLOCK,
+};
+
+/** mount(2) at a target that is held open; attributes follow as for any mount. */
+function classicMount(
+  fstype: string,
+  source: string,
+  o: { path: string; options: MountOptions; data: readonly string[] },
+): Operation[] {
+  const { path, options } = o;
+  const data = o.data.join(",");
+  if (Buffer.byteLength(data) > DATA_BYTES_MAX) {
+    throw new GantryError("invalid", `mount ${path}: options of more than ${DATA_BYTES_MAX} bytes`);
+  }
+  let flags = classicFlags(options) | (options.readonly ? MOUNT_ATTR.RDONLY : 0);
+  for (const flag of superblockFlags(options)) flags |= SUPERBLOCK_FLAGS[flag] ?? 0;
+  return [
+    { op: "mount", source, path, fstype, flags, data, root },
+    { op: "open", root, path, flags: O.PATH, to: slot },
+    { op: "mountAttr", slot, set: options.set, clear: options.clear },
+    ...furtherAttributes(options, ~0),
+    { op: "close", slot },
+  ];
+}
+
+const OFF: Readonly<Record<string, string>> = {
+  sync: "async",
+  lazytime: "nolazytime",
+  mand: "nomand",
+};
+
+/** "remount": the attributes of the mount at `path`, and without "bind" its file system's too. */
+export function remountOperations(path: string, options: MountOptions): Operation[] {
+  const { bind, superblock, data } = options;
+  const off = [...superblock].filter(([flag, on]) => !on && flag in OFF);
+  const words = [
+    ...data.map(escaped),
+    ...superblockFlags(options),
+    ...off.map(([flag]) => OFF[flag] ?? flag),
+    options.readonly ? "ro" : "rw",
+  ];
+  return [
+    ...(bind ? [] : [{ op: "remount", root, path, options: words } as const]),
+    { op: "open", root, path, flags: O.PATH, to: slot },
+    { op: "mountAttr", slot, ...remountAttributes(options) },
+    ...furtherAttributes(options, ~0),
+    { op: "close", slot },
+  ];
+}
