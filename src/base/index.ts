@@ -2,6 +2,7 @@ export { type Advice, adviceLines, adviceOf, withAdvice } from "./advice.ts";
 export { writeFileAtomic } from "./atomic-file.ts";
 export { formatDuration, humanDuration, parseDuration, TIMER_MS_MAX } from "./durations.ts";
 export { type ErrorKind, errnoOf, GantryError, kindOf, messageOf } from "./errors.ts";
+export { parseExactJson, stringifyExactJson } from "./exact-json.ts";
 export { type FlagType, type FlagValues, parseBool, splitCsv } from "./flag-types.ts";
 export {
   defineFlags,

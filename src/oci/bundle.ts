@@ -2,7 +2,7 @@
 
 import { readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import { GantryError } from "../base/index.ts";
+import { GantryError, parseExactJson } from "../base/index.ts";
 import type { OciSpec } from "../spec/index.ts";
 
 const CONFIG_BYTES_MAX = 8 << 20;
@@ -22,7 +22,7 @@ export async function readBundle(folder: string): Promise<OciSpec> {
   if (text.length > CONFIG_BYTES_MAX) throw new GantryError("invalid", `${path} is too long`);
   let spec: OciSpec;
   try {
-    spec = JSON.parse(text) as OciSpec;
+    spec = parseExactJson(text) as OciSpec;
   } catch (cause) {
     throw new GantryError("invalid", `${path} is no JSON: ${(cause as Error).message}`, { cause });
   }

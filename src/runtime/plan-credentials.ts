@@ -43,7 +43,8 @@ export function planLimits(process: OciProcess): Operation[] {
   const operations: Operation[] = [];
   const seen = new Set<string>();
   for (const { type, soft, hard } of process.rlimits ?? []) {
-    const resource = RLIMITS[type.replace(/^RLIMIT_/, "")];
+    const name = type.startsWith("RLIMIT_") ? type.slice("RLIMIT_".length) : "";
+    const resource = Object.hasOwn(RLIMITS, name) ? RLIMITS[name] : undefined;
     if (resource === undefined) {
       throw new GantryError("invalid", `rlimit type ${JSON.stringify(type)} is not valid`);
     }
@@ -56,7 +57,10 @@ export function planLimits(process: OciProcess): Operation[] {
 }
 
 /** RLIM_INFINITY is all ones: −1 in the plan's signed numbers. JSON cannot hold it exactly. */
-function limit(value: number): bigint {
+function limit(value: number | bigint): bigint {
+  if (typeof value === "number" && !Number.isInteger(value)) {
+    throw new GantryError("invalid", `rlimit ${value} is not a whole number`);
+  }
   return value < 0 || value >= INFINITY_FROM ? -1n : BigInt(value);
 }
 

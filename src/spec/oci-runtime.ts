@@ -34,7 +34,7 @@ export interface OciProcess {
     permitted?: string[];
     ambient?: string[];
   };
-  rlimits?: { type: string; hard: number; soft: number }[];
+  rlimits?: { type: string; hard: number | bigint; soft: number | bigint }[];
   noNewPrivileges?: boolean;
   apparmorProfile?: string;
   oomScoreAdj?: number;

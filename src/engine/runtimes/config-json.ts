@@ -2,11 +2,11 @@
 // done already (the network namespace and its sysctls), and with numbers that JSON cannot hold
 // exactly written out. Pure.
 
-import { GantryError } from "../../base/index.ts";
+import { GantryError, stringifyExactJson } from "../../base/index.ts";
 import type { OciSpec } from "../../spec/index.ts";
 
 /** runtime-spec's unlimited, of rlimits. */
-const UNLIMITED = "18446744073709551615";
+const UNLIMITED = 18446744073709551615n;
 
 export function configJson(spec: OciSpec): string {
   for (const { destination, layers, subpath } of spec.mounts ?? []) {
@@ -36,16 +36,11 @@ export function configJson(spec: OciSpec): string {
       sysctl: own ? withoutNetwork(linux.sysctl) : linux.sysctl,
     },
   };
-  return JSON.stringify(config, (_, value) =>
-    typeof value === "bigint" ? rawJson(String(value)) : value,
-  );
+  return stringifyExactJson(config);
 }
 
-const rawJson = (text: string): unknown =>
-  (JSON as unknown as { rawJSON(text: string): unknown }).rawJSON(text);
-
-const limit = (value: number): unknown =>
-  value < 0 || value >= 2 ** 63 ? rawJson(UNLIMITED) : value;
+const limit = (value: number | bigint): number | bigint =>
+  value < 0 || value >= 2 ** 63 ? UNLIMITED : value;
 
 function withoutNetwork(sysctls: Record<string, string> = {}): Record<string, string> {
   return Object.fromEntries(Object.entries(sysctls).filter(([name]) => !/^net[./]/.test(name)));

@@ -2,7 +2,7 @@
 // system calls, under which capability, architecture or kernel), and custom ones in the same JSON
 // form. Conditions are resolved here, for one container's capabilities; what is left is OCI.
 
-import { GantryError } from "../../base/index.ts";
+import { GantryError, parseExactJson } from "../../base/index.ts";
 import type { OciSeccomp, OciSeccompArg, OciSeccompRule } from "../../spec/index.ts";
 import type { KernelFeatures } from "../contract.ts";
 import { ALWAYS_ALLOWED, WITH_CAPABILITY } from "./docker-syscalls.ts";
@@ -126,7 +126,7 @@ export function parseSeccomp(
 ): OciSeccomp | undefined {
   let profile: DockerSeccompProfile;
   try {
-    profile = JSON.parse(text) as DockerSeccompProfile;
+    profile = parseExactJson(text) as DockerSeccompProfile;
   } catch (cause) {
     const why = (cause as Error).message;
     throw new GantryError("invalid", `Decoding seccomp profile failed: ${why}`, { cause });
