@@ -2,7 +2,7 @@
 
 import { readFile, rm } from "node:fs/promises";
 import { resolve } from "node:path";
-import { GantryError } from "../base/index.ts";
+import { GantryError, parseExactJson } from "../base/index.ts";
 import { capabilityNames, type KernelFeatures, planExec } from "../runtime/index.ts";
 import type { OciProcess } from "../spec/index.ts";
 import type { CommandContext } from "./command.ts";
@@ -134,7 +134,7 @@ async function readProcess(path: string): Promise<OciProcess> {
   });
   let process: OciProcess;
   try {
-    process = JSON.parse(text) as OciProcess;
+    process = parseExactJson(text) as OciProcess;
   } catch (cause) {
     throw new GantryError("invalid", `${path} is no JSON: ${(cause as Error).message}`, { cause });
   }

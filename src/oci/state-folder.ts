@@ -5,7 +5,7 @@
 
 import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { GantryError } from "../base/index.ts";
+import { GantryError, parseExactJson, stringifyExactJson } from "../base/index.ts";
 import type { OciSpec } from "../spec/index.ts";
 
 /** Gantry's own format, version 1. */
@@ -68,7 +68,7 @@ export class StateFolder {
 
   async write(state: ContainerState): Promise<void> {
     const path = join(this.folder(state.id), STATE);
-    await writeFile(`${path}.new`, JSON.stringify(state), { mode: 0o600 });
+    await writeFile(`${path}.new`, stringifyExactJson(state), { mode: 0o600 });
     await rename(`${path}.new`, path);
   }
 
@@ -81,7 +81,7 @@ export class StateFolder {
       if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
       throw new GantryError("not-found", "container does not exist");
     }
-    const state = JSON.parse(text) as ContainerState;
+    const state = parseExactJson(text) as ContainerState;
     if (state.version !== 1) {
       throw new GantryError("invalid", `${path} is of another version of this program`);
     }
