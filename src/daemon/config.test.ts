@@ -81,8 +81,11 @@ test("what cannot work is refused with its reason, what does nothing warns", asy
   );
   assert.equal(await messageOf(() => load("-s", "overlay2", "--default-runtime=runc")), "");
   assert.match(await messageOf(() => load("--userns-remap=default")), /not supported yet/);
-  const systemd = () => settings("--exec-opt=native.cgroupdriver=systemd");
-  assert.match(await messageOf(systemd), /cgroupfs/);
+  const driver = (name: string, ...more: string[]) =>
+    settings(`--exec-opt=native.cgroupdriver=${name}`, ...more);
+  assert.equal((await driver("systemd")).engine.cgroupParent, "gantry.slice");
+  assert.match(await messageOf(() => driver("systemd", "--cgroup-parent=/x")), /valid slice/);
+  assert.match(await messageOf(() => driver("other")), /option other not supported/);
   assert.equal(await messageOf(() => load("--exec-opt=native.cgroupdriver=cgroupfs")), "");
   const { warnings } = await load("--raw-logs");
   assert.match(warnings[0] ?? "", /^Option raw-logs has no effect: /);

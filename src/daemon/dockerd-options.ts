@@ -20,8 +20,10 @@ export function featureWarnings(read: { map(key: string): Record<string, unknown
     .map((name) => `Feature ${name} has no effect: ${FEATURES[name] ?? "nobody knows it"}`);
 }
 
-/** Throws invalid for all that is not what happens anyway. */
-export function checkExecOptions(options: readonly string[]): void {
+/** Throws invalid for what is none. Docker's default is systemd's driver where there is a systemd;
+ * ours does not need to ask anybody. */
+export function cgroupDriver(options: readonly string[]): "cgroupfs" | "systemd" {
+  let driver: "cgroupfs" | "systemd" = "cgroupfs";
   for (const option of options) {
     const equals = option.indexOf("=");
     if (equals < 0) throw invalid(`invalid exec-opt (${option}): must be formatted 'opt=value'`);
@@ -29,14 +31,12 @@ export function checkExecOptions(options: readonly string[]): void {
     if (name !== "native.cgroupdriver") {
       throw invalid(`invalid exec-opt (${option}): unknown option: '${name}'`);
     }
-    if (value === "systemd") {
-      throw invalid(
-        "option exec-opts cannot be set to [native.cgroupdriver=systemd]: only the cgroupfs " +
-          "driver exists",
-      );
+    if (value !== "cgroupfs" && value !== "systemd") {
+      throw invalid(`native.cgroupdriver option ${value} not supported`);
     }
-    if (value !== "cgroupfs") throw invalid(`native.cgroupdriver option ${value} not supported`);
+    driver = value;
   }
+  return driver;
 }
 
 function invalid(message: string): GantryError {

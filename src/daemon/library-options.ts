@@ -19,11 +19,12 @@ export async function libraryOptions(
   const settings = toSettings(config, { ...(await program()), home: "/" });
   const { defaults, network, ...engine } = given;
   const own = engine.cgroupParent === undefined;
+  const parent = ownCgroupParent(engine.dataRoot ?? settings.engine.dataRoot);
   return {
     engine: {
       ...settings.engine,
       // Of this data root, not the daemon's: boot ends what it finds there and does not know.
-      ...(own && { cgroupParent: ownCgroupParent(engine.dataRoot ?? settings.engine.dataRoot) }),
+      ...(own && { cgroupParent: engine.cgroupDriver === "systemd" ? `${parent}.slice` : parent }),
       cgroupParentIsOwn: own,
       ...engine,
       defaults: { ...settings.engine.defaults, ...defaults },

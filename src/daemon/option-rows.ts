@@ -161,7 +161,7 @@ const containerRows: Row[] = [
   [
     "exec-opts",
     "list",
-    "Runtime execution options: native.cgroupdriver=cgroupfs is the only one",
+    "Runtime execution options: native.cgroupdriver=cgroupfs|systemd",
     { flag: "exec-opt" },
   ],
   [

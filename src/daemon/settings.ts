@@ -7,7 +7,7 @@ import type { EngineOptions } from "../engine/index.ts";
 import { API_VERSION_MAX, API_VERSION_MIN, compareVersions } from "../protocol/index.ts";
 import { parseBuilder } from "./builder-settings.ts";
 import type { Config } from "./config.ts";
-import { checkExecOptions, featureWarnings } from "./dockerd-options.ts";
+import { cgroupDriver, featureWarnings } from "./dockerd-options.ts";
 import { type ListenAddress, parseHost } from "./hosts.ts";
 import { addressPools, type NetworkOptions, networkOptions } from "./network-settings.ts";
 import { options } from "./option-table.ts";
@@ -81,7 +81,6 @@ export function toSettings(
   }
   const format = read.text("log-format");
   if (format !== "text" && format !== "json") throw invalid(`invalid log format: ${format}`);
-  checkExecOptions(read.list("exec-opts"));
   return {
     engine: engineOptions(read, { ...program, env, warn: (text) => void warnings.push(text) }),
     network: networkOptions(read),
@@ -129,6 +128,15 @@ export function ownCgroupParent(dataRoot: string): string {
   return `gantry-${createHash("sha256").update(dataRoot).digest("hex").slice(0, 8)}`;
 }
 
+function cgroupParent(read: Reader, driver: "cgroupfs" | "systemd"): string {
+  const given = read.text("cgroup-parent");
+  if (driver === "systemd" && given !== "" && !given.endsWith(".slice")) {
+    throw invalid('cgroup-parent for systemd cgroup should be a valid slice named as "xxx.slice"');
+  }
+  const own = ownCgroupParent(read.text("data-root"));
+  return given || (driver === "systemd" ? `${own}.slice` : own);
+}
+
 function engineOptions(
   read: Reader,
   o: {
@@ -140,6 +148,7 @@ function engineOptions(
   },
 ): EngineOptions {
   const { version, buildId } = o;
+  const driver = cgroupDriver(read.list("exec-opts"));
   const labels = read.list("labels");
   const storageBytes = storageSizeOption(read.list("storage-opts"));
   const builder = parseBuilder(read.any("builder"));
@@ -151,7 +160,8 @@ function engineOptions(
     dataRoot: absolute(read.text("data-root"), "data-root"),
     execRoot: absolute(read.text("exec-root"), "exec-root"),
     liveRestore: read.bool("live-restore"),
-    cgroupParent: read.text("cgroup-parent") || ownCgroupParent(read.text("data-root")),
+    cgroupDriver: driver,
+    cgroupParent: cgroupParent(read, driver),
     cgroupParentIsOwn: read.text("cgroup-parent") === "",
     shutdownTimeoutSeconds: read.number("shutdown-timeout"),
     version,

@@ -10,7 +10,7 @@ import { openStorage, RootFiles } from "../storage/index.ts";
 import { lockRoot } from "./data-root-lock.ts";
 import type { NetworkOptions } from "./network-settings.ts";
 import { ResidentNative } from "./resident-native.ts";
-import { removeCgroupParent, wireRuntime } from "./wire-runtime.ts";
+import { wireRuntime } from "./wire-runtime.ts";
 
 /** Opens the engine over its data root and takes up the containers that run there. `wrapNative`
  * lets a test stand between the planners and the kernel. */
@@ -28,7 +28,7 @@ export async function createEngine(
   undo.defer("the native program", () => native.close());
   const storage = await openStorage({ root: options.dataRoot, native, log });
   undo.defer("the storage", () => storage.close());
-  const runtime = await wireRuntime(native, log, options);
+  const { runtime, cgroups } = await wireRuntime(native, log, options);
   const { execRoot } = options;
   const { records } = storage;
   const networkLayer = await openNetwork({ native, records, options: network, log, execRoot });
@@ -36,7 +36,7 @@ export async function createEngine(
   const engine = await openEngine(options, {
     storage,
     files: new RootFiles(native),
-    native,
+    native: cgroups.native,
     network: networkLayer,
     runtime,
     log,
@@ -50,7 +50,7 @@ export async function createEngine(
       const parts: [string, () => Promise<void>][] = [
         ["the engine", () => engine.close()],
         ["the cgroup pool", async () => native.preparePool?.([])],
-        ["cgroups", () => removeCgroupParent(runtime.kernel.cgroup, options.cgroupParent)],
+        ["cgroups", () => cgroups.close(options.cgroupParent)],
         ["the network", () => networkLayer.stop()],
         ["the storage", () => storage.close()],
         ["the native program", () => native.close()],

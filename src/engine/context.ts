@@ -39,7 +39,10 @@ export interface EngineOptions {
   execRoot: string;
   /** Containers go on running when the engine closes. Docker's default is false, ours true. */
   liveRestore: boolean;
-  /** Parent of the containers' cgroups, relative to each hierarchy: "gantry". */
+  /** Who makes cgroups; cgroupfs, this program itself, where it is not said. */
+  cgroupDriver?: "cgroupfs" | "systemd";
+  /** Parent of the containers' cgroups, relative to each hierarchy: "gantry"; with systemd a slice:
+   * "gantry.slice". */
   cgroupParent: string;
   /** No other engine puts containers there: what is not in the records is stray. */
   cgroupParentIsOwn: boolean;

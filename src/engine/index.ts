@@ -53,7 +53,7 @@ export type {
   SecurityDefaults,
 } from "./context.ts";
 export type * from "./contract.ts";
-export type { CgroupPaths, RuntimePlans } from "./runtime-plans.ts";
+export type { CgroupPaths, CgroupPlacement, RuntimePlans } from "./runtime-plans.ts";
 
 export interface EngineParts {
   storage: Storage;

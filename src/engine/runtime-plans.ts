@@ -20,8 +20,18 @@ export interface ContainerSampler {
   close(): Promise<void>;
 }
 
+/** Who makes the cgroups of containers, and where. */
+export interface CgroupPlacement {
+  readonly driver: "cgroupfs" | "systemd";
+  /** Of a container, from the root of each hierarchy; throws invalid where the parent is none. */
+  pathFor(id: string, parent: string): string;
+  /** The parent's own. */
+  folderOf(parent: string): string;
+}
+
 export interface RuntimePlans {
   readonly kernel: KernelFeatures;
+  readonly cgroups: CgroupPlacement;
   planCreate(input: CreateInput): PlannedCreate;
   planRestore(input: RestoreInput): PlannedCreate;
   planExec(input: ExecInput): Plan;

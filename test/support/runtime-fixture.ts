@@ -84,7 +84,7 @@ export class RuntimeFixture implements AsyncDisposable {
       accounts: ACCOUNTS,
       joined: o.joined ?? {},
       kernel: this.kernel,
-      cgroupParent: `/gantry-test-${process.pid}`,
+      cgroupPath: `/gantry-test-${process.pid}/${id}`,
     });
     o.change?.(spec);
     return spec;

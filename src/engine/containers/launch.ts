@@ -96,7 +96,7 @@ export function planLaunch(
     joined,
     kernel,
     ...(c.userns && { userns: c.userns }),
-    cgroupParent: engine.options.cgroupParent,
+    cgroupPath: cgroupPathOf(engine, c),
     defaultUlimits: engine.options.defaults.ulimits,
     initPath: engine.options.defaults.initPath ?? initProgramPath,
     defaultSecurity: engine.options.defaults.security,
@@ -145,6 +145,9 @@ function shareOf({ attachments }: AttachedNetworks): NetworkShare {
     teardown: () => attachments.flatMap((attachment) => attachment.teardown()),
   };
 }
+
+const cgroupPathOf = ({ runtime, options }: EngineContext, { id, hostConfig }: ContainerRecord) =>
+  runtime.cgroups.pathFor(id, hostConfig.CgroupParent || options.cgroupParent);
 
 export interface JoinedNamespaces {
   network?: number;

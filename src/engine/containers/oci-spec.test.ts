@@ -52,7 +52,7 @@ function spec(host: HostConfig = {}, config: ContainerConfig = {}, more: Partial
     accounts,
     joined: {},
     kernel,
-    cgroupParent: "",
+    cgroupPath: "/gantry/abc",
     ...more,
   });
 }

@@ -1,12 +1,7 @@
 // A container's record becomes its OCI runtime configuration, with exactly Docker's defaults. All
 // that must be known comes in; the only look at the host is for device nodes (host-devices.ts).
 
-import {
-  cgroupPathFor,
-  defaultSeccomp,
-  type KernelFeatures,
-  parseSeccomp,
-} from "../../runtime/index.ts";
+import { defaultSeccomp, type KernelFeatures, parseSeccomp } from "../../runtime/index.ts";
 import type {
   ContainerConfig,
   ExecConfig,
@@ -46,8 +41,8 @@ export interface SpecInput {
   /** Its user namespace; absent: the host's. */
   userns?: IdMaps;
   kernel: KernelFeatures;
-  /** Daemon-wide parent of cgroups; HostConfig.CgroupParent wins. */
-  cgroupParent: string;
+  /** Of its cgroup, from the root of each hierarchy. */
+  cgroupPath: string;
   /** Daemon-wide ulimits, which the container's own override by name. */
   defaultUlimits?: { Name: string; Soft: number; Hard: number }[];
   /** Program that --init puts before the command, a file of the host. */
@@ -60,7 +55,7 @@ const INIT_TARGET = "/sbin/docker-init";
 
 /** Throws invalid with docker's wording. */
 export function toOciSpec(input: SpecInput): OciSpec {
-  const { id, hostConfig: host, config, kernel } = input;
+  const { hostConfig: host, config, kernel } = input;
   const security = parseSecurityOptions(host.SecurityOpt ?? [], input.defaultSecurity);
   const capabilities = capabilitiesFor(host, kernel.heldCapabilities);
   const seccomp = seccompFor(host, security, capabilities, kernel);
@@ -94,7 +89,7 @@ export function toOciSpec(input: SpecInput): OciSpec {
     linux: {
       namespaces: namespacesFor(host, input),
       ...(input.userns && mappingsOf(input.userns)),
-      cgroupsPath: cgroupPathFor(id, host.CgroupParent || input.cgroupParent),
+      cgroupsPath: input.cgroupPath,
       resources: { ...resourcesOf(host, kernel), devices: deviceRules(host) },
       devices: deviceNodes(host),
       sysctl: sysctlsFor(host, input.userns),

@@ -2,12 +2,7 @@
 // the kernel cannot do is taken out of the host config with a warning; what can never work throws.
 
 import { GantryError } from "../../base/index.ts";
-import {
-  cgroupPathFor,
-  cgroupSupport,
-  type KernelFeatures,
-  parseCpuList,
-} from "../../runtime/index.ts";
+import { cgroupSupport, type KernelFeatures, parseCpuList } from "../../runtime/index.ts";
 import type { HostConfig } from "../../spec/index.ts";
 import { capabilitiesFor } from "./oci-capabilities.ts";
 import { parseDeviceRule } from "./oci-resources.ts";
@@ -255,7 +250,6 @@ function checkSettings({ host, kernel }: Check): void {
       );
     }
   }
-  cgroupPathFor("x", host.CgroupParent ?? "");
   // Parsed again when the container starts; here, so that a mistake is told at once.
   parseSecurityOptions(host.SecurityOpt ?? []);
   capabilitiesFor({ ...host, Privileged: false }, kernel.heldCapabilities);

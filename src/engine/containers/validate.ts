@@ -20,7 +20,9 @@ export function validateResources(
   const reaction = unhealthyReaction(config, host);
   // Shown by inspect, also where a label asked for it.
   if (reaction !== "none" || host.OnUnhealthy) host.OnUnhealthy = reaction;
-  return validateHostConfig(host, engine.runtime.kernel, options);
+  const { kernel, cgroups } = engine.runtime;
+  if (host.CgroupParent) cgroups.pathFor("x", host.CgroupParent);
+  return validateHostConfig(host, kernel, options);
 }
 
 const NUL = "\0";

@@ -41,7 +41,7 @@ export async function cgroupTree(
     processes: 0,
     truncated: false,
   };
-  const parent = parentPath(engine.options.cgroupParent);
+  const parent = engine.runtime.cgroups.folderOf(engine.options.cgroupParent);
   const mounts: Record<string, string> = Object.fromEntries(cgroup.v1);
   if (cgroup.v2) mounts[""] = cgroup.v2.path;
   const ofParent = beneath(mounts, parent);
@@ -178,11 +178,6 @@ function pathOf(mounts: Folders, folders: Folders): string {
     if (mount !== undefined && folder.startsWith(mount)) return folder.slice(mount.length);
   }
   return "";
-}
-
-function parentPath(parent: string): string {
-  const parts = parent.split("/").filter((part) => part !== "" && part !== "." && part !== "..");
-  return `/${parts.join("/") || "gantry"}`;
 }
 
 function onlineCpus(list = "0"): number {

@@ -97,7 +97,7 @@ async function host(engine: EngineContext): Promise<SystemInfo> {
 
 /** What this kernel's cgroups and security modules offer. */
 function abilities(engine: EngineContext): SystemInfo {
-  const { kernel } = engine.runtime;
+  const { kernel, cgroups } = engine.runtime;
   const { security } = engine.options.defaults;
   const v1 = kernel.cgroup.version !== 2;
   const controllers = v1 ? [...kernel.cgroup.v1.keys()] : (kernel.cgroup.v2?.controllers ?? []);
@@ -112,7 +112,7 @@ function abilities(engine: EngineContext): SystemInfo {
     PidsLimit: has("pids"),
     ...(kernel.cgroupFiles?.has("memory.kmem.tcp.limit_in_bytes") && { KernelMemoryTCP: true }),
     OomKillDisable: v1 && has("memory"),
-    CgroupDriver: "cgroupfs",
+    CgroupDriver: cgroups.driver,
     CgroupVersion: v1 ? "1" : "2",
     Isolation: "",
     SecurityOptions: [
