@@ -85,6 +85,8 @@ export async function create(
     try {
       return await make(context, id, { ...o, bundle, spec });
     } catch (error) {
+      // Where the caller was killed nobody has undone anything: what is left must be found.
+      if (caller.io.signal.aborted) throw error;
       const begun = await folder.read(id).catch(() => undefined);
       await folder.remove(id);
       // A hook that failed ends the life of a container, whose last step these are.

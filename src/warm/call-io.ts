@@ -67,6 +67,7 @@ export class CallIo implements Io {
   /** Has the caller's own process do what `request` says (native/runtime.h) and resolves with its
    * answer. Only gantry-runtime can; requests are answered in their order. */
   native(request: Uint8Array): Promise<Buffer> {
+    if (this.#abort.signal.aborted) return Promise.reject(callerGone());
     const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
     this.#answers.push({ resolve, reject });
     this.#send(FRAME.native, request);
@@ -99,8 +100,7 @@ export class CallIo implements Io {
   /** The launcher is gone: whatever still runs has nobody to run for. */
   abandon(): void {
     this.#abort.abort();
-    const gone = new GantryError("cancelled", "the caller is gone");
-    for (const { reject } of this.#answers.splice(0)) reject(gone);
+    for (const { reject } of this.#answers.splice(0)) reject(callerGone());
     this.#input?.destroy();
     for (const output of this.#outputs) output.destroy();
   }
@@ -158,6 +158,8 @@ export class CallIo implements Io {
     };
   }
 }
+
+const callerGone = () => new GantryError("cancelled", "the caller is gone");
 
 function ended(output: Writable): Promise<void> {
   return new Promise((resolve) => {

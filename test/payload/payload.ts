@@ -12,9 +12,13 @@ import { promisify } from "node:util";
 import tar from "tar-stream";
 
 const run = promisify(execFile);
-const sources = ["payload.c", "payload-kernel.c", "payload-network.c", "payload.h"].map((name) =>
-  fileURLToPath(new URL(name, import.meta.url)),
-);
+const sources = [
+  "payload.c",
+  "payload-kernel.c",
+  "payload-network.c",
+  "payload-runtime.c",
+  "payload.h",
+].map((name) => fileURLToPath(new URL(name, import.meta.url)));
 const cache = fileURLToPath(new URL("../../.gantry-cache", import.meta.url));
 
 /** The path of the compiled payload; `payload VERB …` runs on the host too. */

@@ -59,11 +59,14 @@ export class OciFixture implements AsyncDisposable {
   }
 
   /** Starts a call; its streams are pipes. */
-  spawn(args: string[], o: { stdio?: ("pipe" | number)[]; cwd?: string } = {}): ChildProcess {
+  spawn(
+    args: string[],
+    o: { stdio?: ("pipe" | number)[]; cwd?: string; env?: Record<string, string> } = {},
+  ): ChildProcess {
     return spawn(PROGRAM, ["--root", this.root, ...args], {
       stdio: o.stdio ?? ["pipe", "pipe", "pipe"],
       cwd: o.cwd ?? this.path("."),
-      env: { ...process.env, GANTRY_PLAIN: this.plain ? "1" : "" },
+      env: { ...process.env, GANTRY_PLAIN: this.plain ? "1" : "", ...o.env },
     });
   }
 
