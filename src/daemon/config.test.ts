@@ -80,7 +80,6 @@ test("what cannot work is refused with its reason, what does nothing warns", asy
     "option storage-driver cannot be set to zfs: overlay2 is the only storage driver",
   );
   assert.equal(await messageOf(() => load("-s", "overlay2", "--default-runtime=runc")), "");
-  assert.match(await messageOf(() => load("--userns-remap=default")), /not supported yet/);
   const driver = (name: string, ...more: string[]) =>
     settings(`--exec-opt=native.cgroupdriver=${name}`, ...more);
   assert.equal((await driver("systemd")).engine.cgroupParent, "gantry.slice");

@@ -72,6 +72,9 @@ test("what dockerd reloads is reloaded, unless it has no meaning here", () => {
 
 /** A value for each key that works, other than its default. */
 const SAMPLES: Readonly<Record<string, unknown>> = {
+  "default-userns-mode": "auto",
+  "userns-pool": "5000:100000",
+  "userns-remap": "default",
   "allow-direct-routing": true,
   "allow-nondistributable-artifacts": ["r:5000"],
   "authorization-plugins": ["a"],

@@ -1,7 +1,7 @@
 // The composition root: the only place where the parts of the server side are made and joined.
 // Opening goes bottom up (native, storage, network, engine), closing top down.
 
-import { mkdir } from "node:fs/promises";
+import { chmod, mkdir, stat } from "node:fs/promises";
 import { type Logger, messageOf, Rollback } from "../base/index.ts";
 import { type EngineOptions, openEngine, type RunningEngine } from "../engine/index.ts";
 import { connectMonitor, type Native } from "../native/index.ts";
@@ -12,6 +12,14 @@ import type { NetworkOptions } from "./network-settings.ts";
 import { ResidentNative } from "./resident-native.ts";
 import { wireRuntime } from "./wire-runtime.ts";
 
+/** Root of a container may leave programs in a volume that are set-uid root: nobody else of the host
+ * is to reach them, whatever the modes beneath (CVE-2021-41091). */
+async function makeDataRoot(path: string): Promise<void> {
+  await mkdir(path, { recursive: true, mode: 0o710 });
+  const { mode } = await stat(path);
+  if ((mode & 0o007) !== 0) await chmod(path, mode & 0o770);
+}
+
 /** Opens the engine over its data root and takes up the containers that run there. `wrapNative`
  * lets a test stand between the planners and the kernel. */
 export async function createEngine(
@@ -21,7 +29,7 @@ export async function createEngine(
   { wrapNative = (native: Native): Native => native } = {},
 ): Promise<RunningEngine & { native: Native }> {
   await using undo = new Rollback((what, error) => log.error(`Failed to close ${what}`, { error }));
-  await mkdir(options.dataRoot, { recursive: true, mode: 0o711 });
+  await makeDataRoot(options.dataRoot);
   const lock = await lockRoot("exec", options.execRoot);
   undo.defer("the lock of the exec root", () => lock.release());
   const native = wrapNative(new ResidentNative(options.execRoot, log));

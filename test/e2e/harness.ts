@@ -21,9 +21,11 @@ export const root = fileURLToPath(new URL("../..", import.meta.url));
 const GANTRY = join(root, "bin/gantry");
 /** The same scenarios against another engine: GANTRY_E2E_DAEMON=dockerd shows what docker does. */
 const DAEMON = process.env["GANTRY_E2E_DAEMON"]?.split(" ") ?? [GANTRY, "daemon"];
-const START_DEADLINE_MS = 60_000;
-const STOP_DEADLINE_MS = 120_000; // it may have layers to bring to a busy disk
-const SETTLE_DEADLINE_MS = 30_000;
+/** A machine whose processor is emulated (test/vm) has all the time it needs. */
+const SLOWER = process.env["GANTRY_VM"] ? 5 : 1;
+const START_DEADLINE_MS = 60_000 * SLOWER;
+const STOP_DEADLINE_MS = 120_000 * SLOWER; // it may have layers to bring to a busy disk
+const SETTLE_DEADLINE_MS = 30_000 * SLOWER;
 /** The image of the payload, imported into every daemon. */
 export const IMAGE = "payload:latest";
 
@@ -33,6 +35,8 @@ export type DaemonOptions = {
   bare?: boolean;
   /** Which client `client()` is: the stock docker one, or ours. */
   client?: "docker" | "gantry";
+  /** Before the daemon starts: where its namespaces are those of this process. */
+  prepare?: (daemon: TestDaemon) => Promise<void> | void;
 };
 
 export const dockerPath: string | undefined = findOnPath("docker");
@@ -50,6 +54,7 @@ export async function startDaemon(options: DaemonOptions = {}): Promise<TestDaem
   );
   try {
     await daemon.hold();
+    await options.prepare?.(daemon);
     await daemon.start();
     if (!options.bare) await daemon.importPayload();
   } catch (error) {

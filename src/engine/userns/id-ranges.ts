@@ -110,7 +110,7 @@ export const mapWords = (mappings: readonly OciIdMapping[]): string[] =>
 
 /** Throws invalid in docker's manner for ids that the namespace does not have. */
 export function requireMapped(
-  maps: IdMaps,
+  maps: IdMaps & { taken?: object },
   user: { uid: number; gid: number; additionalGids?: readonly number[] },
 ): void {
   const check = (what: string, mappings: readonly OciIdMapping[], id: number) => {
@@ -118,7 +118,8 @@ export function requireMapped(
     throw new GantryError(
       "invalid",
       `${what} ${id} is not in the container's user namespace, which has ` +
-        `${mappings.map(idsOf).join(", ")}: give it more with --userns=auto:size=${id + 1}`,
+        `${mappings.map(idsOf).join(", ")}: ` +
+        (maps.taken ? `use --userns=auto:size=${id + 1}` : "give its owner more subordinate ids"),
     );
   };
   check("user", maps.uid, user.uid);
