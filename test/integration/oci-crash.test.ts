@@ -122,10 +122,11 @@ describe("a container of gantry-runtime whose maker died", { skip }, () => {
       await mkdir(join(await cgroupFolder(pid, controller), "a", "b"), { recursive: true });
     }
     const nested = ["--cgroup", "pids:a/b", "--cgroup", "memory:a"];
-    const child = oci.spawn(["exec", ...nested, id, "sleep"]);
+    const child = oci.spawn(["exec", ...nested, id, "seq", "echo up", "sleep"]);
     const ended = resultOf(child);
+    await once(child.stdout!, "data");
     const inside = join(await cgroupFolder(pid, "pids"), "a", "b", "cgroup.procs");
-    await until("the second process", async () => (await readFile(inside, "utf8")) !== "");
+    assert.match(await readFile(inside, "utf8"), /^\d+\n$/);
     await oci.ok("pause", id);
     assert.match((await oci.call("delete", id)).stderr, /that is not stopped: paused/);
     await oci.ok("delete", "-f", id);
