@@ -3,23 +3,30 @@
 // to a second kernel version, and to modules that the host's kernel lacks. Nothing on the host is
 // changed but a cache folder.
 
-import { execFile, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
-import { copyFile, mkdir, mkdtemp, readdir, rename, rm, writeFile } from "node:fs/promises";
-import { homedir, tmpdir } from "node:os";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { promisify } from "node:util";
+import { fetchKernel, type Kernel, run } from "./debian.ts";
 
-const run = promisify(execFile);
 const here = fileURLToPath(new URL(".", import.meta.url));
-const cache = join(process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "gantry", "vm");
+/** KVM where the machine has it: nothing of the tests needs it, but they are quicker. */
+const ACCELERATOR = process.env["GANTRY_VM_ACCEL"] ?? "tcg,thread=multi";
 /** Modules that must be there before the root file system is; the rest are loaded by modprobe. */
 const BOOT_MODULES = ["virtio_pci", "9p", "9pnet_virtio", "overlay"];
+const KERNEL_PARAMETERS = [
+  ...["console=ttyS0", "quiet", "loglevel=3", "panic=-1", "random.trust_cpu=on"],
+];
 
 export type VmOptions = {
   /** Run by /bin/sh in the guest as root. */
   command: string;
+  /** A suite of Debian, or a kernel's package. */
+  kernel: string;
+  /** More words for the kernel's command line. */
+  parameters?: string[];
   memoryMiB?: number;
   deadlineMs?: number;
   onOutput: (text: string) => void;
@@ -28,7 +35,7 @@ export type VmOptions = {
 /** Resolves with the command's exit code; throws when the machine itself fails or hangs. */
 export async function bootVm(options: VmOptions): Promise<number> {
   await installTools();
-  const kernel = await fetchKernel();
+  const kernel = await fetchKernel(options.kernel);
   const scratch = await mkdtemp(join(tmpdir(), "gantry-vm-"));
   try {
     const initramfs = await makeInitramfs(scratch, kernel, options.command);
@@ -55,42 +62,6 @@ async function installTools(): Promise<void> {
   await run("apt-get", ["install", "-y", "--no-install-recommends", ...missing], options);
 }
 
-type Kernel = { image: string; modules: string; version: string };
-
-/** Debian's current kernel, unpacked into the cache once (never installed). */
-async function fetchKernel(): Promise<Kernel> {
-  const name = await kernelPackage();
-  const folder = join(cache, name);
-  if (!existsSync(folder)) {
-    await mkdir(cache, { recursive: true });
-    const scratch = await mkdtemp(join(cache, "fetch-"));
-    await run("apt-get", ["download", name], { cwd: scratch });
-    const archive = (await readdir(scratch)).find((file) => file.endsWith(".deb"));
-    if (archive === undefined) throw new Error(`apt-get download ${name} brought no archive`);
-    const tree = join(scratch, "tree");
-    await run("dpkg", ["-x", join(scratch, archive), tree]);
-    const [version] = await readdir(join(tree, "lib/modules"));
-    await run("/usr/sbin/depmod", ["-b", tree, version!]);
-    await rename(tree, folder);
-    await rm(scratch, { recursive: true });
-  }
-  const modules = join(folder, "lib/modules");
-  const version = (await readdir(modules))[0]!;
-  return { image: join(folder, "boot", `vmlinuz-${version}`), modules, version };
-}
-
-async function kernelPackage(): Promise<string> {
-  const wanted = process.env["GANTRY_VM_KERNEL"] ?? "linux-image-amd64";
-  const ask = () => run("apt-cache", ["depends", "--important", wanted]).catch(() => undefined);
-  let answer = await ask();
-  if (answer === undefined || answer.stdout.trim() === "") {
-    await run("apt-get", ["update"]);
-    answer = await ask();
-  }
-  const match = /Depends: (linux-image-\S+)/.exec(answer?.stdout ?? "");
-  return match?.[1] ?? wanted;
-}
-
 async function makeInitramfs(scratch: string, kernel: Kernel, command: string): Promise<string> {
   const tree = join(scratch, "tree");
   await mkdir(join(tree, "modules"), { recursive: true });
@@ -98,7 +69,9 @@ async function makeInitramfs(scratch: string, kernel: Kernel, command: string): 
   await run("gcc", ["-O2", "-static", "-Wall", "-o", join(tree, "init"), join(here, "init.c")]);
   const files = await bootModules(kernel);
   for (const [index, file] of files.entries()) {
-    await copyFile(file, join(tree, "modules", `${String(index).padStart(2, "0")}.ko`));
+    const target = join(tree, "modules", `${String(index).padStart(2, "0")}.ko`);
+    const unpack = file.endsWith(".xz") ? "xz -dc" : "cat";
+    await run("sh", ["-c", `${unpack} "$1" > "$2"`, "sh", file, target]);
   }
   await writeFile(join(tree, "command"), command);
   const image = join(scratch, "initramfs");
@@ -125,10 +98,10 @@ async function runQemu(kernel: Kernel, initramfs: string, options: VmOptions): P
     `local,path=${path},mount_tag=${tag},security_model=none,readonly=on,multidevs=remap`,
   ];
   const args = [
-    ...["-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2"],
+    ...["-accel", ACCELERATOR, "-cpu", "max", "-smp", "2"],
     ...["-m", String(options.memoryMiB ?? 3072), "-nographic", "-no-reboot", "-nodefaults"],
     ...["-serial", "stdio", "-kernel", kernel.image, "-initrd", initramfs],
-    ...["-append", "console=ttyS0 quiet loglevel=3 panic=-1 random.trust_cpu=on"],
+    ...["-append", [...KERNEL_PARAMETERS, ...(options.parameters ?? [])].join(" ")],
     ...["-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"],
     ...share("host", "/"),
     ...share("modules", kernel.modules),

@@ -70,6 +70,8 @@ static void mount_root(void) {
   // An overlay cannot be an overlay's upper layer: data roots need a plain file system.
   mount_at("tmpfs", "tmpfs", "var/tmp", 0, "mode=1777");
   mount_at("cgroup2", "cgroup2", "sys/fs/cgroup", 0, "");
+  mount("securityfs", "sys/kernel/security", "securityfs", 0, "");
+  mount("selinuxfs", "sys/fs/selinux", "selinuxfs", 0, "");
   mount("bpf", "sys/fs/bpf", "bpf", 0, "");
   mount_at("9p", "modules", "usr/lib/modules", MS_RDONLY, options);
   must(mount(".", "/", NULL, MS_MOVE, NULL), "move root");

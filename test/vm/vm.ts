@@ -1,26 +1,73 @@
-// npm run test:vm: runs the tests of test/vm/guest (or the files given) inside a virtual machine
-// with cgroup v2 and Debian's kernel. The last line is that of the run inside.
+// npm run test:vm [-- --kernel SUITE|PACKAGE …] [--command COMMAND] [FILE…]: runs tests in virtual
+// machines with cgroup v2 and Debian's kernels, one machine after the other. Without files each
+// machine has its own list (machines.ts); without --kernel all machines are booted. The last line
+// sums up. --command runs a shell command instead, to look around.
 
 import { execFileSync } from "node:child_process";
 import { globSync } from "node:fs";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { bundleProgram } from "../../tools/bundle-program.ts";
+import { payloadProgram } from "../payload/payload.ts";
 import { bootVm } from "./boot.ts";
+import { fetchPackage } from "./debian.ts";
+import { MACHINES, type Machine, machineFor } from "./machines.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
-const named = process.argv.slice(2);
-const files =
-  named.length > 0
-    ? named
-    : globSync(["test/vm/guest/*.test.ts", "test/e2e/isolation.test.ts"], { cwd: root }).sort();
+const { values, positionals } = parseArgs({
+  options: { kernel: { type: "string", multiple: true }, command: { type: "string" } },
+  allowPositionals: true,
+});
+const machines = values.kernel?.map(machineFor) ?? (values.command ? [MACHINES[0]!] : MACHINES);
 
 // Compiled here: in the machine, whose processor is emulated, it would take minutes.
-execFileSync(process.execPath, ["tools/build-native.ts"], { cwd: root, stdio: "inherit" });
+const node = (...args: string[]) =>
+  execFileSync(process.execPath, ["--disable-warning=ExperimentalWarning", ...args], {
+    cwd: root,
+    stdio: "inherit",
+  });
+node("tools/build-native.ts");
+node("tools/bundle-cli.ts");
+await bundleProgram("daemon");
+await payloadProgram();
+/** dockerd needs apparmor_parser as we do; the machine's own need not be installed. */
+const parser = join(await fetchPackage("apparmor"), "sbin");
 
-const quoted = files.map((file) => `'${file.replaceAll("'", "")}'`).join(" ");
-const command = [
-  `cd '${root}'`,
-  "export TMPDIR=/var/tmp",
-  `exec '${process.execPath}' --disable-warning=ExperimentalWarning tools/test.ts ${quoted}`,
-].join("\n");
+const failed: string[] = [];
+let passed = 0;
+for (const machine of machines) {
+  const started = Date.now();
+  const code = await boot(machine);
+  const seconds = ((Date.now() - started) / 1000).toFixed(0);
+  console.log(`--- ${machine.kernel}: ${code === 0 ? "ok" : "FAILED"} after ${seconds} s`);
+  if (code !== 0) failed.push(machine.kernel);
+}
+if (machines.length > 1 || failed.length > 0) {
+  console.log(`\n${passed} passed, ${failed.length} machines failed ${failed.join(" ")}`.trimEnd());
+}
+process.exitCode = failed.length === 0 ? 0 : 1;
 
-process.exitCode = await bootVm({ command, onOutput: (text) => process.stdout.write(text) });
+async function boot(machine: Machine): Promise<number> {
+  const wanted = positionals.length > 0 ? positionals : machine.files;
+  const files = globSync(wanted, { cwd: root }).sort();
+  const quoted = files.map((file) => `'${file.replaceAll("'", "")}'`).join(" ");
+  const tests = `exec '${process.execPath}' --disable-warning=ExperimentalWarning tools/test.ts`;
+  const command = [
+    `cd '${root}'`,
+    "export TMPDIR=/var/tmp",
+    `export GANTRY_VM_PARSER='${parser}'`,
+    values.command ?? `${tests} ${quoted}`,
+  ].join("\n");
+  const { kernel, parameters } = machine;
+  let output = "";
+  const code = await bootVm({
+    ...{ command, kernel, parameters },
+    onOutput: (text) => {
+      output += text;
+      process.stdout.write(text);
+    },
+  });
+  passed += Number(/^(\d+) passed, \d+ failed/m.exec(output.slice(-1000))?.[1] ?? 0);
+  return code;
+}

@@ -60,8 +60,9 @@ export async function updateContainer(
     const wanted: HostConfig = { ...c.hostConfig };
     for (const key of UPDATABLE) {
       const value = changes[key];
-      // Docker: a zero or an empty string means "as it was".
-      if (value === undefined || value === null || value === 0 || value === "") continue;
+      // Docker: a zero or an empty string means "as it was", but of processes as many as one likes.
+      if (value === undefined || value === null || value === "") continue;
+      if (value === 0 && key !== "PidsLimit") continue;
       if (key === "RestartPolicy" && !changes.RestartPolicy?.Name) continue;
       Object.assign(wanted, { [key]: value });
     }

@@ -1,0 +1,19 @@
+// The container story on cgroup v2, with one daemon: its start is most of the time that a suite
+// takes where the processor is emulated.
+
+import { after, before, describe } from "node:test";
+import { GuestDaemon } from "../containers.ts";
+import { acts } from "../suites/acts.ts";
+import { limits } from "../suites/limits.ts";
+import { tree } from "../suites/tree.ts";
+
+const metrics = `/run/gantry-metrics-${process.pid}.sock`;
+const guest = new GuestDaemon("--metrics-addr", `unix://${metrics}`);
+
+describe("containers on cgroup v2", () => {
+  before(() => guest.begin());
+  after(() => guest.stop());
+  describe("have their limits in the kernel", () => limits(guest));
+  describe("meet their limits", () => acts(guest, metrics));
+  describe("have cgroups of their own", () => tree(guest));
+});

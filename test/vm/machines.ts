@@ -1,0 +1,29 @@
+// The machines of `npm run test:vm`: a kernel, how it is booted, and which tests run in it. Each
+// one proves what the others cannot; docs/internals/virtual-machines.md says what.
+
+export interface Machine {
+  /** A suite of Debian, or the name of a kernel's package. */
+  kernel: string;
+  parameters: string[];
+  files: string[];
+}
+
+/** What every kernel has to pass. */
+const EVERYWHERE = ["test/vm/guest/containers.test.ts", "test/vm/guest/probe.test.ts"];
+const APPARMOR = ["apparmor=1", "security=apparmor"];
+const SELINUX = ["apparmor=0", "selinux=1", "security=selinux", "enforcing=1"];
+
+export const MACHINES: readonly Machine[] = [
+  {
+    kernel: "bookworm",
+    parameters: APPARMOR,
+    files: ["test/vm/guest/*.test.ts", "test/e2e/isolation.test.ts"],
+  },
+  { kernel: "bullseye", parameters: SELINUX, files: EVERYWHERE },
+];
+
+/** A kernel that no machine has: the short list, or what is named. */
+export function machineFor(kernel: string): Machine {
+  const known = MACHINES.find((machine) => machine.kernel === kernel);
+  return known ?? { kernel, parameters: APPARMOR, files: EVERYWHERE };
+}
