@@ -82,6 +82,7 @@ enum op_code {
   OP_ENTER_CGROUPS = 82,
   OP_EMPTY_CGROUPS = 107,
   OP_CHECK_AT_MOST = 108,
+  OP_JOIN_CGROUP = 109,
   OP_BPF_CGROUP_DEVICE = 81,
   OP_RESTORE = 83,
   OP_PTY = 90,
@@ -338,6 +339,9 @@ enum op_argument {
   A_CHECK_AT_MOST_PATH = 0,
   A_CHECK_AT_MOST_MAX = 1,
   A_CHECK_AT_MOST_WHAT = 2,
+  A_JOIN_CGROUP_MOUNT = 0,
+  A_JOIN_CGROUP_PATH = 1,
+  A_JOIN_CGROUP_PID = 2,
   A_BPF_CGROUP_DEVICE_CGROUP = 0,
   A_BPF_CGROUP_DEVICE_PROGRAM = 1,
   A_RESTORE_ARGV = 0,
@@ -548,6 +552,7 @@ op_function op_remove_cgroup __attribute__((weak));
 op_function op_enter_cgroups __attribute__((weak));
 op_function op_empty_cgroups __attribute__((weak));
 op_function op_check_at_most __attribute__((weak));
+op_function op_join_cgroup __attribute__((weak));
 op_function op_bpf_cgroup_device __attribute__((weak));
 op_function op_restore __attribute__((weak));
 op_function op_pty __attribute__((weak));
@@ -675,6 +680,7 @@ static const struct op_info op_table[OP_CODE_MAX + 1] = {
     [82] = {"enterCgroups", op_enter_cgroups, 1, {F_STRS}},
     [107] = {"emptyCgroups", op_empty_cgroups, 1, {F_STRS}},
     [108] = {"checkAtMost", op_check_at_most, 3, {F_STR, F_INT, F_STR}},
+    [109] = {"joinCgroup", op_join_cgroup, 3, {F_STR, F_STR, F_INT}},
     [81] = {"bpfCgroupDevice", op_bpf_cgroup_device, 2, {F_SLOT, F_BYTES}},
     [83] = {"restore", op_restore, 3, {F_STRS, F_STRS, F_STR}},
     [90] = {"pty", op_pty, 8, {F_SLOT, F_STR, F_SLOT, F_SLOT, F_INT, F_INT, F_INT, F_INT}},

@@ -185,6 +185,47 @@ int op_check_at_most(struct run *r, const struct op *o) {
   return run_fail(r, -EBUSY, "%s: %lld is more than %lld", f[A_CHECK_AT_MOST_WHAT].ptr, number, max);
 }
 
+static int enter_cgroup(const char *folder) {
+  char path[PATH_MAX];
+  int n = snprintf(path, sizeof path, "%s/cgroup.procs", folder);
+  if (n < 0 || (size_t)n >= sizeof path) return -ENAMETOOLONG;
+  AUTO_CLOSE int fd = open(path, O_WRONLY | O_CLOEXEC);
+  return fd >= 0 && write(fd, "0", 1) == 1 ? 0 : -errno;
+}
+
+// The cgroup of a process in the unified hierarchy, beneath `mount`, into `path`.
+static int cgroup_of(int pid, const char *mount, char path[PATH_MAX]) {
+  char name[64], line[PATH_MAX];
+  snprintf(name, sizeof name, "/proc/%d/cgroup", pid);
+  FILE *file = fopen(name, "re");
+  if (!file) return -errno;
+  int found = -ENOENT;
+  while (found < 0 && fgets(line, sizeof line, file)) {
+    if (strncmp(line, "0::", 3) != 0) continue;
+    line[strcspn(line, "\n")] = 0;
+    int n = snprintf(path, PATH_MAX, "%s%s", mount, line + 3);
+    found = n < 0 || n >= PATH_MAX ? -ENAMETOOLONG : 0;
+  }
+  fclose(file);
+  return found;
+}
+
+int op_join_cgroup(struct run *r, const struct op *o) {
+  const struct field *f = o->fields;
+  const char *path = f[A_JOIN_CGROUP_PATH].ptr;
+  int error = enter_cgroup(path), pid = (int)f[A_JOIN_CGROUP_PID].num;
+  if (error == -EBUSY && pid > 0) {
+    char below[PATH_MAX];
+    size_t length = strlen(path);
+    error = cgroup_of(pid, f[A_JOIN_CGROUP_MOUNT].ptr, below);
+    if (error == 0) {
+      int beneath = strncmp(below, path, length) == 0 && below[length] == '/';
+      error = beneath ? enter_cgroup(below) : -EBUSY;
+    }
+  }
+  return error ? run_fail(r, error, "%s", path) : 0;
+}
+
 static long bpf(int command, union bpf_attr *attr) {
   return syscall(SYS_bpf, command, attr, sizeof *attr);
 }

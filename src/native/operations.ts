@@ -278,6 +278,9 @@ export const operations = {
   emptyCgroups: { code: 107, fields: { paths: "strs" } },
   /** Fails with EBUSY when the number in a file is larger. `what` it counts is said then. */
   checkAtMost: { code: 108, fields: { path: "str", max: "int", what: "str" } },
+  /** Moves this process into a v2 cgroup beneath `mount`. One that has handed controllers on holds
+   * no processes: then into that of the process `pid`, if it is beneath. */
+  joinCgroup: { code: 109, fields: { mount: "str", path: "str", pid: "int?" } },
   bpfCgroupDevice: { code: 81, fields: { cgroup: "slot", program: "bytes" } },
 
   /** Runs a program that brings a process back and writes its pid to `pidFile`, then ends as that

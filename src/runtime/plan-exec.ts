@@ -71,8 +71,7 @@ export function planExec(input: ExecInput): Plan {
   }
   const { pid, startTicks } = input;
   host.push({ op: "pidfdOpen", pid, to: SLOT.self, ...(startTicks && { startTicks }) });
-  const paths = new Set(Object.values(input.cgroupPaths));
-  for (const path of paths) host.push(write(`${path}/cgroup.procs`, "0"));
+  host.push(...planEnterCgroups(input));
   if (affinity?.final) host.push({ op: "affinity", mask: cpuMask(affinity.final) });
   const score = process.oomScoreAdj;
   if (score !== undefined && canSetOomScore(kernel, score)) {
@@ -111,6 +110,15 @@ export function planExec(input: ExecInput): Plan {
 function planExecAgent({ seccomp, state, execId, pid }: ExecInput): Operation[] {
   const unknown = { ociVersion: "1.3.0", id: execId, status: "running" as const, pid, bundle: "" };
   return planSeccompAgent(seccomp, { state: state ?? unknown, pid: { slot: SLOT.pid } });
+}
+
+/** A container that has handed its v2 controllers on has no processes but in cgroups beneath. */
+function planEnterCgroups({ cgroupPaths, kernel, pid }: ExecInput): Operation[] {
+  const { "": unified, ...others } = cgroupPaths;
+  const enter = [...new Set(Object.values(others))].map((p) => write(`${p}/cgroup.procs`, "0"));
+  const mount = kernel.cgroup.v2?.path;
+  if (unified === undefined || mount === undefined) return enter;
+  return [...enter, { op: "joinCgroup", mount, path: unified, pid }];
 }
 
 /** Whoever enters a user namespace keeps its outer ids until it takes the inner ones. */
