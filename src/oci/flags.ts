@@ -132,9 +132,7 @@ function parseDuration(name: string, text: string): number {
   if (text === "0") return 0;
   if (parts.length === 0 || !isWhole) {
     const quoted = JSON.stringify(text);
-    throw new UsageError(
-      `invalid value ${quoted} for flag -${name}: time: invalid duration ${quoted}`,
-    );
+    throw new UsageError(`invalid value ${quoted} for flag -${name}: parse error`);
   }
   const sum = parts.reduce((total, [, number, unit]) => total + Number(number) * UNITS[unit!]!, 0);
   return text.startsWith("-") ? -sum : sum;

@@ -6,6 +6,7 @@ import { once } from "node:events";
 import { mkdir, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { stringifyExactJson } from "../../src/base/index.ts";
 import type { OciSpec } from "../../src/spec/index.ts";
 import { bundleCli } from "../../tools/bundle-cli.ts";
 import { RuntimeFixture } from "./runtime-fixture.ts";
@@ -39,6 +40,11 @@ export class OciFixture implements AsyncDisposable {
     return this.runtime.native.path("state");
   }
 
+  /** The root file system of all its bundles. */
+  get rootfs(): string {
+    return this.runtime.native.rootfs;
+  }
+
   path(name: string): string {
     return this.runtime.native.path(name);
   }
@@ -54,7 +60,7 @@ export class OciFixture implements AsyncDisposable {
     const spec = this.runtime.spec(id, args, {});
     spec.root = { ...spec.root, path: this.runtime.native.rootfs };
     change(spec);
-    await writeFile(join(bundle, "config.json"), JSON.stringify(spec));
+    await writeFile(join(bundle, "config.json"), stringifyExactJson(spec));
     return { id, bundle };
   }
 
