@@ -3,7 +3,7 @@
 import { writeFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import { GantryError } from "../base/index.ts";
-import { type PlannedCreate, planCreate } from "../runtime/index.ts";
+import { configWarnings, type PlannedCreate, planCreate } from "../runtime/index.ts";
 import type { OciSpec } from "../spec/index.ts";
 import { readBundle } from "./bundle.ts";
 import { type CommandContext, locked } from "./command.ts";
@@ -12,6 +12,7 @@ import type { FlagTable, FlagValues } from "./flags.ts";
 import { type HostFacts, hostFacts } from "./host-facts.ts";
 import { addNotifySocket, makeNotifyFolder } from "./notify.ts";
 import type { ContainerState } from "./state-folder.ts";
+import { holdScope, inScope, scopeFor } from "./systemd-scope.ts";
 
 export interface CreateOptions {
   bundle: string;
@@ -107,16 +108,21 @@ async function make(
   const notifies = addNotifySocket(spec, folder.notifySocket(id), caller.io.env);
   if (notifies) await makeNotifyFolder(folder.notifySocket(id));
   const preserveFds = o.preserveFds + listenersOf(caller.io.env);
+  for (const text of configWarnings(spec, context.kernel)) log.warn(text);
   const facts = await hostFacts(caller, spec);
-  const { plan, cgroupPaths } = planOf(context, id, { ...o, ...facts, preserveFds });
+  const scope = scopeFor(context, id, spec);
+  const place = inScope(spec, scope);
+  const { plan, cgroupPaths } = planOf(context, id, { ...o, ...facts, ...place, preserveFds });
   const state: ContainerState = {
     ...{ version: 1, id, bundle, spec, cgroupPaths, pid: 0, startTicks: "0" },
     created: new Date().toISOString(),
     owner: process.getuid?.() ?? 0,
     ...(notifies && { notifies }),
+    ...(scope && { unit: scope.unit }),
   };
   // From here on a killed creation can be found and deleted.
   await folder.write(state);
+  await using _held = scope && (await holdScope(scope, state, plan.host));
   log.debug(`running a plan of ${plan.host.length} and ${plan.container.length} operations`);
   const { pid, startTicks } = await caller.create(plan, {
     preserveFds,
@@ -135,13 +141,14 @@ async function make(
 function planOf(
   { folder, kernel }: CommandContext,
   id: string,
-  o: CreateOptions & HostFacts & { spec: OciSpec },
+  o: CreateOptions & HostFacts & ReturnType<typeof inScope>,
 ): PlannedCreate {
   const { spec, bundle } = o;
   const terminal = spec.process!.terminal === true;
   return planCreate({
     ...{ id, spec, kernel, bundle, ownDevices: true },
     ...(o.netDevices && { netDevices: o.netDevices }),
+    ...(o.preparedParents && { preparedParents: o.preparedParents }),
     rootfs: { kind: "bind", path: spec.root!.path },
     standalone: {
       startSocket: folder.startSocket(id),

@@ -3,7 +3,12 @@
 import { readFile, rm } from "node:fs/promises";
 import { resolve } from "node:path";
 import { GantryError, parseExactJson } from "../base/index.ts";
-import { capabilityNames, type KernelFeatures, planExec } from "../runtime/index.ts";
+import {
+  capabilityNames,
+  type KernelFeatures,
+  planExec,
+  processWarnings,
+} from "../runtime/index.ts";
 import type { OciProcess } from "../spec/index.ts";
 import type { CommandContext } from "./command.ts";
 import { checkTerminal, preserveFdsOf, writePid } from "./create.ts";
@@ -55,6 +60,7 @@ export async function exec(
   checkStatus(status, flags);
   const { cwd } = caller.io;
   const process = await processOf(state, command, flags, { cwd, kernel, log });
+  for (const text of processWarnings(process, state.spec, kernel)) log.warn(text);
   const terminal = process.terminal === true;
   const detach = flags.flag("detach");
   const consoleSocket = flags.text("console-socket");

@@ -1,6 +1,7 @@
 // Capability names and masks. Order is the kernel's numbering (include/uapi/linux/capability.h).
 
 import { GantryError } from "../base/index.ts";
+import type { OciProcess } from "../spec/index.ts";
 
 const NAMES = [
   "CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE",
@@ -28,6 +29,34 @@ export function capabilityMask(names: readonly string[] = []): bigint {
     mask |= 1n << BigInt(number);
   }
   return mask;
+}
+
+/** The mask of what this kernel and this process can give of a list; the rest is left out. */
+export function grantable(names: readonly string[] | undefined, held: bigint): bigint {
+  return capabilityMask((names ?? []).filter(isCapability)) & held;
+}
+
+const isCapability = (name: string): boolean => numbers.has(name.toUpperCase());
+
+/** What a process asks for and does not get: the runtime specification wants it told, and no
+ * failure. `held` is what can be given at all. */
+export function capabilityWarnings({ capabilities = {} }: OciProcess, held: bigint): string[] {
+  const all = [...new Set(Object.values(capabilities).flat())];
+  const missing = all.filter((name) => grantable([name], held) === 0n);
+  const { permitted, inheritable } = capabilities;
+  const both = grantable(permitted, held) & grantable(inheritable, held);
+  const without = (names: string[] | undefined, mask: bigint) =>
+    (names ?? []).filter((name) => !missing.includes(name) && !(grantable([name], held) & mask));
+  const effective = without(capabilities.effective, grantable(permitted, held));
+  const ambient = without(capabilities.ambient, both);
+  const lists: [string, string[]][] = [
+    ["ignoring unknown or unavailable capabilities", missing],
+    ["ignoring effective capabilities that are not permitted", effective],
+    ["ignoring ambient capabilities that are not permitted and inheritable", ambient],
+  ];
+  return lists
+    .filter(([, names]) => names.length > 0)
+    .map(([why, n]) => `${why}: [${n.join(" ")}]`);
 }
 
 /** The names in a mask, in the kernel's order. */

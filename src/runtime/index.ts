@@ -34,6 +34,7 @@ export { parseIdMap } from "./id-maps.ts";
 export { type MountInfo, parseMountinfo } from "./mountinfo.ts";
 export { parseCpuList } from "./number-list.ts";
 export { planCreate } from "./plan-create.ts";
+export { configWarnings, processWarnings } from "./plan-credentials.ts";
 export { type ExecInput, planExec } from "./plan-exec.ts";
 export { type OciState, planHooks } from "./plan-hooks.ts";
 export { netDeviceNames, netDeviceQuery, readNetDevice } from "./plan-net-devices.ts";

@@ -138,7 +138,7 @@ function planHost(draft: Draft): void {
   const { host, teardown } = builder;
   // Whoever names the path may name one that others live in, and the teardown kills and removes:
   // it does not run where the first operation fails.
-  if (input.standalone) {
+  if (input.standalone && !input.preparedParents) {
     host.push({ op: "emptyCgroups", paths: places.map((place) => place.path) });
   }
   teardown.push(...planCgroupKill(cgroupPathsOf(places)));
@@ -240,7 +240,10 @@ function planAfterClone(
   }
   host.push(...limits);
   const score = spec.process?.oomScoreAdj;
-  if (score !== undefined && canSetOomScore(kernel, score)) {
+  if (
+    score !== undefined &&
+    canSetOomScore(kernel, score, { explicit: input.standalone !== undefined })
+  ) {
     const data = encode(String(score));
     host.push({ op: "writeProc", pid: SLOT.pid, file: "oom_score_adj", data });
   }

@@ -5,8 +5,8 @@
 
 import { GantryError } from "../base/index.ts";
 import type { Operation } from "../native/index.ts";
-import type { OciLinux, OciProcess } from "../spec/index.ts";
-import { capabilityMask, fullMask } from "./capabilities.ts";
+import type { OciLinux, OciProcess, OciSpec } from "../spec/index.ts";
+import { capabilityWarnings, fullMask, grantable } from "./capabilities.ts";
 import type { KernelFeatures } from "./contract.ts";
 import { PR, RLIMITS } from "./kernel-numbers.ts";
 import { planMemoryPolicy } from "./memory-policy.ts";
@@ -64,14 +64,39 @@ function limit(value: number | bigint): bigint {
   return value < 0 || value >= INFINITY_FROM ? -1n : BigInt(value);
 }
 
+/** In a namespace of its own the first process has them all; else none that we do not hold. */
+function heldBy(kernel: KernelFeatures, userNamespace: boolean): bigint {
+  const possible = fullMask(kernel.lastCapability);
+  return userNamespace ? possible : kernel.heldCapabilities & possible;
+}
+
+/** What of a process cannot be given and is no reason to fail: to be told to the user. */
+export function processWarnings(
+  process: OciProcess,
+  { linux }: OciSpec,
+  kernel: KernelFeatures,
+): string[] {
+  const userNamespace = linux?.namespaces?.some(({ type }) => type === "user") ?? false;
+  return capabilityWarnings(process, heldBy(kernel, userNamespace));
+}
+
+/** The same of a whole configuration. */
+export function configWarnings(spec: OciSpec, kernel: KernelFeatures): string[] {
+  const warnings = spec.process ? processWarnings(spec.process, spec, kernel) : [];
+  if (spec.linux?.resources?.memory?.kernel !== undefined) {
+    warnings.push(
+      "linux.resources.memory.kernel is ignored: no kernel since 5.16 has such a limit",
+    );
+  }
+  return warnings;
+}
+
 export function planCredentials(input: CredentialInput): Operation[] {
   const { process, kernel, userNamespace, seccomp, id, preserveFds = 0 } = input;
   const pause = input.pause ?? [];
   const { user } = process;
-  const possible = fullMask(kernel.lastCapability);
-  // In a namespace of its own the first process has them all; else none that we do not hold.
-  const held = userNamespace ? possible : kernel.heldCapabilities & possible;
-  const wanted = (names: string[] | undefined) => capabilityMask(names) & held;
+  const held = heldBy(kernel, userNamespace);
+  const wanted = (names: string[] | undefined) => grantable(names, held);
   const caps = process.capabilities;
   const permitted = wanted(caps?.permitted);
   const inheritable = wanted(caps?.inheritable);

@@ -74,7 +74,10 @@ export function planExec(input: ExecInput): Plan {
   host.push(...planEnterCgroups(input));
   if (affinity?.final) host.push({ op: "affinity", mask: cpuMask(affinity.final) });
   const score = process.oomScoreAdj;
-  if (score !== undefined && canSetOomScore(kernel, score)) {
+  if (
+    score !== undefined &&
+    canSetOomScore(kernel, score, { explicit: input.standalone !== undefined })
+  ) {
     host.push(write("/proc/self/oom_score_adj", score));
   }
   const flags =
