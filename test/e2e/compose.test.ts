@@ -1,15 +1,10 @@
 // Applications of several containers: the calls that docker compose makes, in their shapes, without
-// compose; and compose itself where it is installed.
+// compose; that is in compose-plugin.test.ts.
 
 import assert from "node:assert/strict";
-import { existsSync } from "node:fs";
-import { mkdir, writeFile } from "node:fs/promises";
-import { homedir } from "node:os";
-import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import type Docker from "dockerode";
 import { IMAGE, startDaemon, type TestDaemon, whyNoDaemon } from "./harness.ts";
-import { run } from "./process.ts";
 
 const PROJECT = "shop";
 const label = (name: string, value: string) => ({ [`com.docker.compose.${name}`]: value });
@@ -165,94 +160,5 @@ describe("the calls that compose makes", { skip: whyNoDaemon() }, () => {
     const { Volumes } = await docker.listVolumes({ filters });
     for (const { Name } of Volumes) await docker.getVolume(Name).remove();
     assert.deepEqual(await docker.listNetworks({ filters }), []);
-  });
-});
-
-const PLUGIN_FOLDERS = [
-  join(homedir(), ".docker/cli-plugins"),
-  "/usr/local/lib/docker/cli-plugins",
-  "/usr/local/libexec/docker/cli-plugins",
-  "/usr/lib/docker/cli-plugins",
-  "/usr/libexec/docker/cli-plugins",
-  ...(process.env["PATH"] ?? "").split(":"),
-];
-const compose =
-  process.env["GANTRY_TEST_COMPOSE"] ??
-  PLUGIN_FOLDERS.map((folder) => join(folder, "docker-compose")).find((path) => existsSync(path));
-const whyNoCompose = whyNoDaemon() || (compose === undefined && "docker compose is not installed");
-
-const FILE = `
-name: real
-services:
-  db:
-    image: ${IMAGE}
-    command: ["listen", "tcp", "5432"]
-    stop_grace_period: 0s
-    healthcheck: {test: ["CMD", "/bin/true"], interval: 1s, start_period: 5s, start_interval: 100ms}
-    networks: {back: {ipv4_address: 10.92.0.9, aliases: [store]}}
-    volumes: ["data:/data"]
-  once:
-    image: ${IMAGE}
-    command: ["resolve", "store"]
-    depends_on: {db: {condition: service_healthy}}
-    networks: [back]
-  app:
-    image: ${IMAGE}
-    command: ["listen", "tcp", "80"]
-    stop_grace_period: 0s
-    depends_on: {once: {condition: service_completed_successfully}}
-    networks: [front, back]
-    links: ["db:database"]
-    ports: ["80"]
-    configs: [{source: greeting, target: /greeting}]
-    extra_hosts: ["elsewhere:10.1.2.3"]
-networks:
-  front: {}
-  back: {internal: true, ipam: {config: [{subnet: 10.92.0.0/24}]}}
-volumes: {data: {}}
-configs: {greeting: {file: ./greeting.txt}}
-`;
-
-describe("docker compose itself", { skip: whyNoCompose }, () => {
-  let daemon: TestDaemon;
-  let folder = "";
-  before(async () => {
-    daemon = await startDaemon();
-    folder = join(daemon.folder, "project");
-    await mkdir(folder);
-    await writeFile(join(folder, "compose.yaml"), FILE);
-    await writeFile(join(folder, "greeting.txt"), "hello\n");
-  });
-  after(() => daemon.stop());
-  const ok = async (...args: string[]): Promise<string> => {
-    const done = await run(compose!, ["--project-directory", folder, ...args], { env: daemon.env });
-    assert.equal(done.code, 0, `compose ${args.join(" ")}: ${done.stderr}${done.stdout}`);
-    return done.stdout.trim();
-  };
-
-  test("brings an application up, looks into it, changes it and takes it down", async () => {
-    await ok("up", "-d");
-    assert.match(await ok("logs", "--no-log-prefix", "once"), /10\.92\.0\.9$/m);
-    assert.equal(await ok("exec", "-T", "app", "resolve", "database"), "10.92.0.9");
-    assert.equal(await ok("exec", "-T", "app", "cat", "/greeting"), "hello");
-    assert.match(await ok("port", "app", "80"), /:\d+$/);
-    assert.match(await ok("ps", "-a", "--format", "{{.Service}} {{.State}}"), /once exited/);
-    assert.match(await ok("top", "db"), /listen tcp 5432/);
-    await ok("restart", "db");
-    await ok("pause", "app");
-    await ok("unpause", "app");
-    await ok("up", "-d", "--scale", "app=2");
-    assert.equal((await ok("ps", "-q", "app")).split("\n").length, 2);
-    await ok("cp", join(folder, "greeting.txt"), "app:/copied");
-    assert.equal(await ok("exec", "-T", "app", "cat", "/copied"), "hello");
-    assert.match(await ok("run", "--rm", "-T", "app", "resolve", "db"), /10\.92\.0\.9/);
-    await ok("stop", "app");
-    await ok("rm", "-f", "app");
-    await ok("down", "-v");
-    assert.equal(await ok("ps", "-aq"), "");
-    const left = await daemon.dockerode.listNetworks({
-      filters: { label: ["com.docker.compose.project=real"] },
-    });
-    assert.deepEqual(left, []);
   });
 });
