@@ -131,7 +131,7 @@ describe("what others read of gantry-runtime", { skip }, () => {
     const [entry] = JSON.parse(await oci.ok("list", "--format", "json"));
     assert.deepEqual([entry.id, entry.pid, entry.annotations], [id, pid, { key: "value" }]);
     assert.equal(await oci.ok("list", "--quiet"), `${id}\n`);
-    assert.match(await oci.ok("ps", id), new RegExp(`PID[sS]*\\b${pid}\\b`));
+    assert.match(await oci.ok("ps", id), new RegExp(`^UID\\s+PID.*\\n\\S+\\s+${pid} `));
     assert.equal(await oci.ok("ps", "--format", "json", id), `[${pid}]\n`);
     await oci.ok("delete", "--force", id);
   });
@@ -152,7 +152,7 @@ describe("what others read of gantry-runtime", { skip }, () => {
       await writeFile(path, JSON.stringify(config));
       assert.match(await oci.ok("run", "-b", bundle, `spec${process.pid}`), /0/);
       if (!runc || flags.length > 0) continue;
-      const theirs = await runcSays("run", "-b", bundle, `gantry-test-${process.pid}`);
+      const theirs = await runcSays("run", "-b", bundle, `runc-${process.pid}`);
       assert.equal(theirs.code, 0, theirs.stderr);
       // What a checker of runc's own template would look for is in ours.
       const folder = oci.path("runc-template");
