@@ -51,7 +51,7 @@ export async function refused(oci: OciFixture, change: (spec: OciSpec) => void):
   assert.equal(result.code, 1, `${result.stdout}${result.stderr}`);
   const left = await readdir(oci.root).catch((): string[] => []);
   assert.ok(!left.includes(id));
-  return result.stderr;
+  return result.stderr.replaceAll('\\"', '"');
 }
 
 /** The mounts of a process by path; the last one at a path is what is seen. */
