@@ -1,6 +1,7 @@
 // A container's record becomes its OCI runtime configuration, with exactly Docker's defaults. All
 // that must be known comes in; the only look at the host is for device nodes (host-devices.ts).
 
+import { GantryError } from "../../base/index.ts";
 import { defaultSeccomp, type KernelFeatures, parseSeccomp } from "../../runtime/index.ts";
 import type {
   ContainerConfig,
@@ -91,7 +92,7 @@ export function toOciSpec(input: SpecInput): OciSpec {
       ...(input.userns && mappingsOf(input.userns)),
       cgroupsPath: input.cgroupPath,
       resources: { ...resourcesOf(host, kernel), devices: deviceRules(host) },
-      devices: deviceNodes(host),
+      devices: deviceNodes(host, input.userns),
       sysctl: sysctlsFor(host, input.userns),
       ...pathsFor(host, security, kernel),
       ...(seccomp && { seccomp }),
@@ -303,8 +304,16 @@ function deviceRules(host: HostConfig): OciDeviceRule[] {
   return [...STANDARD_RULES, ...mapped, ...(host.DeviceCgroupRules ?? []).map(parseDeviceRule)];
 }
 
-function deviceNodes(host: HostConfig): OciDevice[] {
+function deviceNodes(host: HostConfig, userns: IdMaps | undefined): OciDevice[] {
   const mapped = mappedDevices(host.Devices ?? []).nodes;
+  // They are made with its /dev: in the container nobody may make any.
+  const outside = userns && mapped.find(({ path }) => !/^\/dev\/(?!.*\/\.\.(\/|$))/.test(path));
+  if (outside) {
+    throw new GantryError(
+      "invalid",
+      `devices of a container with a user namespace are beneath /dev: ${outside.path}`,
+    );
+  }
   if (!host.Privileged) return mapped;
   const named = new Set(mapped.map(({ path }) => path));
   return [...allHostDevices().filter(({ path }) => !named.has(path)), ...mapped];
