@@ -51,4 +51,11 @@ export const VARIANTS: readonly Variant[] = [
 ];
 
 /** What Docker without a daemon-wide setting does not have: held against its default. */
-export const OURS_ONLY: readonly Variant[] = [];
+export const OURS_ONLY: readonly Variant[] = [
+  { name: "--userns auto", host: { UsernsMode: "auto" }, against: "default" },
+  {
+    name: "--userns auto --cap-add ALL",
+    host: { UsernsMode: "auto", CapAdd: ["ALL"] },
+    against: "--cap-add ALL",
+  },
+];

@@ -1,0 +1,116 @@
+// Escapes that wait for somebody to come in: a container's root that looks at every process which
+// appears in its pid namespace, for anything of the host that it still has (CVE-2016-9962,
+// CVE-2019-5736), and folders that are swapped under whoever looks a path up.
+#define _GNU_SOURCE
+#include "attack.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+static struct stat own_root;
+static long seen, looked;
+
+/** A folder that is a root of another mount namespace: the host's, or the maker's. */
+static void look_at_folder(const char *pid, const char *name) {
+  char path[300];
+  snprintf(path, sizeof path, "/proc/%s/%s", pid, name);
+  struct stat s;
+  if (stat(path, &s) < 0) return;
+  looked++;
+  if (strcmp(name, "root")) return;
+  if (s.st_ino != own_root.st_ino || s.st_dev != own_root.st_dev) TELL("ROOT", "of %s", pid);
+}
+
+/** The program, opened for writing in the way that got runc overwritten. */
+static void look_at_program(const char *pid) {
+  char path[300], target[256] = "";
+  snprintf(path, sizeof path, "/proc/%s/exe", pid);
+  if (readlink(path, target, sizeof target - 1) < 0) return;
+  int fd = open(path, O_PATH | O_CLOEXEC);
+  if (fd < 0) return;
+  struct stat inner, outer;
+  snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+  // A program of the container's own is no news.
+  bool own = stat(target, &inner) == 0 && fstat(fd, &outer) == 0 && inner.st_ino == outer.st_ino &&
+             inner.st_dev == outer.st_dev;
+  if (!own) {
+    int writable = open(path, O_WRONLY | O_CLOEXEC);
+    TELL(writable < 0 ? "program" : "WRITABLE PROGRAM", "%s %s", target,
+         writable < 0 ? outcome(-1) : "");
+    if (writable >= 0) close(writable);
+  }
+  close(fd);
+}
+
+/** Descriptors: only pipes, terminals, the null device and files of the container. */
+static void look_at_descriptors(const char *pid) {
+  char path[300];
+  snprintf(path, sizeof path, "/proc/%s/fd", pid);
+  DIR *folder = opendir(path);
+  for (struct dirent *e; folder && (e = readdir(folder));) {
+    if (e->d_name[0] == '.') continue;
+    char link[600], target[256] = "";
+    snprintf(link, sizeof link, "%s/%s", path, e->d_name);
+    if (readlink(link, target, sizeof target - 1) < 0) continue;
+    looked++;
+    struct stat s;
+    if (stat(link, &s) < 0 || !S_ISDIR(s.st_mode)) continue;
+    // A folder of somebody who is coming in: is the host to be seen from there?
+    char up[700];
+    snprintf(up, sizeof up, "%s/../../../../../../../../..", link);
+    if (stat(up, &s) == 0 && (s.st_ino != own_root.st_ino || s.st_dev != own_root.st_dev)) {
+      TELL("FOLDER", "%s %s", e->d_name, target);
+    }
+  }
+  if (folder) closedir(folder);
+}
+
+static bool stopping;
+static void stop(int signal) { (void)signal, stopping = true; }
+
+/** "watch": until SIGTERM, then says how much it has seen. */
+static int v_watch(int argc, char **argv) {
+  (void)argc, (void)argv;
+  signal(SIGTERM, stop);
+  stat("/", &own_root);
+  TELL("watching", "yes");
+  char self[16];
+  snprintf(self, sizeof self, "%d", getpid());
+  while (!stopping) {
+    DIR *proc = opendir("/proc");
+    for (struct dirent *e; proc && (e = readdir(proc));) {
+      if (e->d_name[0] < '0' || e->d_name[0] > '9' || !strcmp(e->d_name, self)) continue;
+      seen++;
+      look_at_folder(e->d_name, "root");
+      look_at_folder(e->d_name, "cwd");
+      look_at_program(e->d_name);
+      look_at_descriptors(e->d_name);
+    }
+    if (proc) closedir(proc);
+  }
+  TELL("seen", "%ld processes, %ld files", seen, looked);
+  return 0;
+}
+
+/** "swap A B …": exchanges pairs of names as fast as it can, until SIGTERM. */
+static int v_swap(int argc, char **argv) {
+  signal(SIGTERM, stop);
+  TELL("swapping", "yes");
+  while (!stopping) {
+    for (int i = 1; i + 1 < argc; i += 2) {
+      renameat2(AT_FDCWD, argv[i], AT_FDCWD, argv[i + 1], RENAME_EXCHANGE);
+    }
+  }
+  return 0;
+}
+
+const struct verb race_verbs[] = {{"watch", v_watch}, {"swap", v_swap}, {NULL, NULL}};
