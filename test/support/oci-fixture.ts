@@ -24,6 +24,8 @@ export class OciFixture implements AsyncDisposable {
   readonly runtime: RuntimeFixture;
   /** Plain Node for each call instead of a warm process. */
   plain = false;
+  /** A network namespace that plays the host's. */
+  netns = "";
   #count = 0;
 
   private constructor(runtime: RuntimeFixture) {
@@ -69,11 +71,17 @@ export class OciFixture implements AsyncDisposable {
     args: string[],
     o: { stdio?: ("pipe" | number)[]; cwd?: string; env?: Record<string, string> } = {},
   ): ChildProcess {
-    return spawn(PROGRAM, ["--root", this.root, ...args], {
+    return spawn(...this.#command(args), {
       stdio: o.stdio ?? ["pipe", "pipe", "pipe"],
       cwd: o.cwd ?? this.path("."),
       env: { ...process.env, GANTRY_PLAIN: this.plain ? "1" : "", ...o.env },
     });
+  }
+
+  #command(args: string[]): [program: string, args: string[]] {
+    const all = ["--root", this.root, ...args];
+    if (this.netns === "") return [PROGRAM, all];
+    return ["/usr/bin/nsenter", [`--net=${this.netns}`, "--", PROGRAM, ...all]];
   }
 
   async call(...args: string[]): Promise<Result> {
@@ -92,7 +100,7 @@ export class OciFixture implements AsyncDisposable {
 
   /** Like ok, for what leaves a process behind that keeps its standard streams. */
   async detached(...args: string[]): Promise<void> {
-    const child = spawn(PROGRAM, ["--root", this.root, ...args], {
+    const child = spawn(...this.#command(args), {
       stdio: ["ignore", "ignore", "pipe"],
       cwd: this.path("."),
       env: { ...process.env, GANTRY_PLAIN: this.plain ? "1" : "" },
@@ -110,6 +118,7 @@ export class OciFixture implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.plain = false;
+    this.netns = "";
     for (const id of await readdir(this.root).catch(() => [])) await this.call("delete", "-f", id);
     await this.runtime[Symbol.asyncDispose]();
   }
