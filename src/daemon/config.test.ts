@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { networkDefaults } from "../network/index.ts";
 import { type Config, daemonFlags, loadConfig } from "./config.ts";
 import { parseHost } from "./hosts.ts";
-import { networkDefaults } from "./network-settings.ts";
 import { options } from "./option-table.ts";
 import { parseConfigFile } from "./parse-config-file.ts";
 import { toSettings } from "./settings.ts";

@@ -2,8 +2,8 @@
 // no configuration file, and what the program says on top.
 
 import type { EngineOptions } from "../engine/index.ts";
+import type { NetworkOptions } from "../network/index.ts";
 import { loadConfig } from "./config.ts";
-import type { NetworkOptions } from "./network-settings.ts";
 import { program } from "./program.ts";
 import { ownCgroupParent, toSettings } from "./settings.ts";
 

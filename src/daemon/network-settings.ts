@@ -2,63 +2,10 @@
 
 import { isIP } from "node:net";
 import { GantryError } from "../base/index.ts";
-import { parseMark } from "../network/index.ts";
+import { type NetworkOptions, parseMark } from "../network/index.ts";
 import type { AddressPool } from "./option-values.ts";
 import type { Reader } from "./settings.ts";
 import { checkIp } from "./value-checks.ts";
-
-/** What the network layer is told; named as daemon.json names it. */
-export interface NetworkOptions {
-  bridge: string; // "" is the default bridge, "none" disables it
-  bip: string;
-  bip6: string;
-  fixedCidr: string;
-  fixedCidrV6: string;
-  defaultGateway: string;
-  defaultGatewayV6: string;
-  addressPools: AddressPool[];
-  defaultHostIp: string;
-  icc: boolean;
-  ipForward: boolean;
-  ipMasq: boolean;
-  iptables: boolean;
-  ip6tables: boolean;
-  ipv6: boolean;
-  mtu: number;
-  userlandProxy: boolean;
-  allowDirectRouting: boolean;
-  bridgeAcceptFwmark: string;
-  ipForwardNoDrop: boolean;
-  publishFilter: "none" | "input";
-  acceptInOtherFirewalls: boolean;
-  defaultNetworkOpts: Record<string, Record<string, string>>;
-}
-/** The same without any configuration, for the engine as a library. */
-export const networkDefaults: NetworkOptions = {
-  bridge: "",
-  bip: "",
-  bip6: "",
-  fixedCidr: "",
-  fixedCidrV6: "",
-  defaultGateway: "",
-  defaultGatewayV6: "",
-  addressPools: [],
-  defaultHostIp: "0.0.0.0",
-  icc: true,
-  ipForward: true,
-  ipMasq: true,
-  iptables: true,
-  ip6tables: true,
-  ipv6: false,
-  mtu: 1500,
-  userlandProxy: true,
-  allowDirectRouting: false,
-  bridgeAcceptFwmark: "",
-  ipForwardNoDrop: false,
-  publishFilter: "none",
-  acceptInOtherFirewalls: true,
-  defaultNetworkOpts: {},
-};
 
 export function addressPools(read: Reader): AddressPool[] {
   return (read.any("default-address-pools") as AddressPool[] | undefined) ?? [];

@@ -4,12 +4,13 @@
 import { createHash } from "node:crypto";
 import { GantryError, type LogLevel, parseDiskBytes, parseDuration } from "../base/index.ts";
 import type { EngineOptions } from "../engine/index.ts";
+import type { NetworkOptions } from "../network/index.ts";
 import { API_VERSION_MAX, API_VERSION_MIN, compareVersions } from "../protocol/index.ts";
 import { parseBuilder } from "./builder-settings.ts";
 import type { Config } from "./config.ts";
 import { cgroupDriver, featureWarnings } from "./dockerd-options.ts";
 import { type ListenAddress, parseHost } from "./hosts.ts";
-import { addressPools, type NetworkOptions, networkOptions } from "./network-settings.ts";
+import { addressPools, networkOptions } from "./network-settings.ts";
 import { options } from "./option-table.ts";
 import type { Ulimit } from "./option-values.ts";
 import { proxySettings } from "./proxy-settings.ts";

@@ -5,10 +5,9 @@ import { chmod, mkdir, stat } from "node:fs/promises";
 import { type Logger, messageOf, Rollback } from "../base/index.ts";
 import { type EngineOptions, openEngine, type RunningEngine } from "../engine/index.ts";
 import { connectMonitor, type Native } from "../native/index.ts";
-import { openNetwork } from "../network/index.ts";
+import { type NetworkOptions, openNetwork } from "../network/index.ts";
 import { openStorage, RootFiles } from "../storage/index.ts";
 import { lockRoot } from "./data-root-lock.ts";
-import type { NetworkOptions } from "./network-settings.ts";
 import { ResidentNative } from "./resident-native.ts";
 import { wireRuntime } from "./wire-runtime.ts";
 

@@ -20,7 +20,7 @@ export type {
 export { RESOLVER_ADDRESS } from "./dns-sandbox.ts";
 export { type InterfaceSeen, lookInside, type NetworkSeen } from "./look-inside.ts";
 export type { NetworkOptions, NetworkSurroundings } from "./options.ts";
-export { parseMark } from "./options.ts";
+export { networkDefaults, parseMark } from "./options.ts";
 export { eachPort } from "./port-ranges.ts";
 
 /** Reads the host's network and opens the records; changes nothing on the host. */

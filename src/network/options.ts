@@ -37,6 +37,33 @@ export interface NetworkOptions {
   defaultNetworkOpts: Readonly<Record<string, Readonly<Record<string, string>>>>;
 }
 
+/** Without any configuration: what dockerd does then. */
+export const networkDefaults: NetworkOptions = {
+  bridge: "",
+  bip: "",
+  bip6: "",
+  fixedCidr: "",
+  fixedCidrV6: "",
+  defaultGateway: "",
+  defaultGatewayV6: "",
+  addressPools: [],
+  defaultHostIp: "0.0.0.0",
+  icc: true,
+  ipForward: true,
+  ipMasq: true,
+  iptables: true,
+  ip6tables: true,
+  ipv6: false,
+  mtu: 1500,
+  userlandProxy: true,
+  allowDirectRouting: false,
+  bridgeAcceptFwmark: "",
+  ipForwardNoDrop: false,
+  publishFilter: "none",
+  acceptInOtherFirewalls: true,
+  defaultNetworkOpts: {},
+};
+
 export interface NetworkSurroundings {
   native: Native;
   records: { collection<T>(name: string): Collection<T> };

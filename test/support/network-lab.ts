@@ -14,6 +14,7 @@ import {
   type Attachment,
   type NetworkLayer,
   type NetworkOptions,
+  networkDefaults,
   openNetwork,
   type PublishRequest,
 } from "../../src/network/index.ts";
@@ -113,32 +114,6 @@ export const tcp = (containerPort: number, more: Partial<PublishRequest> = {}): 
   ...more,
 });
 
-const OPTIONS: NetworkOptions = {
-  bridge: "",
-  bip: "",
-  bip6: "",
-  fixedCidr: "",
-  fixedCidrV6: "",
-  defaultGateway: "",
-  defaultGatewayV6: "",
-  addressPools: [],
-  defaultHostIp: "0.0.0.0",
-  icc: true,
-  ipForward: true,
-  ipMasq: true,
-  iptables: true,
-  ip6tables: true,
-  ipv6: false,
-  mtu: 1500,
-  userlandProxy: true,
-  allowDirectRouting: false,
-  bridgeAcceptFwmark: "",
-  ipForwardNoDrop: false,
-  publishFilter: "none",
-  acceptInOtherFirewalls: true,
-  defaultNetworkOpts: {},
-};
-
 export class Lab implements AsyncDisposable {
   readonly host: Agent;
   readonly remote: Agent;
@@ -180,7 +155,7 @@ export class Lab implements AsyncDisposable {
     this.network = await openNetwork({
       native: this.native,
       records: { collection: <T>(name: string) => this.#collection<T>(name) },
-      options: { ...OPTIONS, ...options },
+      options: { ...networkDefaults, ...options },
       log,
       execRoot: this.dir,
       portHolder: [...enter(this.host).split(" "), nativeProgramPath, "ports"],

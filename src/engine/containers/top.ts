@@ -41,7 +41,12 @@ export async function pidsOf(c: ContainerRecord): Promise<number[]> {
 
 function ps(args: string[]): Promise<string> {
   return new Promise((resolve, reject) => {
-    const options = { timeout: PS_DEADLINE_MS, maxBuffer: PS_OUTPUT_BYTES_MAX };
+    // It looks at every process, and one may have a file system that never answers.
+    const options = {
+      timeout: PS_DEADLINE_MS,
+      killSignal: "SIGKILL",
+      maxBuffer: PS_OUTPUT_BYTES_MAX,
+    } as const;
     execFile("ps", args, options, (error, stdout, stderr) => {
       if (!error) return resolve(stdout);
       const why = stderr.trim().split("\n")[0] || error.message;

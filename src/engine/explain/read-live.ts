@@ -2,8 +2,8 @@
 // the firewall. The pid is checked before and after, so that what is told is of this container
 // and not of another process that got its number.
 
-import { lstat, readdir, readFile, readlink } from "node:fs/promises";
-import { GantryError } from "../../base/index.ts";
+import { readdir, readFile, readlink } from "node:fs/promises";
+import { errnoOf, GantryError } from "../../base/index.ts";
 import type { Operation } from "../../native/index.ts";
 import { lookInside } from "../../network/index.ts";
 import { type PlanFacts, parseMountinfo } from "../../runtime/index.ts";
@@ -23,6 +23,10 @@ const NAMESPACE_FILES = {
   time: "time",
 } as const;
 const FILE_BYTES_MAX = 4096;
+const COMMAND_BYTES_MAX = 256 * 1024;
+const READ_DEADLINE_MS = 5_000;
+const O_PATH = 0o10000000;
+const O_NOFOLLOW = 0o400000;
 const CLONE = { net: 0x40000000, ipc: 0x08000000, uts: 0x04000000 } as const;
 
 /** Throws conflict when it does not run any more. */
@@ -53,12 +57,12 @@ export async function readLive(
   const facts: LiveFacts = {
     pid: run.pid,
     startedAt: c.startedAt,
-    command: (await text(`${at}/cmdline`)).split("\0").slice(0, -1),
+    command: await commandOf(engine, run.pid),
     executable: await link(`${at}/exe`),
     workingFolder: await link(`${at}/cwd`),
     namespaces,
     mounts: parseMountinfo(await text(`${at}/mountinfo`)),
-    hideable: await existing(at, [...plan.maskedPaths, ...plan.readonlyPaths]),
+    hideable: await existing(engine, run.pid, [...plan.maskedPaths, ...plan.readonlyPaths]),
     cgroupFiles,
     processes: await countProcesses(run.cgroupPaths),
     ...(memory !== undefined && { memoryBytes: memory }),
@@ -89,18 +93,45 @@ async function readNamespaces(at: string): Promise<LiveFacts["namespaces"]> {
   );
 }
 
-/** All of them are in the kernel's own file systems, where no link of a container leads away. */
-async function existing(at: string, paths: readonly string[]): Promise<string[]> {
-  const found = await Promise.all(
-    paths.map((path) =>
-      lstat(`${at}/root${path}`).then(
-        () => [path],
-        () => [],
-      ),
-    ),
-  );
-  return found.flat();
+/** Read by the native program, which is ended when it takes too long: what a process calls its
+ * arguments may be memory of a file whose file system never answers. */
+async function commandOf({ native }: EngineContext, pid: number): Promise<string[]> {
+  const path = `/proc/${pid}/cmdline`;
+  const host: Operation[] = [{ op: "readFile", path, max: COMMAND_BYTES_MAX, missingOk: true }];
+  const results = await native.run({ host, deadlineMs: READ_DEADLINE_MS }).catch(() => undefined);
+  if (!results?.has(0)) return [];
+  return new TextDecoder().decode(results.bytes(0)).split("\0").slice(0, -1);
 }
+
+/** Which of the paths are there. A file system of the container's own may be mounted in the way:
+ * this is the native program's, too, and what follows one that does not answer is not told of. */
+async function existing(
+  { native }: EngineContext,
+  pid: number,
+  paths: readonly string[],
+): Promise<string[]> {
+  const found: string[] = [];
+  for (let left = paths; left.length > 0; ) {
+    const host = left.map(
+      (path): Operation => ({
+        op: "open",
+        path: `/proc/${pid}/root${path}`,
+        flags: O_PATH | O_NOFOLLOW,
+        to: 0,
+      }),
+    );
+    const missing = await native.run({ host, deadlineMs: READ_DEADLINE_MS }).then(
+      () => left.length,
+      (error: unknown) => (errnoOf(error) === "ENOENT" ? indexOf(error) : -1),
+    );
+    if (missing < 0) break;
+    found.push(...left.slice(0, missing));
+    left = left.slice(missing + 1);
+  }
+  return found;
+}
+
+const indexOf = (error: unknown): number => Number((error as GantryError).detail["index"] ?? -1);
 
 function filesOf({ limits, cgroups }: PlanFacts): string[] {
   const devices = cgroups.find(({ controllers }) => controllers.includes("devices"));

@@ -1,5 +1,5 @@
 import { type Command, defineCommand } from "../../command.ts";
-import { writeAll } from "../../io.ts";
+import { joinStandardStreams } from "../../streams/join-standard.ts";
 import { BUILDER_NAME_FLAGS, checkBuilder } from "./checked-builder.ts";
 
 const command: Command = defineCommand({
@@ -13,16 +13,9 @@ const command: Command = defineCommand({
   },
   async run(session, { values }) {
     checkBuilder(values.builder);
-    const { io } = session;
     const client = await session.client();
     const { stream } = await client.hijack("/grpc", { upgrade: "h2c" });
-    io.stdin.open().pipe(stream);
-    try {
-      for await (const chunk of stream as AsyncIterable<Buffer>) await writeAll(io.stdout, chunk);
-    } finally {
-      io.stdin.close();
-      stream.destroy();
-    }
+    await joinStandardStreams(session.io, stream);
     return 0;
   },
 });

@@ -1,3 +1,4 @@
+import { GantryError } from "../../../base/index.ts";
 import { type Command, defineCommand } from "../../command.ts";
 import { parseTime } from "../../flags/times.ts";
 import { copyLogs } from "../../streams/hijack.ts";
@@ -24,7 +25,11 @@ const command: Command = defineCommand({
     timestamps: { type: "bool", shorthand: "t", usage: "Show times" },
     until: { type: "string", usage: 'Up to this time ("2013-01-02T13:23:37Z" or "42m")' },
   },
-  async run(session, { values, args }) {
+  async run(session, { values, args, changed }) {
+    if (values.status) {
+      const other = [...changed].find((name) => name !== "status");
+      if (other) throw new GantryError("invalid", `--status shows no log: leave out --${other}`);
+    }
     const client = await session.client();
     const path = `/containers/${segment(args[0]!)}`;
     const inspected = await client.json<Inspected>("GET", `${path}/json`);

@@ -1,6 +1,6 @@
 import { openStream } from "../../../client/index.ts";
 import { type Command, defineCommand } from "../../command.ts";
-import { writeAll } from "../../io.ts";
+import { joinStandardStreams } from "../../streams/join-standard.ts";
 
 const command: Command = defineCommand({
   usage: "",
@@ -11,16 +11,7 @@ const command: Command = defineCommand({
     const { endpoint, tls } = session.resolve();
     const { io } = session;
     const stream = await openStream(endpoint, tls, io.env);
-    io.signal.addEventListener("abort", () => stream.destroy());
-    const input = io.stdin.open();
-    // The end of one direction leaves the other open: answers come after the last request.
-    input.pipe(stream);
-    try {
-      for await (const chunk of stream as AsyncIterable<Buffer>) await writeAll(io.stdout, chunk);
-    } finally {
-      io.stdin.close();
-      stream.destroy();
-    }
+    await joinStandardStreams(io, stream);
     return 0;
   },
 });
