@@ -91,6 +91,7 @@ enum op_code {
   OP_CONTROLLING_TTY = 93,
   OP_EXPORT = 94,
   OP_CLOSE_FROM = 95,
+  OP_TAKE_FD = 48,
   OP_OWN_STREAMS = 96,
   OP_LISTEN = 97,
   OP_AWAIT_START = 98,
@@ -347,6 +348,7 @@ enum op_argument {
   A_RESTORE_ARGV = 0,
   A_RESTORE_ENV = 1,
   A_RESTORE_PID_FILE = 2,
+  A_RESTORE_LEAVE = 3,
   A_PTY_ROOT = 0,
   A_PTY_PATH = 1,
   A_PTY_MASTER = 2,
@@ -363,6 +365,8 @@ enum op_argument {
   A_EXPORT_SLOT = 0,
   A_EXPORT_AS = 1,
   A_CLOSE_FROM_FD = 0,
+  A_TAKE_FD_FD = 0,
+  A_TAKE_FD_TO = 1,
   A_OWN_STREAMS_UID = 0,
   A_LISTEN_PATH = 0,
   A_LISTEN_TO = 1,
@@ -561,6 +565,7 @@ op_function op_dup2 __attribute__((weak));
 op_function op_controlling_tty __attribute__((weak));
 op_function op_export __attribute__((weak));
 op_function op_close_from __attribute__((weak));
+op_function op_take_fd __attribute__((weak));
 op_function op_own_streams __attribute__((weak));
 op_function op_listen __attribute__((weak));
 op_function op_await_start __attribute__((weak));
@@ -682,13 +687,14 @@ static const struct op_info op_table[OP_CODE_MAX + 1] = {
     [108] = {"checkAtMost", op_check_at_most, 3, {F_STR, F_INT, F_STR}},
     [109] = {"joinCgroup", op_join_cgroup, 3, {F_STR, F_STR, F_INT}},
     [81] = {"bpfCgroupDevice", op_bpf_cgroup_device, 2, {F_SLOT, F_BYTES}},
-    [83] = {"restore", op_restore, 3, {F_STRS, F_STRS, F_STR}},
+    [83] = {"restore", op_restore, 4, {F_STRS, F_STRS, F_STR, F_FLAG}},
     [90] = {"pty", op_pty, 8, {F_SLOT, F_STR, F_SLOT, F_SLOT, F_INT, F_INT, F_INT, F_INT}},
     [91] = {"pipe", op_pipe, 2, {F_SLOT, F_SLOT}},
     [92] = {"dup2", op_dup2, 2, {F_SLOT, F_INT}},
     [93] = {"controllingTty", op_controlling_tty, 1, {F_SLOT}},
     [94] = {"export", op_export, 2, {F_SLOT, F_STR}},
     [95] = {"closeFrom", op_close_from, 1, {F_INT}},
+    [48] = {"takeFd", op_take_fd, 2, {F_INT, F_SLOT}},
     [96] = {"ownStreams", op_own_streams, 1, {F_INT}},
     [97] = {"listen", op_listen, 2, {F_STR, F_SLOT}},
     [98] = {"awaitStart", op_await_start, 1, {F_SLOT}},

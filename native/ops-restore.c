@@ -74,7 +74,8 @@ int op_restore(struct run *r, const struct op *o) {
   if (!argv || !env || !argv[0]) return -ENOMEM;
   if (!executor.container) return run_fail(r, -EINVAL, "restore is for the container half");
   // What the program leaves behind becomes a child of this process.
-  if (prctl(PR_SET_CHILD_SUBREAPER, 1)) return -errno;
+  bool leave = f[A_RESTORE_LEAVE].num;
+  if (!leave && prctl(PR_SET_CHILD_SUBREAPER, 1)) return -errno;
   sigset_t all, before;
   sigfillset(&all);
   pid_t pid = fork();
@@ -93,5 +94,6 @@ int op_restore(struct run *r, const struct op *o) {
   sigprocmask(SIG_BLOCK, &all, &before);
   executor_seal();
   close(executor.peer);
+  if (leave) _exit(0);
   stand_in(root, &all);
 }

@@ -129,3 +129,8 @@ int op_connect(struct run *r, const struct op *o) {
   }
   return run_store(r, &f[A_CONNECT_TO], fd);
 }
+
+int op_take_fd(struct run *r, const struct op *o) {
+  int fd = fcntl((int)o->fields[A_TAKE_FD_FD].num, F_DUPFD_CLOEXEC, 3 + preserved_descriptors);
+  return fd < 0 ? -errno : run_store(r, &o->fields[A_TAKE_FD_TO], fd);
+}

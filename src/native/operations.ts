@@ -284,8 +284,11 @@ export const operations = {
   bpfCgroupDevice: { code: 81, fields: { cgroup: "slot", program: "bytes" } },
 
   /** Runs a program that brings a process back and writes its pid to `pidFile`, then ends as that
-   * process ends. Container half, last. Does not return. */
-  restore: { code: 83, fields: { argv: "strs", env: "strs", pidFile: "str" } },
+   * process ends; with `leave` at once: the process falls to whoever is a subreaper above. Container half, last. Does not return. */
+  restore: {
+    code: 83,
+    fields: { argv: "strs", env: "strs", pidFile: "str", leave: "flag?" },
+  },
 
   // standard streams
   /** Opens a new pty through `path` (the container's own /dev/ptmx) beneath root. */
@@ -309,6 +312,8 @@ export const operations = {
   export: { code: 94, fields: { slot: "slot", as: "str" } },
   /** Marks every descriptor from `fd` on close-on-exec (--preserve-fds keeps those before). */
   closeFrom: { code: 95, fields: { fd: "int" } },
+  /** A descriptor that this process has from whoever started it: 0, 1, 2. */
+  takeFd: { code: 48, fields: { fd: "int", to: "slot" } },
 
   /** Gives the standard streams to a user who may open /dev/stdout again; what cannot be given
    * (a device, a file of another file system's) stays as it is. */

@@ -9,6 +9,15 @@ export {
 export { type MetricsSample, sampleNow } from "./cgroup/sample-now.ts";
 export type { ContainerStats } from "./cgroup/stats.ts";
 export { readProcStat, readStats, StatsReader } from "./cgroup/stats-reader.ts";
+export { CRIU_LOG, dumpArguments, restoreArguments } from "./checkpoint/arguments.ts";
+export { CRIU, criuFailed, criuMissing, runDump } from "./checkpoint/criu.ts";
+export {
+  type CheckpointFacts,
+  checkSpec,
+  FACTS_FILE,
+  parseFacts,
+  readFacts,
+} from "./checkpoint/facts.ts";
 export type {
   CgroupLayout,
   CreateInput,
@@ -38,7 +47,7 @@ export { configWarnings, processWarnings } from "./plan-credentials.ts";
 export { type ExecInput, planExec } from "./plan-exec.ts";
 export { type OciState, planHooks } from "./plan-hooks.ts";
 export { netDeviceNames, netDeviceQuery, readNetDevice } from "./plan-net-devices.ts";
-export { planRestore, RESTORE_FDS, type RestoreInput } from "./plan-restore.ts";
+export { planRestore, type RestoreInput } from "./plan-restore.ts";
 export { probeKernel } from "./probe.ts";
 export { cgroupSupport } from "./probe-warnings.ts";
 export { planSeccompAgent } from "./seccomp/agent.ts";

@@ -10,7 +10,7 @@ import type { OciSpec } from "../spec/index.ts";
 import { cgroupPathFor, cgroupPathsOf, cgroupPlaces } from "./cgroup/places.ts";
 import { oomPath, planCgroupCreate, planCgroupKill } from "./cgroup/plan-cgroup.ts";
 import type { CreateInput, PlannedCreate } from "./contract.ts";
-import { CLONE, MS, O } from "./kernel-numbers.ts";
+import { CLONE, MAGIC, MS, O } from "./kernel-numbers.ts";
 import { loopbackUp } from "./loopback.ts";
 import { PlanBuilder, POINT, SLOT } from "./plan-builder.ts";
 import { planDevNull } from "./plan-devices.ts";
@@ -22,7 +22,7 @@ const DEADLINE_MS = 300_000;
 export const RESTORE_FDS = { network: 100, stdin: 101, stdout: 102, stderr: 103 } as const;
 
 export interface RestoreInput extends CreateInput {
-  program: { argv: string[]; env: string[]; pidFile: string };
+  program: { argv: string[]; env: string[]; pidFile: string; leave?: boolean };
   /** An existing empty folder for the root file system. */
   rootFolder: string;
   /** It has a network namespace of its own. */
@@ -42,7 +42,7 @@ export function planRestore(input: RestoreInput): PlannedCreate {
     arch: kernel.arch,
     prepared: false,
   });
-  host.push(...planDevNull(), ...planPipes(monitor.openStdin, userOf(spec)));
+  host.push(...planDevNull(), ...(input.standalone ? ownStreams() : pipes(input)));
   planRootfs(builder, rootfs, kernel);
   if (input.ownNetwork) host.push(...newNetwork(builder, input));
   host.push({
@@ -70,10 +70,27 @@ export function planRestore(input: RestoreInput): PlannedCreate {
   };
 }
 
+const pipes = ({ monitor, spec }: RestoreInput): Operation[] =>
+  planPipes(monitor.openStdin, userOf(spec));
+
+/** Those of whoever runs the plan. */
+const ownStreams = (): Operation[] => [
+  { op: "takeFd", fd: 0, to: SLOT.stdinRead },
+  { op: "takeFd", fd: 1, to: SLOT.stdoutWrite },
+  { op: "takeFd", fd: 2, to: SLOT.stderrWrite },
+];
+
 const userOf = ({ process }: OciSpec): number => process?.user.uid ?? 0;
 
 /** A network namespace before there is a process in it: CRIU puts what it restores into it. */
-function newNetwork(builder: PlanBuilder, { network }: RestoreInput): Operation[] {
+function newNetwork(builder: PlanBuilder, { network, spec }: RestoreInput): Operation[] {
+  const joined = spec.linux?.namespaces?.find(({ type }) => type === "network")?.path;
+  if (joined) {
+    return [
+      { op: "open", path: joined, flags: O.RDONLY, to: SLOT.netns },
+      { op: "assertFilesystem", slot: SLOT.netns, magic: MAGIC.NSFS },
+    ];
+  }
   const home = builder.allocate("the network namespace of the host");
   const path = "/proc/self/ns/net";
   return [

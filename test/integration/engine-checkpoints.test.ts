@@ -6,7 +6,7 @@ import { execFileSync } from "node:child_process";
 import { access, mkdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { runDump } from "../../src/engine/checkpoints/criu.ts";
+import { runDump } from "../../src/runtime/index.ts";
 import { EngineFixture, startContainer } from "../support/engine-fixture.ts";
 
 let fixture: EngineFixture;
@@ -122,7 +122,7 @@ test("a CRIU that does not end is ended, and told", async () => {
   const path = process.env["PATH"] ?? "";
   process.env["PATH"] = `${folder}:${path}`;
   try {
-    await assert.rejects(runDump(["dump"], folder, 500), {
+    await assert.rejects(runDump(["dump"], folder, { deadlineMs: 500 }), {
       kind: "timeout",
       message: `criu did not end within 0.5 s (${join(folder, "dump.log")})`,
     });

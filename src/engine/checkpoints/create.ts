@@ -4,13 +4,12 @@
 import { mkdir, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { GantryError, messageOf, Rollback } from "../../base/index.ts";
+import { checkSpec, dumpArguments, FACTS_FILE, readFacts, runDump } from "../../runtime/index.ts";
 import { announce } from "../containers/announce.ts";
 import { type ContainerRecord, isRunning } from "../containers/record.ts";
 import type { EngineContext } from "../context.ts";
 import type { CheckpointCreateRequest } from "../contract.ts";
 import { gatherPlan } from "../explain/gather.ts";
-import { LOG, runDump } from "./criu.ts";
-import { type CheckpointFacts, checkSpec, FACTS_FILE, readFacts } from "./facts.ts";
 import { checkName, checkpointsFolder, makeFolder, removeFolder } from "./folders.ts";
 import { checkOwnRuntime } from "./own-runtime.ts";
 
@@ -75,18 +74,4 @@ async function dump(
   if ((await readdir(folder)).length < 2) {
     throw new GantryError("internal", `criu wrote nothing into ${folder}`);
   }
-}
-
-function dumpArguments(
-  facts: CheckpointFacts,
-  o: { pid: number; folder: string; workFolder: string; leaveRunning: boolean },
-): string[] {
-  return [
-    ...["dump", "--tree", String(o.pid), "--images-dir", o.folder],
-    ...["--work-dir", o.workFolder, "--log-file", LOG.dump, "-v2"],
-    ...["--manage-cgroups=ignore", "--ext-unix-sk", "--file-locks"],
-    ...(o.leaveRunning ? ["--leave-running"] : []),
-    ...(facts.network ? ["--external", `net[${facts.network}]:extRootNetNS`] : []),
-    ...facts.externals.flatMap(({ target }) => ["--external", `mnt[${target}]:${target}`]),
-  ];
 }

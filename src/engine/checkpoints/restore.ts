@@ -5,12 +5,21 @@ import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { errnoOf, GantryError } from "../../base/index.ts";
 import type { Created } from "../../native/index.ts";
-import { RESTORE_FDS, type RestoreInput } from "../../runtime/index.ts";
+import {
+  type CheckpointFacts,
+  CRIU,
+  CRIU_LOG,
+  checkSpec,
+  criuFailed,
+  criuMissing,
+  FACTS_FILE,
+  parseFacts,
+  type RestoreInput,
+  restoreArguments,
+} from "../../runtime/index.ts";
 import type { OciSpec } from "../../spec/index.ts";
 import type { ContainerRecord } from "../containers/record.ts";
 import type { EngineContext } from "../context.ts";
-import { CRIU, criuFailed, LOG, missing } from "./criu.ts";
-import { type CheckpointFacts, checkSpec, FACTS_FILE, parseFacts, sourceOf } from "./facts.ts";
 import { checkpointsFolder, findFolder } from "./folders.ts";
 import { checkOwnRuntime } from "./own-runtime.ts";
 
@@ -74,27 +83,6 @@ export function restoreShare(spec: OciSpec, restoring: Restoring): Share {
   };
 }
 
-function restoreArguments(
-  spec: OciSpec,
-  { folder, workFolder, rootFolder, pidFile, facts }: Restoring,
-): string[] {
-  const inherit = (fd: number, name: string | undefined): string[] =>
-    name === undefined ? [] : ["--inherit-fd", `fd[${fd}]:${name}`];
-  return [
-    ...["restore", "--images-dir", folder, "--work-dir", workFolder],
-    ...["--log-file", LOG.restore, "-v2", "--root", rootFolder, "--pidfile", pidFile],
-    ...["--restore-detached", "--manage-cgroups=ignore", "--ext-unix-sk", "--file-locks"],
-    ...inherit(RESTORE_FDS.network, facts.network && "extRootNetNS"),
-    ...inherit(RESTORE_FDS.stdin, facts.pipes.stdin),
-    ...inherit(RESTORE_FDS.stdout, facts.pipes.stdout),
-    ...inherit(RESTORE_FDS.stderr, facts.pipes.stderr),
-    ...facts.externals.flatMap((external) => [
-      "--external",
-      `mnt[${external.target}]:${sourceOf(spec, external)}`,
-    ]),
-  ];
-}
-
 /** The container's own init: the process that the monitor knows only stands in for it. */
 export async function restoredProcess(created: Created, { pidFile }: Restoring): Promise<Created> {
   const pid = Number(await readFile(pidFile, "utf8"));
@@ -107,6 +95,6 @@ export async function restoredProcess(created: Created, { pidFile }: Restoring):
 export async function explainRestore(error: unknown, restoring: Restoring): Promise<unknown> {
   if (!(error instanceof GantryError) || error.detail["half"] !== "container") return error;
   return errnoOf(error) === "ENOENT"
-    ? missing(error)
-    : await criuFailed(restoring.workFolder, LOG.restore, error);
+    ? criuMissing(error)
+    : await criuFailed(restoring.workFolder, CRIU_LOG.restore, error);
 }

@@ -1,11 +1,11 @@
 // What a checkpoint must remember beside CRIU's images: which mounts come from outside the
 // container, and the names of its pipes and of its network namespace. Pure but for reading.
 
-import { readFile, readlink } from "node:fs/promises";
+import { readFile, readlink, stat } from "node:fs/promises";
 import { join, posix } from "node:path";
 import { GantryError } from "../../base/index.ts";
-import { type MountInfo, parseMountinfo } from "../../runtime/index.ts";
 import type { OciMount, OciSpec } from "../../spec/index.ts";
+import { type MountInfo, parseMountinfo } from "../mountinfo.ts";
 
 export const FACTS_FILE = "gantry.json";
 
@@ -14,7 +14,7 @@ export interface CheckpointFacts {
   containerId: string;
   /** Mounts of a cgroup hierarchy or of a host's file, by their target. */
   externals: { target: string; cgroup?: string; null?: true }[];
-  /** "pipe:[123]" of stdin (where it is a pipe), stdout and stderr. */
+  /** What CRIU calls the standard streams that come from outside: "pipe:[123]", "file[1c:5]". */
   pipes: { stdin?: string; stdout?: string; stderr?: string };
   /** Inode of its own network namespace. */
   network?: string;
@@ -33,11 +33,8 @@ export async function readFacts(o: {
 }): Promise<CheckpointFacts> {
   const { pid, containerId } = o;
   const mounts = parseMountinfo(await readFile(`/proc/${pid}/mountinfo`, "utf8"));
-  const pipe = async (fd: number): Promise<string | undefined> => {
-    const target = await readlink(`/proc/${pid}/fd/${fd}`).catch(() => "");
-    return target.startsWith("pipe:") ? target : undefined;
-  };
-  const [stdin, stdout, stderr] = await Promise.all([0, 1, 2].map(pipe));
+  const streams = [0, 1, 2].map((fd) => streamName(pid, fd, mounts));
+  const [stdin, stdout, stderr] = await Promise.all(streams);
   const network = /\[(\d+)\]/.exec(await readlink(`/proc/${pid}/ns/net`))?.[1];
   return {
     version: 1,
@@ -46,6 +43,22 @@ export async function readFacts(o: {
     pipes: { ...(stdin && { stdin }), ...(stdout && { stdout }), ...(stderr && { stderr }) },
     ...(o.ownNetwork && network && { network }),
   };
+}
+
+/** A pipe, or a file of a mount that the container does not have. */
+async function streamName(
+  pid: number,
+  fd: number,
+  mounts: readonly MountInfo[],
+): Promise<string | undefined> {
+  const path = `/proc/${pid}/fd/${fd}`;
+  const target = await readlink(path).catch(() => "");
+  if (target.startsWith("pipe:")) return target;
+  const info = await readFile(`/proc/${pid}/fdinfo/${fd}`, "utf8").catch(() => "");
+  const mount = Number(/^mnt_id:\s*(\d+)/m.exec(info)?.[1] ?? 0);
+  if (!target.startsWith("/") || mounts.some(({ id }) => id === mount)) return undefined;
+  const { ino } = await stat(path, { bigint: true });
+  return `file[${mount.toString(16)}:${ino.toString(16)}]`;
 }
 
 function externalOf(
@@ -87,8 +100,9 @@ export function sourceOf(spec: OciSpec, external: CheckpointFacts["externals"][n
   return bind.source + external.target.slice(bind.destination.length);
 }
 
-/** What neither a checkpoint nor a restore can do yet. Throws not-implemented. */
-export function checkSpec(spec: OciSpec): void {
+/** What neither a checkpoint nor a restore can do yet. Throws not-implemented. `network`: a network
+ * namespace that is there already may be joined. */
+export function checkSpec(spec: OciSpec, { network = false } = {}): void {
   if (spec.process?.terminal) throw refused("a terminal");
   for (const mount of (spec.mounts ?? []).filter(isBind)) {
     if (mount.subpath || mount.layers || mount.uidMappings) {
@@ -99,7 +113,7 @@ export function checkSpec(spec: OciSpec): void {
   for (const type of ["pid", "ipc", "mount"]) {
     if (!namespaces.has(type) || namespaces.get(type)) throw refused(`a shared ${type} namespace`);
   }
-  if (namespaces.get("network")) throw refused("another container's network");
+  if (namespaces.get("network") && !network) throw refused("another container's network");
   if (namespaces.has("cgroup")) throw refused("a cgroup namespace of its own (--cgroupns)");
   if (namespaces.has("user")) throw refused("a user namespace");
 }
@@ -114,9 +128,11 @@ export function parseFacts(text: string): CheckpointFacts {
     const { externals, pipes, network, containerId } = facts;
     const isSound =
       externals.every((one) => isPlace(one?.target) && isPlace(one.cgroup ?? "/")) &&
-      Object.values(pipes ?? {}).every((name) => /^pipe:\[\d+\]$/.test(name)) &&
+      Object.values(pipes ?? {}).every((name) =>
+        /^(pipe:\[\d+\]|file\[[0-9a-f]+:[0-9a-f]+\])$/.test(name),
+      ) &&
       /^\d+$/.test(network ?? "0") &&
-      /^[0-9a-f]{64}$/.test(containerId);
+      /^[\w+.-]+$/.test(containerId);
     if (isSound) return { ...facts, pipes: pipes ?? {} };
     throw new GantryError("invalid", "the checkpoint's facts make no sense");
   }

@@ -4,9 +4,9 @@ import { spawn } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { errnoOf, GantryError } from "../../base/index.ts";
+import { CRIU_LOG as LOG } from "./arguments.ts";
 
 export const CRIU = "criu";
-export const LOG = { dump: "dump.log", restore: "restore.log" } as const;
 const ERRORS_MAX = 3;
 /** As long as a restore may take: a gigabyte goes to a slow disk in less. */
 const DUMP_DEADLINE_MS = 300_000;
@@ -16,18 +16,18 @@ const DUMP_DEADLINE_MS = 300_000;
 export async function runDump(
   args: readonly string[],
   workFolder: string,
-  deadlineMs = DUMP_DEADLINE_MS,
+  { deadlineMs = DUMP_DEADLINE_MS, program = CRIU } = {},
 ): Promise<void> {
   const { code, isLate } = await new Promise<{ code: number; isLate: boolean }>(
     (resolve, reject) => {
       const limits = { timeout: deadlineMs, killSignal: "SIGKILL" } as const;
-      const child = spawn(CRIU, args, { stdio: "ignore", ...limits });
+      const child = spawn(program, args, { stdio: "ignore", ...limits });
       child.once("error", reject);
       child.once("close", (exit) => resolve({ code: exit ?? 1, isLate: child.killed }));
     },
   ).catch((cause: unknown) => {
     if (errnoOf(cause) !== "ENOENT") throw cause;
-    throw missing(cause);
+    throw criuMissing(cause, program);
   });
   if (isLate) {
     const message = `criu did not end within ${deadlineMs / 1000} s (${join(workFolder, LOG.dump)})`;
@@ -36,8 +36,8 @@ export async function runDump(
   if (code !== 0) throw await criuFailed(workFolder, LOG.dump);
 }
 
-export function missing(cause: unknown): GantryError {
-  const message = `exec: "${CRIU}": executable file not found in $PATH (install CRIU)`;
+export function criuMissing(cause: unknown, program = CRIU): GantryError {
+  const message = `exec: "${program}": executable file not found in $PATH (install CRIU)`;
   return new GantryError("not-implemented", message, { cause });
 }
 
