@@ -114,8 +114,13 @@ export class Prison implements AsyncDisposable {
     Cmd: string[],
     options: Partial<Docker.ExecCreateOptions> = {},
   ): Promise<Outcome> {
-    const exec = await container.exec({ Cmd, AttachStdout: true, AttachStderr: true, ...options });
     try {
+      const exec = await container.exec({
+        Cmd,
+        AttachStdout: true,
+        AttachStderr: true,
+        ...options,
+      });
       const stream = await exec.start({});
       const text = await demultiplexed(container, stream, options.Tty === true);
       return outcomeOf((await exec.inspect()).ExitCode ?? -1, text);
