@@ -147,7 +147,7 @@ static int attend_hook(struct hook *h, int64_t deadline, int *status) {
                             {.fd = pidfd, .events = POLLIN}};
     int64_t left = deadline == 0 ? -1 : deadline - now_ms();
     if ((deadline != 0 && left <= 0) || run_interrupt_errno) {
-      kill(h->pid, SIGKILL);
+      kill(-h->pid, SIGKILL);  // with what it has started
       while (waitpid(h->pid, status, 0) < 0 && errno == EINTR) continue;
       return -ETIMEDOUT;
     }
@@ -168,6 +168,7 @@ static int attend_hook(struct hook *h, int64_t deadline, int *status) {
 }
 
 static _Noreturn void become_hook(const struct field *f, int input, int output) {
+  setpgid(0, 0);
   dup2(input, 0);
   dup2(output, 1);
   dup2(output, 2);
@@ -202,6 +203,7 @@ int op_run_hook(struct run *r, const struct op *o) {
   sigaction(SIGPIPE, &ignore, &before);
   h.pid = fork();
   if (h.pid == 0) become_hook(f, in[0], out[1]);
+  if (h.pid > 0) setpgid(h.pid, h.pid);  // whichever of us is first
   close(in[0]);
   close(out[1]);
   int64_t timeout = f[A_RUN_HOOK_TIMEOUT_MS].num;

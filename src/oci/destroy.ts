@@ -1,7 +1,7 @@
 // delete: what a container had is given back, and its poststop hooks run.
 
 import { GantryError, messageOf } from "../base/index.ts";
-import { planCgroupRemove, planHooks } from "../runtime/index.ts";
+import { hooksDeadlineMs, planCgroupRemove, planHooks } from "../runtime/index.ts";
 import { type CommandContext, locked } from "./command.ts";
 import { publicState } from "./public-state.ts";
 import type { ContainerState } from "./state-folder.ts";
@@ -58,7 +58,9 @@ export async function runPoststop(
     state: publicState(state, "stopped"),
     pid: { number: 0 },
   });
+  const deadlineMs = hooksDeadlineMs(state.spec.hooks, "poststop");
   for (const hook of hooks) {
-    await caller.run({ host: [hook] }).catch((error: unknown) => log.warn(messageOf(error)));
+    const told = (error: unknown) => log.warn(messageOf(error));
+    await caller.run({ host: [hook], deadlineMs }).catch(told);
   }
 }

@@ -2,8 +2,10 @@
 
 import { Socket } from "node:net";
 import { serveOneCall, serveWarm } from "../warm/index.ts";
+import { leaveCgroups } from "./leave-cgroups.ts";
 import { serve } from "./main.ts";
 
 const [, , first, , path] = process.argv;
-if (first === "--gantry-warm" && path !== undefined) serveWarm(path, { serve });
-else void serveOneCall(new Socket({ fd: 3 }), { serve }).then(() => process.exit(0));
+if (first === "--gantry-warm" && path !== undefined) {
+  serveWarm(path, { serve, preload: leaveCgroups });
+} else void serveOneCall(new Socket({ fd: 3 }), { serve }).then(() => process.exit(0));

@@ -5,7 +5,7 @@ import { rm } from "node:fs/promises";
 import { resolve } from "node:path";
 import { GantryError } from "../base/index.ts";
 import type { Operation } from "../native/index.ts";
-import { planHooks, planSeccompAgent } from "../runtime/index.ts";
+import { hooksDeadlineMs, planHooks, planSeccompAgent } from "../runtime/index.ts";
 import { type CommandContext, locked } from "./command.ts";
 import { type CreateOptions, create } from "./create.ts";
 import { destroy } from "./destroy.ts";
@@ -60,7 +60,8 @@ async function runPoststart({ caller }: CommandContext, state: ContainerState): 
   });
   if (hooks.length === 0) return;
   try {
-    await caller.run({ host: hooks });
+    const deadlineMs = hooksDeadlineMs(state.spec.hooks, "poststart");
+    await caller.run({ host: hooks, deadlineMs });
   } catch (error) {
     await caller.run({ host: killPlan(state, SIGKILL) }).catch(() => {});
     throw error;

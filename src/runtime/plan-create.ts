@@ -36,7 +36,15 @@ import {
   planDevNull,
 } from "./plan-devices.ts";
 import { planForeign } from "./plan-foreign.ts";
-import { hasHooks, planContainerHooks, planHostHooks, planStart } from "./plan-hooks.ts";
+import {
+  creationDeadlineMs,
+  hasHooks,
+  planContainerHooks,
+  planHostHooks,
+  planPoststop,
+  planStart,
+  rootPlace,
+} from "./plan-hooks.ts";
 import { bornInside, openJoined, planJoins, planTime } from "./plan-joins.ts";
 import {
   isBind,
@@ -107,8 +115,9 @@ export function planCreate(input: CreateInput): PlannedCreate {
   refuseUnsupported(input);
   planHost(draft);
   planContainer(draft);
+  if (!input.standalone) draft.builder.teardown.push(...planPoststop(input));
   return {
-    plan: draft.builder.plan(),
+    plan: draft.builder.plan(creationDeadlineMs(spec.hooks)),
     monitor: { ...input.monitor, oomPath: oomPath(draft.places) },
     results: draft.results,
     cgroupPaths: cgroupPathsOf(draft.places),
@@ -116,14 +125,10 @@ export function planCreate(input: CreateInput): PlannedCreate {
 }
 
 function refuseUnsupported(input: CreateInput): void {
-  const { spec, standalone, netDevices } = input;
-  const { hooks, linux } = spec;
+  const { spec, netDevices } = input;
+  const { linux } = spec;
   const refuse = (what: string) =>
     new GantryError("not-implemented", `${what} of the OCI configuration is not supported yet`);
-  // Whoever deletes such a container runs them; nobody does so for the engine's yet.
-  if (!standalone && hasHooks(hooks, "poststart", "poststop")) {
-    throw refuse("hooks poststart and poststop");
-  }
   if (linux?.intelRdt) throw refuse("linux.intelRdt");
   if (linux?.mountLabel && !input.kernel.selinux) {
     throw new GantryError("invalid", "linux.mountLabel: selinux is not enabled on this host");
@@ -320,8 +325,9 @@ function planContainer(draft: Draft): void {
   if (input.network || input.netDevices) {
     container.push({ op: "awaitPeer", point: POINT.networked });
   }
-  container.push(...planSysctls(spec.linux?.sysctl, ownNamespaces(namespaces)));
   planContainerHooks(builder, input);
+  // An interface that a sysctl names may have come with a hook (dockerd's).
+  container.push(...planSysctls(spec.linux?.sysctl, ownNamespaces(namespaces)));
   planFinalRoot(draft);
   container.push(...planTask(spec.linux), ...planLimits(process));
   container.push(
@@ -381,9 +387,9 @@ const PROPAGATIONS: Readonly<Record<string, number>> = {
 
 /** Cuts the tie to the host's mounts, then puts the root over "/": that needs no folder of the
  * host, which a mapped root might not even be able to reach. */
-function planRoot({ builder, attachRoot }: Draft): void {
+function planRoot({ builder, attachRoot, input }: Draft): void {
   const flags = MS.SLAVE | MS.REC;
-  builder.container.push({ op: "propagation", path: "/", flags }, ...attachRoot);
+  builder.container.push({ op: "propagation", path: "/", flags }, ...rootPlace(attachRoot, input));
 }
 
 /** /dev, unless the user brought one; the terminal, which lives in the container's own devpts. */

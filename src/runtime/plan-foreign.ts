@@ -6,11 +6,13 @@
 
 import { GantryError } from "../base/index.ts";
 import type { Operation } from "../native/index.ts";
+import type { OciMount } from "../spec/index.ts";
 import { cgroupPathFor, cgroupPathsOf, cgroupPlaces } from "./cgroup/places.ts";
 import { oomPath, planCgroupKill, planCgroupParents } from "./cgroup/plan-cgroup.ts";
 import type { CreateInput, ForeignRuntime, PlannedCreate } from "./contract.ts";
 import { CLONE, MS, O } from "./kernel-numbers.ts";
 import { loopbackUp } from "./loopback.ts";
+import { openBindSource } from "./plan-bind-source.ts";
 import { PlanBuilder, POINT, SLOT } from "./plan-builder.ts";
 import { planDevNull } from "./plan-devices.ts";
 import { planRootfs } from "./plan-rootfs.ts";
@@ -18,7 +20,11 @@ import { planExecStreams, planPipes, planTerminal } from "./plan-streams.ts";
 import { planSysctls } from "./sysctls.ts";
 
 const RMDIR_RETRY_MS = 5000;
-const ENVIRONMENT = ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"];
+const ENVIRONMENT = [
+  "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+  // For gantry-runtime: no process stays warm in a mount namespace that nobody else will be in.
+  "GANTRY_PLAIN=1",
+];
 
 export function planForeign(input: CreateInput, foreign: ForeignRuntime): PlannedCreate {
   const { kernel, id, spec, network, monitor } = input;
@@ -41,6 +47,7 @@ export function planForeign(input: CreateInput, foreign: ForeignRuntime): Planne
   if (attach.length !== 1) {
     throw new GantryError("not-implemented", "other runtimes need overlay's lowerdir+ (Linux 6.5)");
   }
+  const attachMounts = planForeignMounts(builder, input, foreign);
   const ownNetwork = hasOwnNetwork(input);
   const flags = CLONE.NEWNS | (ownNetwork ? CLONE.NEWNET : 0);
   host.push({ op: "clone", flags, pid: SLOT.pid, pidfd: SLOT.pidfd });
@@ -55,6 +62,7 @@ export function planForeign(input: CreateInput, foreign: ForeignRuntime): Planne
     { op: "setsid" },
     { op: "propagation", path: "/", flags: MS.SLAVE | MS.REC },
     { op: "moveMount", slot: SLOT.rootfs, path: `${foreign.bundle}/rootfs` },
+    ...attachMounts,
     ...(ownNetwork ? [loopbackUp()] : []),
     ...(network ? [{ op: "awaitPeer", point: POINT.networked } as const] : []),
     ...(ownNetwork ? planSysctls(networkSysctls(input), OWN_NETWORK) : []),
@@ -69,6 +77,33 @@ export function planForeign(input: CreateInput, foreign: ForeignRuntime): Planne
     results: {},
     cgroupPaths: cgroupPathsOf(places),
   };
+}
+
+/** Whether a mount is none that another runtime could make: of an
+ * image, of a part of a folder, of another mount namespace. */
+export const isPrepared = ({ layers, subpath, source }: OciMount): boolean =>
+  layers !== undefined || Boolean(subpath) || /^\/proc\/\d+\/root\//.test(source ?? "");
+
+/** Where the runtime finds the source of the mount with this index; without one, their folder. */
+export const foreignSource = (bundle: string, index?: number): string =>
+  index === undefined ? `${bundle}/mounts` : `${bundle}/mounts/${index}`;
+
+/** They are attached in the bundle, in the runtime's own mount namespace, before it starts. */
+function planForeignMounts(
+  builder: PlanBuilder,
+  { spec, kernel }: CreateInput,
+  { bundle }: ForeignRuntime,
+): Operation[] {
+  return (spec.mounts ?? []).flatMap((mount, index): Operation[] => {
+    if (!isPrepared(mount)) return [];
+    const slot = builder.allocate(`the mount at ${mount.destination}`);
+    const recursive = mount.options?.includes("rbind") ?? false;
+    builder.host.push(...openBindSource(builder, mount, { recursive, to: slot, kernel }));
+    return [
+      { op: "moveMount", slot, path: foreignSource(bundle, index), make: "same" },
+      { op: "close", slot },
+    ];
+  });
 }
 
 const OWN_NETWORK = { ipc: false, net: true, uts: false, user: false };

@@ -2,6 +2,7 @@
 // container's life with its state on their stdin. Whoever runs a plan knows the pid only then, so
 // the state is cut where the pid stands.
 
+import { resolve } from "node:path";
 import { GantryError } from "../base/index.ts";
 import type { Operation } from "../native/index.ts";
 import type { OciHook, OciSpec } from "../spec/index.ts";
@@ -65,6 +66,53 @@ export function hasHooks(hooks: OciSpec["hooks"], ...points: HookPoint[]): boole
   return points.some((point) => (hooks?.[point] ?? []).length > 0);
 }
 
+/** A hook without a deadline of its own ends its plan, which must end some time, after this. */
+const HOOK_MS_MAX = 10 * 60_000;
+const PLAN_MS = 30_000;
+/** Hooks of the end run within the teardown, which lasts at most 30 seconds. */
+const POSTSTOP_MS_MAX = 20_000;
+
+/** How long a plan may take that runs the hooks of these points. */
+export function hooksDeadlineMs(hooks: OciSpec["hooks"], ...points: HookPoint[]): number {
+  const all = points.flatMap((point) => hooks?.[point] ?? []);
+  const each = all.map(({ timeout }) => (timeout ? timeout * 1000 : HOOK_MS_MAX));
+  return each.reduce((sum, ms) => sum + ms, PLAN_MS);
+}
+
+/** Undefined where the usual time is enough. */
+export const creationDeadlineMs = (hooks: OciSpec["hooks"]): number | undefined =>
+  hasHooks(hooks, ...BEFORE_START) ? hooksDeadlineMs(hooks, ...BEFORE_START) : undefined;
+
+/** The last of a teardown. A hook that fails there is nobody's failure. */
+export function planPoststop(input: CreateInput): Operation[] {
+  const hooks = input.spec.hooks?.poststop ?? [];
+  if (hooks.length === 0) return [];
+  const share = Math.floor(POSTSTOP_MS_MAX / hooks.length) / 1000;
+  const poststop = hooks.map((hook) => ({
+    ...hook,
+    timeout: Math.min(hook.timeout || share, share),
+  }));
+  const state = stateOf(input, "stopped");
+  return planHooks({ poststop }, "poststop", { state, pid: { number: 0 } });
+}
+
+/** With hooks the root is where the bundle says, for those that run in the container's mount
+ * namespace and for those of the host that look into it; else it is over "/". */
+export function rootPlace(attach: readonly Operation[], input: CreateInput): Operation[] {
+  const { spec, bundle, standalone } = input;
+  if (!hasHooks(spec.hooks, ...BEFORE_START)) return [...attach];
+  const [only, ...more] = attach;
+  const refuse = (why: string) => new GantryError("not-implemented", `hooks need ${why}`);
+  if (only?.op !== "moveMount" || more.length > 0) throw refuse("overlay's lowerdir+ (Linux 6.5)");
+  const isMapped = spec.linux?.namespaces?.some(({ type }) => type === "user");
+  // A mapped root cannot go through the folders of the engine, which are root's alone.
+  if (isMapped && !standalone && hasHooks(spec.hooks, "createContainer")) {
+    throw refuse("the host's user namespace here: use --userns=host");
+  }
+  if (isMapped && !standalone) return [only];
+  return [{ ...only, path: resolve(bundle ?? "/", spec.root?.path ?? "") }];
+}
+
 /** Hooks of the host's namespaces, when all is mounted and before the root changes. */
 export function planHostHooks(builder: PlanBuilder, input: CreateInput): void {
   const { hooks } = input.spec;
@@ -81,7 +129,7 @@ export function planHostHooks(builder: PlanBuilder, input: CreateInput): void {
 
 const BEFORE_START = ["prestart", "createRuntime", "createContainer", "startContainer"] as const;
 
-function stateOf({ id, spec, bundle }: CreateInput, status: "creating" | "created") {
+function stateOf({ id, spec, bundle }: CreateInput, status: OciState["status"]) {
   if (bundle === undefined) throw new GantryError("internal", "hooks need a bundle");
   const { ociVersion, annotations } = spec;
   return { ociVersion, id, status, bundle, ...(annotations && { annotations }) };

@@ -5,6 +5,7 @@
 // CRIU needs the host's view (paths of binds, cgroup folders), so the new process has only a mount
 // namespace of its own, in which the root file system is mounted on a folder.
 
+import { GantryError } from "../base/index.ts";
 import type { Operation } from "../native/index.ts";
 import type { OciSpec } from "../spec/index.ts";
 import { cgroupPathFor, cgroupPathsOf, cgroupPlaces } from "./cgroup/places.ts";
@@ -31,6 +32,9 @@ export interface RestoreInput extends CreateInput {
 
 export function planRestore(input: RestoreInput): PlannedCreate {
   const { id, spec, kernel, rootfs, monitor } = input;
+  if (!input.standalone && Object.values(spec.hooks ?? {}).some((list) => list.length > 0)) {
+    throw new GantryError("not-implemented", "containers with hooks are not restored");
+  }
   const builder = new PlanBuilder();
   const { host, container, teardown } = builder;
   const places = cgroupPlaces(kernel.cgroup, spec.linux?.cgroupsPath ?? cgroupPathFor(id));

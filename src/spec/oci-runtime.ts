@@ -164,9 +164,16 @@ export interface OciSpec {
   hostname?: string;
   domainname?: string;
   mounts?: OciMount[];
-  hooks?: Record<
-    "prestart" | "createRuntime" | "createContainer" | "startContainer" | "poststart" | "poststop",
-    OciHook[]
+  hooks?: Partial<
+    Record<
+      | "prestart"
+      | "createRuntime"
+      | "createContainer"
+      | "startContainer"
+      | "poststart"
+      | "poststop",
+      OciHook[]
+    >
   >;
   annotations?: Record<string, string>;
   linux?: OciLinux;

@@ -7,62 +7,134 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { IMAGE, startDaemon, type TestDaemon, whyNoDaemon } from "./harness.ts";
+import { bundleCli } from "../../tools/bundle-cli.ts";
+import { IMAGE, root, startDaemon, type TestDaemon, whyNoDaemon } from "./harness.ts";
 
 const PLACES = ["/usr/sbin/runc", "/usr/bin/runc", "/usr/local/sbin/runc", "/usr/local/bin/runc"];
 const runc = PLACES.find((path) => existsSync(path));
 const skip = whyNoDaemon() || (runc === undefined && "needs runc");
 
-describe("another OCI runtime", { skip }, () => {
-  let daemon: TestDaemon;
-  before(async () => {
-    daemon = await startDaemon({ client: "gantry", args: ["--add-runtime", `other=${runc}`] });
-  });
-  after(() => daemon.stop());
-  const run = (...args: string[]) =>
-    daemon.client(["run", "--rm", "--runtime", "other", "--network", "none", ...args]);
+const gantry = join(root, "bin/gantry-runtime");
+const RUNTIMES = [
+  ["runc", runc, skip],
+  ["gantry-runtime", gantry, whyNoDaemon()],
+] as const;
 
-  test("output, exit code and standard input are the command's", async () => {
-    const { code, stdout, stderr } = await run(IMAGE, "seq", "echo out", "err oops", "exit 7");
-    assert.deepEqual({ code, stdout, stderr }, { code: 7, stdout: "out\n", stderr: "oops\n" });
-    const args = ["run", "--rm", "-i", "--runtime", "other", "--network", "none", IMAGE, "cat"];
-    assert.equal((await daemon.client(args, { input: "hello" })).stdout, "hello");
-  });
+for (const [name, path, skip] of RUNTIMES) {
+  describe(`containers of ${name}, registered as another runtime`, { skip }, () => {
+    let daemon: TestDaemon;
+    before(async () => {
+      if (path === gantry) await bundleCli();
+      daemon = await startDaemon({ client: "gantry", args: ["--add-runtime", `other=${path}`] });
+    });
+    after(() => daemon.stop());
+    const flags = ["--runtime", "other", "--network", "none"];
+    const run = (...args: string[]) => daemon.client(["run", "--rm", ...flags, ...args]);
+    const started = (...args: string[]) => daemon.ok("run", "-d", ...flags, ...args);
 
-  test("what the runtime refuses is said as docker says it", async () => {
-    const { code, stderr } = await run(IMAGE, "nosuch");
-    assert.equal(code, 127, stderr);
-    assert.match(stderr, /OCI runtime create failed: .*executable file not found in \$PATH/);
-    const unknown = await daemon.client(["run", "--rm", "--runtime", "nosuch", IMAGE, "true"]);
-    assert.equal(unknown.code, 125);
-    assert.match(unknown.stderr, /unknown or invalid runtime name: nosuch/);
-  });
+    test("output, exit code and standard input are the command's", async () => {
+      const { code, stdout, stderr } = await run(IMAGE, "seq", "echo out", "err oops", "exit 7");
+      assert.deepEqual({ code, stdout, stderr }, { code: 7, stdout: "out\n", stderr: "oops\n" });
+      const args = ["run", "--rm", "-i", ...flags, IMAGE, "cat"];
+      assert.equal((await daemon.client(args, { input: "hello" })).stdout, "hello");
+    });
 
-  test("it lives on without its daemon, takes execs, and is killed as a whole", async () => {
-    const args = ["run", "-d", "--runtime", "other", "--network", "none", "-m", "64m"];
-    const id = await daemon.ok(...args, IMAGE, "sleep");
-    await daemon.kill9();
-    await daemon.start();
-    assert.equal(await daemon.ok("exec", id, "echo", "inside"), "inside");
-    assert.equal(await daemon.ok("inspect", "-f", "{{.HostConfig.Runtime}}", id), "other");
-    await daemon.ok("pause", id);
-    await daemon.ok("unpause", id);
-    await daemon.ok("kill", id);
-    assert.equal(await daemon.ok("wait", id), "137");
-    await daemon.ok("start", id);
-    await daemon.ok("rm", "-f", id);
-  });
+    test("what the runtime refuses is said as docker says it", async () => {
+      const { code, stderr } = await run(IMAGE, "nosuch");
+      assert.equal(code, 127, stderr);
+      assert.match(stderr, /OCI runtime create failed: .*executable file not found in \$PATH/);
+      const unknown = await daemon.client(["run", "--rm", "--runtime", "nosuch", IMAGE, "true"]);
+      assert.equal(unknown.code, 125);
+      assert.match(unknown.stderr, /unknown or invalid runtime name: nosuch/);
+    });
 
-  test("its containers have no checkpoints, and go on", async () => {
-    const args = ["run", "-d", "--runtime", "other", "--network", "none", IMAGE, "sleep"];
-    const id = await daemon.ok(...args);
-    const made = await daemon.client(["checkpoint", "create", id, "one"]);
-    assert.match(made.stderr, /checkpoints of containers of the runtime other are not supported/);
-    assert.equal(await daemon.ok("checkpoint", "ls", id), "CHECKPOINT NAME");
-    assert.equal(await daemon.ok("inspect", "-f", "{{.State.Status}}", id), "running");
-    await daemon.ok("rm", "-f", id);
+    test("it lives on without its daemon, takes execs, and is killed as a whole", async () => {
+      const id = await started("-m", "64m", IMAGE, "seq", "echo before", "sleep");
+      await daemon.kill9();
+      await daemon.start();
+      assert.equal(await daemon.ok("exec", id, "echo", "inside"), "inside");
+      assert.equal(await daemon.ok("logs", id), "before");
+      assert.equal(await daemon.ok("inspect", "-f", "{{.HostConfig.Runtime}}", id), "other");
+      await daemon.ok("pause", id);
+      await daemon.ok("unpause", id);
+      assert.match(await daemon.ok("top", id), /sleep/);
+      const stats = ["stats", "--no-stream", "--format", "{{.MemUsage}} {{.PIDs}}", id];
+      assert.match(await daemon.ok(...stats), /64MiB [1-9]\d*$/);
+      await daemon.ok("update", "-m", "48m", "--memory-swap", "48m", id);
+      assert.match(await daemon.ok(...stats), /48MiB [1-9]\d*$/);
+      await daemon.ok("kill", id);
+      assert.equal(await daemon.ok("wait", id), "137");
+      await daemon.ok("start", id);
+      await daemon.ok("rm", "-f", id);
+    });
+
+    test("a terminal has its size, and signals reach the program", async () => {
+      const typed = daemon.terminal(["run", "--rm", "-it", ...flags, IMAGE, "signals"], {
+        rows: 33,
+        columns: 101,
+      });
+      await typed.until("ready");
+      typed.write("\x03");
+      await typed.until("signal 2");
+      typed.write("\x1c");
+      await typed.until("signal 3");
+      const [id = ""] = (await daemon.ok("ps", "-q")).split("\n");
+      const exec = daemon.terminal(["exec", "-it", id, "tty"], { rows: 33, columns: 101 });
+      assert.equal(await exec.exitCode(), 0);
+      assert.match(exec.text, /tty=111 rows=33 columns=101/);
+      await daemon.ok("stop", id);
+      assert.equal(await typed.exitCode(), 0);
+    });
+
+    test("stop, restart and the logs of each life", async () => {
+      const id = await started(IMAGE, "signals");
+      const lives = async (count: number) => {
+        const deadline = Date.now() + 60_000;
+        while ((await daemon.ok("logs", id)).match(/ready/g)?.length !== count) {
+          if (Date.now() > deadline) throw new Error(`No ${count} lives in the log`);
+        }
+      };
+      await lives(1);
+      await daemon.ok("stop", id);
+      assert.equal(await daemon.ok("inspect", "-f", "{{.State.ExitCode}}", id), "0");
+      await daemon.ok("start", id);
+      await lives(2);
+      await daemon.ok("restart", id);
+      await lives(3);
+      await daemon.ok("rm", "-f", id);
+    });
+
+    test("images, parts of images and parts of volumes are mounted", async () => {
+      await daemon.ok("run", "--rm", ...flags, "-v", "parts:/data", IMAGE, "true");
+      const image = `type=image,source=${IMAGE},target=/image`;
+      const part = `type=image,source=${IMAGE},target=/part,image-subpath=data`;
+      const file = "type=volume,source=parts,target=/one,volume-subpath=seed";
+      const mounts = [image, part, file].flatMap((mount) => ["--mount", mount]);
+      const read = [
+        "cat /image/data/seed",
+        "cat /part/seed",
+        "cat /one",
+        "append /one x",
+        "cat /one",
+      ];
+      const { code, stdout, stderr } = await run(...mounts, IMAGE, "seq", ...read);
+      assert.equal(code, 0, stderr);
+      assert.equal(stdout, "seed\nseed\nseed\nseed\nx\n");
+      const denied = await run("--mount", `${image},readonly`, IMAGE, "write", "/image/x", "x");
+      assert.match(denied.stderr, /Read-only file system/);
+      await daemon.ok("volume", "rm", "parts");
+    });
+
+    test("its containers have no checkpoints, and go on", async () => {
+      const id = await started(IMAGE, "sleep");
+      const made = await daemon.client(["checkpoint", "create", id, "one"]);
+      assert.match(made.stderr, /checkpoints of containers of the runtime other are not supported/);
+      assert.equal(await daemon.ok("checkpoint", "ls", id), "CHECKPOINT NAME");
+      assert.equal(await daemon.ok("inspect", "-f", "{{.State.Status}}", id), "running");
+      await daemon.ok("rm", "-f", id);
+    });
   });
-});
+}
 
 describe("another OCI runtime as the default", { skip }, () => {
   let folder: string;

@@ -21,6 +21,7 @@ import { foreignRuntime, writeBundle } from "../runtimes/foreign.ts";
 import { requireMapped } from "../userns/index.ts";
 import { type Accounts, readAccounts } from "./accounts.ts";
 import { writeContainerFiles } from "./container-files.ts";
+import { hookBundle, writeHookBundle } from "./hooks.ts";
 import { containerOf } from "./host-config.ts";
 import { linkVariables } from "./link-variables.ts";
 import type { ExecInstance } from "./live.ts";
@@ -35,7 +36,7 @@ export async function prepareLaunch(
   c: ContainerRecord,
   attached: AttachedNetworks,
   { holdMs, restoring }: { holdMs: number; restoring?: Restoring },
-): Promise<PlannedCreate> {
+): Promise<PlannedCreate & { spec: OciSpec }> {
   const joined = joinedNamespaces(engine, c);
   const files = writeContainerFiles(engine, c, attached.records);
   const accounts = await readAccounts(engine, c);
@@ -46,8 +47,10 @@ export async function prepareLaunch(
   const foreign = restoring ? undefined : foreignRuntime(engine, c);
   const more = { ...(restoring && { restoring }), ...(foreign && { foreign }) };
   const { spec, planned } = planLaunch(engine, c, { ...given, ...more });
+  const bundle = foreign ? undefined : hookBundle(spec, engine, c);
   if (foreign) await writeBundle(foreign, spec);
-  return planned;
+  if (bundle !== undefined) await writeHookBundle(bundle, spec);
+  return { ...planned, spec };
 }
 
 /** What the host was asked for a start. */
@@ -105,8 +108,10 @@ export function planLaunch(
   if (c.userns) requireMapped(c.userns, spec.process!.user);
   const paths = engine.paths.container(c.id);
   const log = monitorLog(c, paths.dir);
+  const bundle = given.foreign ? undefined : hookBundle(spec, engine, c);
   const input: CreateInput = {
     id: c.id,
+    ...(bundle !== undefined && { bundle }),
     spec,
     rootfs,
     kernel,

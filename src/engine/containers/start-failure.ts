@@ -115,6 +115,9 @@ function reasonOf(
     const reason = `chdir to cwd (${JSON.stringify(operation.path)}) set in config.json failed: ${why}`;
     return { reason, exitCode, kind: "invalid" };
   }
+  if (operation?.op === "runHook") {
+    return { reason: `error running ${failure.text}`, exitCode: EXIT_UNKNOWN, kind: "invalid" };
+  }
   const what = operation ? describe(operation) : `${failure.half} operation ${failure.index}`;
   const text = failure.text && failure.text !== why ? ` (${failure.text})` : "";
   if (errno === "ENOTDIR" && operation && isMount(operation)) {

@@ -21,6 +21,7 @@ import { connectPending } from "./attach.ts";
 import { connectStarted, endStray } from "./ended-monitor.ts";
 import { remember, watchExit } from "./exit.ts";
 import { startHealthChecks } from "./health.ts";
+import { runPoststart } from "./hooks.ts";
 import { prepareLaunch } from "./launch.ts";
 import type { LiveContainer } from "./live.ts";
 import { mountVolumes, unmountVolumes, volumeNames } from "./mounts.ts";
@@ -143,6 +144,7 @@ async function launch(
 
   const foreign = foreignRuntime(engine, c);
   const started = foreign ? await foreignStarted(foreign, created, monitor) : created;
+  if (!foreign && !restoring) await runPoststart(engine, c, { spec: planned.spec, created });
   c.run = runFacts(c, started, planned.cgroupPaths, attachments.records);
   c.startedAt = startedAt;
   c.exitCode = 0;

@@ -2,7 +2,7 @@
 // does it: a variable, a node or a mount of a device replaces one of the same name.
 
 import type { OciMount, OciSpec } from "../../spec/index.ts";
-import type { DeviceEdits } from "./contract.ts";
+import type { DeviceEdits, SpecHook } from "./contract.ts";
 
 export function applyDeviceEdits(spec: OciSpec, edits: readonly DeviceEdits[]): OciSpec {
   return edits.reduce(applyOne, spec);
@@ -33,6 +33,7 @@ function applyOne(spec: OciSpec, edits: DeviceEdits): OciSpec {
         },
       },
     }),
+    ...(edits.hooks.length > 0 && { hooks: withHooks(spec.hooks, edits.hooks) }),
     mounts: inOrder([
       ...(spec.mounts ?? []).filter(({ destination }) => !targets.has(destination)),
       ...edits.mounts,
@@ -51,6 +52,12 @@ function applyOne(spec: OciSpec, edits: DeviceEdits): OciSpec {
 function withVariables(env: readonly string[], added: readonly string[]): string[] {
   const names = new Set(added.map(nameOf));
   return [...env.filter((entry) => !names.has(nameOf(entry))), ...added];
+}
+
+function withHooks(hooks: OciSpec["hooks"], added: readonly SpecHook[]): OciSpec["hooks"] {
+  const all: NonNullable<OciSpec["hooks"]> = { ...hooks };
+  for (const { point, hook } of added) all[point] = [...(all[point] ?? []), hook];
+  return all;
 }
 
 const nameOf = (entry: string): string => entry.split("=", 1)[0]!;

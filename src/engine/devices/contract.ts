@@ -1,7 +1,15 @@
 // What CDI (Container Device Interface 0.3 to 1.0) specs say, parsed: devices by their qualified
 // name "vendor.com/class=name", and what a container that gets them is changed by.
 
-import type { OciDevice, OciDeviceRule, OciMount } from "../../spec/index.ts";
+import type { OciDevice, OciDeviceRule, OciHook, OciMount, OciSpec } from "../../spec/index.ts";
+
+export type HookPoint = keyof NonNullable<OciSpec["hooks"]>;
+
+/** A program that is run at a point of the container's life. */
+export interface SpecHook {
+  point: HookPoint;
+  hook: OciHook;
+}
 
 /** What one device, or a whole spec, does to a container; still as the spec has it. */
 export interface SpecEdits {
@@ -9,8 +17,7 @@ export interface SpecEdits {
   deviceNodes: SpecDeviceNode[];
   mounts: OciMount[];
   additionalGids: number[];
-  /** Names of hooks, which nothing runs yet. */
-  hooks: string[];
+  hooks: SpecHook[];
   /** It asks for Intel RDT. */
   intelRdt: boolean;
 }
@@ -39,4 +46,5 @@ export interface DeviceEdits {
   rules: readonly OciDeviceRule[];
   mounts: readonly OciMount[];
   additionalGids: readonly number[];
+  hooks: readonly SpecHook[];
 }

@@ -76,6 +76,9 @@ test("a spec that is broken or hostile is refused", () => {
     [device({ deviceNodes: [{ path: "/dev/x", type: "z" }] }), /device type/],
     [device({ mounts: [{ hostPath: "x", containerPath: "/x" }] }), /not absolute/],
     [device({ hooks: [{ hookName: "whenever", path: "/x" }] }), /hook name/],
+    [device({ hooks: [{ hookName: "poststop", path: "x" }] }), /not absolute/],
+    [device({ hooks: [{ hookName: "poststop", path: "/x", when: 1 }] }), /unknown field "when"/],
+    [device({ hooks: [{ hookName: "poststop", path: "/x", timeout: -1 }] }), /hook timeout/],
     [device({ additionalGids: ["root"] }), /additional gid/],
   ] as const) {
     assert.throws(() => parseDeviceSpec(text), why, text);
@@ -185,13 +188,26 @@ test("GPUs are those that a vendor describes, by number, by name or all", async 
   );
 });
 
-test("hooks are refused instead of left out", async () => {
-  const hooks = [{ hookName: "createContainer", path: "/usr/bin/nvidia-cdi-hook" }];
+test("hooks are added at their points, in the order of the devices", async () => {
+  const hook = (hookName: string, path: string, more: object = {}) => ({ hookName, path, ...more });
+  const more = { args: ["cdi-hook", "x"], env: ["A=1"], timeout: 3 };
   const path = await folder("hooks", {
-    "a.json": spec({ devices: [{ name: "a", containerEdits: { hooks } }] }),
+    "a.json": spec({
+      containerEdits: { hooks: [hook("createContainer", "/spec")] },
+      devices: [
+        { name: "a", containerEdits: { hooks: [hook("createContainer", "/device", more)] } },
+        { name: "b", containerEdits: { hooks: [hook("poststop", "/end")] } },
+      ],
+    }),
   });
-  await assert.rejects(requestedDevices(engine(path), cdi("vendor.com/device=a")), {
-    kind: "not-implemented",
-    message: /needs the hook "createContainer \/usr\/bin\/nvidia-cdi-hook"/,
+  const names = ["vendor.com/device=a", "vendor.com/device=b"];
+  const before: OciSpec = { ociVersion: "1.2.1", hooks: { poststop: [{ path: "/own" }] } };
+  const { hooks } = applyDeviceEdits(before, await requestedDevices(engine(path), cdi(...names)));
+  assert.deepEqual(hooks, {
+    createContainer: [
+      { path: "/spec", args: [], env: [] },
+      { path: "/device", args: ["cdi-hook", "x"], env: ["A=1"], timeout: 3 },
+    ],
+    poststop: [{ path: "/own" }, { path: "/end", args: [], env: [] }],
   });
 });

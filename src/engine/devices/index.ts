@@ -60,13 +60,12 @@ export async function discoveredDevices({ options }: EngineOptions): Promise<{
 }
 
 async function resolveEdits(name: string, edits: SpecEdits): Promise<DeviceEdits> {
-  const refuse = (what: string): GantryError =>
-    new GantryError(
+  if (edits.intelRdt) {
+    throw new GantryError(
       "not-implemented",
-      `CDI device injection failed: ${name} needs ${what}, which is not supported yet`,
+      `CDI device injection failed: ${name} needs Intel RDT, which is not supported yet`,
     );
-  if (edits.hooks.length > 0) throw refuse(`the hook ${JSON.stringify(edits.hooks[0])}`);
-  if (edits.intelRdt) throw refuse("Intel RDT");
+  }
   const nodes = await Promise.all(edits.deviceNodes.map((node) => resolveNode(name, node)));
   return {
     env: edits.env,
@@ -74,6 +73,7 @@ async function resolveEdits(name: string, edits: SpecEdits): Promise<DeviceEdits
     rules: nodes.flatMap(({ rule }) => (rule ? [rule] : [])),
     mounts: edits.mounts,
     additionalGids: edits.additionalGids,
+    hooks: edits.hooks,
   };
 }
 

@@ -4,12 +4,12 @@
 import { parse } from "yaml";
 import { GantryError } from "../../base/index.ts";
 import type { OciMount } from "../../spec/index.ts";
-import type { DeviceSpec, SpecDeviceNode, SpecEdits } from "./contract.ts";
+import type { DeviceSpec, HookPoint, SpecDeviceNode, SpecEdits, SpecHook } from "./contract.ts";
 
 const VERSIONS = ["0.3.0", "0.4.0", "0.5.0", "0.6.0", "0.7.0", "0.8.0", "1.0.0"];
 const DEVICES_MAX = 4096;
 const EDITS_MAX = 4096;
-const HOOKS = [
+const HOOKS: readonly HookPoint[] = [
   "prestart",
   "createRuntime",
   "createContainer",
@@ -76,25 +76,37 @@ function editsOf(value: unknown, version: string): SpecEdits {
   }
   const from = (field: string) => list(edits[field], field, EDITS_MAX);
   return {
-    env: from("env").map((entry) => {
-      if (typeof entry !== "string" || !/^[^=\0]+=[^\0]*$/.test(entry)) {
-        throw bad(`environment variable ${shown(entry)}`);
-      }
-      return entry;
-    }),
+    env: from("env").map(variable),
     deviceNodes: from("deviceNodes").map((node) => deviceNode(node, version)),
     mounts: from("mounts").map((mount) => mountOf(mount, version)),
     additionalGids: [...from("additionalGids"), ...from("additionalGIDs")]
       .map((gid) => count(gid, "additional gid"))
       .filter((gid) => gid !== 0),
-    hooks: from("hooks").map((entry) => {
-      const { hookName, path } = record(entry, "hook");
-      if (typeof hookName !== "string" || !HOOKS.includes(hookName)) {
-        throw bad(`hook name ${shown(hookName)}`);
-      }
-      return `${hookName} ${absolute(path, "hook")}`;
-    }),
+    hooks: from("hooks").map(hookOf),
     intelRdt: edits["intelRdt"] !== undefined && edits["intelRdt"] !== null,
+  };
+}
+
+function variable(entry: unknown): string {
+  if (typeof entry === "string" && /^[^=\0]+=[^\0]*$/.test(entry)) return entry;
+  throw bad(`environment variable ${shown(entry)}`);
+}
+
+function hookOf(value: unknown): SpecHook {
+  const { hookName, path, args, env, timeout, ...rest } = record(value, "hook");
+  const point = HOOKS.find((name) => name === hookName);
+  if (!point) throw bad(`hook name ${shown(hookName)}`);
+  const [unknown] = Object.keys(rest);
+  if (unknown !== undefined) throw bad(`unknown field ${shown(unknown)} of a hook`);
+  const seconds = timeout === undefined || timeout === null ? 0 : count(timeout, "hook timeout");
+  return {
+    point,
+    hook: {
+      path: absolute(path, "hook"),
+      args: list(args, "hook arguments", EDITS_MAX).map((word) => text(word, "hook argument")),
+      env: list(env, "hook environment", EDITS_MAX).map(variable),
+      ...(seconds > 0 && { timeout: seconds }),
+    },
   };
 }
 

@@ -1,26 +1,25 @@
 // The config.json of a bundle, from the OCI configuration of a container: without what our plan has
-// done already (the network namespace and its sysctls), and with numbers that JSON cannot hold
-// exactly written out. Pure.
+// done already (the network namespace and its sysctls, mounts that are no path of the host), and
+// with numbers that JSON cannot hold exactly written out. Pure.
 
-import { GantryError, stringifyExactJson } from "../../base/index.ts";
-import type { OciSpec } from "../../spec/index.ts";
+import { stringifyExactJson } from "../../base/index.ts";
+import { foreignSource, isPrepared } from "../../runtime/index.ts";
+import type { OciMount, OciSpec } from "../../spec/index.ts";
 
 /** runtime-spec's unlimited, of rlimits. */
 const UNLIMITED = 18446744073709551615n;
 
-export function configJson(spec: OciSpec): string {
-  for (const { destination, layers, subpath } of spec.mounts ?? []) {
-    if (!layers && !subpath) continue;
-    throw new GantryError(
-      "not-implemented",
-      `the mount at ${destination} is of an image or a part of a volume, which other runtimes ` +
-        "cannot make: use the one that is built in (--runtime runc)",
-    );
-  }
+export function configJson(spec: OciSpec, bundle: string): string {
   const { process, linux } = spec;
   const own = linux?.namespaces?.some(({ type, path }) => type === "network" && !path) ?? false;
+  const mounts = spec.mounts?.map((mount, index): OciMount => {
+    if (!isPrepared(mount)) return mount;
+    const { destination, type = "bind", options = [] } = mount;
+    return { destination, type, options, source: foreignSource(bundle, index) };
+  });
   const config = {
     ...spec,
+    ...(mounts && { mounts }),
     process: process && {
       ...process,
       rlimits: process.rlimits?.map(({ type, soft, hard }) => ({

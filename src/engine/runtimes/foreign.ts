@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { GantryError } from "../../base/index.ts";
 import type { Created, Monitor } from "../../native/index.ts";
-import type { ForeignRuntime } from "../../runtime/index.ts";
+import { type ForeignRuntime, foreignSource } from "../../runtime/index.ts";
 import type { HostConfig, OciSpec } from "../../spec/index.ts";
 import type { ContainerRecord } from "../containers/record.ts";
 import type { EngineContext } from "../context.ts";
@@ -51,9 +51,10 @@ export function foreignRuntime(
 
 /** Makes the bundle anew: what a run before left in it would keep the next from starting. */
 export async function writeBundle({ bundle }: ForeignRuntime, spec: OciSpec): Promise<void> {
-  const text = configJson(spec);
+  const text = configJson(spec, bundle);
   await rm(bundle, { recursive: true, force: true });
   await mkdir(join(bundle, "rootfs"), { recursive: true, mode: 0o711 });
+  await mkdir(foreignSource(bundle), { mode: 0o711 });
   await writeFile(join(bundle, "config.json"), text, { mode: 0o600 });
 }
 

@@ -44,7 +44,9 @@ async function described({ path, runtimeArgs }: RegisteredRuntime): Promise<obje
 }
 
 function askFeatures(path: string): Promise<string | undefined> {
-  const limits = { timeout: FEATURES_MS, maxBuffer: FEATURES_BYTES_MAX };
+  // For gantry-runtime: nothing stays behind of a question.
+  const env = { ...process.env, GANTRY_PLAIN: "1" };
+  const limits = { timeout: FEATURES_MS, maxBuffer: FEATURES_BYTES_MAX, env };
   return new Promise((resolve) => {
     execFile(path, ["features"], limits, (error, stdout) => {
       if (error) return resolve(undefined);
