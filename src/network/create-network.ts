@@ -72,6 +72,7 @@ export function newNetwork(request: CreateNetworkRequest, around: CreateSurround
     ...(interfacePrefix && { interfacePrefix }),
     ...(request.ConfigFrom?.Network && { configFrom: request.ConfigFrom.Network }),
   };
+  if (record.configFrom) hideGateways(record.pools, o.IPAM?.Config ?? []);
   if (driver === "bridge") {
     const made = bridgeConfig(o, id, around);
     record.bridge = made.bridge;
@@ -91,6 +92,15 @@ export function newNetwork(request: CreateNetworkRequest, around: CreateSurround
     );
   }
   return { record, warnings };
+}
+
+/** Those that the configuration does not name. */
+function hideGateways(pools: NetworkRecord["pools"], configs: readonly PoolRequest[]): void {
+  for (const { Subnet, Gateway } of configs) {
+    if (!Subnet || Gateway) continue;
+    const shown = formatSubnet(parseSubnet(Subnet));
+    for (const pool of pools) if (pool.subnet === shown) pool.gatewayHidden = true;
+  }
 }
 
 /** A bridge that is there already has its own subnet, unless another one is asked for. */

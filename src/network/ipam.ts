@@ -35,6 +35,8 @@ export interface PoolConfig {
   auxiliary?: Record<string, string>;
   /** Chosen for the network: nobody may count on it. */
   automatic?: true;
+  /** As dockerd's, a network made from another one's configuration shows only what that says. */
+  gatewayHidden?: true;
   /** The bridge's own address where it is not the gateway (--default-gateway); "": it has none. */
   bridgeAddress?: string;
 }

@@ -115,7 +115,7 @@ function describeIpam({ ipam, pools, configures, name }: NetworkRecord): Record<
   const Config = pools.map((pool) => ({
     Subnet: pool.subnet,
     ...(pool.range && { IPRange: pool.range }),
-    Gateway: pool.gateway,
+    ...(!pool.gatewayHidden && { Gateway: pool.gateway }),
     ...(pool.auxiliary && { AuxiliaryAddresses: pool.auxiliary }),
   }));
   return { Driver, Options, Config: Config.length > 0 ? Config : null };

@@ -10,6 +10,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { forwardMessage } from "../../src/engine/log-drivers/fluent-forward.ts";
 import { StreamSender } from "../../src/engine/log-drivers/stream-sender.ts";
+import { until } from "../support/deadline.ts";
 import { type FluentReceiver, receiveFluentd } from "../support/log-receivers/fluentd.ts";
 import { receiveGelfTcp, receiveGelfUdp } from "../support/log-receivers/gelf.ts";
 import { CONTAINER_ID, numbered, ship } from "../support/shipping.ts";
@@ -18,11 +19,6 @@ const TIME_NANO = 1_700_000_000_123_456_789n;
 /** More than two sockets hold. */
 const MUCH_BYTES = 96 * 1024 * 1024;
 const SHORT_ID = CONTAINER_ID.slice(0, 12);
-
-/** Waits for what a shipper counts. */
-async function until(met: () => boolean): Promise<void> {
-  while (!met()) await new Promise((resolve) => setTimeout(resolve, 5));
-}
 
 test("a GELF message says which container, image and command it is of", async () => {
   await using receiver = await receiveGelfUdp();
@@ -300,7 +296,7 @@ test("a start fails without a receiver, unless fluentd-async waits for it", asyn
   const wait = { "fluentd-async": "true", "fluentd-async-reconnect-interval": "100ms" };
   await using shipping = await ship("fluentd", { ...address, ...wait });
   shipping.log.write("early");
-  await until(() => shipping.shipper.counters.retries > 0);
+  await until("a retry", () => shipping.shipper.counters.retries > 0);
   await using receiver = await receiveFluentd({ port });
   await shipping.finish();
   await receiver.until((got) => got.length > 0);

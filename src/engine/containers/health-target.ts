@@ -126,6 +126,6 @@ function placeOf(authority: string, portDefault: number | undefined): ServerPlac
   return {
     addresses: isLocal ? LOOPBACK : [host],
     port,
-    authority: port === HTTP_PORT ? shown : `${shown}:${port}`,
+    authority: port === portDefault ? shown : `${shown}:${port}`,
   };
 }
