@@ -37,6 +37,7 @@ import {
 } from "./plan-devices.ts";
 import { planForeign } from "./plan-foreign.ts";
 import {
+  checkHooks,
   creationDeadlineMs,
   hasHooks,
   planContainerHooks,
@@ -113,6 +114,7 @@ export function planCreate(input: CreateInput): PlannedCreate {
     startSlot: undefined,
   };
   refuseUnsupported(input);
+  checkHooks(spec.hooks);
   planHost(draft);
   planContainer(draft);
   if (!input.standalone) draft.builder.teardown.push(...planPoststop(input));
@@ -275,7 +277,6 @@ function planAfterClone(
     host.push(
       ...planSeccompAgent(spec.linux?.seccomp, {
         state: { ...state, ...(annotations && { annotations }) },
-        pid: { slot: SLOT.pid },
       }),
     );
   }

@@ -45,6 +45,20 @@ export function planHooks(
   return (hooks?.[point] ?? []).map((hook) => operationOf(hook, { before, after, pid }));
 }
 
+/** Throws invalid for a hook that could never run, at whatever point. */
+export function checkHooks(hooks: OciSpec["hooks"]): void {
+  for (const hook of Object.values(hooks ?? {}).flat()) if (hook) checkHook(hook);
+}
+
+function checkHook({ path, timeout }: OciHook): void {
+  if (!path?.startsWith("/")) {
+    throw new GantryError("invalid", `the path of hook ${JSON.stringify(path)} is not absolute`);
+  }
+  if (timeout !== undefined && !(timeout > 0)) {
+    throw new GantryError("invalid", `hook ${path}: the timeout ${timeout} is not above zero`);
+  }
+}
+
 function operationOf(
   { path, args, env = [], timeout = 0 }: OciHook,
   o: { before: string; after: string; pid: { slot: number } | { number: number } },
