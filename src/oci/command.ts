@@ -12,6 +12,8 @@ export interface CommandContext {
   folder: StateFolder;
   kernel: KernelFeatures;
   log: Log;
+  /** --systemd-cgroup. */
+  systemdCgroup: boolean;
   /** The program of --criu. */
   criu: string;
 }

@@ -6,6 +6,7 @@ import { type CommandContext, locked } from "./command.ts";
 import { publicState } from "./public-state.ts";
 import type { ContainerState } from "./state-folder.ts";
 import { statusOf } from "./status.ts";
+import { endScope } from "./systemd-scope.ts";
 
 type Context = Pick<CommandContext, "caller" | "folder" | "log">;
 
@@ -44,6 +45,7 @@ export async function destroyLocked(
   }
   // Whatever is left in its cgroups dies, also where the pid namespace is another's.
   await caller.run({ host: planCgroupRemove(state.cgroupPaths) });
+  await endScope(state);
   await folder.remove(state.id);
   await caller.unlock();
   await runPoststop({ caller, log }, state);

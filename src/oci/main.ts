@@ -21,7 +21,10 @@ const GLOBAL: FlagTable = {
   "log-format": { kind: "string", about: "text or json (default: text)" },
   root: { kind: "string", about: "folder of all state (default: /run/gantry-runtime)" },
   criu: { kind: "string", about: "path of the criu program (default: criu)", hidden: true },
-  "systemd-cgroup": { kind: "bool", about: "cgroups by systemd: refused, there is no such driver" },
+  "systemd-cgroup": {
+    kind: "bool",
+    about: "cgroups are made by systemd: cgroupsPath is slice:prefix:name",
+  },
   rootless: { kind: "string", about: "false or auto: true is refused (default: auto)" },
   help: HELP,
   version: { kind: "bool", short: "v", about: "print the version" },
@@ -77,9 +80,8 @@ async function dispatch(io: CallIo, log: Log): Promise<number> {
   if (name === "help" || name === "h") return help(io, rest[0]);
   checkGlobal(values);
   const command = commandOf(name);
-  const table = { ...command.flags, help: HELP };
-  const parsed = parse(table, rest, () => commandHelp(name, { ...command, flags: table }));
-  if (parsed.values.flag("help")) return print(io, commandHelp(name, { ...command, flags: table }));
+  const parsed = parse(command.flags, rest, () => commandHelp(name, command));
+  if (parsed.values.flag("help")) return print(io, commandHelp(name, command));
   checkArguments(io, name, command, parsed.args);
   log.debug(`command: ${[name, ...rest].join(" ")}`);
   kernel ??= probeKernel();
@@ -88,6 +90,7 @@ async function dispatch(io: CallIo, log: Log): Promise<number> {
     folder: new StateFolder(resolve(io.cwd, values.text("root") || ROOT)),
     kernel: await kernel,
     ...{ log, criu: values.text("criu") || "criu" },
+    systemdCgroup: values.flag("systemd-cgroup"),
   };
   try {
     return await command.run(context, parsed.args, parsed.values);
@@ -113,18 +116,11 @@ function help(io: CallIo, topic: string | undefined): number {
 
 function commandOf(name: string): Command {
   const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
-  if (command) return command;
+  if (command) return { ...command, flags: { ...command.flags, help: HELP } };
   throw new Failure(`No help topic for '${name}'`, NO_TOPIC_CODE);
 }
 
 function checkGlobal(values: FlagValues): void {
-  if (values.flag("systemd-cgroup")) {
-    throw new GantryError(
-      "not-implemented",
-      "--systemd-cgroup is not supported: use cgroupfs (containerd: SystemdCgroup = false, " +
-        "podman: --cgroup-manager cgroupfs, dockerd: native.cgroupdriver=cgroupfs)",
-    );
-  }
   const rootless = values.text("rootless") || "auto";
   if (rootless === "true") {
     throw new GantryError(

@@ -26,6 +26,8 @@ export interface ContainerState {
   owner: number;
   /** Its program tells a service manager when it is ready: the socket at `notifySocket`. */
   notifies?: true;
+  /** With systemd's cgroups: its scope. */
+  unit?: string;
 }
 
 const ID = /^[\w+.-]+$/;

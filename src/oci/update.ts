@@ -14,6 +14,7 @@ import { type Log, wording } from "./log.ts";
 import { parseNumber, parseSize } from "./sizes.ts";
 import type { ContainerState } from "./state-folder.ts";
 import { statusOf } from "./status.ts";
+import { tellLimits } from "./systemd-scope.ts";
 
 export const UPDATE_FLAGS = {
   resources: {
@@ -67,6 +68,7 @@ export async function update(
       await restore(context, state);
       throw error;
     });
+    await tellLimits(state, plan);
     await folder.write(withResources(state, changed));
   });
 }

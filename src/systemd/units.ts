@@ -117,15 +117,21 @@ export class SystemdUnits implements AsyncDisposable {
     try {
       job = await begin();
     } catch (error) {
-      // One that has failed is in the way until it is forgotten.
+      // One that has just ended, or has failed, is in the way until it is forgotten.
       if (!(error instanceof GantryError) || error.kind !== "conflict") throw error;
-      await this.#call("ResetFailedUnit", "s", [unit]).catch(() => {});
+      if (await this.#hasProcesses(unit)) throw error;
+      await this.stop(unit);
       job = await begin();
     }
     const result = await this.#resultOf(job);
     if (result !== "done") {
       throw new GantryError("internal", `error creating systemd unit ${unit}: got ${result}`);
     }
+  }
+
+  async #hasProcesses(unit: string): Promise<boolean> {
+    const listed = await this.#call<unknown[]>("GetUnitProcesses", "s", [unit]).catch(() => []);
+    return listed.length > 0;
   }
 
   async #resultOf(job: string): Promise<string> {

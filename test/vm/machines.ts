@@ -6,6 +6,8 @@ export interface Machine {
   kernel: string;
   parameters: string[];
   files: string[];
+  /** The tests run beneath systemd. */
+  systemd?: true;
 }
 
 /** What every kernel has to pass. */
@@ -20,6 +22,7 @@ export const MACHINES: readonly Machine[] = [
     files: ["test/vm/guest/*.test.ts", "test/e2e/isolation.test.ts"],
   },
   { kernel: "bullseye", parameters: SELINUX, files: EVERYWHERE },
+  { kernel: "bookworm", parameters: [], files: ["test/vm/systemd/*.test.ts"], systemd: true },
 ];
 
 /** A kernel that no machine has: the short list, or what is named. */

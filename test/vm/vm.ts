@@ -13,6 +13,7 @@ import { payloadProgram } from "../payload/payload.ts";
 import { bootVm } from "./boot.ts";
 import { fetchPackage } from "./debian.ts";
 import { MACHINES, type Machine, machineFor } from "./machines.ts";
+import { underSystemd } from "./under-systemd.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const { values, positionals } = parseArgs({
@@ -53,12 +54,13 @@ async function boot(machine: Machine): Promise<number> {
   const files = globSync(wanted, { cwd: root }).sort();
   const quoted = files.map((file) => `'${file.replaceAll("'", "")}'`).join(" ");
   const tests = `exec '${process.execPath}' --disable-warning=ExperimentalWarning tools/test.ts`;
-  const command = [
+  const commands = [
     `cd '${root}'`,
     "export TMPDIR=/var/tmp",
     `export GANTRY_VM_PARSER='${parser}'`,
     values.command ?? `${tests} ${quoted}`,
   ].join("\n");
+  const command = machine.systemd ? underSystemd(commands) : commands;
   const { kernel, parameters } = machine;
   let output = "";
   const code = await bootVm({
