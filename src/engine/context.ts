@@ -6,6 +6,7 @@ import type { DistributionOptions, Registries } from "../distribution/index.ts";
 import type { Monitor, Native } from "../native/index.ts";
 import type { NetworkLayer } from "../network/index.ts";
 import type { RootFiles, Storage } from "../storage/index.ts";
+import type { AppArmor } from "./apparmor/index.ts";
 import type { BuilderOptions } from "./build/cache/gc-policy.ts";
 import type { LiveContainers } from "./containers/live.ts";
 import type { ContainerRegistry } from "./containers/registry.ts";
@@ -32,6 +33,8 @@ export interface SecurityDefaults {
   seccomp?: string;
   /** What `info` calls it: "builtin", "unconfined" or the profile's path. */
   seccompName?: string;
+  /** Name of the AppArmor profile; absent: none. */
+  apparmor?: string;
 }
 
 export interface EngineOptions {
@@ -123,6 +126,7 @@ export interface EngineContext {
   readonly live: LiveContainers;
   readonly volumes: VolumeRegistry;
   readonly userns: UserNamespaces;
+  readonly apparmor: AppArmor;
   readonly registries: Registries;
   readonly bus: EventBus;
   readonly plugins: Plugins;

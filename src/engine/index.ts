@@ -8,6 +8,7 @@ import { Registries } from "../distribution/index.ts";
 import type { Monitor, Native } from "../native/index.ts";
 import type { NetworkLayer } from "../network/index.ts";
 import type { RootFiles, Storage } from "../storage/index.ts";
+import { AppArmor } from "./apparmor/index.ts";
 import { buildVerbs, openCache } from "./build/index.ts";
 import { followHostResolvers } from "./containers/host-resolvers.ts";
 import { containerVerbs } from "./containers/index.ts";
@@ -152,6 +153,11 @@ async function makeContext(options: EngineOptions, parts: EngineParts): Promise<
     userns: await openUserNamespaces(
       options.userns ?? { remap: "", pool: "", defaultMode: "" },
       (message) => parts.log.warn(message),
+    ),
+    apparmor: await AppArmor.open(
+      { apparmor: parts.runtime.kernel.apparmor, execRoot: options.execRoot },
+      parts.log,
+      (line) => parts.runtime.kernel.warnings.push(line),
     ),
     volumes: new VolumeRegistry({
       records: records.collection<VolumeRecord>("volumes"),

@@ -12,6 +12,8 @@ import { kernelWarnings } from "./probe-warnings.ts";
 import { kernelAtLeast } from "./seccomp/docker-profile.ts";
 
 const LAST_CAPABILITY_DEFAULT = 40;
+/** Every root file system and bind is made detached, with its attributes: docs/decisions/0158. */
+const OLDEST_KERNEL = "5.12";
 
 export async function probeKernel(native?: Pick<Native, "run">): Promise<KernelFeatures> {
   const machine = process.arch;
@@ -20,6 +22,12 @@ export async function probeKernel(native?: Pick<Native, "run">): Promise<KernelF
     throw new GantryError("not-implemented", `the processor architecture ${machine} is not known`);
   }
   const version = release();
+  if (!kernelAtLeast(version, OLDEST_KERNEL)) {
+    throw new GantryError(
+      "not-implemented",
+      `Gantry needs Linux ${OLDEST_KERNEL} or newer (mount_setattr): this is ${version}`,
+    );
+  }
   const cgroup = probeCgroups();
   const status = read("/proc/self/status");
   const modules = read("/sys/kernel/security/lsm").trim().split(",");

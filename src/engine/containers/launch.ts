@@ -29,6 +29,7 @@ import { type PreparedMount, prepareMounts } from "./mount-sources.ts";
 import type { AttachedNetworks } from "./networking.ts";
 import { execSeccomp, toExecProcess, toOciSpec } from "./oci-spec.ts";
 import type { ContainerRecord } from "./record.ts";
+import { securityDefaults } from "./security-options.ts";
 import { hostUid, mappedRoot } from "./user-namespace.ts";
 
 export async function prepareLaunch(
@@ -47,6 +48,7 @@ export async function prepareLaunch(
   const foreign = restoring ? undefined : foreignRuntime(engine, c);
   const more = { ...(restoring && { restoring }), ...(foreign && { foreign }) };
   const { spec, planned } = planLaunch(engine, c, { ...given, ...more });
+  await engine.apparmor.require(spec.process?.apparmorProfile);
   const bundle = foreign ? undefined : hookBundle(spec, engine, c);
   if (foreign) await writeBundle(foreign, spec);
   if (bundle !== undefined) await writeHookBundle(bundle, spec);
@@ -102,7 +104,7 @@ export function planLaunch(
     cgroupPath: cgroupPathOf(engine, c),
     defaultUlimits: engine.options.defaults.ulimits,
     initPath: engine.options.defaults.initPath ?? initProgramPath,
-    defaultSecurity: engine.options.defaults.security,
+    defaultSecurity: securityDefaults(engine),
   });
   const spec = applyDeviceEdits(plain, devices);
   if (c.userns) requireMapped(c.userns, spec.process!.user);
@@ -214,12 +216,12 @@ export async function prepareExec(
     accounts,
     kernel: kernelOf(engine, c),
     defaultUlimits: engine.options.defaults.ulimits,
-    defaultSecurity: engine.options.defaults.security,
+    defaultSecurity: securityDefaults(engine),
     ...(consoleSize && { consoleSize }),
   });
-  const { security } = engine.options.defaults;
+  await engine.apparmor.require(process.apparmorProfile);
   if (c.userns) requireMapped(c.userns, process.user);
-  const seccomp = execSeccomp(c.hostConfig, kernelOf(engine, c), security);
+  const seccomp = execSeccomp(c.hostConfig, kernelOf(engine, c), securityDefaults(engine));
   return engine.runtime.planExec({
     execId: exec.id,
     pid: c.run?.pid ?? 0,

@@ -23,7 +23,7 @@ import { capabilitiesFor, processCapabilities } from "./oci-capabilities.ts";
 import { type MountInput, toOciMounts } from "./oci-mounts.ts";
 import { parseDeviceRule, resourcesOf } from "./oci-resources.ts";
 import { resolveGroups, resolveUser } from "./resolve-user.ts";
-import { parseSecurityOptions, type SecurityOptions } from "./security-options.ts";
+import { apparmorProfile, parseSecurityOptions, type SecurityOptions } from "./security-options.ts";
 
 export { resourcesOf } from "./oci-resources.ts";
 
@@ -151,13 +151,10 @@ export function execSeccomp(
   return seccompFor(host, security, capabilities, kernel);
 }
 
-type ProcessInput = Pick<
-  SpecInput,
-  "config" | "hostConfig" | "accounts" | "kernel" | "defaultUlimits"
->;
+type ProcessInput = Pick<SpecInput, "config" | "hostConfig" | "accounts" | "defaultUlimits">;
 
 function baseProcess(
-  { config, hostConfig: host, accounts, kernel, defaultUlimits }: ProcessInput,
+  { config, hostConfig: host, accounts, defaultUlimits }: ProcessInput,
   security: SecurityOptions,
   capabilities: string[],
 ): OciProcess {
@@ -165,7 +162,7 @@ function baseProcess(
   const groups = resolveGroups(host.GroupAdd ?? [], accounts.group);
   const tty = config.Tty === true;
   const [height = 0, width = 0] = host.ConsoleSize ?? [];
-  const apparmor = apparmorProfile(host, security, kernel);
+  const apparmor = appliedProfile(host, security);
   return {
     terminal: tty,
     ...(tty && height > 0 && { consoleSize: { height, width } }),
@@ -184,14 +181,11 @@ function baseProcess(
   };
 }
 
-function apparmorProfile(
-  host: HostConfig,
-  { apparmor }: SecurityOptions,
-  kernel: KernelFeatures,
-): string | undefined {
-  // Docker loads its docker-default where AppArmor is; ours comes with issue 7.
-  if (apparmor === undefined || apparmor === "" || apparmor === "unconfined") return undefined;
-  return kernel.apparmor || !host.Privileged ? apparmor : undefined;
+/** The profile to enter. "unconfined" is said only where the daemon might be confined itself. */
+function appliedProfile(host: HostConfig, security: SecurityOptions): string | undefined {
+  const profile = apparmorProfile(host.Privileged === true, security);
+  const isFree = profile === "unconfined" && security.apparmorDefault === undefined;
+  return isFree ? undefined : profile;
 }
 
 function ulimits(

@@ -11,6 +11,7 @@ import { dnsNames } from "./endpoint-names.ts";
 import { shownLinks } from "./links.ts";
 import { type ContainerRecord, hasNeverRun, type MountRecord, stateOf } from "./record.ts";
 import { renderEndpoint } from "./render-endpoint.ts";
+import { apparmorProfile, parseSecurityOptions, securityDefaults } from "./security-options.ts";
 
 const NETNS_NAME_HEX = 12;
 
@@ -53,13 +54,19 @@ export function renderContainer(engine: EngineContext, c: ContainerRecord): Cont
       workDir: overlay?.workDir ?? "",
       mergedDir: overlay ? join(overlay.upperDir, "../merged") : "",
     },
-    appArmorProfile: engine.runtime.kernel.apparmor ? "docker-default" : "",
+    appArmorProfile: shownProfile(engine, c),
     mountLabel: "",
     processLabel: "",
     ...(image?.manifest && {
       imageManifest: { ...image.manifest, platform: platformOf(image.config) },
     }),
   };
+}
+
+function shownProfile(engine: EngineContext, { hostConfig }: ContainerRecord): string {
+  if (!engine.runtime.kernel.apparmor) return "";
+  const security = parseSecurityOptions(hostConfig.SecurityOpt ?? [], securityDefaults(engine));
+  return apparmorProfile(hostConfig.Privileged === true, security) ?? "";
 }
 
 /** As podman shows them. */

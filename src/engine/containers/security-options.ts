@@ -1,13 +1,16 @@
 // `--security-opt` parsed, with docker's wording. "=" separates name and value; ":" is the old way.
 
 import { GantryError } from "../../base/index.ts";
-import type { SecurityDefaults } from "../context.ts";
+import type { EngineContext, SecurityDefaults } from "../context.ts";
 
 export interface SecurityOptions {
   noNewPrivileges: boolean;
   /** "unconfined", JSON text of a profile, or undefined for the default. */
   seccomp?: string;
+  /** What was asked for. */
   apparmor?: string;
+  /** The daemon's own profile for containers; absent: AppArmor is off, or has none of ours. */
+  apparmorDefault?: string;
   labels: string[];
   systemPathsUnconfined: boolean;
   writableCgroups: boolean;
@@ -21,6 +24,7 @@ export function parseSecurityOptions(
   const result: SecurityOptions = {
     noNewPrivileges: defaults.noNewPrivileges,
     ...(defaults.seccomp !== undefined && { seccomp: defaults.seccomp }),
+    ...(defaults.apparmor !== undefined && { apparmorDefault: defaults.apparmor }),
     labels: [],
     systemPathsUnconfined: false,
     writableCgroups: false,
@@ -77,4 +81,23 @@ function parseBoolean(option: string, value: string): boolean {
   if (/^(1|t|true)$/i.test(value)) return true;
   if (/^(0|f|false)$/i.test(value)) return false;
   throw new GantryError("invalid", `invalid --security-opt 2: ${JSON.stringify(option)}`);
+}
+
+/** What holds for containers whose options leave it open. */
+export function securityDefaults({ options, apparmor }: EngineContext): SecurityDefaults {
+  return {
+    noNewPrivileges: false,
+    ...options.defaults.security,
+    ...(apparmor.profile !== undefined && { apparmor: apparmor.profile }),
+  };
+}
+
+/** The name of the AppArmor profile as inspect shows it: what is asked for comes first, and a
+ * privileged container has none by itself. */
+export function apparmorProfile(
+  privileged: boolean,
+  { apparmor, apparmorDefault }: SecurityOptions,
+): string | undefined {
+  if (apparmor) return apparmor;
+  return privileged && apparmorDefault ? "unconfined" : apparmorDefault;
 }

@@ -116,11 +116,10 @@ function abilities(engine: EngineContext): SystemInfo {
     CgroupVersion: v1 ? "1" : "2",
     Isolation: "",
     SecurityOptions: [
-      ...(kernel.apparmor ? ["name=apparmor"] : []),
+      ...(engine.apparmor.profile ? ["name=apparmor"] : []),
       ...(kernel.seccompActions.length > 0
         ? [`name=seccomp,profile=${security?.seccompName ?? "builtin"}`]
         : []),
-      ...(kernel.selinux ? ["name=selinux"] : []),
       ...(engine.userns.isDefault ? ["name=userns"] : []),
       ...(v1 ? [] : ["name=cgroupns"]),
       ...(security?.noNewPrivileges ? ["name=no-new-privileges"] : []),

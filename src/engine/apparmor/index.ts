@@ -1,0 +1,3 @@
+// The door of apparmor: the profile of containers, loaded and required.
+
+export { AppArmor } from "./apparmor.ts";
