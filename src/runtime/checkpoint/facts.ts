@@ -103,19 +103,19 @@ export function sourceOf(spec: OciSpec, external: CheckpointFacts["externals"][n
 /** What neither a checkpoint nor a restore can do yet. Throws not-implemented. `network`: a network
  * namespace that is there already may be joined. */
 export function checkSpec(spec: OciSpec, { network = false } = {}): void {
+  const namespaces = new Map((spec.linux?.namespaces ?? []).map((n) => [n.type, n.path]));
+  if (namespaces.has("user")) throw refused("a user namespace");
   if (spec.process?.terminal) throw refused("a terminal");
   for (const mount of (spec.mounts ?? []).filter(isBind)) {
     if (mount.subpath || mount.layers || mount.uidMappings) {
       throw refused(`the mount ${mount.destination} (a subpath, an image or mapped owners)`);
     }
   }
-  const namespaces = new Map((spec.linux?.namespaces ?? []).map((n) => [n.type, n.path]));
   for (const type of ["pid", "ipc", "mount"]) {
     if (!namespaces.has(type) || namespaces.get(type)) throw refused(`a shared ${type} namespace`);
   }
   if (namespaces.get("network") && !network) throw refused("another container's network");
   if (namespaces.has("cgroup")) throw refused("a cgroup namespace of its own (--cgroupns)");
-  if (namespaces.has("user")) throw refused("a user namespace");
 }
 
 /** A path that leads nowhere but down: a checkpoint's folder may be anybody's. */
