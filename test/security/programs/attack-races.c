@@ -118,4 +118,25 @@ static int v_swap(int argc, char **argv) {
   return 0;
 }
 
-const struct verb race_verbs[] = {{"watch", v_watch}, {"swap", v_swap}, {NULL, NULL}};
+/** "swaps COUNT A B": the same, so many times. */
+static int v_swaps(int argc, char **argv) {
+  if (argc < 4) return 2;
+  long done = 0, tries = strtol(argv[1], NULL, 10);
+  for (long i = 0; i < tries; i++) {
+    done += renameat2(AT_FDCWD, argv[2], AT_FDCWD, argv[3], RENAME_EXCHANGE) == 0;
+  }
+  TELL("swapped", "%ld", done);
+  return 0;
+}
+
+/** "replace A TARGET": a link stands where a folder was, whatever is mounted in that. */
+static int v_replace(int argc, char **argv) {
+  if (argc < 3) return 2;
+  TELL("rename", "%s", outcome(rename(argv[1], "/attack-moved")));
+  TELL("link", "%s", outcome(symlink(argv[2], argv[1])));
+  return 0;
+}
+
+const struct verb race_verbs[] = {
+    {"watch", v_watch}, {"swap", v_swap}, {"swaps", v_swaps}, {"replace", v_replace}, {NULL, NULL},
+};
