@@ -2,7 +2,7 @@
 // calls it through containerd's shim, with a hook for its networks and an init for --init.
 
 import assert from "node:assert/strict";
-import { writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { after, before, describe, test } from "node:test";
 import { ForeignHost, programAt, whyNoEngine } from "./foreign-host.ts";
 import type { Result } from "./process.ts";
@@ -137,6 +137,17 @@ describe("dockerd with gantry-runtime", { skip }, () => {
     await ok("rm", "-f", id, plain);
     await typed.exitCode();
     assert.deepEqual(await host.states(STATES), []);
+  });
+
+  test("limits of a running container are changed", async () => {
+    const id = await started(IMAGE, "sleep");
+    await ok("update", "--memory", "64m", "--memory-swap", "64m", id);
+    const group = (await host.cgroups()).find((path) => /\/memory\//.test(path));
+    if (group !== undefined) {
+      const limit = await readFile(`${group}/memory.limit_in_bytes`, "utf8");
+      assert.equal(limit.trim(), String(64 << 20));
+    }
+    await ok("rm", "-f", id);
   });
 
   test("stop, kill, restart and the logs of each life", async () => {

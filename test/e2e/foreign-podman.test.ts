@@ -2,7 +2,7 @@
 // terminals and reads the logs, as it does for CRI-O.
 
 import assert from "node:assert/strict";
-import { writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { after, before, describe, test } from "node:test";
 import { ForeignHost, programAt, whyNoEngine } from "./foreign-host.ts";
 import type { Result } from "./process.ts";
@@ -95,6 +95,17 @@ describe("podman with gantry-runtime", { skip }, () => {
     await ok("rm", "-f", "-t", "0", id);
     await typed.exitCode();
     assert.deepEqual(await host.cgroups(), []);
+  });
+
+  test("a container is updated", async () => {
+    const id = await started(IMAGE, "sleep");
+    await ok("update", "--memory", "64m", id);
+    const group = (await host.cgroups()).find((path) => /\/memory\//.test(path));
+    if (group !== undefined) {
+      const limit = await readFile(`${group}/memory.limit_in_bytes`, "utf8");
+      assert.equal(limit.trim(), String(64 << 20));
+    }
+    await ok("rm", "-f", "-t", "0", id);
   });
 
   test("stop, kill, restart and the logs of each life", async () => {
