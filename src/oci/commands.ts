@@ -1,5 +1,6 @@
 // The commands of gantry-runtime: those of runc, with its flags, its answers and its errors.
 
+import { CHECKPOINT_FLAGS, checkpoint } from "./checkpoint.ts";
 import type { Command, CommandContext } from "./command.ts";
 import { CREATE_FLAGS, create, createOptions } from "./create.ts";
 import { destroy } from "./destroy.ts";
@@ -10,6 +11,7 @@ import { kill } from "./kill.ts";
 import { listContainers, listProcesses } from "./list.ts";
 import { freeze } from "./pause.ts";
 import { shownState } from "./public-state.ts";
+import { RESTORE_FLAGS, restore } from "./restore.ts";
 import { writeSpec } from "./spec-template.ts";
 import { run, start } from "./start.ts";
 import { statusOf } from "./status.ts";
@@ -91,6 +93,23 @@ const lifecycle: Record<string, Command> = {
     failure: "exec failed",
     failureCode: 255,
     run: (context, [id, ...command], flags) => exec(context, id!, command, flags),
+  },
+  checkpoint: {
+    about: "write the processes of a container to a folder, with CRIU",
+    flags: CHECKPOINT_FLAGS,
+    args: ONE,
+    usage: ID,
+    async run(context, [id], flags) {
+      await checkpoint(context, id!, flags);
+      return 0;
+    },
+  },
+  restore: {
+    about: "bring a container back from a checkpoint",
+    flags: RESTORE_FLAGS,
+    args: ONE,
+    usage: ID,
+    run: (context, [id], flags) => restore(context, id!, flags),
   },
   pause: {
     about: "let all processes of a container stand still",

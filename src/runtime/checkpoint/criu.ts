@@ -12,16 +12,18 @@ const ERRORS_MAX = 3;
 const DUMP_DEADLINE_MS = 300_000;
 
 /** Runs `criu dump …`. Throws with the last errors of its log, and when it does not end in time:
- * what it has stopped goes on when it is killed. */
+ * what it has stopped goes on when it is killed. `path` is where the program is looked for. */
 export async function runDump(
   args: readonly string[],
   workFolder: string,
-  { deadlineMs = DUMP_DEADLINE_MS, program = CRIU } = {},
+  o: { deadlineMs?: number; program?: string; path?: string } = {},
 ): Promise<void> {
+  const { deadlineMs = DUMP_DEADLINE_MS, program = CRIU, path = process.env["PATH"] ?? "" } = o;
   const { code, isLate } = await new Promise<{ code: number; isLate: boolean }>(
     (resolve, reject) => {
       const limits = { timeout: deadlineMs, killSignal: "SIGKILL" } as const;
-      const child = spawn(program, args, { stdio: "ignore", ...limits });
+      const env = { ...process.env, PATH: path };
+      const child = spawn(program, args, { stdio: "ignore", env, ...limits });
       child.once("error", reject);
       child.once("close", (exit) => resolve({ code: exit ?? 1, isLate: child.killed }));
     },
@@ -50,7 +52,7 @@ export async function criuFailed(
   const path = join(workFolder, log);
   const text = await readFile(path, "utf8").catch(() => "");
   // Some errors are expected (a limit that could not be raised): the last ones tell why it ended.
-  const errors = text.split("\n").filter((line) => / Error /.test(line));
+  const errors = text.split("\n").filter((line) => /(^| )Error /.test(line));
   const said = errors
     .slice(-ERRORS_MAX)
     .map((line) => line.replace(/^\(\d+\.\d+\)\s*(\d+: )?/, "").trim())
