@@ -31,6 +31,13 @@ export const MACHINES: readonly Machine[] = [
   },
   { kernel: "trixie", parameters: SELINUX, files: SHORT },
   { kernel: "bullseye", parameters: [], files: [PROBE] },
+  {
+    name: "systemd",
+    kernel: "bookworm",
+    parameters: [],
+    files: ["test/vm/systemd/*.test.ts"],
+    systemd: true,
+  },
 ];
 
 /** A kernel that no machine has: the short list, or what is named. */
