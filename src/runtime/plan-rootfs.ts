@@ -30,7 +30,7 @@ export function planRootfs(
   if (rootfs.kind === "bind") {
     builder.host.push(
       { op: "openTree", path: rootfs.path, recursive: true, to: SLOT.rootfs },
-      // Of a slave what is mounted there on the host appears here too; "shared" begins at pivot_root.
+      // What is mounted on the host appears in a slave too; "shared" begins after pivot_root.
       {
         op: "mountAttr",
         slot: SLOT.rootfs,

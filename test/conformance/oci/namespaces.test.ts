@@ -109,7 +109,7 @@ describe("gantry-runtime's namespaces", { skip }, () => {
     test(`a ${kind} namespace by path is that one ${proves("config", "linux.namespaces[].path")}`, async () => {
       const path = `/proc/${donor.pid}/ns/${FILES[kind]}`;
       const join = (spec: OciSpec) => {
-        // A host's process may not leave its user namespace for a mount of another's proc or mqueue.
+        // A process of the host may mount no mqueue or proc of another's namespaces.
         withNamespaces(spec, { add: [{ type: kind, path }] });
         if (kind === "pid" || kind === "ipc") hidesNothing(spec);
         if (kind === "uts") delete spec.hostname;
