@@ -8,10 +8,13 @@ import { IMAGE, startDaemon, type TestDaemon } from "../e2e/harness.ts";
 import { until } from "../support/deadline.ts";
 
 export const MIB = 1 << 20;
-/** A block device of memory, for limits of io; another one is swap. */
-export const DISK = "/dev/ram0";
+/** A block device for limits of io, whose file is in memory; another one is swap. */
+export const DISK = "/dev/loop7";
+export const DISK_NUMBERS = "7:7";
 export const DISK_MIB = 8;
-export const SWAP = "/dev/ram1";
+const DISK_FILE = "/var/tmp/gantry-disk";
+const SWAP = "/dev/ram0";
+const SWAP_MIB = 16;
 export const CGROUPS = "/sys/fs/cgroup";
 
 export interface Ended {
@@ -40,7 +43,10 @@ export class GuestDaemon {
   }
 
   async begin(): Promise<void> {
-    execFileSync("modprobe", ["brd", "rd_nr=2", `rd_size=${DISK_MIB * 1024}`]);
+    execFileSync("modprobe", ["loop"]);
+    execFileSync("truncate", ["-s", `${DISK_MIB}M`, DISK_FILE]);
+    execFileSync("losetup", [DISK, DISK_FILE]);
+    execFileSync("modprobe", ["brd", "rd_nr=1", `rd_size=${SWAP_MIB * 1024}`]);
     execFileSync("mkswap", [SWAP], { stdio: "ignore" });
     execFileSync("swapon", [SWAP]);
     this.#daemon = await startDaemon({ args: this.#args });
@@ -49,6 +55,7 @@ export class GuestDaemon {
   async stop(): Promise<void> {
     await this.#daemon?.stop();
     execFileSync("swapoff", [SWAP]);
+    execFileSync("losetup", ["-d", DISK]);
   }
 
   /** The id of a container that runs. */

@@ -6,11 +6,13 @@ import { GuestDaemon } from "../containers.ts";
 import { acts } from "../suites/acts.ts";
 import { apparmor, hasApparmor, withoutApparmor } from "../suites/apparmor.ts";
 import { limits } from "../suites/limits.ts";
+import { hasSelinux, selinux } from "../suites/selinux.ts";
 import { tree } from "../suites/tree.ts";
 
 const metrics = `/run/gantry-metrics-${process.pid}.sock`;
 const guest = new GuestDaemon("--metrics-addr", `unix://${metrics}`);
 const confined = await hasApparmor();
+const labelled = await hasSelinux();
 // The daemon finds apparmor_parser as dockerd does: on PATH.
 process.env["PATH"] = `${process.env["PATH"]}:${process.env["GANTRY_VM_PARSER"]}`;
 
@@ -21,4 +23,5 @@ describe("containers on cgroup v2", () => {
   describe("meet their limits", () => acts(guest, metrics));
   describe("have cgroups of their own", () => tree(guest));
   describe("and AppArmor", () => (confined ? apparmor(guest) : withoutApparmor(guest)));
+  describe("and SELinux", { skip: labelled ? false : "off" }, () => selinux(guest));
 });

@@ -67,14 +67,14 @@ export function apparmor(guest: GuestDaemon): void {
       ["write", "/proc/sys/kernel/domainname", "elsewhere"],
       ["write", "/proc/sys/net/ipv4/ip_forward", "1"],
       ["write", "/proc/sysrq-trigger", "h"],
-      ["cat", "/sys/kernel/security/lsm"],
+      ["cat", "/sys/firmware/memmap/0/type"],
     ];
     for (const attempt of attempts) {
       const { code, output } = await guest.run(attempt, LOOSE);
       assert.notEqual(code, 0, attempt.join(" "));
       assert.match(output, /Permission denied/, attempt.join(" "));
     }
-    for (const attempt of attempts.slice(0, 2)) {
+    for (const attempt of [attempts[0]!, attempts[1]!, attempts[4]!]) {
       const { code, output } = await guest.run(attempt, loose("unconfined"));
       assert.equal(code, 0, `${attempt.join(" ")}: ${output}`);
     }
@@ -97,7 +97,7 @@ export function apparmor(guest: GuestDaemon): void {
     const id = await guest.start(["sleep", "100"]);
     const container = guest.daemon.dockerode.getContainer(id);
     await container.stop({ t: 60 });
-    assert.equal((await inspect(id)).State.ExitCode, 143, "SIGTERM came through");
+    assert.equal((await inspect(id)).State.ExitCode, 0, "SIGTERM came through");
     await guest.remove(id);
   });
 

@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { rmdir } from "node:fs/promises";
 import { test } from "node:test";
 import { IMAGE } from "../../e2e/harness.ts";
-import { DISK, type GuestDaemon, isGone, MIB, UNLOGGED } from "../containers.ts";
+import { DISK, DISK_NUMBERS, type GuestDaemon, isGone, MIB, UNLOGGED } from "../containers.ts";
 
 export function limits(guest: GuestDaemon): void {
   test("info tells the version, the driver and no warning about limits", async () => {
@@ -75,7 +75,7 @@ export function limits(guest: GuestDaemon): void {
       BlkioDeviceReadIOps: [{ Path, Rate: 1000 }],
       BlkioDeviceWriteIOps: [{ Path, Rate: 2000 }],
     });
-    const line = `1:0 rbps=${4 * MIB} wbps=${8 * MIB} riops=1000 wiops=2000`;
+    const line = `${DISK_NUMBERS} rbps=${4 * MIB} wbps=${8 * MIB} riops=1000 wiops=2000`;
     assert.equal(await guest.read(id, "io.max"), line);
     assert.match(await guest.read(id, "io.weight"), /^default 4950$/m);
     await guest.remove(id);
