@@ -61,6 +61,9 @@ export interface Standalone {
 export interface ForeignRuntime {
   path: string;
   args: readonly string[];
+  /** Its state folder, where that is not in the bundle, and flags of its `run`. */
+  root?: string;
+  runArgs?: readonly string[];
   bundle: string;
 }
 

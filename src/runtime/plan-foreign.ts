@@ -123,10 +123,11 @@ function streams({ spec, monitor }: CreateInput): Operation[] {
   return planExecStreams(monitor.openStdin ? SLOT.stdinRead : SLOT.devNull);
 }
 
-function commandLine(id: string, { path, args, bundle }: ForeignRuntime): string[] {
+function commandLine(id: string, foreign: ForeignRuntime): string[] {
+  const { path, args, bundle, root = `${bundle}/state`, runArgs = [] } = foreign;
   return [
-    ...[path, ...args, "--root", `${bundle}/state`],
+    ...[path, ...args, "--root", root],
     ...["--log", `${bundle}/log.json`, "--log-format", "json"],
-    ...["run", "--bundle", bundle, "--pid-file", `${bundle}/pid`, id],
+    ...["run", ...runArgs, "--bundle", bundle, "--pid-file", `${bundle}/pid`, id],
   ];
 }

@@ -3,7 +3,7 @@
 
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
@@ -150,6 +150,28 @@ describe("another OCI runtime as the default", { skip }, () => {
     await daemon?.stop();
     await rm(folder, { recursive: true, force: true });
   });
+  test("a shim of runc is the program that its options name", async () => {
+    const states = join(folder, "states");
+    const shim = {
+      runtimeType: "io.containerd.runc.v2",
+      options: { BinaryName: runc, Root: states },
+    };
+    const runtimes = { other: { path: runc }, shim };
+    await writeFile(config, JSON.stringify({ "default-runtime": "other", runtimes }));
+    await daemon.restart();
+    const id = await daemon.ok("create", "--network", "none", "--runtime", "shim", IMAGE, "sleep");
+    await daemon.ok("start", id);
+    assert.equal(await daemon.ok("exec", id, "echo", "inside"), "inside");
+    assert.deepEqual(await readdir(states), [id]);
+    await daemon.ok("kill", id);
+    await daemon.ok("wait", id);
+    await daemon.ok("start", id);
+    assert.equal(await daemon.ok("exec", id, "echo", "again"), "again");
+    await daemon.ok("rm", "-f", id);
+    await configure("other");
+    await daemon.restart();
+  });
+
   const configure = (name: string): Promise<void> =>
     writeFile(
       config,

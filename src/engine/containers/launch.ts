@@ -50,7 +50,7 @@ export async function prepareLaunch(
   const { spec, planned } = planLaunch(engine, c, { ...given, ...more });
   await engine.apparmor.require(spec.process?.apparmorProfile);
   const bundle = foreign ? undefined : hookBundle(spec, engine, c);
-  if (foreign) await writeBundle(foreign, spec);
+  if (foreign) await writeBundle(foreign, spec, c.id);
   if (bundle !== undefined) await writeHookBundle(bundle, spec);
   return { ...planned, spec };
 }

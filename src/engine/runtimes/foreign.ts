@@ -13,6 +13,7 @@ import type { ContainerRecord } from "../containers/record.ts";
 import type { EngineContext } from "../context.ts";
 import { startTicksOf } from "../explain/parse-proc.ts";
 import { configJson } from "./config-json.ts";
+import { programOf } from "./registered.ts";
 
 /** What is built in, and its name for clients of docker. */
 const BUILTIN = ["runc", "io.containerd.runc.v2"];
@@ -29,12 +30,7 @@ export function checkRuntime(engine: EngineContext, { Runtime: name = "" }: Host
   if (name === "" || BUILTIN.includes(name)) return;
   const found = engine.options.runtimes?.registered[name];
   if (!found) throw new GantryError("invalid", `unknown or invalid runtime name: ${name}`);
-  if (found.path) return;
-  throw new GantryError(
-    "not-implemented",
-    `runtime ${name} is a shim of containerd, and there is no containerd: register its program ` +
-      'by "path" in daemon.json',
-  );
+  programOf(name, found);
 }
 
 /** Undefined where the container is ours to make. */
@@ -45,14 +41,19 @@ export function foreignRuntime(
   const name = c.hostConfig.Runtime ?? "";
   if (name === "" || BUILTIN.includes(name) || c.isBuildStep) return undefined;
   checkRuntime(engine, c.hostConfig);
-  const { path = "", runtimeArgs = [] } = engine.options.runtimes!.registered[name]!;
-  return { path, args: runtimeArgs, bundle: join(engine.paths.container(c.id).dir, "bundle") };
+  const program = programOf(name, engine.options.runtimes!.registered[name]!);
+  return program && { ...program, bundle: join(engine.paths.container(c.id).dir, "bundle") };
 }
 
 /** Makes the bundle anew: what a run before left in it would keep the next from starting. */
-export async function writeBundle({ bundle }: ForeignRuntime, spec: OciSpec): Promise<void> {
+export async function writeBundle(
+  { bundle, root }: ForeignRuntime,
+  spec: OciSpec,
+  id: string,
+): Promise<void> {
   const text = configJson(spec, bundle);
   await rm(bundle, { recursive: true, force: true });
+  if (root !== undefined) await rm(join(root, id), { recursive: true, force: true });
   await mkdir(join(bundle, "rootfs"), { recursive: true, mode: 0o711 });
   await mkdir(foreignSource(bundle), { mode: 0o711 });
   await writeFile(join(bundle, "config.json"), text, { mode: 0o600 });
