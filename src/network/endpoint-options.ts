@@ -16,6 +16,7 @@ const LINK_LOCAL = { 4: parseSubnet("169.254.0.0/16"), 6: parseSubnet("fe80::/10
 const LINK_LOCAL_PREFIX = { 4: 16, 6: 64 } as const;
 /** net.ipv4.conf.IFNAME.log_martians=1; the docker CLI makes the letters small. */
 const SYSCTL = /^net\.(ipv4|ipv6|mpls)\.([a-z0-9_]+)\.(?:IFNAME|ifname)\.([a-zA-Z0-9_]+)=(.*)$/;
+const DISABLE_IPV6 = "net/ipv6/conf/IFNAME/disable_ipv6";
 const CLONE_NEWNET = 0x4000_0000;
 const SLOT_BACK = 48;
 
@@ -65,16 +66,19 @@ export function endpointOptions(settings: EndpointSettings): EndpointOptions {
 }
 
 /** Written in the container's namespace (slot), as its own processes could not: /proc/sys is
- * read-only to them. */
+ * read-only to them. An interface that was given no IPv6 address takes none from its neighbours
+ * either (CVE-2024-32473), unless it is asked for. */
 export function planSysctls(
-  { interfaceName }: AttachmentRecord,
+  record: AttachmentRecord,
   sysctls: Readonly<Record<string, string>>,
-  netns: number,
+  { netns, ipv6 }: { netns: number; ipv6: boolean },
 ): Operation[] {
-  const writes = Object.entries(sysctls).map(
+  const given = record.ipv6 || record.linkLocal?.some(({ address }) => address.includes(":"));
+  const closed: Record<string, string> = ipv6 && !given ? { [DISABLE_IPV6]: "1" } : {};
+  const writes = Object.entries({ ...closed, ...sysctls }).map(
     ([path, value]): Operation => ({
       op: "write",
-      path: `/proc/sys/${path.replace("IFNAME", interfaceName)}`,
+      path: `/proc/sys/${path.replace("IFNAME", record.interfaceName)}`,
       data: new TextEncoder().encode(value),
     }),
   );

@@ -404,7 +404,7 @@ export class Networks implements NetworkLayer {
       record,
       host: (slots) => [
         ...driver.planAttach(plan, slots),
-        ...planSysctls(record, sysctls, slots.netns),
+        ...planSysctls(record, sysctls, { ...slots, ipv6: this.#host.ipv6Stack }),
         ...(key ? this.#dns.planOpen(key, slots.netns, record.dns?.pid) : []),
       ],
       teardown: () => [
