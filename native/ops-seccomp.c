@@ -3,8 +3,8 @@
 //
 // From the moment a filter is loaded any call may wait for the agent's answer, also those that would
 // hand the descriptor over. So the process that has loaded it calls nothing: it says so in its own
-// memory and spins; the host half reads that, takes the descriptor (pidfd_getfd), sends it, and
-// writes back that it has been sent.
+// memory and spins; a helper of the host half reads that, takes the descriptor (pidfd_getfd), sends
+// it, and writes back that it has been sent.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -22,6 +22,7 @@
 #include <sys/time.h>
 #include <sys/uio.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "exec.h"
@@ -37,8 +38,12 @@ enum handing { LOADING = 1, LOADED, FAILED, SENT };
 // In the container half: what the host half reads and writes.
 static struct { volatile int state, fd; } handing;
 
-// In the host half.
-static struct { pid_t pid; uint32_t index; char *text; } agent;
+// Of the host half, in a process of its own: an exec's executor has entered the container by then,
+// and may take nothing from a process that is not dumpable.
+static struct { pid_t helper; uint32_t index; } agent;
+
+// What the helper is asked; it answers with an errno, negative or 0.
+struct request { uint64_t address; pid_t pid; };
 
 static void relax(void) {
 #if defined(__x86_64__)
@@ -113,36 +118,10 @@ static char *joined(const struct field *parts, pid_t pid) {
   return text;
 }
 
-int op_seccomp_agent(struct run *r, const struct op *o) {
-  const struct field *f = o->fields, *slot = &f[A_SECCOMP_AGENT_PID];
-  const char *path = f[A_SECCOMP_AGENT_PATH].ptr;
-  if (executor.container || executor.agent >= 0) return -EINVAL;
-  agent.pid = (pid_t)(slot->num == NO_SLOT ? f[A_SECCOMP_AGENT_NUMBER].num : r->slot[slot->num]);
-  agent.index = r->index;
-  if (agent.pid <= 0) return run_fail(r, -ESRCH, "the seccomp agent is told of no process");
-  struct sockaddr_un address = {.sun_family = AF_UNIX};
-  if (strlen(path) >= sizeof address.sun_path)
-    return run_fail(r, -ENAMETOOLONG, "the path of the seccomp agent's socket is too long: %s", path);
-  strcpy(address.sun_path, path);
-  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (fd < 0) return -errno;
-  struct timeval limit = {.tv_sec = SEND_SECONDS_MAX};
-  setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
-  if (connect(fd, (struct sockaddr *)&address, sizeof address)) {
-    int error = -errno;
-    close(fd);
-    return run_fail(r, error, "cannot connect to the seccomp agent at %s: %s", path,
-                    strerror(-error));
-  }
-  agent.text = joined(&f[A_SECCOMP_AGENT_PARTS], agent.pid);
-  executor.agent = fd;
-  return agent.text ? 0 : -ENOMEM;
-}
-
 // The state, its first bytes with the descriptor.
-static int send_state(int listener) {
-  size_t length = strlen(agent.text), sent = 0;
-  struct iovec part = {agent.text, length};
+static int send_state(int fd, const char *text, int listener) {
+  size_t length = strlen(text), sent = 0;
+  struct iovec part = {(void *)(uintptr_t)text, length};
   union {
     char bytes[CMSG_SPACE(sizeof(int))];
     struct cmsghdr align;
@@ -157,57 +136,108 @@ static int send_state(int listener) {
   c->cmsg_len = CMSG_LEN(sizeof(int));
   memcpy(CMSG_DATA(c), &listener, sizeof listener);
   while (sent < length) {
-    ssize_t n = sendmsg(executor.agent, &m, MSG_NOSIGNAL);
-    if (n < 0 && errno == EINTR && !run_interrupt_errno) continue;
+    ssize_t n = sendmsg(fd, &m, MSG_NOSIGNAL);
+    if (n < 0 && errno == EINTR) continue;
     if (n < 0) return -errno;
     sent += (size_t)n;
+    part = (struct iovec){(void *)(uintptr_t)(text + sent), length - sent};
     m = (struct msghdr){.msg_iov = &part, .msg_iovlen = 1};
-    part = (struct iovec){agent.text + sent, length - sent};
   }
   return 0;
 }
 
 // Waits until the filter is loaded. There is no event for it that a filter could not forbid; it
 // takes the kernel less than a millisecond. Its descriptor, -ECANCELED where loading has failed (the
-// other half says why), or a negative errno.
-static int await_filter(uint64_t address) {
+// process says why by itself), or a negative errno.
+static int await_filter(const struct request *q, int process) {
   struct { int state, fd; } seen;
-  struct iovec here = {&seen, sizeof seen}, there = {(void *)(uintptr_t)address, sizeof seen};
+  struct iovec here = {&seen, sizeof seen}, there = {(void *)(uintptr_t)q->address, sizeof seen};
   for (;;) {
-    ssize_t n = process_vm_readv(agent.pid, &here, 1, &there, 1, 0);
+    ssize_t n = process_vm_readv(q->pid, &here, 1, &there, 1, 0);
     if (n != (ssize_t)sizeof seen) return n < 0 ? -errno : -EFAULT;
     if (seen.state == LOADED) return seen.fd;
     if (seen.state == FAILED) return -ECANCELED;
-    struct pollfd peer = {.fd = executor.peer};
+    struct pollfd ended = {.fd = process, .events = POLLIN};
     struct timespec pause = {.tv_nsec = LOOK_NS};
-    if (ppoll(&peer, 1, &pause, NULL) > 0 || run_interrupt_errno) return -ECHILD;
+    if (ppoll(&ended, 1, &pause, NULL) > 0) return -ECHILD;
   }
 }
 
-static int hand_over(uint64_t address) {
-  AUTO_CLOSE int process = pidfd_open(agent.pid, 0);
+static int hand_over(const struct request *q, const char *text, int agent_fd) {
+  AUTO_CLOSE int process = pidfd_open(q->pid, 0);
   if (process < 0) return -errno;
-  int number = await_filter(address);
+  int number = await_filter(q, process);
   if (number < 0) return number;
   AUTO_CLOSE int listener = (int)syscall(SYS_pidfd_getfd, process, number, 0);
   if (listener < 0) return -errno;
-  int error = send_state(listener);
+  int error = send_state(agent_fd, text, listener);
   if (error) return error;
   int sent = SENT;
-  struct iovec here = {&sent, sizeof sent}, there = {(void *)(uintptr_t)address, sizeof sent};
-  return process_vm_writev(agent.pid, &here, 1, &there, 1, 0) == sizeof sent ? 0 : -ESRCH;
+  struct iovec here = {&sent, sizeof sent}, there = {(void *)(uintptr_t)q->address, sizeof sent};
+  return process_vm_writev(q->pid, &here, 1, &there, 1, 0) == sizeof sent ? 0 : -ESRCH;
+}
+
+static _Noreturn void help(int asked, int agent_fd, const struct field *parts) {
+  int keep[2] = {asked, agent_fd};
+  close_others(keep, 2);
+  struct request q;
+  if (read_exact(asked, &q, sizeof q)) _exit(0);  // nobody has asked: the plan has failed
+  char *text = joined(parts, q.pid);
+  int error = text ? hand_over(&q, text, agent_fd) : -ENOMEM;
+  _exit(write(asked, &error, sizeof error) != sizeof error);
+}
+
+static int connect_agent(struct run *r, const char *path) {
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  if (strlen(path) >= sizeof address.sun_path)
+    return run_fail(r, -ENAMETOOLONG, "the path of the seccomp agent's socket is too long: %s", path);
+  strcpy(address.sun_path, path);
+  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return -errno;
+  struct timeval limit = {.tv_sec = SEND_SECONDS_MAX};
+  setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+  if (connect(fd, (struct sockaddr *)&address, sizeof address) == 0) return fd;
+  int error = -errno;
+  close(fd);
+  return run_fail(r, error, "cannot connect to the seccomp agent at %s: %s", path,
+                  strerror(-error));
+}
+
+int op_seccomp_agent(struct run *r, const struct op *o) {
+  const struct field *f = o->fields;
+  if (executor.container || executor.agent >= 0) return -EINVAL;
+  if (f[A_SECCOMP_AGENT_PID].num > 0) executor.child = (pid_t)f[A_SECCOMP_AGENT_PID].num;
+  AUTO_CLOSE int fd = connect_agent(r, f[A_SECCOMP_AGENT_PATH].ptr);
+  if (fd < 0) return fd;
+  int pair[2];
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair)) return -errno;
+  agent.index = r->index;
+  agent.helper = fork();
+  if (agent.helper == 0) help(pair[1], fd, &f[A_SECCOMP_AGENT_PARTS]);
+  close(pair[1]);
+  executor.agent = pair[0];
+  return agent.helper < 0 ? -errno : 0;
+}
+
+static int ask_helper(const char *text) {
+  struct request q = {strtoull(text, NULL, 16), executor.child};
+  int error = -ENOTCONN;
+  if (executor.agent < 0) return error;
+  if (write(executor.agent, &q, sizeof q) != sizeof q ||
+      read_exact(executor.agent, &error, sizeof error))
+    error = -ECHILD;
+  while (waitpid(agent.helper, NULL, 0) < 0 && errno == EINTR) continue;
+  close(executor.agent);
+  executor.agent = -1;
+  return error;
 }
 
 int hand_listener(const char *text) {
-  int error = executor.agent < 0 ? -ENOTCONN : hand_over(strtoull(text, NULL, 16));
-  if (executor.agent >= 0) close(executor.agent);
-  executor.agent = -1;
-  free(agent.text);
-  agent.text = NULL;
+  int error = ask_helper(text);
   // What the other half says of its own failure is to be heard.
   if (!error || error == -ECANCELED || error == -ECHILD) return 0;
   // It waits for an answer that will not come.
-  kill(agent.pid, SIGKILL);
+  kill(executor.child, SIGKILL);
   executor.fail_half = HALF_HOST;
   executor.fail_index = agent.index;
   executor.fail_errno = -error;

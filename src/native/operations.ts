@@ -223,12 +223,10 @@ export const operations = {
     code: 69,
     fields: { filter: "bytes", flags: "int?", listener: "slot?", agent: "flag?" },
   },
-  /** Host half: connects to the seccomp agent's socket. When the process `pid` (or `number`) has
-   * loaded its filter the agent is sent `parts`, joined by the pid, with the notify descriptor. */
-  seccompAgent: {
-    code: 105,
-    fields: { path: "str", parts: "strs", pid: "slot?", number: "int?" },
-  },
+  /** Host half: connects to the seccomp agent's socket. When the process that the plan makes (or
+   * `pid`) has loaded its filter, the agent is sent `parts`, joined by the pid, with the notify
+   * descriptor. */
+  seccompAgent: { code: 105, fields: { path: "str", parts: "strs", pid: "int?" } },
   /** set_mempolicy(2); `nodes` is a bit mask of whole longs, empty for none. */
   memoryPolicy: { code: 106, fields: { mode: "int", nodes: "bytes?" } },
   personality: { code: 70, fields: { value: "int" } },

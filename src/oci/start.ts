@@ -30,7 +30,7 @@ export async function start(
       host: [
         ...planSeccompAgent(before.spec.linux?.seccomp, {
           state: publicState(before, "created"),
-          pid: { number: before.pid },
+          pid: before.pid,
         }),
         { op: "releaseStart", path: folder.startSocket(id) },
       ],

@@ -60,6 +60,8 @@ export function planExec(input: ExecInput): Plan {
   if (!process.args?.length) throw new GantryError("invalid", "No exec command specified");
   const builder = new PlanBuilder();
   const { host, container } = builder;
+  // While the host's paths can be seen, and before it would count among the container's.
+  host.push(...planExecAgent(input));
   const affinity = process.execCPUAffinity;
   if (affinity?.initial) host.push({ op: "affinity", mask: cpuMask(affinity.initial) });
   host.push({ op: "prctl", option: PR.SET_DUMPABLE, arg2: 0 });
@@ -88,7 +90,6 @@ export function planExec(input: ExecInput): Plan {
     { op: "close", slot: SLOT.self },
     { op: "clone", flags: 0, pid: SLOT.pid },
   );
-  host.push(...planExecAgent(input));
   container.push({ op: "setsid" }, ...userNamespaceRoot(input));
   container.push(
     ...(terminal
@@ -112,7 +113,7 @@ export function planExec(input: ExecInput): Plan {
 
 function planExecAgent({ seccomp, state, execId, pid }: ExecInput): Operation[] {
   const unknown = { ociVersion: "1.3.0", id: execId, status: "running" as const, pid, bundle: "" };
-  return planSeccompAgent(seccomp, { state: state ?? unknown, pid: { slot: SLOT.pid } });
+  return planSeccompAgent(seccomp, { state: state ?? unknown });
 }
 
 /** A container that has handed its v2 controllers on has no processes but in cgroups beneath. */

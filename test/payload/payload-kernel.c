@@ -147,6 +147,15 @@ int v_trapcall(int argc, char **argv) {
   return v_call(argc, argv);
 }
 
+static void on_signal(int signal) { (void)signal; }
+
+// signalcall CALL: SIGUSR1 interrupts it
+int v_signalcall(int argc, char **argv) {
+  struct sigaction action = {.sa_handler = on_signal};
+  sigaction(SIGUSR1, &action, NULL);
+  return v_call(argc, argv);
+}
+
 // tracecall CALL: a tracer sees the filter's message and lets the call go on
 int v_tracecall(int argc, char **argv) {
   pid_t child = fork();
@@ -216,13 +225,16 @@ static int receive_state(int fd, char *text, size_t size) {
   return listener;
 }
 
-// NUMBER=ERRNO fails the call, NUMBER=+VALUE answers with it; every other call goes on.
+// NUMBER=ERRNO fails the call, NUMBER=+VALUE answers with it, NUMBER=?VALUE does so after a line on
+// the agent's stdin; every other call goes on.
 static void answer(int argc, char **argv, const struct seccomp_notif *question,
                    struct seccomp_notif_resp *reply) {
   for (int i = 2; i < argc; i++) {
     char *end;
     if (strtol(argv[i], &end, 0) != question->data.nr || *end != '=') continue;
-    if (end[1] == '+') reply->val = strtol(end + 2, NULL, 0);
+    char line;
+    if (end[1] == '?' && read(0, &line, 1) < 0) _exit(1);
+    if (end[1] == '+' || end[1] == '?') reply->val = strtol(end + 2, NULL, 0);
     else reply->error = -(int)strtol(end + 1, NULL, 0);
     return;
   }
@@ -237,8 +249,8 @@ static _Noreturn void attend(int listener, int argc, char **argv) {
       _exit(0);
     }
     struct seccomp_notif_resp reply = {.id = question.id};
-    answer(argc, argv, &question, &reply);
     dprintf(1, "asked %d by %u\n", question.data.nr, question.pid);
+    answer(argc, argv, &question, &reply);
     if (ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &reply) && errno != ENOENT) _exit(1);
   }
 }

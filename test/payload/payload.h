@@ -9,5 +9,5 @@ int copy_to_stdout(int fd);
 
 verb_function v_listen, v_resolve, v_names, v_connect, v_unix, v_datagrams;
 verb_function v_sched, v_ioprio, v_mempolicy, v_personality, v_filter, v_agent;
-verb_function v_call, v_threadcall, v_trapcall, v_tracecall;
+verb_function v_call, v_threadcall, v_trapcall, v_tracecall, v_signalcall;
 verb_function v_notify, v_manager, v_handed, v_orphan;

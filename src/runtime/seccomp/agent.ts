@@ -13,8 +13,8 @@ const FD_NAME = "seccompFd";
 export interface AgentInput {
   /** The state of the container. Without a pid, it is that of the process itself. */
   state: OciState;
-  /** The process that loads the filter. */
-  pid: { slot: number } | { number: number };
+  /** The process that loads the filter; absent: the one that the plan makes. */
+  pid?: number;
 }
 
 /** The host's share: the connection and what is said over it; nothing where no agent is asked. */
@@ -40,7 +40,7 @@ export function planSeccompAgent(
       op: "seccompAgent",
       path: seccomp.listenerPath,
       parts: cut(text, state.pid === undefined ? 2 : 1),
-      ...("slot" in pid ? { pid: pid.slot } : { number: pid.number }),
+      ...(pid !== undefined && { pid }),
     },
   ];
 }
