@@ -46,6 +46,8 @@ const ALWAYS: readonly OciDeviceRule[] = [
 export function devicePolicy(rules: readonly OciDeviceRule[] = [], always = true): DevicePolicy {
   let allowByDefault = false;
   const exceptions = new Map<string, DeviceException>();
+  const overlaps = (key: string, access: number) =>
+    ((exceptions.get(key)?.access ?? 0) & access) !== 0;
   for (const rule of [...rules, ...(always ? ALWAYS : [])]) {
     const type = rule.type ?? "a";
     const access = accessBits(rule.access);
@@ -63,11 +65,26 @@ export function devicePolicy(rules: readonly OciDeviceRule[] = [], always = true
     const minor = rule.minor ?? -1;
     const key = `${kind} ${major}:${minor}`;
     const before = exceptions.get(key)?.access ?? 0;
-    const after = rule.allow === allowByDefault ? before & ~access : before | access;
+    const revokes = rule.allow === allowByDefault;
+    const wider = revokes && widerThan(kind, major, minor).find((k) => overlaps(k, access));
+    if (wider) throw invalid(rule, `it takes a part of what the rule for ${wider} says`);
+    const after = revokes ? before & ~access : before | access;
     if (after === 0) exceptions.delete(key);
     else exceptions.set(key, { type: kind, major, minor, access: after });
   }
   return { allowByDefault, exceptions: [...exceptions.values()] };
+}
+
+/** Rules with wildcards that hold this one's devices: v1 cannot take a part out of them, and would
+ * say nothing; runc refuses it too. */
+function widerThan(kind: "b" | "c", major: number, minor: number): string[] {
+  const any = -1;
+  const wider = [
+    [any, minor],
+    [major, any],
+    [any, any],
+  ].filter(([a, b]) => a !== major || b !== minor);
+  return wider.map(([a, b]) => `${kind} ${a}:${b}`);
 }
 
 function accessBits(access: string | undefined): number {

@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import type { OciResources, OciSpec } from "../../../src/spec/index.ts";
+import type { OciDeviceRule, OciResources, OciSpec } from "../../../src/spec/index.ts";
 import { until } from "../../support/deadline.ts";
 import { OciFixture } from "../../support/oci-fixture.ts";
 import { CGROUPS, isGone, MIB } from "../containers.ts";
@@ -113,25 +113,22 @@ describe("gantry-runtime on cgroup v2", () => {
     await isGone(folder);
   });
 
-  test("device rules hold in their order", async () => {
-    const rules = (access: string) =>
-      limited({
-        devices: [
-          { allow: false, access: "rwm" },
-          { allow: true, type: "c", major: 1, access: "rwm" },
-          { allow: false, type: "c", major: 1, minor: 1, access },
-        ],
-      });
-    const open = async (access: string) => {
+  test("device rules hold in their order, and what cannot be meant is refused", async () => {
+    const give = { allow: true, type: "c", major: 1, minor: 1, access: "rwm" };
+    const open = async (...rules: OciDeviceRule[]) => {
       const { id, bundle } = await oci.bundle(["mknod", "/tmp/memory", "1", "1"], (spec) => {
-        rules(access)(spec);
+        limited({ devices: [{ allow: false, access: "rwm" }, ...rules] })(spec);
         for (const set of Object.values(spec.process!.capabilities ?? {}))
           set.push("CAP_SYS_RAWIO");
       });
       return await oci.call("run", "-b", bundle, id);
     };
-    assert.match((await open("rw")).stderr, /open: Operation not permitted/);
-    assert.match((await open("w")).stderr, /open: Operation not permitted/, "it opens for both");
+    assert.equal((await open(give)).code, 0);
+    const taken = await open(give, { ...give, allow: false, access: "w" });
+    assert.match(taken.stderr, /open: Operation not permitted/);
+    const { minor: _, ...all } = give;
+    const hole = await open(all, { ...give, allow: false });
+    assert.match(hole.stderr, /invalid device rule .*takes a part/);
   });
 
   test("labels of security modules are entered where there is one, refused elsewhere", async () => {
