@@ -11,6 +11,7 @@ import { type JoinedNamespaces, joinedNamespaces, planLaunch } from "../containe
 import { type PreparedMount, prepareMounts } from "../containers/mount-sources.ts";
 import { type AttachedNetworks, previewNetworks } from "../containers/networking.ts";
 import type { ContainerRecord } from "../containers/record.ts";
+import { mappedRoot } from "../containers/user-namespace.ts";
 import type { EngineContext } from "../context.ts";
 import { requestedDevices } from "../devices/index.ts";
 
@@ -42,7 +43,7 @@ export async function gatherPlan(
   };
   const { snapshots } = engine.storage;
   const existing = made ? snapshots.get(c.id) : undefined;
-  const rootfs = existing ?? previewRoot(engine, c);
+  const rootfs = mappedRoot(c, existing ?? previewRoot(engine, c));
   const accounts: Accounts = existing
     ? await readAccounts(engine, c)
     : await attempt(() => accountsOfLayers(engine, c.diffIds), NO_ACCOUNTS);
@@ -52,7 +53,7 @@ export async function gatherPlan(
     : await attempt<AttachedNetworks>(() => previewNetworks(engine, c), NO_NETWORKS);
   const mounts = existing
     ? await attempt<readonly PreparedMount[]>(() => prepareMounts(engine, c, accounts), c.mounts)
-    : c.mounts.map((mount) => previewMount(engine, mount));
+    : c.mounts.map((mount) => previewMount(engine, c, mount));
   const files = filesOf(engine, c);
   const devices = await attempt(() => requestedDevices(engine, c.hostConfig), []);
   const facts = { joined, files, accounts, rootfs, mounts, devices, attached, holdMs: 0 };
@@ -83,9 +84,17 @@ function filesOf(engine: EngineContext, c: ContainerRecord) {
 }
 
 /** Volumes and layers that a create would make stand where they would be. */
-function previewMount(engine: EngineContext, mount: PreparedMount): PreparedMount {
-  if (mount.Type === "image") return { ...mount, layers: imagePreview(engine, mount) };
+function previewMount(
+  engine: EngineContext,
+  c: ContainerRecord,
+  mount: PreparedMount,
+): PreparedMount {
+  if (mount.Type === "image") {
+    return { ...mount, layers: mappedRoot(c, imagePreview(engine, mount)) };
+  }
   if (mount.Type !== "volume") return mount;
   const name = mount.Name || "RANDOM-NAME";
-  return { ...mount, Name: name, Source: engine.paths.volumeData(name) };
+  const idMaps = c.userns && { uid: [...c.userns.uid], gid: [...c.userns.gid] };
+  const Source = engine.paths.volumeData(name);
+  return { ...mount, Name: name, Source, ...(idMaps && { idMaps }) };
 }

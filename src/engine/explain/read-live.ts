@@ -27,6 +27,7 @@ const COMMAND_BYTES_MAX = 256 * 1024;
 const READ_DEADLINE_MS = 5_000;
 const O_PATH = 0o10000000;
 const O_NOFOLLOW = 0o400000;
+const CLONE_NEWUSER = 0x10000000;
 const CLONE = { net: 0x40000000, ipc: 0x08000000, uts: 0x04000000 } as const;
 
 /** Throws conflict when it does not run any more. */
@@ -46,7 +47,7 @@ export async function readLive(
   };
   await check();
   const [inside, network, firewall, namespaces] = await Promise.all([
-    readInside(engine, run.pid, plan.sysctls),
+    readInside(engine, { pid: run.pid, userns: plan.idMaps.uid !== "" }, plan.sysctls),
     lookInside(engine.native, run.pid),
     firewallOf(engine, c),
     readNamespaces(at),
@@ -157,12 +158,14 @@ async function countProcesses(paths: Readonly<Record<string, string>>): Promise<
 /** sysctls and the host name are those of the namespaces of whoever reads them. */
 async function readInside(
   engine: EngineContext,
-  pid: number,
+  { pid, userns }: { pid: number; userns: boolean },
   sysctls: PlanFacts["sysctls"],
 ): Promise<Pick<LiveFacts, "sysctls" | "hostname">> {
-  const enter = (Object.keys(CLONE) as (keyof typeof CLONE)[]).flatMap((file): Operation[] => [
+  // Ids in them are those of the reader's user namespace, which takes from us what the rest needs.
+  const spaces = [...Object.entries(CLONE), ...(userns ? [["user", CLONE_NEWUSER] as const] : [])];
+  const enter = spaces.flatMap(([file, flags]): Operation[] => [
     { op: "open", path: `/proc/${pid}/ns/${file}`, flags: 0, to: 0 },
-    { op: "setns", slot: 0, flags: CLONE[file] },
+    { op: "setns", slot: 0, flags },
     { op: "close", slot: 0 },
   ]);
   const files = ["/proc/sys/kernel/hostname", ...sysctls.map(({ name }) => pathOf(name))];

@@ -7,6 +7,15 @@ import { type Line, line, note } from "./sections.ts";
 const NAMES_SHOWN_MAX = 40;
 const short = (names: readonly string[]) => names.map((name) => name.replace(/^CAP_/, ""));
 
+/** The host's number of an id, by the lines of a uid_map. */
+function outside(map: string, id: number): number {
+  for (const text of map.split("\n")) {
+    const [first = 0, host = 0, size = 0] = text.split(" ").map(Number);
+    if (id >= first && id < first + size) return host + id - first;
+  }
+  return id;
+}
+
 export function processLines({ plan, container, live }: ExplainFacts): Line[] {
   const { process } = plan;
   const entry = container.entrypoint.join(" ");
@@ -31,7 +40,8 @@ export function processLines({ plan, container, live }: ExplainFacts): Line[] {
   if (live) {
     lines.push(note("now", `pid ${live.pid} runs ${live.executable || live.command[0] || "?"}`));
     const { uid, gid } = live.status;
-    if (uid !== process.uid || gid !== process.gid) {
+    const { idMaps } = plan;
+    if (uid !== outside(idMaps.uid, process.uid) || gid !== outside(idMaps.gid, process.gid)) {
       lines.push(note("user now", `${uid}:${gid}: the program changed it itself`));
     }
   }

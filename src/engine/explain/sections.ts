@@ -133,7 +133,7 @@ const SHARED_BY: Readonly<Record<string, string>> = {
   network: "--network host",
   ipc: "--ipc host",
   uts: "--uts host",
-  user: "no user namespaces are made",
+  user: "--userns host, the default without userns-remap",
   cgroup: "--cgroupns host, the default on hosts with cgroup v1",
   time: "no clock offsets were asked for",
 };

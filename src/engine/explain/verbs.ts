@@ -5,6 +5,7 @@ import { operationFacts, planFacts } from "../../runtime/index.ts";
 import { draftContainer } from "../containers/create.ts";
 import { endFacts } from "../containers/ending.ts";
 import { type ContainerRecord, hasNeverRun, isPaused, isRestarting } from "../containers/record.ts";
+import { takeUserns } from "../containers/user-namespace.ts";
 import type { EngineContext } from "../context.ts";
 import type { ContainerExplanation, CreateRequest, Explain, ExplainFacts } from "../contract.ts";
 import { compareLive } from "./compare.ts";
@@ -33,6 +34,7 @@ async function explainPlan(
     id: NO_ID,
     ...(remote && { image: remote.image }),
   });
+  takeUserns(engine, record); // seen in this record only: nothing is kept
   record.name ||= "RANDOM-NAME";
   record.mounts = mounts;
   const gathered = await gatherPlan(engine, record, { made: false });
