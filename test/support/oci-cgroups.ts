@@ -1,37 +1,48 @@
-// Where the kernel says that a process is: the folders of its cgroups, v1 or v2.
+// A container's cgroups as the kernel tells of them: /proc/PID/cgroup and the files in the folders.
 
 import { existsSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
+import type { KernelFeatures } from "../../src/runtime/index.ts";
 
-const ROOT = "/sys/fs/cgroup";
+type Layout = KernelFeatures["cgroup"];
 
-/** The folder of a controller, from /proc/PID/cgroup. */
-export async function cgroupFolder(pid: number, controller: string): Promise<string> {
-  const lines = (await readFile(`/proc/${pid}/cgroup`, "utf8")).trim().split("\n");
-  for (const line of lines) {
-    const [, names = "", path = ""] = line.split(":");
-    if (names.split(",").includes(controller)) return join(ROOT, names, path);
+/** Controller → folder of a process; the unified hierarchy has the key "". */
+export async function cgroupsOf(pid: number, layout: Layout): Promise<Map<string, string>> {
+  const text = await readFile(`/proc/${pid}/cgroup`, "utf8");
+  const folders = new Map<string, string>();
+  for (const line of text.trimEnd().split("\n")) {
+    const [, controllers = "", path = ""] = /^\d+:([^:]*):(.*)$/.exec(line) ?? [];
+    for (const name of controllers.split(",")) {
+      const mount = name === "" ? layout.v2?.path : layout.v1.get(name);
+      if (mount !== undefined) folders.set(name, join(mount, path));
+    }
   }
-  const unified = lines.find((line) => line.startsWith("0::"));
-  if (unified === undefined) throw new Error(`${controller} of process ${pid} is nowhere`);
-  return join(ROOT, unified.slice(3));
+  return folders;
 }
 
-/** Content of a file of a controller, which v1 and v2 name differently; trimmed. */
-export async function cgroupValue(
+/** The folder that limits of a controller are in: of version 1, or the unified one. */
+export async function limitFolder(
   pid: number,
+  layout: Layout,
   controller: string,
-  names: { v1: string; v2: string },
-): Promise<string> {
-  const folder = await cgroupFolder(pid, controller);
-  const isUnified = existsSync(join(folder, "cgroup.controllers"));
-  return (await readFile(join(folder, isUnified ? names.v2 : names.v1), "utf8")).trim();
+): Promise<{ version: 1 | 2; folder: string } | undefined> {
+  const folders = await cgroupsOf(pid, layout);
+  const v1 = folders.get(controller);
+  if (v1 !== undefined) return { version: 1, folder: v1 };
+  const v2 = folders.get("");
+  const known = controller === "cgroup" || layout.v2?.controllers.includes(controller);
+  return v2 !== undefined && known ? { version: 2, folder: v2 } : undefined;
 }
 
-/** Folders of a test's container in any hierarchy. */
-export async function cgroupsOf(id: string): Promise<string[]> {
-  const parent = `gantry-test-${process.pid}`;
-  const hierarchies = ["", ...(await readdir(ROOT))];
-  return hierarchies.map((name) => join(ROOT, name, parent, id)).filter(existsSync);
+/** Every folder of that path in any hierarchy. */
+export async function foldersAt(path: string, layout: Layout): Promise<string[]> {
+  const mounts = [...new Set(layout.v1.values()), ...(layout.v2 ? [layout.v2.path] : [])];
+  return mounts.map((mount) => join(mount, path)).filter((folder) => existsSync(folder));
+}
+
+/** The names of the folders in a folder. */
+export async function children(folder: string): Promise<string[]> {
+  const entries = await readdir(folder, { withFileTypes: true });
+  return entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
 }
