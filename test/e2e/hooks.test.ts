@@ -34,12 +34,14 @@ describe("hooks of CDI devices", { skip }, () => {
         { hookName: "startContainer", path: "/bin/write", args: ["write", "/dev/shm/by", "hook"] },
       ),
       device("broken", shell("createContainer", "echo no such card >&2; exit 3"), note("poststop")),
+      device("host", note("createRuntime"), note("poststop")),
       device("late", shell("poststart", "echo too late >&2; exit 4")),
       device("slow", shell("createRuntime", "sleep 600", { timeout: 1 })),
     ];
     const spec = { cdiVersion: "0.6.0", kind: "vendor.com/hook", devices };
     await writeFile(join(folder, "vendor.json"), JSON.stringify(spec));
-    daemon = await startDaemon({ client: "gantry", args: ["--cdi-spec-dir", folder] });
+    const args = ["--cdi-spec-dir", folder, "--userns-pool", "1879048192:131072"];
+    daemon = await startDaemon({ client: "gantry", args });
   });
   after(async () => {
     await daemon?.stop();
@@ -122,6 +124,21 @@ describe("hooks of CDI devices", { skip }, () => {
     const { stderr } = await daemon.client(["start", id]);
     assert.match(stderr, /hook \/bin\/sh ran past specified timeout of 1\.0s/);
     await daemon.ok("rm", id);
+  });
+
+  test("run beside a user namespace, but not within its mounts", async () => {
+    await rm(log(), { force: true });
+    const refused = await create("all", "--userns", "auto", IMAGE, "true");
+    const { stderr } = await daemon.client(["start", refused]);
+    assert.match(stderr, /hooks need the host's user namespace here: use --userns=host/);
+    const id = await create("host", "--userns", "auto", IMAGE, "true");
+    await daemon.ok("start", id);
+    await heardOf("poststop");
+    assert.deepEqual(
+      (await heard()).map(([point]) => point),
+      ["createRuntime", "poststop"],
+    );
+    await daemon.ok("rm", "-f", id, refused);
   });
 
   test("run at every start, and containers without them have no bundle", async () => {
