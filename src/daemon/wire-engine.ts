@@ -11,8 +11,8 @@ import { lockRoot } from "./data-root-lock.ts";
 import { ResidentNative } from "./resident-native.ts";
 import { wireRuntime } from "./wire-runtime.ts";
 
-/** Root of a container may leave programs in a volume that are set-uid root: nobody else of the host
- * is to reach them, whatever the modes beneath (CVE-2021-41091). */
+/** Root of a container may leave programs in a volume that are set-uid root: nobody else of the
+ * host is to reach them, whatever the modes beneath (CVE-2021-41091). */
 async function makeDataRoot(path: string): Promise<void> {
   await mkdir(path, { recursive: true, mode: 0o710 });
   const { mode } = await stat(path);

@@ -28,7 +28,7 @@ export type RootfsMount =
       /** A size limit: upperDir and workDir are then the folders of that name in the root of this
        * file system, which whoever mounts the overlay mounts first; nothing is at their paths. */
       disk?: DiskImage;
-      /** Files that are root's on the disk are those of the root of this user namespace, and so on. */
+      /** Root's files on the disk are those of the root of this user namespace, and so on. */
       idMaps?: IdMaps;
     }
   /** A prepared folder (OCI bundle, tests). */

@@ -1,5 +1,5 @@
-// A daemon with userns-remap, as one that dockerd's users know: whose ids are given, what is refused
-// and in which words, --userns=host, builds; what containers may do that are mapped, and that the
+// A daemon with userns-remap, as dockerd's users know one: whose ids are given, what is refused and
+// in which words, --userns=host, builds; what containers may do that are mapped, and that the
 // daemon does not start where it could not keep its word.
 
 import assert from "node:assert/strict";

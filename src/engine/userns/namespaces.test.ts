@@ -104,8 +104,7 @@ test("who joins a namespace of another container is in its user namespace", () =
   const records = new Records();
   const donor = records.make(users, "donor", auto(10));
   records.make(users, "plain", {});
-  const { taken: _, ...maps } = donor!;
-  const joined = { ...maps, joins: "donor" };
+  const joined = { ...donor!, joins: "donor" };
   assert.deepEqual(records.make(users, "b", { NetworkMode: "container:donor" }), joined);
   assert.deepEqual(records.make(users, "c", { UsernsMode: "container:b" }), joined);
   assert.deepEqual(
@@ -123,6 +122,17 @@ test("who joins a namespace of another container is in its user namespace", () =
   ] as const) {
     assert.throws(() => users.assign(wrong, records), { kind: "invalid", message: hint });
   }
+});
+
+test("a range is taken while anybody is in it, also after its first owner is gone", () => {
+  const users = new UserNamespaces(undefined, POOL, "");
+  const records = new Records();
+  records.make(users, "donor", auto(300));
+  records.make(users, "guest", { UsernsMode: "container:donor" });
+  records.byId.delete("donor");
+  assert.throws(() => records.make(users, "next", auto(1)), { kind: "exhausted" });
+  records.byId.delete("guest");
+  assert.equal(records.make(users, "next", auto(300))?.uid[0]?.hostID, 1000);
 });
 
 test("ids that are mapped by hand are nobody else's", () => {

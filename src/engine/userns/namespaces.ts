@@ -89,8 +89,8 @@ export class UserNamespaces {
     switch (mode.kind) {
       case "container": {
         const { id, userns } = containers.find(mode.ref);
-        const { uid, gid, joins = id } = userns!;
-        return { uid, gid, joins };
+        // Its range too: the other may be removed while this one runs.
+        return { ...userns!, joins: userns!.joins ?? id };
       }
       case "auto":
         return this.#allocate(mode, containers);
@@ -211,7 +211,7 @@ const NEW = Symbol("a namespace of its own");
 /** The container whose namespace it really is. */
 const rootOf = ({ id, userns }: Holder): string | undefined => userns && (userns.joins ?? id);
 
-/** Those whose network, pid or ipc namespace is joined; one that is unknown is told of elsewhere. */
+/** Those whose network, pid or ipc namespace is joined; who is unknown is told of elsewhere. */
 function donorsOf(host: HostConfig, containers: Holders): Holder[] {
   return [host.NetworkMode, host.PidMode, host.IpcMode].flatMap((mode) => {
     if (!mode?.startsWith("container:")) return [];

@@ -1,5 +1,5 @@
-// HostConfig.UsernsMode: "" (the daemon's default), "host", "private", "auto" with podman's options,
-// "container:REF". Pure.
+// HostConfig.UsernsMode: "" (the daemon's default), "host", "private", "auto" with podman's
+// options, "container:REF". Pure.
 
 import { GantryError } from "../../base/index.ts";
 import type { OciIdMapping } from "../../spec/index.ts";
