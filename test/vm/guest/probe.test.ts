@@ -1,5 +1,5 @@
-// What the probe says of the kernel that is booted, against what is known of that version, and that
-// the kernel itself agrees: each feature is used, or its absence leads to the fallback or the reason
+// What the probe says of the kernel that is booted, against what is known of that version, and
+// that the kernel agrees: each feature is used, or its absence leads to the fallback or the reason
 // that is promised. Runs on every kernel.
 
 import assert from "node:assert/strict";
