@@ -181,6 +181,25 @@ describe("escapes by those who come in", { skip: whyNoDaemon() }, () => {
     });
   }
 
+  test("a number is never the name of an image's root", async () => {
+    const Image = "numbers:latest";
+    const names = "0x3e8 +1000 01000 1000".split(" ");
+    const passwd = ["root:x:0:0::/:", ...names.map((name) => `${name}:x:0:0::/:`)].join("\n");
+    await prison.import(
+      Image,
+      await payloadRootfs([
+        { type: "file", name: "etc/passwd", content: `${passwd}\n` },
+        { type: "file", name: "etc/group", content: "root:x:0:\n1000:x:0:\n" },
+      ]),
+    );
+    for (const User of ["1000", "1000:1000", "01000"]) {
+      const said = await prison.run(["id"], {}, { Image, User });
+      assert.match(said.output, /^uid=1000 gid=(0|1000) /, User);
+    }
+    const huge = await prison.run(["id"], {}, { Image, User: "99999999999999999999" });
+    assert.notEqual(huge.code, 0);
+  });
+
   test("a user without privilege gets none by the way of an exec's privilege", async () => {
     const container = await prison.start(["sleep"]);
     const said = await prison.exec(container, ["status", "CapInh", "CapAmb", "CapPrm"], {

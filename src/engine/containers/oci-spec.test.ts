@@ -202,6 +202,11 @@ test("users are found as docker finds them", () => {
   assert.deepEqual(find("web:logs"), [33, 40, "40", "/srv"]);
   assert.deepEqual(find("1234"), [1234, 0, "0", "/"]);
   assert.deepEqual(find("1234:99"), [1234, 99, "99", "/"]);
+  const named = { passwd: "1000:x:0:0::/:\nx:x:7:8::/:\n", group: "1000:x:0:\n" };
+  const { uid, gid, additionalGids } = resolveUser("1000:1000", named);
+  assert.deepEqual([uid, gid, additionalGids], [1000, 1000, [1000]]);
+  assert.deepEqual(resolveGroups(["1000"], named.group), [1000]);
+  assert.throws(() => find("99999999999999999999"), /must be in range/);
   assert.throws(() => find("x"), /unable to find user x: no matching entries in passwd file/);
   assert.throws(() => find("web:x"), /unable to find group x: no matching entries in group file/);
   assert.throws(() => find("4294967296"), /uids and gids must be in range 0-2147483647/);

@@ -33,10 +33,12 @@ export function resolveUser(
 ): ResolvedUser {
   const [userPart = "", groupPart = ""] = splitOnce(user);
   const wanted = userPart === "" ? "0" : userPart;
-  const entry = parsePasswd(accounts.passwd).find(
-    ({ name, uid }) => name === wanted || String(uid) === wanted,
+  // A number is never a name: an image could call its root "1000" (CVE-2016-3697).
+  const number = numberOf(wanted);
+  const entry = parsePasswd(accounts.passwd).find(({ name, uid }) =>
+    number === undefined ? name === wanted : uid === number,
   );
-  const uid = entry?.uid ?? numberOf(wanted);
+  const uid = entry?.uid ?? number;
   if (uid === undefined) {
     throw new GantryError(
       "invalid",
@@ -65,8 +67,7 @@ export function resolveUser(
 export function resolveGroups(names: readonly string[], group: string): number[] {
   const groups = parseGroup(group);
   return names.map((name) => {
-    const gid = groups.find((g) => g.name === name || String(g.gid) === name)?.gid;
-    const number = gid ?? numberOf(name);
+    const number = numberOf(name) ?? groups.find((g) => g.name === name)?.gid;
     if (number === undefined)
       throw new GantryError(
         "invalid",
@@ -78,8 +79,7 @@ export function resolveGroups(names: readonly string[], group: string): number[]
 }
 
 function findGroup(wanted: string, groups: readonly GroupEntry[]): number {
-  const entry = groups.find(({ name, gid }) => name === wanted || String(gid) === wanted);
-  const gid = entry?.gid ?? numberOf(wanted);
+  const gid = numberOf(wanted) ?? groups.find(({ name }) => name === wanted)?.gid;
   if (gid === undefined) {
     throw new GantryError(
       "invalid",
