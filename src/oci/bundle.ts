@@ -4,6 +4,7 @@ import { readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { GantryError, parseExactJson } from "../base/index.ts";
 import type { OciSpec } from "../spec/index.ts";
+import { checkConfigShape } from "./config-shape.ts";
 
 const CONFIG_BYTES_MAX = 8 << 20;
 
@@ -31,12 +32,15 @@ export async function readBundle(folder: string): Promise<OciSpec> {
 
 function checked(spec: OciSpec, folder: string): OciSpec {
   const refuse = (why: string) => new GantryError("invalid", why);
+  checkConfigShape(spec);
   if (!/^1\.\d+\.\d+/.test(spec.ociVersion ?? "")) {
     throw refuse(
       `ociVersion ${JSON.stringify(spec.ociVersion)} is not a version 1 of the runtime spec`,
     );
   }
   if (!spec.process) throw refuse("process property must not be empty");
+  const { uid = 0, gid = 0, ...user } = spec.process.user ?? {};
+  spec.process.user = { uid, gid, ...user };
   if (!spec.root?.path) throw refuse("root.path property must not be empty");
   spec.root = { ...spec.root, path: resolve(folder, spec.root.path) };
   for (const mount of spec.mounts ?? []) {

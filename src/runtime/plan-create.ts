@@ -55,6 +55,7 @@ import {
   planMount,
 } from "./plan-mounts.ts";
 import { planNetDevices } from "./plan-net-devices.ts";
+import { planRdt, type RdtShare } from "./plan-rdt.ts";
 import { planRootfs } from "./plan-rootfs.ts";
 import { planPipes, planStreams, planTerminal } from "./plan-streams.ts";
 import { hostIdOf, idMapText, planMappedDev } from "./plan-userns.ts";
@@ -83,6 +84,7 @@ interface Draft {
   results: Record<string, number>;
   /** Where the container waits to be started, of one without a monitor. */
   startSlot: number | undefined;
+  rdt: RdtShare | undefined;
 }
 
 /** Throws invalid when the configuration asks for what is impossible, never a silent skip. */
@@ -112,6 +114,7 @@ export function planCreate(input: CreateInput): PlannedCreate {
     attachRoot: [],
     results: {},
     startSlot: undefined,
+    rdt: spec.linux?.intelRdt && planRdt(spec.linux.intelRdt, id, input.rdt),
   };
   refuseUnsupported(input);
   checkHooks(spec.hooks);
@@ -123,6 +126,7 @@ export function planCreate(input: CreateInput): PlannedCreate {
     monitor: { ...input.monitor, oomPath: oomPath(draft.places) },
     results: draft.results,
     cgroupPaths: cgroupPathsOf(draft.places),
+    ...(draft.rdt && { rdt: draft.rdt.place }),
   };
 }
 
@@ -131,7 +135,6 @@ function refuseUnsupported(input: CreateInput): void {
   const { linux } = spec;
   const refuse = (what: string) =>
     new GantryError("not-implemented", `${what} of the OCI configuration is not supported yet`);
-  if (linux?.intelRdt) throw refuse("linux.intelRdt");
   if (linux?.mountLabel && !input.kernel.selinux) {
     throw new GantryError("invalid", "linux.mountLabel: selinux is not enabled on this host");
   }
@@ -149,6 +152,10 @@ function planHost(draft: Draft): void {
     host.push({ op: "emptyCgroups", paths: places.map((place) => place.path) });
   }
   teardown.push(...planCgroupKill(cgroupPathsOf(places)));
+  if (draft.rdt) {
+    host.push(...draft.rdt.make);
+    teardown.push(...draft.rdt.teardown);
+  }
   if (input.network) teardown.push(...input.network.teardown());
   const prepared = input.preparedParents?.has(parentOf(places)) ?? false;
   const resources = spec.linux?.resources ?? {};
@@ -245,7 +252,7 @@ function planAfterClone(
     });
     host.push(map("uid_map", idMapText(uidMappings)), map("gid_map", idMapText(gidMappings)));
   }
-  host.push(...limits);
+  host.push(...limits, ...(draft.rdt?.enter ?? []));
   const score = spec.process?.oomScoreAdj;
   if (
     score !== undefined &&
@@ -450,7 +457,7 @@ function planFinalRoot({ builder, spec, input }: Draft): void {
   container.push({ op: input.standalone?.noPivot ? "moveRoot" : "pivotRoot", slot: root });
   const propagation = spec.linux?.rootfsPropagation;
   if (!propagation) return;
-  const flags = PROPAGATIONS[propagation];
+  const flags = Object.hasOwn(PROPAGATIONS, propagation) ? PROPAGATIONS[propagation] : undefined;
   if (flags === undefined) {
     throw new GantryError("invalid", `rootfsPropagation=${propagation} is not supported`);
   }

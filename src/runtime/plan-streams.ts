@@ -1,10 +1,14 @@
 // Standard streams: pipes whose other ends the monitor keeps, or a pty of the container's own
 // devpts. The pipes belong to the container's user, who may open /dev/stdout again.
 
+import { GantryError } from "../base/index.ts";
 import type { Operation } from "../native/index.ts";
 import type { OciProcess } from "../spec/index.ts";
 import { MS, O, S_IFCHR } from "./kernel-numbers.ts";
 import { SLOT } from "./plan-builder.ts";
+
+/** struct winsize has 16 bits each. */
+const SIZE_MAX = 65_535;
 
 /** Host half: makes the pipes and hands the monitor its ends. */
 export function planPipes(openStdin: boolean, uid: number): Operation[] {
@@ -50,6 +54,10 @@ export function planTerminal(
 ): Operation[] {
   const at = o.root === undefined ? {} : { root: o.root };
   const { consoleSize, user } = process;
+  for (const size of Object.values(consoleSize ?? {})) {
+    if (Number.isInteger(size) && size >= 0 && size <= SIZE_MAX) continue;
+    throw new GantryError("invalid", `process.consoleSize: ${size} is no size of a terminal`);
+  }
   const operations: Operation[] = [
     {
       op: "pty",

@@ -44,8 +44,11 @@ describe("a container in another's user namespace", { skip }, () => {
     }
     const stat = await readFile(`/proc/${pid}/stat`, "utf8");
     const monitor = stat.slice(stat.lastIndexOf(")")).split(" ")[2]!;
-    const children = await readFile(`/proc/${monitor}/task/${monitor}/children`, "utf8");
-    assert.deepEqual(children.trim().split(" ").map(Number), [pid]);
+    // The executor may still be on its way out; the one between would stay for ever.
+    await settled(async () => {
+      const children = await readFile(`/proc/${monitor}/task/${monitor}/children`, "utf8");
+      return children.trim() === String(pid);
+    });
   });
 
   test("its exit is heard, its output read", async () => {
@@ -62,3 +65,14 @@ describe("a container in another's user namespace", { skip }, () => {
     await assert.rejects(fixture.start(["sleep"], { change: wrong }), /joining the network/);
   });
 });
+
+const PATIENCE_MS = 60_000;
+
+/** Resolves when it holds. */
+async function settled(holds: () => Promise<boolean>): Promise<void> {
+  const end = Date.now() + PATIENCE_MS;
+  while (!(await holds())) {
+    assert.ok(Date.now() < end, "it never came to hold");
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}

@@ -208,6 +208,11 @@ describe("gantry-runtime's devices", { skip }, () => {
     const console = parseMountinfo(stdout).find((mount) => mount.path === "/dev/console")!;
     assert.equal(console.fstype, "devpts");
     assert.match(console.root, /^\/\d+$/);
+    const wrong = (spec: OciSpec) => {
+      spec.process!.terminal = true;
+      spec.process!.consoleSize = { height: 70_000, width: 80 };
+    };
+    assert.match(await refused(oci, wrong), /consoleSize: 70000 is no size/);
   });
 });
 
