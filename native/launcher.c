@@ -32,7 +32,7 @@ static int sock = -1;
 static volatile sig_atomic_t pending[NSIG];
 static volatile sig_atomic_t any_pending;
 
-static const struct warm_program client = {"cli", "bin/gantry.ts", "bin/gantry-warm.ts"};
+static const struct warm_program client = {"cli", "bin/gantry.ts", "bin/gantry-warm.ts", 0};
 
 /* The verbs that bin/gantry.ts gives to a server's program instead of the client. */
 static int is_server(int argc, char **argv) {

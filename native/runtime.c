@@ -24,7 +24,7 @@
 #define EXIT_LOST 1
 
 static const struct warm_program program = {"runtime", "bin/gantry-runtime.ts",
-                                            "bin/gantry-runtime.ts"};
+                                            "bin/gantry-runtime.ts", 1};
 static int sock = -1;
 // Node beneath this process, for one call: it answers on its fd 3 as a warm process does.
 static int start_plain(int argc, char **argv) {

@@ -161,8 +161,10 @@ static void keep_environment(void) {
     if (values[i]) setenv(names[i], values[i], 1);
 }
 
-// Starts the warm process of this build in the background, once: a lock names who is at it.
-static void start_warm(const struct warm_program *program, const char *folder, const char *path) {
+// Starts the warm process of this build in the background, once: a lock names who is at it. `first`
+// is the socket of its first call, or -1; where another is at it, nobody answers there.
+static void start_warm(const struct warm_program *program, const char *folder, const char *path,
+                       int first) {
   char lock[PATH_MAX];
   snprintf(lock, sizeof lock, "%.4000s.lock", path);
   pid_t child = fork();
@@ -175,8 +177,10 @@ static void start_warm(const struct warm_program *program, const char *folder, c
   int null = open("/dev/null", O_RDWR);
   for (int fd = 0; fd < 3; fd++) dup2(null, fd);
   // The lock's descriptor is kept by the warm process for its whole life.
+  int kept = first < 0 ? -1 : fcntl(first, F_DUPFD, 5);
   dup2(held, 3);
-  close_range(4, ~0u, 0);
+  if (kept >= 0) dup2(kept, 4);
+  close_range(kept < 0 ? 4 : 5, ~0u, 0);
   if (chdir("/") != 0) _exit(1);
   signal(SIGPIPE, SIG_DFL);
   keep_environment();
@@ -190,6 +194,7 @@ static void start_warm(const struct warm_program *program, const char *folder, c
                   (char *)folder,
                   (char *)path,
                   id,
+                  kept < 0 ? NULL : "--call",
                   NULL};
   execv(args[0], args);
   _exit(1);
@@ -275,6 +280,30 @@ int warm_hello(int sock, int argc, char **argv, const char *token) {
   return warm_send(sock, WARM_HELLO, b.data, b.length);
 }
 
+// Whether the process at the other end takes the call.
+static int is_accepted(int sock, int argc, char **argv, const char *token) {
+  unsigned char answer[5];
+  size_t have = 0;
+  if (warm_hello(sock, argc, argv, token)) return 0;
+  while (have < sizeof answer) {
+    ssize_t n = recv(sock, answer + have, sizeof answer - have, 0);
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) return 0;
+    have += (size_t)n;
+  }
+  return answer[0] == WARM_ACCEPT;
+}
+
+// A warm process whose first call this is.
+static int start_with_call(const struct warm_program *program, const char *folder,
+                           const char *path) {
+  int pair[2];
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair)) return -1;
+  start_warm(program, folder, path, pair[1]);
+  close(pair[1]);
+  return pair[0];
+}
+
 int warm_call(const struct warm_program *program, int argc, char **argv) {
   char folder[PATH_MAX], path[PATH_MAX], token_path[PATH_MAX], token[65];
   if (private_folder(folder) != 0) return -1;
@@ -287,19 +316,12 @@ int warm_call(const struct warm_program *program, int argc, char **argv) {
   int sock = connect_warm(path);
   if (sock < 0 || read_token(token_path, token) != 0) {
     if (sock >= 0) close(sock);
-    start_warm(program, folder, path);
-    return -1;
+    token[0] = 0;
+    if (!program->waits) start_warm(program, folder, path, -1);
+    sock = program->waits ? start_with_call(program, folder, path) : -1;
   }
-  unsigned char answer[5];
-  size_t have = 0;
-  int error = warm_hello(sock, argc, argv, token);
-  while (!error && have < sizeof answer) {
-    ssize_t n = recv(sock, answer + have, sizeof answer - have, 0);
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) error = -1;
-    else have += n;
-  }
-  if (!error && answer[0] == WARM_ACCEPT) return sock;
+  if (sock < 0) return -1;
+  if (is_accepted(sock, argc, argv, token)) return sock;
   close(sock);
   return -1;
 }

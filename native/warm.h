@@ -34,6 +34,7 @@ struct warm_program {
   const char *name;      // of its files: native/build/NAME.inputs, NAME-<build>.cjs
   const char *entry;     // its sources, beneath the root
   const char *resident;  // those of its warm process
+  int waits;             // the call that starts the warm process is its first: one Node, not two
 };
 
 extern char warm_root[PATH_MAX];
@@ -47,7 +48,7 @@ const char *warm_node(void);
 const char *warm_bundle(const struct warm_program *program, const char *sources);
 void warm_environment(void);
 // A socket to the warm process, which has accepted this call. -1 where there is none (one is
-// started for the next call) or it declined.
+// started for the next call, or for this one where the program waits) or it declined.
 int warm_call(const struct warm_program *program, int argc, char **argv);
 int warm_hello(int sock, int argc, char **argv, const char *token);
 int warm_send(int sock, uint8_t type, const void *data, uint32_t length);

@@ -1,11 +1,18 @@
 // The entry of gantry-runtime's TypeScript: one call over fd 3, or a warm process for many.
 
+import { flushCompileCache } from "node:module";
 import { Socket } from "node:net";
 import { serveOneCall, serveWarm } from "../warm/index.ts";
 import { leaveCgroups } from "./leave-cgroups.ts";
 import { serve } from "./main.ts";
 
-const [, , first, , path] = process.argv;
+/** Not before the first call has its answer. */
+const FLUSH_AFTER_MS = 500;
+
+const [, , first, , path, , call] = process.argv;
 if (first === "--gantry-warm" && path !== undefined) {
-  serveWarm(path, { serve, preload: leaveCgroups });
+  const caller = call === "--call" ? new Socket({ fd: 4 }) : undefined;
+  serveWarm(path, { serve, preload: leaveCgroups }, caller);
+  // The next process finds the program compiled, even if this one is killed.
+  setTimeout(flushCompileCache, FLUSH_AFTER_MS).unref();
 } else void serveOneCall(new Socket({ fd: 3 }), { serve }).then(() => process.exit(0));

@@ -4,7 +4,7 @@
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync } from "node:fs";
-import dbus, { type DBusError, type MessageBus } from "dbus-native";
+import type { DBusError, MessageBus } from "dbus-native";
 import { GantryError, messageOf } from "../base/index.ts";
 import type { Scope } from "./unit-names.ts";
 import { type CgroupFile, type UnitProperty, unitProperties } from "./unit-properties.ts";
@@ -47,6 +47,8 @@ export class SystemdUnits implements AsyncDisposable {
       );
     }
     const busAddress = process.env["DBUS_SYSTEM_BUS_ADDRESS"] ?? DEFAULT_ADDRESS;
+    // Loaded when it is needed: a runtime without systemd starts without it.
+    const { default: dbus } = await import("dbus-native");
     const bus = dbus.createClient({ busAddress, returnBigInt: true, timeout: JOB_DEADLINE_MS });
     const failed = Promise.withResolvers<never>();
     bus.connection.on("error", failed.reject);

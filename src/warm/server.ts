@@ -48,8 +48,9 @@ export interface WarmProgram {
   preload?: () => Promise<unknown>;
 }
 
-/** Listens on `path` until nobody has called for a while. */
-export function serveWarm(path: string, program: WarmProgram): void {
+/** Listens on `path` until nobody has called for a while. `first` is the socket of whoever has
+ * started this process for its own call. */
+export function serveWarm(path: string, program: WarmProgram, first?: Socket): void {
   const token = randomBytes(32).toString("hex");
   const tokenPath = `${path}.token`;
   // The launcher's lock makes this process the only one of its build: what lies there is stale.
@@ -65,20 +66,21 @@ export function serveWarm(path: string, program: WarmProgram): void {
     clearTimeout(idle);
     idle = setTimeout(leave, IDLE_MS_MAX);
   };
-  const server = createServer((socket) => {
-    if (calls >= CALLS_MAX) {
-      socket.end(encodeFrame(FRAME.decline));
-      return;
-    }
+  const accept = (socket: Socket, isAccepted: (hello: Hello) => boolean) => {
     calls++;
     clearTimeout(idle);
-    serveCall(socket, program, (hello) => isWelcome(hello, token)).finally(() => {
+    serveCall(socket, program, isAccepted).finally(() => {
       if (--calls === 0) rest();
     });
+  };
+  const server = createServer((socket) => {
+    if (calls < CALLS_MAX) accept(socket, (hello) => isWelcome(hello, token));
+    else socket.end(encodeFrame(FRAME.decline));
   });
   server.on("error", () => process.exit(1));
   server.listen(path);
   rest();
+  if (first) accept(first, () => true);
   void program.preload?.().catch(() => {});
 }
 

@@ -9,6 +9,7 @@
 //   bench.ts --only networks [--runs 20] [--endpoints 500]
 //   bench.ts --only logs [--rounds 1] [--megabytes 1000]   under three minutes
 //   bench.ts --only observe                stats and ps with many containers: CPU of the daemon
+//   bench.ts --only runtime [--runs 30]    gantry-runtime and runc, warm and cold, in seconds
 //   bench.ts --only builds [--rounds 3] [--scenarios small,large,runs,stages,writes] [--clients X]
 
 import { existsSync } from "node:fs";
@@ -26,6 +27,7 @@ import { compareLogs } from "./logs.ts";
 import { kibibytes, pssOfParent, rssOf } from "./memory.ts";
 import { compareNetworks } from "./networks.ts";
 import { compareObserving } from "./observe.ts";
+import { compareRuntimes } from "./oci-runtime.ts";
 import { compareRegistries } from "./registry.ts";
 import { milliseconds, Samples, table, timed } from "./statistics.ts";
 
@@ -55,7 +57,7 @@ const results: Record<string, Record<string, unknown>> = {};
 
 const engines: Engine[] = [];
 try {
-  const names = flags.only === "registry" ? [] : flags.engines.split(",");
+  const names = ["registry", "runtime"].includes(flags.only) ? [] : flags.engines.split(",");
   if (names.includes("gantry")) engines.push(...(await startGantry()));
   if (names.includes("dockerd")) engines.push(...orNote(await startDockerd(), "dockerd"));
   if (names.includes("podman")) engines.push(...orNote(await startPodman(), "podman"));
@@ -92,6 +94,7 @@ async function main(): Promise<void> {
     results["logs"] = await compareLogs(engines, o);
   }
   if (wanted.has("observe")) results["observe"] = await compareObserving(engines);
+  if (wanted.has("runtime")) results["runtime"] = await compareRuntimes(runs);
   if (wanted.has("registry")) results["registry"] = await compareRegistries(rounds);
   if (["run-none", "run-bridge", "api", "exec"].some((name) => wanted.has(name)))
     await compareRuns();

@@ -8,8 +8,8 @@ import { existsSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";
 import { createInterface } from "node:readline";
 import { after, before, describe, test } from "node:test";
+import { cgroupsOf, cgroupValue } from "../support/container-cgroups.ts";
 import { until, within } from "../support/deadline.ts";
-import { cgroupsOf, cgroupValue } from "../support/oci-cgroups.ts";
 import { OciFixture, resultOf } from "../support/oci-fixture.ts";
 
 const skip = process.getuid?.() === 0 ? false : "needs root";

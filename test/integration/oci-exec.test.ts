@@ -6,8 +6,8 @@ import { existsSync, openSync } from "node:fs";
 import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
+import { cgroupFolder } from "../support/container-cgroups.ts";
 import { until } from "../support/deadline.ts";
-import { cgroupFolder } from "../support/oci-cgroups.ts";
 import { OciFixture, resultOf } from "../support/oci-fixture.ts";
 
 const skip = process.getuid?.() === 0 ? false : "needs root";

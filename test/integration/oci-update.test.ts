@@ -6,8 +6,8 @@ import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { after, before, describe, test } from "node:test";
+import { cgroupFolder, cgroupValue } from "../support/container-cgroups.ts";
 import { within } from "../support/deadline.ts";
-import { cgroupFolder, cgroupValue } from "../support/oci-cgroups.ts";
 import { OciFixture, resultOf } from "../support/oci-fixture.ts";
 
 const skip = process.getuid?.() === 0 ? false : "needs root";
