@@ -20,6 +20,7 @@ import {
   planCgroupCreate,
   planCgroupKill,
 } from "./cgroup/plan-cgroup.ts";
+import { planCgroupOwner } from "./cgroup/plan-owner.ts";
 import type { CreateInput, KernelFeatures, PlannedCreate } from "./contract.ts";
 import { CLONE, MOUNT_ATTR, MS, O } from "./kernel-numbers.ts";
 import { loopbackUp } from "./loopback.ts";
@@ -173,6 +174,7 @@ function planHost(draft: Draft): void {
     ...{ arch: kernel.arch, prepared },
     outside: hasHooks(spec.hooks, "prestart", "createRuntime"),
   });
+  host.push(...planCgroupOwner(places, spec, hostUser(spec)));
   host.push(...planDevNull());
   if (input.standalone) {
     const slot = builder.allocate("the start of the container");
