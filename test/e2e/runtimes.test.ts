@@ -8,10 +8,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { bundleCli } from "../../tools/bundle-cli.ts";
+import { programAt } from "./foreign-host.ts";
 import { IMAGE, root, startDaemon, type TestDaemon, whyNoDaemon } from "./harness.ts";
 
-const PLACES = ["/usr/sbin/runc", "/usr/bin/runc", "/usr/local/sbin/runc", "/usr/local/bin/runc"];
-const runc = PLACES.find((path) => existsSync(path));
+const runc = programAt("runc");
 const skip = whyNoDaemon() || (runc === undefined && "needs runc");
 
 const gantry = join(root, "bin/gantry-runtime");

@@ -9,6 +9,10 @@ import type { OciMount, OciSpec } from "../../spec/index.ts";
 /** runtime-spec's unlimited, of rlimits. */
 const UNLIMITED = 18446744073709551615n;
 
+/** Some take no other than 1.0 (crun 1.8); what is newer they read or, as the specification says,
+ * pass over. */
+const VERSION = "1.0.2";
+
 export function configJson(spec: OciSpec, bundle: string): string {
   const { process, linux } = spec;
   const own = linux?.namespaces?.some(({ type, path }) => type === "network" && !path) ?? false;
@@ -19,6 +23,7 @@ export function configJson(spec: OciSpec, bundle: string): string {
   });
   const config = {
     ...spec,
+    ociVersion: VERSION,
     ...(mounts && { mounts }),
     process: process && {
       ...process,
