@@ -126,7 +126,7 @@ describe("a container of gantry-runtime whose maker died", { skip }, () => {
     const ended = resultOf(child);
     await once(child.stdout!, "data");
     const inside = join(await cgroupFolder(pid, "pids"), "a", "b", "cgroup.procs");
-    assert.match(await readFile(inside, "utf8"), /^\d+\n$/);
+    assert.notEqual(await readFile(inside, "utf8"), "");
     await oci.ok("pause", id);
     assert.match((await oci.call("delete", id)).stderr, /that is not stopped: paused/);
     await oci.ok("delete", "-f", id);

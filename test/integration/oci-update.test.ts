@@ -155,7 +155,7 @@ describe("limits of a running container", { skip }, () => {
       ["events", "--interval", "0s"],
       ["events", "--interval", "soon"],
     ]) {
-      assert.match((await oci.call(...arguments_, id)).stderr, /duration/);
+      assert.match((await oci.call(...arguments_, id)).stderr, /interval/);
     }
   });
 });
