@@ -8,6 +8,8 @@ import { IMAGE, startDaemon, type TestDaemon } from "../e2e/harness.ts";
 import { until } from "../support/deadline.ts";
 
 export const MIB = 1 << 20;
+/** Of the ids that user namespaces get. */
+export const USERNS_START = 700_000_000;
 /** A block device for limits of io, whose file is in memory; another one is swap. */
 export const DISK = "/dev/loop7";
 export const DISK_NUMBERS = "7:7";
@@ -49,7 +51,9 @@ export class GuestDaemon {
     execFileSync("modprobe", ["brd", "rd_nr=1", `rd_size=${SWAP_MIB * 1024}`]);
     execFileSync("mkswap", [SWAP], { stdio: "ignore" });
     execFileSync("swapon", [SWAP]);
-    this.#daemon = await startDaemon({ args: this.#args });
+    this.#daemon = await startDaemon({
+      args: ["--userns-pool", `${USERNS_START}:262144`, ...this.#args],
+    });
   }
 
   async stop(): Promise<void> {

@@ -2,10 +2,10 @@
 // cgroup that has children, kills of everything beneath, hostile depths.
 
 import assert from "node:assert/strict";
-import { readdir } from "node:fs/promises";
+import { readdir, stat } from "node:fs/promises";
 import { test } from "node:test";
 import { until } from "../../support/deadline.ts";
-import { type GuestDaemon, isGone, MIB } from "../containers.ts";
+import { type GuestDaemon, isGone, MIB, USERNS_START } from "../containers.ts";
 
 const OWN = "/sys/fs/cgroup";
 /** What docker-in-docker and systemd do first: the processes go down, the controllers follow. */
@@ -53,6 +53,28 @@ export function tree(guest: GuestDaemon): void {
     assert.equal(code, 0, output);
     assert.equal(output.trim(), "0::/init");
     await guest.remove(id);
+  });
+
+  test("root of a user namespace may make cgroups beneath its own, and no limit is its", async () => {
+    const id = await guest.start(["seq", ...DELEGATED, `mkdir ${OWN}/job`, "sleep 100"], {
+      SecurityOpt: ["userns=auto", "writable-cgroups=true"],
+      Memory: 64 * MIB,
+    });
+    await until("its sub-cgroups", () =>
+      stat(`${guest.folder(id)}/job`).then(
+        () => true,
+        () => false,
+      ),
+    );
+    const { uid } = await stat(guest.folder(id));
+    assert.ok(uid >= USERNS_START, `owned by ${uid}`);
+    assert.equal((await stat(`${guest.folder(id)}/memory.max`)).uid, 0);
+    const more = await guest.exec(id, "write", `${OWN}/memory.max`, "max");
+    assert.match(more.output, /Permission denied/);
+    assert.equal(await guest.read(id, "memory.max"), String(64 * MIB));
+    const folder = guest.folder(id);
+    await guest.remove(id);
+    await isGone(folder);
   });
 
   test("stats, pause and the kill reach what is beneath", async () => {
