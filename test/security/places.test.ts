@@ -19,7 +19,7 @@ const STARTS = 12;
 /** Where the runtime mounts, makes or writes something in every container, or on request. */
 const PLACES = [
   ...["proc", "sys", "dev", "dev/shm", "dev/null", "dev/console", "dev/pts", "sys/fs/cgroup"],
-  ...["etc", "etc/hosts", "etc/hostname", "etc/resolv.conf", "sbin/docker-init", "work", "tmpfs"],
+  ...["etc", "etc/hosts", "etc/hostname", "etc/resolv.conf", "sbin/docker-init", "job", "tmpfs"],
 ];
 
 describe("escapes by paths", { skip: whyNoDaemon() }, () => {
@@ -51,7 +51,7 @@ describe("escapes by paths", { skip: whyNoDaemon() }, () => {
   const demanding: Docker.HostConfig = {
     Init: true,
     Tmpfs: { "/tmpfs/inner": "" },
-    Mounts: [{ Type: "tmpfs", Source: "", Target: "/work/tmp" }],
+    Mounts: [{ Type: "tmpfs", Source: "", Target: "/job/tmp" }],
   };
 
   for (const [kind, host] of KINDS) {
@@ -60,7 +60,7 @@ describe("escapes by paths", { skip: whyNoDaemon() }, () => {
       const targets = [prison.outside, `../../../../../../..${prison.outside}`];
       for (const [at, place] of PLACES.entries()) {
         const Image = await withLink(place, targets[at % 2]!);
-        const config = { Image, WorkingDir: "/work/made/here", Tty: true };
+        const config = { Image, WorkingDir: "/job/made/here", Tty: true };
         const made = await prison.run(["true"], { ...demanding, ...host }, config);
         if (made.code === 0) started++;
         await prison.untouched();
@@ -71,10 +71,10 @@ describe("escapes by paths", { skip: whyNoDaemon() }, () => {
   }
 
   test("an image's links into /proc and to the root are no way around a mount", async () => {
-    for (const place of ["etc/hosts", "work", "tmpfs"]) {
+    for (const place of ["etc/hosts", "job", "tmpfs"]) {
       for (const target of ["/proc/self/attr/exec", "/proc/self/root", "/"]) {
         const Image = await withLink(place, target);
-        await prison.run(["true"], demanding, { Image, WorkingDir: "/work/made" });
+        await prison.run(["true"], demanding, { Image, WorkingDir: "/job/made" });
         await prison.untouched();
       }
     }

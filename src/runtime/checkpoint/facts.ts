@@ -1,6 +1,7 @@
 // What a checkpoint must remember beside CRIU's images: which mounts come from outside the
 // container, and the names of its pipes and of its network namespace. Pure but for reading.
 
+import { realpathSync } from "node:fs";
 import { readFile, readlink, stat } from "node:fs/promises";
 import { join, posix } from "node:path";
 import { GantryError } from "../../base/index.ts";
@@ -91,13 +92,19 @@ function bindOver(spec: OciSpec, target: string): OciMount | undefined {
     .sort((a, b) => b.destination.length - a.destination.length)[0];
 }
 
-/** Where the host has what is mounted at an external target. */
+/** Where the host has what is mounted at an external target. Throws invalid where a link leads. */
 export function sourceOf(spec: OciSpec, external: CheckpointFacts["externals"][number]): string {
   if (external.null) return "/dev/null";
   if (external.cgroup !== undefined) return external.cgroup;
   const bind = bindOver(spec, external.target);
   if (!bind?.source) throw refused(`the mount ${external.target}`);
-  return bind.source + external.target.slice(bind.destination.length);
+  const source = bind.source + external.target.slice(bind.destination.length);
+  // CRIU would follow a link that somebody has put there since (the shape of CVE-2026-119101).
+  const beneath = realpathSync(bind.source) + external.target.slice(bind.destination.length);
+  if (source !== bind.source && realpathSync(source) !== beneath) {
+    throw new GantryError("invalid", `the mount ${external.target}: ${source} is a link`);
+  }
+  return source;
 }
 
 /** What neither a checkpoint nor a restore can do yet. Throws not-implemented. `network`: a network
