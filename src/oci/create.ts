@@ -3,7 +3,7 @@
 import { writeFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import { GantryError } from "../base/index.ts";
-import { configWarnings, type PlannedCreate, planCreate } from "../runtime/index.ts";
+import { configWarnings, type PlannedCreate, planCreate, type RdtState } from "../runtime/index.ts";
 import type { OciSpec } from "../spec/index.ts";
 import { readBundle } from "./bundle.ts";
 import { type CommandContext, locked } from "./command.ts";
@@ -11,6 +11,7 @@ import { runPoststop } from "./destroy.ts";
 import type { FlagTable, FlagValues } from "./flags.ts";
 import { type HostFacts, hostFacts } from "./host-facts.ts";
 import { addNotifySocket, makeNotifyFolder } from "./notify.ts";
+import { rdtFacts } from "./rdt-facts.ts";
 import type { ContainerState } from "./state-folder.ts";
 import { holdScope, inScope, scopeFor } from "./systemd-scope.ts";
 
@@ -109,15 +110,19 @@ async function make(
   if (notifies) await makeNotifyFolder(folder.notifySocket(id));
   const preserveFds = o.preserveFds + listenersOf(caller.io.env);
   for (const text of configWarnings(spec, context.kernel)) log.warn(text);
-  const facts = await hostFacts(caller, spec);
+  const facts = {
+    ...(await hostFacts(caller, spec)),
+    ...(await rdtFacts(context.kernel, id, spec)),
+  };
   const scope = scopeFor(context, id, spec);
   const place = inScope(spec, scope);
-  const { plan, cgroupPaths } = planOf(context, id, { ...o, ...facts, ...place, preserveFds });
+  const { plan, cgroupPaths, rdt } = planOf(context, id, { ...o, ...facts, ...place, preserveFds });
   const state: ContainerState = {
     ...{ version: 1, id, bundle, spec, cgroupPaths, pid: 0, startTicks: "0" },
     created: new Date().toISOString(),
     owner: process.getuid?.() ?? 0,
     ...(notifies && { notifies }),
+    ...(rdt && { rdt }),
     ...(scope && { unit: scope.unit }),
   };
   // From here on a killed creation can be found and deleted.
@@ -141,13 +146,14 @@ async function make(
 function planOf(
   { folder, kernel }: CommandContext,
   id: string,
-  o: CreateOptions & HostFacts & ReturnType<typeof inScope>,
+  o: CreateOptions & HostFacts & { rdt?: RdtState } & ReturnType<typeof inScope>,
 ): PlannedCreate {
   const { spec, bundle } = o;
   const terminal = spec.process!.terminal === true;
   return planCreate({
     ...{ id, spec, kernel, bundle, ownDevices: true },
     ...(o.netDevices && { netDevices: o.netDevices }),
+    ...(o.rdt && { rdt: o.rdt }),
     ...(o.preparedParents && { preparedParents: o.preparedParents }),
     rootfs: { kind: "bind", path: spec.root!.path },
     standalone: {

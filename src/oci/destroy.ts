@@ -1,7 +1,7 @@
 // delete: what a container had is given back, and its poststop hooks run.
 
 import { GantryError, messageOf } from "../base/index.ts";
-import { hooksDeadlineMs, planCgroupRemove, planHooks } from "../runtime/index.ts";
+import { hooksDeadlineMs, planCgroupRemove, planHooks, planRdtRemove } from "../runtime/index.ts";
 import { type CommandContext, locked } from "./command.ts";
 import { publicState } from "./public-state.ts";
 import type { ContainerState } from "./state-folder.ts";
@@ -45,6 +45,7 @@ export async function destroyLocked(
   }
   // Whatever is left in its cgroups dies, also where the pid namespace is another's.
   await caller.run({ host: planCgroupRemove(state.cgroupPaths) });
+  if (state.rdt) await caller.run({ host: planRdtRemove(state.rdt) });
   await endScope(state);
   await folder.remove(state.id);
   await caller.unlock();

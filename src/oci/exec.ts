@@ -73,6 +73,7 @@ export async function exec(
     ...{ execId: id, pid: state.pid, startTicks: BigInt(state.startTicks), process, kernel },
     cgroupPaths: subCgroups(state.cgroupPaths, flags.list("cgroup")),
     ...(seccomp && { seccomp }),
+    ...(state.rdt && { rdt: state.rdt }),
     state: { ...publicState(state, "running"), pid: state.pid },
     ...(state.spec.linux && { linux: state.spec.linux }),
     userNamespace: isNew("user"),

@@ -6,6 +6,7 @@
 import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { GantryError, parseExactJson, stringifyExactJson } from "../base/index.ts";
+import type { RdtPlace } from "../runtime/index.ts";
 import type { OciSpec } from "../spec/index.ts";
 
 /** Gantry's own format, version 1. */
@@ -20,6 +21,8 @@ export interface ContainerState {
   startTicks: string;
   /** Controller → folder; "" for cgroup v2. */
   cgroupPaths: Record<string, string>;
+  /** Its class of service in resctrl, and what was made for it there. */
+  rdt?: RdtPlace;
   /** As it was when the container was created. */
   spec: OciSpec;
   /** Uid of the caller. */

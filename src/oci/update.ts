@@ -5,7 +5,8 @@ import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { GantryError, messageOf } from "../base/index.ts";
-import { planUpdate } from "../runtime/index.ts";
+import type { Operation } from "../native/index.ts";
+import { planRdtUpdate, planUpdate } from "../runtime/index.ts";
 import type { OciResources } from "../spec/index.ts";
 import type { CallIo } from "../warm/index.ts";
 import { type CommandContext, locked } from "./command.ts";
@@ -55,13 +56,15 @@ export async function update(
     if (status === "stopped" || status === "creating") {
       throw new GantryError("conflict", "container not running");
     }
-    refuseRdt(flags);
     const wanted = flags.text("resources")
       ? await readResources(flags.text("resources"), caller.io)
       : resourcesOf(flags, log);
     const before = state.spec.linux?.resources ?? {};
     const changed = withoutDevices(completed(wanted, kernel.cgroupFiles), before);
-    const plan = planUpdate(kernel.cgroup, state.cgroupPaths, changed, before);
+    const plan = [
+      ...planUpdate(kernel.cgroup, state.cgroupPaths, changed, before),
+      ...rdtOperations(state, flags),
+    ];
     if (plan.length === 0) return;
     log.debug(`writing ${plan.length} limits`);
     await caller.run({ host: plan }).catch(async (error: unknown) => {
@@ -106,16 +109,13 @@ async function restore({ caller, kernel }: CommandContext, state: ContainerState
   }
 }
 
-function refuseRdt(flags: FlagValues): void {
-  if (flags.text("l3-cache-schema")) {
-    throw new GantryError("not-implemented", "Intel RDT/CAT: l3 cache schema is not enabled");
-  }
-  if (flags.text("mem-bw-schema")) {
-    throw new GantryError(
-      "not-implemented",
-      "Intel RDT/MBA: memory bandwidth schema is not enabled",
-    );
-  }
+function rdtOperations({ rdt }: ContainerState, flags: FlagValues): Operation[] {
+  const l3CacheSchema = flags.text("l3-cache-schema");
+  const memBwSchema = flags.text("mem-bw-schema");
+  if (l3CacheSchema === "" && memBwSchema === "") return [];
+  if (rdt) return planRdtUpdate(rdt, { l3CacheSchema, memBwSchema });
+  const what = l3CacheSchema === "" ? "MBA: memory bandwidth" : "CAT: l3 cache";
+  throw new GantryError("invalid", `Intel RDT/${what} schema is not enabled`);
 }
 
 async function readResources(path: string, io: CallIo): Promise<OciResources> {

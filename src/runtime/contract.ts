@@ -3,6 +3,7 @@
 
 import type { MonitorConfig, Operation, Plan } from "../native/index.ts";
 import type { OciSpec, RootfsMount } from "../spec/index.ts";
+import type { RdtPlace, RdtState } from "./plan-rdt.ts";
 
 /** Facts about the kernel and host, probed once (probe.ts). */
 export interface KernelFeatures {
@@ -14,6 +15,8 @@ export interface KernelFeatures {
   timeNamespace: boolean;
   apparmor: boolean;
   selinux: boolean;
+  /** Where resctrl is mounted (Intel RDT, AMD QoS). */
+  resctrl?: string;
   seccompActions: string[];
   lastCapability: number;
   /** Capabilities that this process itself holds: nothing else can be given. */
@@ -97,6 +100,8 @@ export interface CreateInput {
   /** Interfaces of the host that are moved into the container's network namespace, as they are
    * now; absent: linux.netDevices is refused. */
   netDevices?: readonly NetDevice[];
+  /** The host's resctrl as it is now; absent: linux.intelRdt is refused. */
+  rdt?: RdtState;
   /** The folder that hooks are told of; hooks need it. */
   bundle?: string;
   /** In a user namespace: /dev is made where mknod is allowed, and its nodes belong to the
@@ -111,4 +116,6 @@ export interface PlannedCreate {
   /** Host-half indexes of operations whose results the engine wants. */
   results: Record<string, number>;
   cgroupPaths: Record<string, string>; // controller → absolute folder ("" key: v2)
+  /** The class of service that the container has entered. */
+  rdt?: RdtPlace;
 }

@@ -42,7 +42,7 @@ export function runtimeFeatures(kernel: KernelFeatures) {
       seccomp: seccomp(kernel),
       apparmor: { enabled: kernel.apparmor },
       selinux: { enabled: kernel.selinux },
-      intelRdt: { enabled: false, schemata: false, monitoring: false },
+      intelRdt: { enabled: true, schemata: true, monitoring: true },
       memoryPolicy: {
         modes: Object.keys(memoryPolicyModes).filter(
           (mode) => mode !== "MPOL_WEIGHTED_INTERLEAVE" || kernelAtLeast(release, "6.9"),

@@ -48,6 +48,13 @@ export { type ExecInput, planExec } from "./plan-exec.ts";
 export { foreignSource, isPrepared } from "./plan-foreign.ts";
 export { hasHooks, hooksDeadlineMs, type OciState, planHooks } from "./plan-hooks.ts";
 export { netDeviceNames, netDeviceQuery, readNetDevice } from "./plan-net-devices.ts";
+export {
+  planRdtRemove,
+  planRdtUpdate,
+  type RdtPlace,
+  type RdtState,
+  rdtClassOf,
+} from "./plan-rdt.ts";
 export { planRestore, type RestoreInput } from "./plan-restore.ts";
 export { probeKernel } from "./probe.ts";
 export { cgroupSupport } from "./probe-warnings.ts";

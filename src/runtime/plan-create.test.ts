@@ -205,7 +205,7 @@ test("what cannot be given is refused with a reason", () => {
     [(s) => (s.linux!.sysctl = { "net/../kernel/panic": "1" }), /invalid sysctl|not in a separate/],
     [(s) => (s.process!.rlimits = [{ type: "RLIMIT_X", soft: 1, hard: 1 }]), /not valid/],
     [(s) => (s.process!.apparmorProfile = "x"), /apparmor/],
-    [(s) => (s.process!.capabilities = { bounding: ["CAP_X"] }), /CAP_X/],
+    [(s) => (s.linux!.intelRdt = {}), /no resctrl file system/],
     [(s) => (s.hooks = { poststop: [{ path: "/x" }] } as never), /hooks/],
     [(s) => (s.mounts = [{ destination: "/", type: "tmpfs" }]), /destination can't be/],
     [(s) => (s.mounts = [{ destination: "/x/../proc/sys", type: "tmpfs" }]), /inside \/proc/],

@@ -22,6 +22,7 @@ import {
 } from "./plan-credentials.ts";
 import { planDevNull } from "./plan-devices.ts";
 import type { OciState } from "./plan-hooks.ts";
+import { planRdtExec, type RdtPlace } from "./plan-rdt.ts";
 import { planExecStreams, planPipes, planTerminal } from "./plan-streams.ts";
 import { planSeccompAgent } from "./seccomp/agent.ts";
 import { compileSeccomp } from "./seccomp/compile.ts";
@@ -39,6 +40,8 @@ export interface ExecInput {
   seccomp?: OciSeccomp;
   /** Of the container; its seccomp agent is told of it. */
   state?: OciState;
+  /** The class of service that the container is in. */
+  rdt?: RdtPlace;
   /** The container's linux.*. */
   linux?: TaskSettings;
   /** Namespaces that init does not share with us; default all that Docker makes. */
@@ -62,6 +65,7 @@ export function planExec(input: ExecInput): Plan {
   const { host, container } = builder;
   // While the host's paths can be seen, and before it would count among the container's.
   host.push(...planExecAgent(input));
+  host.push(...planRdtExec(input.rdt));
   const affinity = process.execCPUAffinity;
   if (affinity?.initial) host.push({ op: "affinity", mask: cpuMask(affinity.initial) });
   host.push({ op: "prctl", option: PR.SET_DUMPABLE, arg2: 0 });

@@ -41,6 +41,7 @@ export async function probeKernel(native?: Pick<Native, "run">): Promise<KernelF
     apparmor:
       modules.includes("apparmor") ||
       read("/sys/module/apparmor/parameters/enabled").startsWith("Y"),
+    ...resctrlMount(),
     selinux: modules.includes("selinux") || read("/sys/fs/selinux/enforce") !== "",
     seccompActions: read("/proc/sys/kernel/seccomp/actions_avail")
       .trim()
@@ -58,6 +59,11 @@ export async function probeKernel(native?: Pick<Native, "run">): Promise<KernelF
   };
   features.warnings.push(...kernelWarnings(features));
   return features;
+}
+
+function resctrlMount(): { resctrl?: string } {
+  const mount = parseMountinfo(read("/proc/self/mountinfo")).find((m) => m.fstype === "resctrl");
+  return mount ? { resctrl: mount.path } : {};
 }
 
 function probeCgroups(): CgroupLayout {

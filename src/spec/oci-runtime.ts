@@ -147,7 +147,13 @@ export interface OciLinux {
   netDevices?: Record<string, { name?: string }>;
   cgroupsPath?: string;
   resources?: OciResources;
-  intelRdt?: Record<string, unknown>;
+  intelRdt?: {
+    closID?: string;
+    schemata?: string[];
+    l3CacheSchema?: string;
+    memBwSchema?: string;
+    enableMonitoring?: boolean;
+  };
   memoryPolicy?: { mode: string; nodes?: string; flags?: string[] };
   sysctl?: Record<string, string>;
   seccomp?: OciSeccomp;

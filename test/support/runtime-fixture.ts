@@ -9,7 +9,7 @@ import {
 import { toOciSpec } from "../../src/engine/containers/oci-spec.ts";
 import type { MountRecord } from "../../src/engine/containers/record.ts";
 import { connectMonitor, type ExitStatus, type Monitor } from "../../src/native/index.ts";
-import type { KernelFeatures, PlannedCreate } from "../../src/runtime/index.ts";
+import type { KernelFeatures, PlannedCreate, RdtState } from "../../src/runtime/index.ts";
 import { type ExecInput, planCreate, planExec, probeKernel } from "../../src/runtime/index.ts";
 import type {
   ContainerConfig,
@@ -35,6 +35,7 @@ export interface ContainerOptions {
   change?: (spec: OciSpec) => void;
   rootfs?: (folder: string) => RootfsMount;
   kernel?: KernelFeatures;
+  rdt?: RdtState;
 }
 
 export interface Container {
@@ -98,6 +99,7 @@ export class RuntimeFixture implements AsyncDisposable {
       spec,
       rootfs: o.rootfs?.(folder) ?? { kind: "bind", path: folder },
       kernel: o.kernel ?? this.kernel,
+      ...(o.rdt && { rdt: o.rdt }),
       monitor: this.native.config(id, {
         terminal: o.config?.Tty === true,
         openStdin: o.config?.OpenStdin === true,

@@ -169,7 +169,7 @@ test(`devices are open to the container as its rules say ${proves("config", "lin
     return (await oci.call("run", "-b", bundle, id)).stderr;
   };
   for (const access of [undefined, "r", "w", "m"]) {
-    assert.match(await open(access), /open: Operation not permitted/, access);
+    assert.match(await open(access), /open: Operation not permitted/, `${access}`);
   }
   assert.doesNotMatch(await open("rw"), /not permitted/);
   for (const bad of [

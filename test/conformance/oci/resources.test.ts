@@ -238,7 +238,7 @@ test(`the number of processes is limited ${proves("config", "linux.resources", "
 });
 
 test(`huge pages are limited, used and reserved ${proves("config", "linux.resources.hugepageLimits[]", "linux.resources.hugepageLimits[].pageSize", "linux.resources.hugepageLimits[].limit")}`, async (t) => {
-  const sizes = await readdir("/sys/kernel/mm/hugepages").catch(() => []);
+  const sizes: string[] = await readdir("/sys/kernel/mm/hugepages").catch(() => []);
   if (!sizes.includes("hugepages-2048kB")) return t.skip("the kernel has no huge pages of 2 MB");
   const files = (suffix: string): Seen[] => [
     [`hugetlb.2MB.${suffix}`, `${4 * MB}`],

@@ -139,6 +139,7 @@ test("the engine's containers and their execs reach the agent too", async () => 
   const { runtime } = oci;
   const change = withFilter(notify(agent.path));
   const container = await runtime.start(["sleep"], { change });
+  container.monitor.release();
   assert.equal(agent.states[0]!.pid, container.pid);
   const { stdout } = await runtime.exec(container, ["call", `${NR}`]);
   assert.equal(stdout, "ok 9\n");
