@@ -67,3 +67,24 @@ test("the same with a terminal, and an init of its own", async () => {
   await saboteur.failEach(engine, id, () => look(id));
   await containers.remove(id);
 });
+
+test("the same in a user namespace, with a volume and a device", async () => {
+  const { containers } = engine;
+  const { id } = await containers.create({
+    config: { Image: IMAGE, Cmd: ["true"], User: "app" },
+    hostConfig: {
+      NetworkMode: "none",
+      UsernsMode: "auto",
+      Binds: ["mapped:/data", "/tmp:/mnt:ro"],
+      Devices: [
+        { PathOnHost: "/dev/null", PathInContainer: "/dev/deep/null", CgroupPermissions: "rwm" },
+      ],
+    },
+  });
+  await saboteur.failEach(engine, id, () => look(id));
+  const { done } = await containers.wait(id, "next-exit");
+  await containers.start(id);
+  assert.equal((await done).exitCode, 0);
+  await containers.remove(id);
+  await engine.volumes.remove("mapped");
+});
