@@ -19,6 +19,7 @@
 static char filters[FILTERS_MAX][512];
 static int filter_count;
 static char answer[4 << 20];
+static char version[16];  // "/v1.51", as the daemon's ping says; nothing before
 
 static int serve(int port) {
   int s = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -37,12 +38,20 @@ static void ask(const char *method, const char *path) {
   ssize_t n;
   answer[0] = 0;
   if (connect(s, (void *)&at, sizeof at) < 0) exit((perror("docker.sock"), 1));
-  dprintf(s, "%s %s HTTP/1.0\r\nHost: docker\r\n\r\n", method, path);
+  dprintf(s, "%s %s%s HTTP/1.0\r\nHost: docker\r\n\r\n", method, version, path);
   while (have + 1 < sizeof answer && (n = read(s, answer + have, sizeof answer - have - 1)) > 0) {
     have += n;
   }
   answer[have] = 0;
   close(s);
+}
+
+// As docker's Go client does it: the newest version that the daemon has, for all that follows.
+static void negotiate(void) {
+  ask("GET", "/_ping");
+  char *head = strcasestr(answer, "\r\napi-version: ");
+  if (!head) exit((fprintf(stderr, "no Api-Version: %.200s\n", answer), 1));
+  snprintf(version, sizeof version, "/v%.*s", (int)strspn(head + 15, "0123456789."), head + 15);
 }
 
 static void escape(char *to, const char *text) {
@@ -54,7 +63,7 @@ static void remove_all(const char *list, const char *key, const char *path, cons
                        const char *label) {
   char query[4096], escaped[2048], filter[1024], self[64] = "";
   gethostname(self, sizeof self - 1);
-  snprintf(filter, sizeof filter, "{\"label\":[\"%s\"]}", label);
+  snprintf(filter, sizeof filter, "{\"label\":{\"%s\":true}}", label);
   escape(escaped, filter);
   snprintf(query, sizeof query, "%s%cfilters=%s", list, strchr(list, '?') ? '&' : '?', escaped);
   ask("GET", query);
@@ -75,12 +84,13 @@ static void remove_all(const char *list, const char *key, const char *path, cons
 }
 
 static void reap(void) {
+  negotiate();
   for (int i = 0; i < filter_count; i++) {
     const char *label = filters[i];
     remove_all("/containers/json?all=1", "\"Id\":\"", "/containers", "?force=1&v=1", label);
     remove_all("/networks", "\"Id\":\"", "/networks", "", label);
     remove_all("/volumes", "\"Name\":\"", "/volumes", "?force=1", label);
-    remove_all("/images/json", "\"Id\":\"", "/images", "?force=1", label);
+    remove_all("/images/json", "\"Id\":\"", "/images", "", label);
   }
 }
 
