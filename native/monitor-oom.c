@@ -19,21 +19,29 @@ static struct source watcher = {.fd = -1};
 static int counter = -1;  // the open file that holds the count
 static uint64_t kills;
 
-static uint64_t count_kills(void) {
+// An event that came before the kill it tells of was counted.
+static bool rung, is_v1;
+
+static bool read_kills(uint64_t *count) {
   char text[1024];
   ssize_t n = counter < 0 ? -1 : pread(counter, text, sizeof text - 1, 0);
-  if (n <= 0) return kills;
+  if (n <= 0) return false;
   text[n] = 0;
   for (char *line = text; line; line = strchr(line, '\n')) {
     if (*line == '\n') line++;
-    if (strncmp(line, "oom_kill ", 9) == 0) return strtoull(line + 9, NULL, 10);
+    if (strncmp(line, "oom_kill ", 9) != 0) continue;
+    *count = strtoull(line + 9, NULL, 10);
+    return true;
   }
-  return kills;
+  return false;
 }
 
 void oom_check(void) {
-  uint64_t now = count_kills();
+  uint64_t now;
+  // Another runtime removes the cgroup when its program ends, and the count with it.
+  if (!read_kills(&now)) now = kills + rung;
   if (now <= kills) return;
+  rung = false;
   kills = now;
   monitor.oom_killed = true;
   broadcast_oom();
@@ -44,6 +52,9 @@ static void on_event(struct source *s, uint32_t events) {
   // An event without a reading comes when the cgroup is removed.
   if (read(s->fd, sink, sizeof sink) <= 0 || (events & (EPOLLHUP | EPOLLERR)))
     return forget_source(s);
+  // v1 tells of an event before it kills; of the removal, when nothing can be read any more.
+  uint64_t now;
+  if (is_v1 && read_kills(&now)) rung = true;
   oom_check();
 }
 
@@ -65,9 +76,13 @@ static int watch_v1(const char *path) {
   return event;
 }
 
-int oom_events(const char *path) {
+static bool names_v1(const char *path) {
   const char *name = strrchr(path, '/');
-  if (name && strcmp(name, "/memory.oom_control") == 0) return watch_v1(path);
+  return name && strcmp(name, "/memory.oom_control") == 0;
+}
+
+int oom_events(const char *path) {
+  if (names_v1(path)) return watch_v1(path);
   int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
   if (fd < 0) return -errno;
   if (inotify_add_watch(fd, path, IN_MODIFY) >= 0) return fd;
@@ -81,6 +96,7 @@ int oom_watch(const char *path) {
   if (counter < 0) return -errno;
   // The cgroup is the container's own and new: what it counts already is the container's.
   kills = 0;
+  is_v1 = names_v1(path);
   oom_check();
   int fd = oom_events(path);
   if (fd < 0) return fd;

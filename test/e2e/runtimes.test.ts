@@ -104,6 +104,13 @@ for (const [name, path, skip] of RUNTIMES) {
       await daemon.ok("rm", "-f", id);
     });
 
+    test("what takes more memory than it may is known to have been killed for it", async () => {
+      const id = await started("-m", "16m", IMAGE, "eat", "64");
+      assert.equal(await daemon.ok("wait", id), "137");
+      assert.equal(await daemon.ok("inspect", "-f", "{{.State.OOMKilled}}", id), "true");
+      await daemon.ok("rm", id);
+    });
+
     test("images, parts of images and parts of volumes are mounted", async () => {
       await daemon.ok("run", "--rm", ...flags, "-v", "parts:/data", IMAGE, "true");
       const image = `type=image,source=${IMAGE},target=/image`;
