@@ -66,3 +66,34 @@ test("any other error keeps its kind and its words", () => {
   assert.equal(explained.error, cause);
   assert.equal(explained.exitCode, 128);
 });
+
+test("a kernel that makes no more user namespaces, or none, is told of with the remedy", () => {
+  const mapped = { ...container, userns: { uid: [], gid: [] }, mounts: [] } as ContainerRecord;
+  const clone: Operation = { op: "clone", flags: 0, pid: 0 };
+  const make: Operation = { op: "makeUserns", uidMap: "", gidMap: "", to: 1 };
+  const { error } = explainStartFailure(mapped, failure(clone, "ENOSPC"));
+  assert.equal(error.kind, "exhausted");
+  assert.match(error.message, /user\.max_user_namespaces/);
+  assert.match(
+    explainStartFailure(mapped, failure(make, "EINVAL")).error.message,
+    /CONFIG_USER_NS/,
+  );
+  const other = explainStartFailure(mapped, failure(clone, "EAGAIN"));
+  assert.match(other.error.message, /clone: resource temporarily unavailable/);
+});
+
+test("what cannot be id-mapped is named, with what can be done about it", () => {
+  const mounts = [{ Source: "/data", Type: "volume" }];
+  const mapped = {
+    ...container,
+    userns: { uid: [], gid: [] },
+    mounts,
+  } as unknown as ContainerRecord;
+  const attribute = (of: string): Operation => ({ op: "mountAttr", slot: 1, userns: 2, of });
+  const say = (c: ContainerRecord, of: string) =>
+    explainStartFailure(c, failure(attribute(of), "EINVAL")).error.message;
+  assert.match(say(mapped, "/data"), /of \/data: its file system does not .*idmap=none/);
+  assert.match(say(mapped, "/var/lib/gantry/layers"), /layers: .*; use --userns=host$/);
+  const plain = { ...container, mounts } as unknown as ContainerRecord;
+  assert.match(say(plain, "/data"), /leave idmap out/);
+});

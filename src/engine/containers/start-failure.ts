@@ -43,6 +43,10 @@ export function explainStartFailure(c: ContainerRecord, error: unknown): Explain
   if (failure && operation?.op === "mountAttr" && operation.userns !== undefined) {
     return { error: idmapError(c, failure, error), exitCode: EXIT_UNKNOWN };
   }
+  if (failure && c.userns && (operation?.op === "makeUserns" || operation?.op === "clone")) {
+    const told = usernsError(failure, error);
+    if (told) return { error: told, exitCode: EXIT_UNKNOWN };
+  }
   if (failure && operation?.op === "openTree" && operation.root !== undefined) {
     const why = words[failure.errno] ?? failure.errno;
     const message = `cannot access path ${JSON.stringify(operation.path)}: ${why}`;
@@ -63,6 +67,19 @@ function idmapError(c: ContainerRecord, failure: PlanFailure, cause: unknown): G
     `cannot map the owner of the files of ${path || "a mount"}: ${why}; ${remedyFor(c, path)}`,
     { cause },
   );
+}
+
+/** What the kernel says where it makes no more of them, or none at all. */
+function usernsError({ errno }: PlanFailure, cause: unknown): GantryError | undefined {
+  if (errno === "ENOSPC" || errno === "EUSERS") {
+    const message =
+      "the kernel makes no more user namespaces: raise the sysctl user.max_user_namespaces, " +
+      "remove containers, or use --userns=host";
+    return new GantryError("exhausted", message, { cause });
+  }
+  if (errno !== "EINVAL") return undefined;
+  const message = "the kernel has no user namespaces (CONFIG_USER_NS): use --userns=host";
+  return new GantryError("not-implemented", message, { cause });
 }
 
 function remedyFor(c: ContainerRecord, path: string | undefined): string {
