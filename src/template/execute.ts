@@ -2,6 +2,7 @@
 // variables, and Go's sentences for what goes wrong:
 // template: :1:2: executing "" at <.Foo>: can't evaluate field Foo in type …
 
+import { checkArgument, findField, type Method } from "./fields.ts";
 import { FUNCTIONS, type TemplateFunction } from "./functions.ts";
 import {
   type Command,
@@ -22,7 +23,7 @@ import {
   printValue,
   showValue,
   sortedEntries,
-  TemplateObject,
+  type TemplateObject,
   TypedNil,
   typeName,
 } from "./values.ts";
@@ -337,45 +338,15 @@ class Execution {
     final: Final,
     nested: boolean,
   ): unknown {
-    const fail = (message: string) => this.#fail(operand.at, showOperand(operand), message);
-    if (receiver === undefined) {
-      if (this.#missingKey === "error") throw fail(`nil data; no entry for key ${quote(name)}`);
-      return undefined;
-    }
-    if (receiver === null) {
-      if (!nested && operand.kind === "field") {
-        if (this.#missingKey === "error") throw fail(`nil data; no entry for key ${quote(name)}`);
-        return undefined;
-      }
-      throw fail(`nil pointer evaluating interface {}.${name}`);
-    }
-    if (receiver instanceof TypedNil && receiver.kind === "pointer") {
-      throw fail(`nil pointer evaluating ${receiver.goType}.${name}`);
-    }
-    const hasArguments = args.length > 0 || final !== NONE;
-    if (receiver instanceof TemplateObject) {
-      if (!receiver.has(name)) {
-        throw fail(`can't evaluate field ${name} in type ${receiver.goType}`);
-      }
-      const member = receiver.member(name);
-      if (typeof member === "function") {
-        return this.#callMethod(dot, receiver, member as Method, name, operand, args, final);
-      }
-      if (hasArguments && receiver.methodsOnly) {
-        const given = args.length + (final === NONE ? 0 : 1);
-        throw fail(`wrong number of args for ${name}: want 0 got ${given}`);
-      }
-      if (hasArguments) throw fail(`${name} has arguments but cannot be invoked as function`);
-      return member;
-    }
-    if (receiver instanceof TypedNil || isMap(receiver)) {
-      if (hasArguments) throw fail(`${name} is not a method but has arguments`);
-      const held = receiver instanceof TypedNil ? undefined : lookUp(receiver, name);
-      if (held !== undefined || this.#missingKey === "default") return held;
-      throw fail(`map has no entry for key ${quote(name)}`);
-    }
-    const type = nested ? "interface {}" : typeName(receiver);
-    throw fail(`can't evaluate field ${name} in type ${type}`);
+    const found = findField(receiver, name, {
+      isField: operand.kind === "field",
+      nested,
+      given: args.length + (final === NONE ? 0 : 1),
+      missingKey: this.#missingKey,
+      fail: (message) => this.#fail(operand.at, showOperand(operand), message),
+    });
+    if (!("method" in found)) return found.value;
+    return this.#callMethod(dot, found.of, found.method, name, operand, args, final);
   }
 
   #callMethod(
@@ -459,24 +430,4 @@ class Execution {
     }
     return final === NONE ? value : final;
   }
-}
-
-type Method = (...args: string[]) => unknown;
-
-function lookUp(map: Record<string, unknown> | Map<unknown, unknown>, name: string): unknown {
-  if (map instanceof Map) return map.has(name) ? map.get(name) : undefined;
-  return Object.hasOwn(map, name) ? map[name] : undefined;
-}
-
-function checkArgument(value: unknown, parameter: string): string | undefined {
-  if (parameter === "any") return undefined;
-  const expected = parameter === "strings" ? "[]string" : parameter;
-  if (value === null || value === undefined) return `invalid value; expected ${expected}`;
-  if (parameter === "string" && typeof value === "string") return undefined;
-  if (parameter === "int" && typeof value === "number" && Number.isInteger(value)) return undefined;
-  if (parameter === "strings") {
-    if (value instanceof TypedNil && value.kind === "slice") return undefined;
-    if (Array.isArray(value) && value.every((item) => typeof item === "string")) return undefined;
-  }
-  return `wrong type for value; expected ${expected}; got ${typeName(value)}`;
 }
