@@ -394,21 +394,23 @@ int op_rename(struct run *r, const struct op *o) {
   return 0;
 }
 
-// Nothing else is ever opened: a container can make a node of any device in its root, and to open
-// one on the host may reset a machine (a watchdog) or wait for ever. Nor are files that the kernel
-// answers for, which would take us for the reader (/proc/kmsg).
+// Below a root nothing else is ever opened: a container can make a node of any device there, and
+// to open one on the host may reset a machine (a watchdog) or wait for ever. Nor are files that the
+// kernel answers for, which would take us for the reader (/proc/kmsg).
 static int open_regular(struct run *r, const struct field *root, const char *path) {
+  int flags = O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
+  if (root->num == NO_SLOT) return run_open(r, root, path, flags, 0);
   AUTO_CLOSE int place = run_open(r, root, path, O_PATH, 0);
   if (place < 0) return place;
   struct stat st;
   struct statfs fs;
   if (fstat(place, &st) || fstatfs(place, &fs)) return -errno;
   bool kernels = fs.f_type == PROC_SUPER_MAGIC || fs.f_type == SYSFS_MAGIC;
-  if (!S_ISREG(st.st_mode) || (root->num != NO_SLOT && kernels))
+  if (!S_ISREG(st.st_mode) || kernels)
     return run_fail(r, -EINVAL, "%s is not a regular file", path);
   char own[40];
   snprintf(own, sizeof own, "/proc/self/fd/%d", place);
-  int fd = open(own, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+  int fd = open(own, flags);
   return fd < 0 ? run_fail(r, -errno, "%s", path) : fd;
 }
 
