@@ -22,6 +22,7 @@ describe("a container in another's user namespace", { skip }, () => {
     const paths = folders.map(({ parentPath, name }) => join(parentPath, name));
     for (const path of [rootfs, ...paths]) await chown(path, 300_000, 300_000);
     donor = await fixture.start(["sleep"], { change: (spec) => users(spec) });
+    donor.monitor.release();
   });
   after(() => fixture?.[Symbol.asyncDispose]());
 
@@ -38,7 +39,8 @@ describe("a container in another's user namespace", { skip }, () => {
   };
 
   test("it is its monitor's child, in that namespace, and whoever made it is gone", async () => {
-    const { pid } = await fixture.start(["sleep"], { change: joining });
+    const { pid, monitor: own } = await fixture.start(["sleep"], { change: joining });
+    own.release();
     for (const kind of ["user", "net"]) {
       assert.equal(await readlink(`/proc/${pid}/ns/${kind}`), await readlink(path(kind)));
     }
