@@ -5,10 +5,10 @@
 // firewall table is replaced whole, strays of a crash are removed, and the port holder is told
 // what to hold.
 
-import { createHash, randomBytes } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { GantryError, KeyedMutex, type Logger, messageOf, Rollback } from "../base/index.ts";
-import { type Native, nativeProgramPath, type Operation } from "../native/index.ts";
+import type { Native, Operation } from "../native/index.ts";
 import type { EndpointSettings } from "../spec/index.ts";
 import { formatMac, macBytes } from "./addresses.ts";
 import { enabledBy, planForget, planLeave, sysctlsOf, writeSysctl } from "./bridge.ts";
@@ -30,12 +30,13 @@ import { endpointOptions, planSysctls } from "./endpoint-options.ts";
 import { exposureOf } from "./endpoint-rules.ts";
 import { explainEndpoint } from "./explain.ts";
 import { type Gateways, leadGateways } from "./gateway.ts";
-import { HostFirewall } from "./host-firewall.ts";
+import type { HostFirewall } from "./host-firewall.ts";
 import { type HostState, readHostState } from "./host-state.ts";
 import { blocksOf, type Collection, Ipam, type Lease } from "./ipam.ts";
+import { layerFirewall } from "./layer-firewall.ts";
 import { describeNetwork, type NetworkRecord, newId } from "./network-record.ts";
 import { linksWithAddresses, occupiedByHost } from "./occupied.ts";
-import { type NetworkOptions, type NetworkSurroundings, parseMark } from "./options.ts";
+import type { NetworkOptions, NetworkSurroundings } from "./options.ts";
 import type { ClaimRules } from "./port-claims.ts";
 import { predefinedNetworks } from "./predefined.ts";
 import { previewEndpoint } from "./preview.ts";
@@ -97,23 +98,8 @@ export class Networks implements NetworkLayer {
       if (!PREDEFINED.has(record.name)) this.#networks.push(record);
     }
     for (const network of this.#networks) this.#ipam.open(network.id, network.pools);
-    const { iptables, acceptInOtherFirewalls: acceptInOthers } = options;
-    const bridge = this.#networks.find(({ name }) => name === "bridge")?.bridge?.name;
-    // Several daemons on one host have a table each.
-    const token = createHash("sha256").update(execRoot).digest("hex").slice(0, 8);
-    const name = `gantry_${bridge ?? token}`;
-    const { enter = [] } = surroundings;
-    this.#firewall = new HostFirewall({
-      native,
-      log,
-      name,
-      iptables,
-      acceptInOthers,
-      enter,
-      exposure: options,
-      acceptMark: parseMark(options.bridgeAcceptFwmark),
-      guardFile: join(execRoot, "forward-guard"),
-      watch: [...enter, nativeProgramPath, "firewall-watch", name],
+    this.#firewall = layerFirewall(surroundings, {
+      bridge: this.#networks.find(({ name }) => name === "bridge")?.bridge?.name,
       world: () => ({ networks: this.#networks, live: this.#live.values() }),
     });
     this.#publishing = new Publishing({
