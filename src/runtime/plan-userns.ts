@@ -158,7 +158,9 @@ export function planMappedDev(
   // It becomes read-only when all is in it.
   const attr = options.set & ~MOUNT_ATTR.RDONLY;
   host.push({ op: "fsmount", fstype: "tmpfs", options: data, attr, to: slot }, root);
-  const inside = devices.filter(({ path }) => path.startsWith("/dev/") && !path.includes("/../"));
+  const inside = devices.filter(
+    ({ path }) => path.startsWith("/dev/") && !/\/\.\.(\/|$)/.test(path),
+  );
   const folders = new Set<string>();
   for (const device of inside) {
     const path = device.path.slice("/dev".length);

@@ -301,7 +301,7 @@ function deviceRules(host: HostConfig): OciDeviceRule[] {
 function deviceNodes(host: HostConfig, userns: IdMaps | undefined): OciDevice[] {
   const mapped = mappedDevices(host.Devices ?? []).nodes;
   // They are made with its /dev: in the container nobody may make any.
-  const outside = userns && mapped.find(({ path }) => !/^\/dev\/(?!.*\/\.\.(\/|$))/.test(path));
+  const outside = userns && mapped.find(({ path }) => !/^\/dev\/(?!(.*\/)?\.\.(\/|$))/.test(path));
   if (outside) {
     throw new GantryError(
       "invalid",
