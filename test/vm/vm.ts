@@ -16,6 +16,9 @@ import { MACHINES, type Machine, machineFor } from "./machines.ts";
 import { underSystemd } from "./under-systemd.ts";
 
 const LAST_LINES_CHARS = 1000;
+/** Of a test file in a machine, and of a machine: hangs end, slowness does not. */
+const FILE_DEADLINE_MS = 1_200_000;
+const MACHINE_DEADLINE_MS = 3_600_000;
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const { values, positionals } = parseArgs({
   options: { kernel: { type: "string", multiple: true }, command: { type: "string" } },
@@ -54,7 +57,7 @@ async function boot(machine: Machine): Promise<number> {
   const tests = `exec '${process.execPath}' --disable-warning=ExperimentalWarning tools/test.ts`;
   const commands = [
     `cd '${root}'`,
-    "export TMPDIR=/var/tmp",
+    `export TMPDIR=/var/tmp GANTRY_TEST_DEADLINE_MS=${FILE_DEADLINE_MS}`,
     `export GANTRY_VM_PARSER='${parser}'`,
     values.command ?? `${tests} ${quoted}`,
   ].join("\n");
@@ -62,7 +65,7 @@ async function boot(machine: Machine): Promise<number> {
   const { kernel, parameters } = machine;
   let output = "";
   const code = await bootVm({
-    ...{ command, kernel, parameters },
+    ...{ command, kernel, parameters, deadlineMs: MACHINE_DEADLINE_MS },
     onOutput: (text) => {
       output += text;
       process.stdout.write(text);
