@@ -1,5 +1,6 @@
 // Overlays over id-mapped layers on the real kernel, the ways in which older kernels take them
 // included: what is root's on the disk is the namespace's root's, and the other way round.
+
 import assert from "node:assert/strict";
 import { lstat, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
