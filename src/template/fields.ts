@@ -1,6 +1,6 @@
-// What a name means in a value, and which values a function takes: Go's rules, without the walk over
-// the template. Errors have Go's sentences; the caller knows where they are, and calls what is a
-// method.
+// What a name means in a value, and which values a function takes: Go's rules, without the walk
+// over the template. Errors have Go's sentences; the caller knows where they are, and calls what is
+// a method.
 
 import { quote } from "./unquote.ts";
 import { isMap, TemplateObject, TypedNil, typeName } from "./values.ts";
