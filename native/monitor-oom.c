@@ -36,7 +36,16 @@ static bool read_kills(uint64_t *count) {
   return false;
 }
 
+// v1 tells of an event before it kills. It tells of the removal, too, once, when nothing can be
+// read any more.
+static void hear_v1(void) {
+  uint64_t times, now;
+  if (!is_v1 || watcher.fd < 0 || read(watcher.fd, &times, sizeof times) != sizeof times) return;
+  if (read_kills(&now) || times > 1) rung = true;
+}
+
 void oom_check(void) {
+  hear_v1();
   uint64_t now;
   // Another runtime removes the cgroup when its program ends, and the count with it.
   if (!read_kills(&now)) now = kills + rung;
@@ -50,11 +59,8 @@ void oom_check(void) {
 static void on_event(struct source *s, uint32_t events) {
   char sink[4096];
   // An event without a reading comes when the cgroup is removed.
-  if (read(s->fd, sink, sizeof sink) <= 0 || (events & (EPOLLHUP | EPOLLERR)))
-    return forget_source(s);
-  // v1 tells of an event before it kills; of the removal, when nothing can be read any more.
-  uint64_t now;
-  if (is_v1 && read_kills(&now)) rung = true;
+  bool over = !is_v1 && read(s->fd, sink, sizeof sink) <= 0;
+  if (over || (events & (EPOLLHUP | EPOLLERR))) return forget_source(s);
   oom_check();
 }
 

@@ -2,7 +2,7 @@
 // to have succeeded. The runtime runs as the process that our monitor watches: see
 // runtime/plan-foreign.ts.
 
-import { mkdir, readFile, rm, watch, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rm, stat, watch, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { GantryError } from "../../base/index.ts";
@@ -62,11 +62,13 @@ export async function writeBundle(
 /** Resolves when the runtime says that the container's process runs, with that process; throws
  * what it says otherwise, as dockerd does. */
 export async function foreignStarted(
-  { bundle }: ForeignRuntime,
+  { bundle, root = join(bundle, "state") }: ForeignRuntime,
   created: Created,
   monitor: Monitor,
 ): Promise<Created> {
   const pid = await pidOf(bundle, monitor);
+  // A program that has ended at once: some runtimes take the pid file away with it.
+  if (pid === undefined && (await hasRun(bundle, root))) return created;
   if (pid === undefined) {
     // Nobody reads what it wrote; its teardown must not meet the next start.
     monitor.release();
@@ -74,11 +76,20 @@ export async function foreignStarted(
     monitor.close();
     throw await runtimeError(bundle);
   }
-  const stat = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => "");
-  return { ...created, pid, startTicks: BigInt(startTicksOf(stat) ?? 0) };
+  const text = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => "");
+  return { ...created, pid, startTicks: BigInt(startTicksOf(text) ?? 0) };
 }
 
-/** Undefined when the runtime has ended without one. */
+/** Whether a runtime that has ended did make the container: it has its folder, and no complaint. */
+async function hasRun(bundle: string, root: string): Promise<boolean> {
+  const made = await stat(root).then(
+    () => true,
+    () => false,
+  );
+  return made && lastError(await readLog(bundle)) === undefined;
+}
+
+/** Undefined when the runtime has ended without one, or with one that is gone. */
 async function pidOf(bundle: string, monitor: Monitor): Promise<number | undefined> {
   const stop = new AbortController();
   const late = setTimeout(() => stop.abort(), START_DEADLINE_MS);
@@ -97,7 +108,8 @@ async function pidOf(bundle: string, monitor: Monitor): Promise<number | undefin
       if (pid !== undefined) return pid;
       // Its exit is told only when somebody has read what it wrote.
       if (lastError(await readLog(bundle)) !== undefined) return undefined;
-      await change;
+      const { value } = await change;
+      if (value?.filename === "pid") return await readPid(bundle);
     }
   } catch (error) {
     if (!stop.signal.aborted) throw error;
