@@ -182,7 +182,8 @@ int op_check_at_most(struct run *r, const struct op *o) {
   if (fd < 0 || read(fd, text, sizeof text - 1) < 0) return run_fail(r, -errno, "%s", path);
   long long number = strtoll(text, NULL, 10), max = f[A_CHECK_AT_MOST_MAX].num;
   if (number <= max) return 0;
-  return run_fail(r, -EBUSY, "%s: %lld is more than %lld", f[A_CHECK_AT_MOST_WHAT].ptr, number, max);
+  const char *what = f[A_CHECK_AT_MOST_WHAT].ptr;
+  return run_fail(r, -EBUSY, "%s: %lld is more than %lld", what, number, max);
 }
 
 static int enter_cgroup(const char *folder) {

@@ -1,10 +1,10 @@
 // Filters of system calls, and the hand-over of a filter's notify descriptor to the agent that will
 // answer for it (config-linux.md, seccomp listenerPath).
 //
-// From the moment a filter is loaded any call may wait for the agent's answer, also those that would
-// hand the descriptor over. So the process that has loaded it calls nothing: it says so in its own
-// memory and spins; a helper of the host half reads that, takes the descriptor (pidfd_getfd), sends
-// it, and writes back that it has been sent.
+// From the moment a filter is loaded any call may wait for the agent's answer, also those that
+// would hand the descriptor over. So the process that has loaded it calls nothing: it says so in
+// its own memory and spins; a helper of the host half reads that, takes the descriptor
+// (pidfd_getfd), sends it, and writes back that it has been sent.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -147,8 +147,8 @@ static int send_state(int fd, const char *text, int listener) {
 }
 
 // Waits until the filter is loaded. There is no event for it that a filter could not forbid; it
-// takes the kernel less than a millisecond. Its descriptor, -ECANCELED where loading has failed (the
-// process says why by itself), or a negative errno.
+// takes the kernel less than a millisecond. Its descriptor, -ECANCELED where loading has failed
+// (the process says why by itself), or a negative errno.
 static int await_filter(const struct request *q, int process) {
   struct { int state, fd; } seen;
   struct iovec here = {&seen, sizeof seen}, there = {(void *)(uintptr_t)q->address, sizeof seen};
@@ -190,7 +190,7 @@ static _Noreturn void help(int asked, int agent_fd, const struct field *parts) {
 static int connect_agent(struct run *r, const char *path) {
   struct sockaddr_un address = {.sun_family = AF_UNIX};
   if (strlen(path) >= sizeof address.sun_path)
-    return run_fail(r, -ENAMETOOLONG, "the path of the seccomp agent's socket is too long: %s", path);
+    return run_fail(r, -ENAMETOOLONG, "the path of the seccomp agent is too long: %s", path);
   strcpy(address.sun_path, path);
   int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (fd < 0) return -errno;

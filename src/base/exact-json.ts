@@ -1,6 +1,6 @@
-// JSON whose 64-bit numbers keep their value: masks of system call arguments and resource limits are
-// larger than a double can hold. Only fields that are known to be that large become bigints, where a
-// plain number would not be exact; all other numbers stay what JSON.parse makes of them.
+// JSON whose 64-bit numbers keep their value: masks of system call arguments and resource limits
+// are larger than a double can hold. Only fields that are known to be that large become bigints,
+// where a plain number would not be exact; all other numbers stay what JSON.parse makes of them.
 
 const LARGE_FIELDS = new Set(["value", "valueTwo", "soft", "hard"]);
 

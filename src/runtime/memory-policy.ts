@@ -1,4 +1,4 @@
-// linux.memoryPolicy in the kernel's numbers (set_mempolicy(2)): where the memory of the container's
+// linux.memoryPolicy in the kernel's numbers (set_mempolicy(2)): where the memory of a container's
 // processes is taken from. Source: include/uapi/linux/mempolicy.h; runtime-spec config-linux.md.
 
 import { GantryError } from "../base/index.ts";

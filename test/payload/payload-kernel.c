@@ -1,6 +1,6 @@
-// What the kernel has set for a process, asked from inside (or, with a pid, from outside): scheduling,
-// priorities, memory policy, personality, filters. And raw system calls, of every ABI that the
-// processor has, to see what a filter does with them; and the agent that answers for a filter.
+// What the kernel has set for a process, asked from inside (or, with a pid, from outside):
+// scheduling, priorities, memory policy, personality, filters. And raw system calls, of every ABI
+// that the processor has, to see what a filter does with them; and the agent that answers for it.
 #define _GNU_SOURCE
 #include "payload.h"
 
@@ -63,7 +63,8 @@ int v_mempolicy(int argc, char **argv) {
   (void)argc, (void)argv;
   unsigned long nodes[16] = {0};
   int mode;
-  if (syscall(SYS_get_mempolicy, &mode, nodes, sizeof nodes * 8, 0, 0)) return fail("get_mempolicy");
+  if (syscall(SYS_get_mempolicy, &mode, nodes, sizeof nodes * 8, 0, 0))
+    return fail("get_mempolicy");
   printf("mode=%d flags=%x nodes=%lx\n", mode & 0xff, mode & ~0xff, nodes[0]);
   return 0;
 }
@@ -255,7 +256,7 @@ static _Noreturn void attend(int listener, int argc, char **argv) {
   }
 }
 
-// agent SOCKET [ANSWER…]: prints each state that it is sent, and "asked NUMBER by PID" for each call
+// agent SOCKET [ANSWER…]: prints each state that it is sent, "asked NUMBER by PID" for each call
 int v_agent(int argc, char **argv) {
   struct sockaddr_un address = {.sun_family = AF_UNIX};
   if (argc < 2) return 2;

@@ -540,7 +540,8 @@ static const struct {
     {"sched", v_sched},     {"ioprio", v_ioprio},     {"mempolicy", v_mempolicy},
     {"personality", v_personality}, {"call", v_call}, {"threadcall", v_threadcall},
     {"trapcall", v_trapcall}, {"tracecall", v_tracecall}, {"filter", v_filter},
-    {"agent", v_agent},     {"signalcall", v_signalcall}, {"notify", v_notify},     {"manager", v_manager},
+    {"agent", v_agent},     {"signalcall", v_signalcall}, {"notify", v_notify},
+    {"manager", v_manager},
     {"handed", v_handed},   {"orphan", v_orphan},
 };
 #define VERB_COUNT (sizeof verbs / sizeof *verbs)

@@ -27,7 +27,7 @@ import { linkVariables } from "./link-variables.ts";
 import type { ExecInstance } from "./live.ts";
 import { type PreparedMount, prepareMounts } from "./mount-sources.ts";
 import type { AttachedNetworks } from "./networking.ts";
-import { execSeccomp, toExecProcess, toOciSpec } from "./oci-spec.ts";
+import { execSeccomp, OCI_VERSION, toExecProcess, toOciSpec } from "./oci-spec.ts";
 import type { ContainerRecord } from "./record.ts";
 import { securityDefaults } from "./security-options.ts";
 import { hostUid, mappedRoot } from "./user-namespace.ts";
@@ -232,5 +232,12 @@ export async function prepareExec(
     openStdin: exec.config.AttachStdin === true,
     ...(c.userns && { userNamespace: true, hostUid: hostUid(c.userns, process.user.uid) }),
     ...(seccomp && { seccomp }),
+    state: {
+      ociVersion: OCI_VERSION,
+      id: c.id,
+      status: "running",
+      pid: c.run?.pid ?? 0,
+      bundle: "",
+    },
   });
 }

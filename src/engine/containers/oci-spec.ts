@@ -51,7 +51,7 @@ export interface SpecInput {
   defaultSecurity?: SecurityDefaults | undefined;
 }
 
-const OCI_VERSION = "1.2.1";
+export const OCI_VERSION = "1.2.1";
 const INIT_TARGET = "/sbin/docker-init";
 
 /** Throws invalid with docker's wording. */

@@ -32,7 +32,7 @@ export function settingList(): { settings: CgroupSetting[]; add: AddSetting } {
   return { settings, add };
 }
 
-/** `previous` orders limits that may never cross (memory and swap, quota and burst), on an update. */
+/** `previous` orders limits that may never cross on an update: memory and swap, quota and burst. */
 export function settingsV1(resources: OciResources, previous?: OciResources): CgroupSetting[] {
   const { settings, add } = settingList();
   cpu(resources.cpu, previous?.cpu, add);

@@ -1,5 +1,5 @@
-// linux.resources: what is asked for is what stands in the container's cgroup files, on version 1, 2
-// and hybrid hosts; what a host cannot give is refused.
+// linux.resources: what is asked for is what stands in the container's cgroup files, on hosts of
+// version 1 and 2 and hybrid ones; what a host cannot give is refused.
 
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
