@@ -198,7 +198,7 @@ describe("gantry-runtime's devices", { skip }, () => {
     }
   });
 
-  test(`a terminal has its size, and is the console ${proves("config", "process.consoleSize", "process.consoleSize.height", "process.consoleSize.width")} ${proves("default-device", "/dev/console")}`, async () => {
+  test(`a terminal has its size, and is the console ${proves("config", "process.terminal", "process.consoleSize", "process.consoleSize.height", "process.consoleSize.width")} ${proves("default-device", "/dev/console")}`, async () => {
     const { id, bundle } = await oci.bundle(["seq", "tty", "cat /proc/self/mountinfo"], (spec) => {
       spec.process!.terminal = true;
       spec.process!.consoleSize = { height: 31, width: 97 };
