@@ -38,7 +38,6 @@ enum op_code {
   OP_MASK_PATH = 36,
   OP_READONLY_PATH = 37,
   OP_PIVOT_ROOT = 38,
-  OP_MOVE_ROOT = 39,
   OP_CHROOT = 40,
   OP_MOUNT = 41,
   OP_REMOUNT = 42,
@@ -246,7 +245,6 @@ enum op_argument {
   A_READONLY_PATH_ROOT = 0,
   A_READONLY_PATH_PATH = 1,
   A_PIVOT_ROOT_SLOT = 0,
-  A_MOVE_ROOT_SLOT = 0,
   A_CHROOT_SLOT = 0,
   A_MOUNT_SOURCE = 0,
   A_MOUNT_PATH = 1,
@@ -511,7 +509,6 @@ op_function op_umount __attribute__((weak));
 op_function op_mask_path __attribute__((weak));
 op_function op_readonly_path __attribute__((weak));
 op_function op_pivot_root __attribute__((weak));
-op_function op_move_root __attribute__((weak));
 op_function op_chroot __attribute__((weak));
 op_function op_mount __attribute__((weak));
 op_function op_remount __attribute__((weak));
@@ -640,7 +637,6 @@ static const struct op_info op_table[OP_CODE_MAX + 1] = {
     [36] = {"maskPath", op_mask_path, 3, {F_SLOT, F_STR, F_SLOT}},
     [37] = {"readonlyPath", op_readonly_path, 2, {F_SLOT, F_STR}},
     [38] = {"pivotRoot", op_pivot_root, 1, {F_SLOT}},
-    [39] = {"moveRoot", op_move_root, 1, {F_SLOT}},
     [40] = {"chroot", op_chroot, 1, {F_SLOT}},
     [41] = {"mount", op_mount, 6, {F_STR, F_STR, F_STR, F_INT, F_STR, F_SLOT}},
     [42] = {"remount", op_remount, 3, {F_SLOT, F_STR, F_STRS}},

@@ -366,15 +366,6 @@ int op_pivot_root(struct run *r, const struct op *o) {
   return chdir("/") ? -errno : 0;
 }
 
-int op_move_root(struct run *r, const struct op *o) {
-  int root = run_fd(r, &o->fields[A_MOVE_ROOT_SLOT]);
-  if (root < 0) return -EBADF;
-  if (fchdir(root)) return -errno;
-  if (mount(".", "/", NULL, MS_MOVE, NULL)) return run_fail(r, -errno, "moving the root");
-  if (chroot(".")) return -errno;
-  return chdir("/") ? -errno : 0;
-}
-
 int op_chroot(struct run *r, const struct op *o) {
   int root = run_fd(r, &o->fields[A_CHROOT_SLOT]);
   if (root < 0) return -EBADF;

@@ -158,8 +158,7 @@ export const operations = {
   readonlyPath: { code: 37, fields: { root: "slot?", path: "str" } },
   /** fchdir(slot), pivot_root(".", "."), detach the old root, chdir("/"). */
   pivotRoot: { code: 38, fields: { slot: "slot" } },
-  /** For roots that cannot be pivoted (initramfs): MS_MOVE to / and chroot. */
-  moveRoot: { code: 39, fields: { slot: "slot" } },
+  /** For roots that cannot be pivoted (initramfs). */
   chroot: { code: 40, fields: { slot: "slot" } },
   /** mount(2), for what older kernels cannot say through fsmount: overlay's long lists of layers
    * (up to a page of `data`; relative paths are those of the working folder). */

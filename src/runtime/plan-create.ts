@@ -456,7 +456,8 @@ function planFinalRoot({ builder, spec, input }: Draft): void {
   if (spec.root?.readonly) {
     container.push({ op: "mountAttr", slot: root, set: MOUNT_ATTR.RDONLY });
   }
-  container.push({ op: input.standalone?.noPivot ? "moveRoot" : "pivotRoot", slot: root });
+  // Over "/" the root is already: where pivot_root is refused (an initramfs), chroot is enough.
+  container.push({ op: input.standalone?.noPivot ? "chroot" : "pivotRoot", slot: root });
   const propagation = spec.linux?.rootfsPropagation;
   if (!propagation) return;
   const flags = Object.hasOwn(PROPAGATIONS, propagation) ? PROPAGATIONS[propagation] : undefined;

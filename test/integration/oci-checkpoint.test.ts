@@ -11,6 +11,7 @@ import { after, before, describe, test } from "node:test";
 import { cgroupsOf, cgroupValue } from "../support/container-cgroups.ts";
 import { until, within } from "../support/deadline.ts";
 import { OciFixture, resultOf } from "../support/oci-fixture.ts";
+import { proves } from "../support/proves.ts";
 
 const skip = process.getuid?.() === 0 ? false : "needs root";
 
@@ -57,7 +58,7 @@ describe("checkpoints of gantry-runtime", { skip }, () => {
 
   const images = async (name: string) => await readdir(oci.path(name));
 
-  test("a container ends and comes back where it was, in the foreground", {
+  test(`a container ends and comes back where it was, in the foreground ${proves("runc-cmd", "checkpoint", "checkpoint --image-path", "restore", "restore --image-path", "restore --bundle", "restore --pid-file")}`, {
     skip: skipCriu,
   }, async () => {
     const { id, bundle, result } = await counting();
@@ -98,7 +99,7 @@ describe("checkpoints of gantry-runtime", { skip }, () => {
     assert.deepEqual(await readdir(oci.root), []);
   });
 
-  test("it may go on, and be restored elsewhere without anybody waiting", {
+  test(`it may go on, and be restored elsewhere without anybody waiting ${proves("runc-cmd", "checkpoint --leave-running", "checkpoint --work-path", "restore --work-path", "restore --detach")}`, {
     skip: skipCriu,
   }, async () => {
     const { id, bundle } = await oci.bundle(["stubborn"]);
@@ -133,7 +134,7 @@ describe("checkpoints of gantry-runtime", { skip }, () => {
     assert.deepEqual(await cgroupsOf(id), []);
   });
 
-  test("what cannot be honoured is refused, and the container goes on", async () => {
+  test(`what cannot be honoured is refused, and the container goes on ${proves("runc-cmd", "checkpoint --lazy-pages", "checkpoint --status-fd", "checkpoint --manage-cgroups-mode", "checkpoint --empty-ns", "checkpoint --parent-path", "checkpoint --page-server", "restore --no-pivot", "restore --console-socket", "restore --no-subreaper")}`, async () => {
     const { id, bundle } = await oci.bundle(["stubborn"]);
     await silent("run", "-d", "-b", bundle, id);
     for (const [flags, why] of [

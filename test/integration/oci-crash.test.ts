@@ -9,6 +9,7 @@ import { after, before, describe, test } from "node:test";
 import { cgroupFolder, cgroupsOf } from "../support/container-cgroups.ts";
 import { until } from "../support/deadline.ts";
 import { OciFixture, resultOf } from "../support/oci-fixture.ts";
+import { proves } from "../support/proves.ts";
 
 const skip = process.getuid?.() === 0 ? false : "needs root";
 
@@ -33,7 +34,7 @@ describe("a container of gantry-runtime whose maker died", { skip }, () => {
     return { id, bundle, child, hook: await pid() };
   }
 
-  test("it is being created; only a forced delete takes it away, with all that it had", async () => {
+  test(`it is being created; only a forced delete takes it away, with all that it had ${proves("runc-cmd", "delete --force")}`, async () => {
     const { id, child, hook } = await halfMade("killed");
     try {
       const made = JSON.parse(await oci.ok("state", id));

@@ -9,6 +9,7 @@ import { after, before, describe, test } from "node:test";
 import { cgroupFolder } from "../support/container-cgroups.ts";
 import { until } from "../support/deadline.ts";
 import { OciFixture, resultOf } from "../support/oci-fixture.ts";
+import { proves } from "../support/proves.ts";
 
 const skip = process.getuid?.() === 0 ? false : "needs root";
 
@@ -28,7 +29,7 @@ describe("a further process in a container of gantry-runtime", { skip }, () => {
   });
   after(() => oci[Symbol.asyncDispose]());
 
-  test("user and groups: those of the container, and what is named instead or besides", async () => {
+  test(`user and groups: those of the container, and what is named instead or besides ${proves("runc-cmd", "exec --user", "exec --additional-gids")}`, async () => {
     assert.match(await oci.ok("exec", id, "id"), /\b7\b[\s\S]*\b8\b[\s\S]*\b9\b/);
     const only = await oci.ok("exec", "--user", "1000", id, "status", "Uid", "Gid");
     assert.match(only, /Uid:\s+1000\s/);
@@ -44,7 +45,7 @@ describe("a further process in a container of gantry-runtime", { skip }, () => {
     }
   });
 
-  test("capabilities, no_new_privs, folder and environment", async () => {
+  test(`capabilities, no_new_privs, folder and environment ${proves("runc-cmd", "exec --cap", "exec --no-new-privs", "exec --cwd", "exec --env")}`, async () => {
     const root = ["--user", "0:0"];
     const plain = await oci.ok("exec", ...root, id, "status", "CapEff", "CapBnd", "NoNewPrivs");
     const more = await oci.ok(
@@ -64,7 +65,7 @@ describe("a further process in a container of gantry-runtime", { skip }, () => {
     assert.match(lost.stderr, /chdir to cwd .*\/nowhere.*: no such file or directory/);
   });
 
-  test("labels that this host knows nothing of are refused", async () => {
+  test(`labels that this host knows nothing of are refused ${proves("runc-cmd", "exec --apparmor", "exec --process-label")}`, async () => {
     for (const [flag, module] of [
       ["--apparmor", "apparmor"],
       ["--process-label", "selinux"],
@@ -77,7 +78,7 @@ describe("a further process in a container of gantry-runtime", { skip }, () => {
     }
   });
 
-  test("a cgroup in the container's own, for one controller or all", async () => {
+  test(`a cgroup in the container's own, for one controller or all ${proves("runc-cmd", "exec --cgroup")}`, async () => {
     const all = new Set<string>();
     const text = await readFile(`/proc/${pid}/cgroup`, "utf8");
     // Hierarchies that the container has no cgroup in are somebody else's.
@@ -113,7 +114,7 @@ describe("a further process in a container of gantry-runtime", { skip }, () => {
     }
   });
 
-  test("descriptors, a pid file while it lasts, and a process that nobody waits for", async () => {
+  test(`descriptors, a pid file while it lasts, and a process that nobody waits for ${proves("runc-cmd", "exec --preserve-fds", "exec --pid-file", "exec --detach")}`, async () => {
     const path = oci.path("kept");
     await writeFile(path, "kept");
     const kept = openSync(path, "r");
@@ -144,7 +145,7 @@ describe("a further process in a container of gantry-runtime", { skip }, () => {
     assert.ok(!existsSync(pidFile));
   });
 
-  test("process.json says everything, and what is wrong in it is told", async () => {
+  test(`process.json says everything, and what is wrong in it is told ${proves("runc-cmd", "exec --process")}`, async () => {
     const file = oci.path("process.json");
     const process = { args: ["id"], cwd: "/", user: { uid: 33, gid: 34 }, env: ["PATH=/bin"] };
     await writeFile(file, JSON.stringify(process));
@@ -168,7 +169,7 @@ describe("a further process in a container of gantry-runtime", { skip }, () => {
     assert.match(socket.stderr, /cannot use console socket if runc will not detach or allocate/);
   });
 
-  test("in a paused container it waits, if that is wanted", async () => {
+  test(`in a paused container it waits, if that is wanted ${proves("runc-cmd", "exec --ignore-paused")}`, async () => {
     await oci.ok("pause", id);
     const child = oci.spawn(["exec", "--ignore-paused", id, "echo", "thawed"]);
     const result = resultOf(child);

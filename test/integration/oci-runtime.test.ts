@@ -9,6 +9,7 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { OciFixture, resultOf } from "../support/oci-fixture.ts";
+import { proves } from "../support/proves.ts";
 
 const skip = process.getuid?.() === 0 ? false : "needs root";
 
@@ -21,7 +22,7 @@ for (const plain of [false, true]) {
     });
     after(() => oci[Symbol.asyncDispose]());
 
-    test("a container is created, waits, runs when it is started, and is deleted", async () => {
+    test(`a container is created, waits, runs when it is started, and is deleted ${proves("runc-cmd", "create", "create --bundle", "create --pid-file", "start", "state", "kill", "delete")} ${proves("operation", "state", "create", "start", "kill", "delete")} ${proves("state", "id", "status", "pid", "bundle")}`, async () => {
       const { id, bundle } = await oci.bundle(["sleep"]);
       await oci.detached("create", "--bundle", bundle, "--pid-file", oci.path("pid"), id);
       const made = await oci.state(id);
@@ -45,7 +46,7 @@ for (const plain of [false, true]) {
       assert.equal(await oci.ok("list", "-q"), "");
     });
 
-    test("run gives the streams, and the code or the signal with which the program ended", async () => {
+    test(`run gives the streams, and the code or the signal with which the program ended ${proves("runc-cmd", "run", "run --bundle")}`, async () => {
       const talk = await oci.bundle(["seq", "echo out", "err bad", "eof", "exit 7"]);
       const child = oci.spawn(["run", "--bundle", talk.bundle, talk.id]);
       child.stdin!.end("12345");
@@ -69,7 +70,7 @@ for (const plain of [false, true]) {
       assert.deepEqual(await readdir(oci.root), []);
     });
 
-    test("exec joins the container; what cannot be executed is told as runc tells it", async () => {
+    test(`exec joins the container; what cannot be executed is told as runc tells it ${proves("runc-cmd", "exec", "run --detach")}`, async () => {
       const { id, bundle } = await oci.bundle(["sleep"]);
       await oci.detached("run", "-d", "-b", bundle, id);
       assert.match(await oci.ok("exec", id, "hostname"), /boxed/);
@@ -112,7 +113,7 @@ for (const plain of [false, true]) {
       assert.deepEqual(await cgroupsOf(id), []);
     });
 
-    test("hooks run at their six points, with the state on their stdin", async () => {
+    test(`hooks run at their six points, with the state on their stdin ${proves("state", "ociVersion", "annotations")}`, async () => {
       const log = oci.path(`hooks-${plain}`);
       const { id, bundle } = await oci.bundle(["sleep"], (spec) => {
         const hook = (point: string) => ({
@@ -194,7 +195,7 @@ for (const plain of [false, true]) {
       assert.deepEqual(await cgroupsOf(id), []);
     });
 
-    test("a terminal goes over the console socket", async () => {
+    test(`a terminal goes over the console socket ${proves("runc-cmd", "create --console-socket")}`, async () => {
       const { id, bundle } = await oci.bundle(["sleep"], (spec) => {
         spec.process!.terminal = true;
       });
@@ -222,7 +223,7 @@ for (const plain of [false, true]) {
       }
     });
 
-    test("a paused container stands still, and only resume wakes it", async () => {
+    test(`a paused container stands still, and only resume wakes it ${proves("runc-cmd", "pause", "resume")}`, async () => {
       const { id, bundle } = await oci.bundle(["sleep"]);
       await oci.detached("run", "-d", "-b", bundle, id);
       assert.match((await oci.call("resume", id)).stderr, /container not paused/);
@@ -238,7 +239,7 @@ for (const plain of [false, true]) {
       await oci.ok("delete", "-f", id);
     });
 
-    test("descriptors are passed on when they are asked for, and else never", async () => {
+    test(`descriptors are passed on when they are asked for, and else never ${proves("runc-cmd", "run --preserve-fds")}`, async () => {
       const file = oci.path(`kept-${plain}`);
       await writeFile(file, "kept");
       const kept = openSync(file, "r");

@@ -11,6 +11,7 @@ import { after, before, describe, test } from "node:test";
 import { payloadProgram } from "../payload/payload.ts";
 import { until, within } from "../support/deadline.ts";
 import { OciFixture, resultOf } from "../support/oci-fixture.ts";
+import { proves } from "../support/proves.ts";
 
 const skip = process.getuid?.() === 0 ? false : "needs root";
 
@@ -72,7 +73,7 @@ describe("what gantry-runtime hands on", { skip }, () => {
     }
   });
 
-  test("readiness reaches the service manager, and nothing else does", async () => {
+  test(`readiness reaches the service manager, and nothing else does ${proves("runc-env", "NOTIFY_SOCKET, LISTEN_FDS, LISTEN_PID")}`, async () => {
     const path = oci.path("manager");
     const manager = await listener("manager", path);
     const { id, bundle } = await oci.bundle([
@@ -124,7 +125,7 @@ describe("what gantry-runtime hands on", { skip }, () => {
     }
   });
 
-  test("a pidfd of the container, and one of a further process", async () => {
+  test(`a pidfd of the container, and one of a further process ${proves("runc-cmd", "create --pidfd-socket", "exec --pidfd-socket")} ${proves("shim-iface", "console-socket / pidfd-socket")}`, async () => {
     const first = await listener("handed", oci.path("pidfd"));
     const { id, bundle } = await oci.bundle(["sleep"]);
     await oci.detached("create", "-b", bundle, "--pidfd-socket", oci.path("pidfd"), id);
@@ -144,7 +145,7 @@ describe("what gantry-runtime hands on", { skip }, () => {
     assert.match((await oci.call("state", refused.id)).stderr, /container does not exist/);
   });
 
-  test("orphans fall to the runtime in the foreground, unless it is told not to", async () => {
+  test(`orphans fall to the runtime in the foreground, unless it is told not to ${proves("runc-cmd", "run --no-subreaper")}`, async () => {
     for (const flags of [[], ["--no-subreaper"]]) {
       const { id, bundle } = await oci.bundle(["seq", "orphan", "eof"], (spec) => {
         const { linux } = spec;

@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { promisify } from "node:util";
 import { OciFixture } from "../support/oci-fixture.ts";
+import { proves } from "../support/proves.ts";
 
 const skip = process.getuid?.() === 0 ? false : "needs root";
 const run = promisify(execFile);
@@ -37,7 +38,7 @@ describe("what others read of gantry-runtime", { skip }, () => {
   }
   const message = (stderr: string) => /level=error msg=(.*)\n/.exec(stderr)?.[1];
 
-  test("version lines are name and version, then key: value", async () => {
+  test(`version lines are name and version, then key: value ${proves("runc-cmd", "(global) --version")}`, async () => {
     for (const flag of ["--version", "-v"]) {
       const [first, ...rest] = (await oci.ok(flag)).trim().split("\n");
       const manifest = new URL("../../package.json", import.meta.url);
@@ -48,7 +49,7 @@ describe("what others read of gantry-runtime", { skip }, () => {
     }
   });
 
-  test("help names every command and every flag", async () => {
+  test(`help names every command and every flag ${proves("runc-cmd", "help", "(global) --help")}`, async () => {
     const all = await oci.ok("--help");
     assert.equal(await oci.ok("help"), all);
     const section = all.slice(all.indexOf("COMMANDS:"), all.indexOf("GLOBAL OPTIONS:"));
@@ -61,7 +62,7 @@ describe("what others read of gantry-runtime", { skip }, () => {
     }
   });
 
-  test("commands and flags that do not exist are told of as runc tells them", async () => {
+  test(`commands and flags that do not exist are told of as runc tells them ${proves("runc-cmd", "(global)")}`, async () => {
     for (const args of [
       ["bogus"],
       ["--bogus"],
@@ -92,7 +93,7 @@ describe("what others read of gantry-runtime", { skip }, () => {
     }
   });
 
-  test("the log is text or JSON, on standard error or in a file, and debug says what is done", async () => {
+  test(`the log is text or JSON, on standard error or in a file, and debug says what is done ${proves("runc-cmd", "(global) --debug", "(global) --log", "(global) --log-format", "(global) --root")}`, async () => {
     const path = oci.path("log");
     const json = ["--log", path, "--log-format", "json"];
     const failed = await oci.call(...json, "state", "nope");
@@ -111,14 +112,14 @@ describe("what others read of gantry-runtime", { skip }, () => {
     assert.match(stderr, /^time="[^"]+Z" level=debug msg="command: list"\n$/);
   });
 
-  test("what is not supported is refused, not passed over", async () => {
+  test(`what is not supported is refused, not passed over ${proves("runc-cmd", "(global) --rootless")}`, async () => {
     const rootless = await oci.call("--rootless=true", "list");
     assert.match(rootless.stderr, /--rootless=true is not supported/);
     assert.match((await oci.call("--rootless", "maybe", "list")).stderr, /invalid value/);
     for (const value of ["false", "auto"]) await oci.ok("--rootless", value, "list");
   });
 
-  test("list has runc's columns, and a JSON of states", async () => {
+  test(`list has runc's columns, and a JSON of states ${proves("runc-cmd", "list", "list --format", "list --quiet", "ps", "ps --format")}`, async () => {
     assert.equal(await oci.ok("list", "-f", "json"), "null\n");
     const { id, bundle } = await oci.bundle(["sleep"], (spec) => {
       spec.annotations = { key: "value" };
@@ -136,7 +137,7 @@ describe("what others read of gantry-runtime", { skip }, () => {
     await oci.ok("delete", "--force", id);
   });
 
-  test("spec writes a configuration that runs, here and with runc", async () => {
+  test(`spec writes a configuration that runs, here and with runc ${proves("runc-cmd", "spec", "spec --bundle", "spec --rootless")}`, async () => {
     for (const flags of [[], ["--rootless"]]) {
       const bundle = oci.path(`template${flags.length}`);
       await mkdir(bundle);
@@ -166,7 +167,7 @@ describe("what others read of gantry-runtime", { skip }, () => {
     }
   });
 
-  test("features are those that containers here really have", async () => {
+  test(`features are those that containers here really have ${proves("runc-cmd", "features")} ${proves("operation", "features")} ${proves("features", "ociVersionMin", "ociVersionMax", "hooks", "mountOptions")}`, async () => {
     const features = JSON.parse(await oci.ok("features"));
     assert.deepEqual([features.ociVersionMin, features.ociVersionMax], ["1.0.0", "1.3.0"]);
     const { linux } = features;

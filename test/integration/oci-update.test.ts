@@ -9,6 +9,7 @@ import { after, before, describe, test } from "node:test";
 import { cgroupFolder, cgroupValue } from "../support/container-cgroups.ts";
 import { within } from "../support/deadline.ts";
 import { OciFixture, resultOf } from "../support/oci-fixture.ts";
+import { proves } from "../support/proves.ts";
 
 const skip = process.getuid?.() === 0 ? false : "needs root";
 const MIB = 1 << 20;
@@ -32,7 +33,7 @@ describe("limits of a running container", { skip }, () => {
     cgroupValue(pid, "memory", { v1: "memory.limit_in_bytes", v2: "memory.max" });
   const pids = () => cgroupValue(pid, "pids", { v1: "pids.max", v2: "pids.max" });
 
-  test("each flag reaches its file", async () => {
+  test(`each flag reaches its file ${proves("runc-cmd", "update", "update --memory", "update --memory-reservation", "update --pids-limit", "update --cpu-share", "update --cpu-period", "update --cpu-quota", "update --cpuset-cpus", "update --cpuset-mems", "update --cpu-idle")}`, async () => {
     await oci.ok("update", "--memory", "100M", "--memory-reservation", "50m", id);
     assert.equal(await memory(), String(100 * MIB));
     const soft = { v1: "memory.soft_limit_in_bytes", v2: "memory.low" };
@@ -56,7 +57,7 @@ describe("limits of a running container", { skip }, () => {
     assert.equal(await pids(), "max");
   });
 
-  test("a file or standard input says it all, and then no other flag counts", async () => {
+  test(`a file or standard input says it all, and then no other flag counts ${proves("runc-cmd", "update --resources")}`, async () => {
     const path = oci.path("resources.json");
     await writeFile(path, JSON.stringify({ pids: { limit: 21 } }));
     await oci.ok("update", "--resources", path, "--pids-limit", "99", id);
@@ -79,7 +80,7 @@ describe("limits of a running container", { skip }, () => {
     assert.deepEqual([await pids(), await memory()], before);
   });
 
-  test("values that are none are told of in runc's words", async () => {
+  test(`values that are none are told of in runc's words ${proves("runc-cmd", "update --l3-cache-schema", "update --mem-bw-schema")}`, async () => {
     for (const [flag, value, why] of [
       ["--memory", "5x", "invalid value for memory: invalid size: '5x'"],
       ["--cpu-share", "abc", 'invalid value for cpu-share: strconv.ParseUint: parsing "abc"'],
@@ -100,7 +101,7 @@ describe("limits of a running container", { skip }, () => {
     assert.match(stderr, /device rules of a container cannot be changed/);
   });
 
-  test("events --stats tells what the kernel counts, digit by digit", async () => {
+  test(`events --stats tells what the kernel counts, digit by digit ${proves("runc-cmd", "events --stats")}`, async () => {
     await oci.ok("update", "--memory", "-1", "--pids-limit", "77", id);
     const text = await oci.ok("events", "--stats", id);
     const { type, id: of, data } = JSON.parse(text);
@@ -115,7 +116,7 @@ describe("limits of a running container", { skip }, () => {
     assert.deepEqual([data.cpuset.cpus, data.intel_rdt, data.network_interfaces], [[0], {}, null]);
   });
 
-  test("events streams numbers and out-of-memory, and ends with the container", async () => {
+  test(`events streams numbers and out-of-memory, and ends with the container ${proves("runc-cmd", "events", "events --interval")}`, async () => {
     const eater = await oci.bundle(["eof"], (spec) => {
       spec.linux!.resources = {
         ...spec.linux!.resources,
