@@ -12,11 +12,6 @@ import { proves } from "../support/proves.ts";
 
 const skip = process.getuid?.() === 0 ? false : "needs root";
 const run = promisify(execFile);
-const runc = await run("runc", ["--version"]).then(
-  () => true,
-  () => false,
-);
-
 interface Answer {
   code: number;
   stdout: string;
@@ -25,8 +20,13 @@ interface Answer {
 
 describe("what others read of gantry-runtime", { skip }, () => {
   let oci: OciFixture;
+  let runc = false;
   before(async () => {
     oci = await OciFixture.make();
+    runc = await run("runc", ["--version"]).then(
+      () => true,
+      () => false,
+    );
   });
   after(() => oci[Symbol.asyncDispose]());
 
