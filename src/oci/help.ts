@@ -1,4 +1,4 @@
-// The help texts, in the shape of runc's: what all programs that drive one expect to be able to ask.
+// The help texts, in the shape of runc's: what all that drive a runtime expect to be able to ask.
 
 import type { Command } from "./command.ts";
 import type { Flag, FlagTable } from "./flags.ts";

@@ -1,5 +1,5 @@
-// The numbers of a container as runc's events have them, from the files of its cgroups. Counters may
-// be larger than a JavaScript number holds exactly: they stay text and are written as they are.
+// The numbers of a container as runc's events have them, from the files of its cgroups. Counters
+// may be larger than a JavaScript number holds exactly: they stay text and are written as they are.
 
 type Paths = Readonly<Record<string, string>>;
 type Read = (path: string) => Promise<string>;

@@ -110,14 +110,14 @@ describe("further flags of gantry-runtime", { skip }, () => {
     assert.equal(await update("cpu", burst, "--cpu-burst", "20000"), "20000");
     const weight = { v1: "blkio.bfq.weight", v2: "io.weight" };
     const weighed = await update("blkio", weight, "--blkio-weight", "300");
-    assert.ok(weighed === undefined || /300|2930/.test(weighed), weighed);
+    assert.ok(weighed === undefined || /300|2930/.test(weighed), String(weighed));
     const tcp = { v1: "memory.kmem.tcp.limit_in_bytes", v2: "memory.max" };
     const kernel = await update("memory", tcp, "--kernel-memory-tcp", "8M");
-    assert.ok(kernel === undefined || kernel === "8388608", kernel);
+    assert.ok(kernel === undefined || kernel === "8388608", String(kernel));
     const realtime = { v1: "cpu.rt_runtime_us", v2: "cpu.max" };
     const flags = ["--cpu-rt-period", "1000000", "--cpu-rt-runtime", "1000"];
     const slice = await update("cpu", realtime, ...flags);
-    assert.ok(slice === undefined || slice === "1000", slice);
+    assert.ok(slice === undefined || slice === "1000", String(slice));
     const ignored = await oci.call("update", "--kernel-memory", "64M", id);
     assert.match(ignored.stderr, /level=warning msg="Kernel memory settings are ignored/);
     await oci.ok("delete", "-f", id);
