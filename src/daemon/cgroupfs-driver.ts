@@ -1,5 +1,5 @@
-// Cgroups made by this daemon: folders beneath a parent that is prepared once, so that a start makes
-// no more than the container's own.
+// Cgroups made by this daemon: folders beneath a parent that is prepared once, so that a start
+// makes no more than the container's own.
 
 import { readdir, rmdir } from "node:fs/promises";
 import { dirname } from "node:path";

@@ -1,5 +1,5 @@
 // Cgroups made by systemd: each container is a scope in a slice. The plans are those of the other
-// driver, in a folder that is there already; what their operations write is told to systemd as well.
+// driver, in a folder that is there already; what their operations write is told to systemd too.
 
 import { readdir } from "node:fs/promises";
 import { basename, dirname } from "node:path";

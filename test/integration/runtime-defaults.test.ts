@@ -93,7 +93,7 @@ test("every namespace is new, and seen from outside the process is where it shou
     assert.notEqual(inside, readlinkSync(`/proc/self/ns/${name}`), name);
   }
   const cgroups = readFileSync(`/proc/${container.pid}/cgroup`, "utf8");
-  for (const line of cgroups.trim().split("\n")) {
+  for (const line of runtime.ownLines(cgroups)) {
     assert.match(line, new RegExp(`/gantry-test-\\d+/${container.id}$`));
   }
   await container.monitor.kill("", 9);

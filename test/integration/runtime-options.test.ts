@@ -222,7 +222,7 @@ test("an exec has the container's conditions, or the ones it asks for", async ()
   assert.match(text, /Seccomp:\s+2/);
   assert.match(text, /^1 S sleep/m);
   const cgroup = (await runtime.exec(container, ["cat", "/proc/self/cgroup"])).stdout;
-  for (const line of cgroup.trim().split("\n")) assert.ok(line.endsWith(container.id), line);
+  for (const line of runtime.ownLines(cgroup)) assert.ok(line.endsWith(container.id), line);
   const user = { uid: 1000, gid: 1000, additionalGids: [1000] };
   const id = await runtime.exec(container, ["id"], { user, cwd: "/tmp" });
   assert.match(id.stdout, /uid=1000 gid=1000 groups=1000/);

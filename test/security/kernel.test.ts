@@ -1,5 +1,6 @@
-// Escapes through the kernel's interfaces, tried from inside as root: its files, mounts, namespaces,
-// devices, processes of the host, keyrings, and the calls that had holes. Seen from outside.
+// Escapes through the kernel's interfaces, tried from inside as root: its files, mounts,
+// namespaces, devices, processes of the host, keyrings, and the calls that had holes. Seen from
+// outside.
 
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
@@ -9,7 +10,7 @@ import { after, before, describe, test } from "node:test";
 import { whyNoDaemon } from "../e2e/harness.ts";
 import { allRefused, KINDS, Prison, SECRET } from "./prison.ts";
 
-/** What makes the host run a program, forget its rules, or stop: [file, what an attacker writes]. */
+/** What makes the host run a program, forget its rules, or stop: [file, what is written there]. */
 const SWITCHES: readonly [string, string][] = [
   ["/proc/sys/kernel/core_pattern", "|/tmp/gantry-escape"],
   ["/proc/sys/kernel/modprobe", "/tmp/gantry-escape"],
@@ -100,7 +101,7 @@ describe("escapes through the kernel", { skip: whyNoDaemon() }, () => {
       }
     });
 
-    test(`a process of the host is out of reach of ${kind}, by any number it may have`, async () => {
+    test(`a process of the host is out of reach of ${kind}, whatever its number`, async () => {
       const sleeper = spawn("sleep", ["600"]);
       try {
         const tried = await prison.run(["attack", "reach", String(sleeper.pid)], host);

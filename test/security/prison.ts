@@ -1,5 +1,5 @@
-// Where escapes are tried: a daemon of its own, an image with the attacks in it, and a folder of the
-// host that no container is given: whatever an attack does, that folder stays as it is.
+// Where escapes are tried: a daemon of its own, an image with the attacks in it, and a folder of
+// the host that no container is given: whatever an attack does, that folder stays as it is.
 
 import assert from "node:assert/strict";
 import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";

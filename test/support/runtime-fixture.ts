@@ -67,6 +67,16 @@ export class RuntimeFixture implements AsyncDisposable {
     return new RuntimeFixture(native, await probeKernel(native.spawner));
   }
 
+  /** Of a /proc/PID/cgroup: a hierarchy that somebody has mounted since is none of ours. */
+  ownLines(cgroups: string): string[] {
+    const { v1, v2 } = this.kernel.cgroup;
+    const lines = cgroups.trim().split("\n");
+    return lines.filter((line) => {
+      const controllers = line.split(":")[1]!;
+      return controllers === "" ? v2 !== undefined : controllers.split(",").some((c) => v1.has(c));
+    });
+  }
+
   spec(id: string, args: string[], o: ContainerOptions): OciSpec {
     const spec = toOciSpec({
       id,
