@@ -130,7 +130,7 @@ describe("dockerd with gantry-runtime", { skip }, () => {
     await ok("unpause", id);
     assert.match(await ok("top", id), /sleep/);
     const stats = await ok("stats", "--no-stream", "--format", "{{.MemUsage}} {{.PIDs}}", id);
-    assert.match(stats, /^[1-9].* [1-9]\d*$/);
+    if (await host.canCount()) assert.match(stats, /^[1-9].* [1-9]\d*$/);
     await until(
       async () => (await ok("inspect", "-f", "{{.State.Health.Status}}", id)) === "healthy",
     );

@@ -148,6 +148,15 @@ export class ForeignHost implements AsyncDisposable {
     return all.filter((path) => !own.includes(basename(path)));
   }
 
+  /** Whether containerd can count here: it cannot where somebody has a v1 hierarchy that is not
+   * mounted in these namespaces (another test may), whatever the runtime is. */
+  async canCount(): Promise<boolean> {
+    const groups = await readFile("/proc/self/cgroup", "utf8");
+    const mounts = await this.ok("cat", "/proc/mounts");
+    const controllers = [...groups.matchAll(/^\d+:([^:]+):/gm)].map(([, text = ""]) => text);
+    return controllers.every((names) => names.split(",").every((name) => mounts.includes(name)));
+  }
+
   /** The ids in the state folders of gantry-runtime below these roots. */
   async states(...roots: string[]): Promise<string[]> {
     const found = await Promise.all(roots.map((path) => readdir(this.seen(path)).catch(() => [])));
