@@ -68,7 +68,8 @@ static void mount_root(void) {
   mount_at("tmpfs", "tmpfs", "run", 0, "mode=755");
   mount_at("tmpfs", "tmpfs", "tmp", 0, "mode=1777");
   // An overlay cannot be an overlay's upper layer: data roots need a plain file system.
-  mount_at("tmpfs", "tmpfs", "var/tmp", 0, "mode=1777");
+  mount_at("ext4", "dev/vda", "var/tmp", 0, "");
+  must(chmod("var/tmp", 01777), "var/tmp");
   mount_at("cgroup2", "cgroup2", "sys/fs/cgroup", 0, "");
   mount("securityfs", "sys/kernel/security", "securityfs", 0, "");
   mount("selinuxfs", "sys/fs/selinux", "selinuxfs", 0, "");

@@ -27,6 +27,8 @@ export const MACHINES: readonly Machine[] = [
       "test/e2e/isolation.test.ts",
       "test/e2e/foreign-podman.test.ts",
       "test/integration/oci-update.test.ts",
+      "test/integration/userns-roots.test.ts",
+      "test/e2e/userns-auto.test.ts",
     ],
   },
   { kernel: "trixie", parameters: SELINUX, files: SHORT },
