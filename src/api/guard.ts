@@ -178,8 +178,9 @@ function seenAnswer(reply: Reply): SeenAnswer {
 /** An answer that nobody gets lets go of what it holds. */
 function abandon(reply: Reply): void {
   if ("stream" in reply) reply.stream.destroy();
-  if (reply.kind === "documents") {
-    const iterator = reply.documents[Symbol.asyncIterator]();
+  if (reply.kind === "documents" || reply.kind === "blocks") {
+    const parts = reply.kind === "blocks" ? reply.blocks : reply.documents;
+    const iterator = parts[Symbol.asyncIterator]();
     void Promise.resolve(iterator.return?.()).catch(() => {});
   }
   if (reply.kind === "later") reply.body.catch(() => {});

@@ -130,9 +130,9 @@ test("exec runs hijacked, plain and detached", async () => {
 
 test("logs follow, wait waits, events flow, load streams", async () => {
   fake.answers.set("containers.logs", async () => {
-    const stream = new PassThrough();
-    setImmediate(() => stream.end(encodeFrame(1, Buffer.from("line\n"))));
-    return { tty: false, stream };
+    const blocks = new PassThrough();
+    setImmediate(() => blocks.end(encodeFrame(1, Buffer.from("line\n"))));
+    return { tty: false, blocks };
   });
   const container = docker.getContainer("web");
   const logs = await container.logs({ follow: true, stdout: true, stderr: true });

@@ -7,7 +7,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { PassThrough, Readable } from "node:stream";
+import { Readable } from "node:stream";
 import { text as readAll } from "node:stream/consumers";
 import { after, before, beforeEach, test } from "node:test";
 import { createApi, type SeenAnswer, type SeenRequest } from "../../src/api/index.ts";
@@ -123,18 +123,26 @@ test("a refused request reaches no handler, a refused answer no client", async (
     status: 403,
     body: '{"message":"not for you"}\n',
   });
-  const stream = new PassThrough();
-  fake.answers.set("containers.logs", async () => ({ tty: true, stream }));
+  let returned = false;
+  const iterator = {
+    next: () => Promise.resolve({ done: true as const, value: undefined }),
+    return: async () => {
+      returned = true;
+      return { done: true as const, value: undefined };
+    },
+  };
+  const blocks = { [Symbol.asyncIterator]: () => iterator };
+  fake.answers.set("containers.logs", async () => ({ tty: true, blocks }));
   assert.equal((await ask("GET", "/containers/web/logs?stdout=1")).status, 403);
-  assert.ok(stream.destroyed);
+  assert.ok(returned);
 });
 
 test("failures and streams are shown too, and attach passes", async () => {
   assert.equal((await ask("GET", "/containers/nope/json")).status, 404);
   assert.equal(seen[0]?.answer?.status, 404);
   assert.match(String(seen[0]?.answer?.body), /No such container/);
-  const stream = Readable.from([Buffer.from("hello\n")]);
-  fake.answers.set("containers.logs", async () => ({ tty: true, stream }));
+  const blocks = Readable.from([Buffer.from("hello\n")]);
+  fake.answers.set("containers.logs", async () => ({ tty: true, blocks }));
   assert.equal((await ask("GET", "/containers/web/logs?stdout=1")).body, "hello\n");
   assert.equal(seen[1]?.answer?.body, undefined);
   refuse = { request: "no attach" };

@@ -138,7 +138,7 @@ test("wait, events and logs send their headers before anything happens", async (
   assert.equal(await readAll(waiting), '{"StatusCode":7}\n');
 
   const logs = new PassThrough();
-  fake.answers.set("containers.logs", async () => ({ tty: false, stream: logs }));
+  fake.answers.set("containers.logs", async () => ({ tty: false, blocks: logs }));
   const following = await open("GET", "/v1.44/containers/web/logs?follow=1&stdout=1");
   assert.equal(following.headers["content-type"], "application/vnd.docker.multiplexed-stream");
   logs.end("line");
@@ -278,7 +278,7 @@ test("closing ends streams at once and lets a request in flight answer", async (
   const door = other.server();
   const path = join(folder, "closing.sock");
   await new Promise<void>((resolve) => door.server.listen(path, resolve));
-  fake.answers.set("containers.logs", async () => ({ tty: true, stream: new PassThrough() }));
+  fake.answers.set("containers.logs", async () => ({ tty: true, blocks: new PassThrough() }));
   let finish: () => void = () => {};
   fake.answers.set("containers.start", () => new Promise<void>((resolve) => (finish = resolve)));
   const call = (method: string, at: string) => {

@@ -335,7 +335,7 @@ describe("outputs of builds", { skip }, () => {
     const files = client.folders.get("0")!;
     assert.equal(files.get("w/x")?.content, "hello\n");
     assert.ok(files.has("made"));
-    const links = [...files.values()].filter(({ linkname }) => linkname === "bin/append");
+    const links = [...files.values()].filter(({ linkname }) => linkname?.startsWith("bin/"));
     assert.ok(links.length > 5);
     const { subject, predicateType } = json(files.get("x-provenance.json")?.content);
     assert.equal(predicateType, "https://slsa.dev/provenance/v0.2");

@@ -126,7 +126,7 @@ test("plans of every kind of failure run clean under the sanitizers", async () =
     // its own (mount, uts, ipc, net), since some of the nonsense succeeds: hostname, for one.
     const host: Operation[] = [{ op: "unshare", flags: 0x4c020000 }, operation];
     await native.spawner.run({ host, deadlineMs: 5_000 }).catch((error) => {
-      assert.notEqual(error.detail.errno, "ECHILD", operation.op);
+      assert.doesNotMatch(error.message, /(worker|executor) died/, operation.op);
     });
   }
 });

@@ -140,6 +140,7 @@ test("the engine's containers and their execs reach the agent too", async () => 
   const change = withFilter(notify(agent.path));
   const container = await runtime.start(["sleep"], { change });
   container.monitor.release();
+  await agent.line(/^state /);
   assert.equal(agent.states[0]!.pid, container.pid);
   const { stdout } = await runtime.exec(container, ["call", `${NR}`]);
   assert.equal(stdout, "ok 9\n");
