@@ -35,7 +35,8 @@ export function runtimeFeatures(kernel: KernelFeatures) {
       cgroup: {
         v1: cgroup.v1.size > 0,
         v2: cgroup.v2 !== undefined,
-        systemd: false,
+        // As gantry-runtime --systemd-cgroup has it (src/oci/systemd-scope.ts).
+        systemd: cgroup.v1.size === 0 && cgroup.v2 !== undefined,
         systemdUser: false,
         rdma: hasRdma,
       },
