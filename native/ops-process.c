@@ -72,6 +72,9 @@ static int64_t next_int(const char **at) {
   return value;
 }
 
+// Cut to 32 bits a number would be somebody else's, perhaps root's; the last one means "as before".
+static bool is_id(int64_t value) { return value >= 0 && value < UINT32_MAX; }
+
 // The raw system calls: glibc's wrappers would do nothing else in a process of one thread.
 int op_setgroups(struct run *r, const struct op *o) {
   const struct field *f = &o->fields[A_SETGROUPS_GIDS];
@@ -79,22 +82,30 @@ int op_setgroups(struct run *r, const struct op *o) {
   gid_t *gids = calloc((size_t)f->count + 1, sizeof *gids);
   if (!gids) return -ENOMEM;
   const char *at = f->ptr;
-  for (uint32_t i = 0; i < f->count; i++) gids[i] = (gid_t)next_int(&at);
-  long result = syscall(SYS_setgroups, (size_t)f->count, gids);
+  bool valid = true;
+  for (uint32_t i = 0; i < f->count; i++) {
+    int64_t gid = next_int(&at);
+    valid &= is_id(gid);
+    gids[i] = (gid_t)gid;
+  }
+  int error = !valid ? -EINVAL : syscall(SYS_setgroups, (size_t)f->count, gids) ? -errno : 0;
   free(gids);
-  (void)r;
-  return result ? -errno : 0;
+  return error ? run_fail(r, error, "additional groups") : 0;
 }
 
 int op_setgid(struct run *r, const struct op *o) {
-  gid_t gid = (gid_t)o->fields[A_SETGID_GID].num;
+  int64_t id = o->fields[A_SETGID_GID].num;
+  gid_t gid = (gid_t)id;
+  if (!is_id(id)) return run_fail(r, -EINVAL, "gid %lld", (long long)id);
   if (syscall(SYS_setresgid, gid, gid, gid)) return run_fail(r, -errno, "gid %u", gid);
   prctl(PR_SET_DUMPABLE, 0);
   return 0;
 }
 
 int op_setuid(struct run *r, const struct op *o) {
-  uid_t uid = (uid_t)o->fields[A_SETUID_UID].num;
+  int64_t id = o->fields[A_SETUID_UID].num;
+  uid_t uid = (uid_t)id;
+  if (!is_id(id)) return run_fail(r, -EINVAL, "uid %lld", (long long)id);
   if (syscall(SYS_setresuid, uid, uid, uid)) return run_fail(r, -errno, "uid %u", uid);
   prctl(PR_SET_DUMPABLE, 0);
   return 0;

@@ -3,12 +3,29 @@
 
 import { GantryError } from "../base/index.ts";
 import type { OciIdMapping, OciLinux } from "../spec/index.ts";
-import { idMapText } from "./plan-userns.ts";
 
 /** The kernel takes one write of less than a page, and this many ranges (Linux 4.15). */
 const MAP_BYTES_MAX = 4095;
 const RANGES_MAX = 340;
 const IDS = 2 ** 32 - 1; // the last number stands for "no id"
+
+/** "container host size" lines. */
+export function idMapText(mappings: readonly OciIdMapping[] = []): string {
+  return mappings.map((m) => `${m.containerID} ${m.hostID} ${m.size}\n`).join("");
+}
+
+/** The id outside; undefined where it is not mapped. */
+export function hostIdOf(mappings: readonly OciIdMapping[], id: number): number | undefined {
+  const map = mappings.find((m) => id >= m.containerID && id < m.containerID + m.size);
+  return map && map.hostID + id - map.containerID;
+}
+
+/** Throws invalid for what is no id: numbers of the kernel's are 32 bits wide, a longer one would
+ * lose its upper bits and become somebody else's, and the last one means "as before". */
+export function checkId(id: number, what: string): void {
+  if (Number.isInteger(id) && id >= 0 && id < IDS) return;
+  throw new GantryError("invalid", `${what} ${id} is not between 0 and ${IDS - 1}`);
+}
 
 /** Throws invalid for ranges that the kernel would refuse; `what` names them. */
 export function checkIdMap(mappings: readonly OciIdMapping[], what: string): void {

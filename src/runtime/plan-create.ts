@@ -22,6 +22,7 @@ import {
 } from "./cgroup/plan-cgroup.ts";
 import { planCgroupOwner } from "./cgroup/plan-owner.ts";
 import type { CreateInput, KernelFeatures, PlannedCreate } from "./contract.ts";
+import { hostIdOf, idMapText } from "./id-maps.ts";
 import { CLONE, MOUNT_ATTR, MS, O } from "./kernel-numbers.ts";
 import { loopbackUp } from "./loopback.ts";
 import { parseMountOptions } from "./mount-options.ts";
@@ -59,7 +60,7 @@ import { planNetDevices } from "./plan-net-devices.ts";
 import { planRdt, type RdtShare } from "./plan-rdt.ts";
 import { planRootfs } from "./plan-rootfs.ts";
 import { planPipes, planStreams, planTerminal } from "./plan-streams.ts";
-import { hostIdOf, idMapText, planMappedDev } from "./plan-userns.ts";
+import { planMappedDev } from "./plan-userns.ts";
 import { planSeccompAgent } from "./seccomp/agent.ts";
 import { compileSeccomp } from "./seccomp/compile.ts";
 import { planSysctls } from "./sysctls.ts";

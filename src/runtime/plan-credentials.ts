@@ -8,6 +8,7 @@ import type { Operation } from "../native/index.ts";
 import type { OciLinux, OciProcess, OciSpec } from "../spec/index.ts";
 import { capabilityWarnings, fullMask, grantable } from "./capabilities.ts";
 import type { KernelFeatures } from "./contract.ts";
+import { checkId } from "./id-maps.ts";
 import { PR, RLIMITS } from "./kernel-numbers.ts";
 import { planMemoryPolicy } from "./memory-policy.ts";
 import { planPersonality } from "./personality.ts";
@@ -95,6 +96,7 @@ export function planCredentials(input: CredentialInput): Operation[] {
   const { process, kernel, userNamespace, seccomp, id, preserveFds = 0 } = input;
   const pause = input.pause ?? [];
   const { user } = process;
+  checkUser(user);
   const held = heldBy(kernel, userNamespace);
   const wanted = (names: string[] | undefined) => grantable(names, held);
   const caps = process.capabilities;
@@ -133,6 +135,12 @@ export function planCredentials(input: CredentialInput): Operation[] {
   if (noNewPrivileges) operations.push(...pause, ...filter);
   operations.push({ op: "execve", argv: process.args ?? [], env: process.env ?? [] });
   return operations;
+}
+
+function checkUser({ uid, gid, additionalGids = [] }: OciProcess["user"]): void {
+  checkId(uid, "process.user.uid");
+  checkId(gid, "process.user.gid");
+  for (const id of additionalGids) checkId(id, "process.user.additionalGids");
 }
 
 /** The exec attributes of security modules; they take effect at the next execve. */

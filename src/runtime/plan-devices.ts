@@ -4,6 +4,7 @@
 import { GantryError } from "../base/index.ts";
 import type { Operation } from "../native/index.ts";
 import type { OciDevice } from "../spec/index.ts";
+import { checkId } from "./id-maps.ts";
 import { MS, S_IFBLK, S_IFCHR, S_IFIFO } from "./kernel-numbers.ts";
 import { type PlanBuilder, SLOT } from "./plan-builder.ts";
 
@@ -15,6 +16,9 @@ const DEFAULT_DEVICES: readonly OciDevice[] = [
   { path: "/dev/urandom", type: "c", major: 1, minor: 9 },
   { path: "/dev/tty", type: "c", major: 5, minor: 0 },
 ];
+/** dev_t of Linux: 12 and 20 bits. */
+const MAJOR_MAX = 0xfff;
+const MINOR_MAX = 0xf_ffff;
 const LINKS: readonly [path: string, target: string][] = [
   ["/dev/fd", "/proc/self/fd"],
   ["/dev/stdin", "/proc/self/fd/0"],
@@ -90,6 +94,9 @@ export function planDeviceLinks(fresh: boolean): Operation[] {
   return fresh ? links : [{ op: "unlink", root, path: "/dev/ptmx", missingOk: true }, ...links];
 }
 
+const isWithin = (value: number, max: number): boolean =>
+  Number.isInteger(value) && value >= 0 && value <= max;
+
 export function nodeOf(device: OciDevice): { mode: number; major: number; minor: number } {
   const kinds: Record<string, number> = { c: S_IFCHR, u: S_IFCHR, b: S_IFBLK, p: S_IFIFO };
   const kind = Object.hasOwn(kinds, device.type) ? kinds[device.type] : undefined;
@@ -102,8 +109,14 @@ export function nodeOf(device: OciDevice): { mode: number; major: number; minor:
   if (kind !== S_IFIFO && (device.major === undefined || device.minor === undefined)) {
     throw new GantryError("invalid", `${device.path}: a device needs major and minor`);
   }
-  const mode = kind | ((device.fileMode ?? 0o666) & 0o7777);
-  return { mode, major: device.major ?? 0, minor: device.minor ?? 0 };
+  const { path, major = 0, minor = 0, uid = 0, gid = 0 } = device;
+  // What is cut off on the way to the kernel would be another device's number.
+  if (!isWithin(major, MAJOR_MAX) || !isWithin(minor, MINOR_MAX)) {
+    throw new GantryError("invalid", `${path}: there is no device ${major}:${minor}`);
+  }
+  checkId(uid, `${path}: uid`);
+  checkId(gid, `${path}: gid`);
+  return { mode: kind | ((device.fileMode ?? 0o666) & 0o7777), major, minor };
 }
 
 /** A descriptor of the host's /dev/null, verified: stdin of containers without one, and the cover

@@ -10,8 +10,9 @@
 import { dirname } from "node:path";
 import { GantryError } from "../base/index.ts";
 import type { Operation } from "../native/index.ts";
-import type { IdMaps, OciDevice, OciIdMapping, OciMount, RootfsMount } from "../spec/index.ts";
+import type { IdMaps, OciDevice, OciMount, RootfsMount } from "../spec/index.ts";
 import type { KernelFeatures } from "./contract.ts";
+import { hostIdOf, idMapText } from "./id-maps.ts";
 import { CLONE, MOUNT_ATTR, MS, O } from "./kernel-numbers.ts";
 import { parseMountOptions } from "./mount-options.ts";
 import { type PlanBuilder, SCRATCH } from "./plan-builder.ts";
@@ -19,17 +20,6 @@ import { nodeOf } from "./plan-devices.ts";
 import { plainOverlay } from "./plan-rootfs.ts";
 
 type Overlay = Extract<RootfsMount, { kind: "overlay" }>;
-
-/** "container host size" lines. */
-export function idMapText(mappings: readonly OciIdMapping[] = []): string {
-  return mappings.map((m) => `${m.containerID} ${m.hostID} ${m.size}\n`).join("");
-}
-
-/** The id outside; undefined where it is not mapped. */
-export function hostIdOf(mappings: readonly OciIdMapping[], id: number): number | undefined {
-  const map = mappings.find((m) => id >= m.containerID && id < m.containerID + m.size);
-  return map && map.hostID + id - map.containerID;
-}
 
 const made = new WeakMap<PlanBuilder, Map<string, number>>();
 

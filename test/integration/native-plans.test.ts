@@ -316,6 +316,19 @@ test("plans that are no plans are refused before anything happens", async () => 
   }
 });
 
+test("ids that 32 bits do not hold are refused, not cut to root's", async () => {
+  for (const id of [2 ** 32, 2 ** 32 - 1, -1]) {
+    for (const operation of [
+      { op: "setuid", uid: id },
+      { op: "setgid", gid: id },
+      { op: "setgroups", gids: [1, id] },
+    ] as const) {
+      const { errno } = await failureOf(native.spawner.run({ host: [operation] }));
+      assert.equal(errno, "EINVAL", `${operation.op} ${id}`);
+    }
+  }
+});
+
 test("an answer of many megabytes arrives whole", async () => {
   const path = native.path("big");
   const content = Buffer.alloc(9_000_000, "0123456789abcdef");
