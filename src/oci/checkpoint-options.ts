@@ -2,6 +2,7 @@
 
 import { isAbsolute, resolve } from "node:path";
 import { GantryError } from "../base/index.ts";
+import type { OciSpec } from "../spec/index.ts";
 import type { FlagTable, FlagValues } from "./flags.ts";
 
 export const SHARED_FLAGS = {
@@ -9,14 +10,13 @@ export const SHARED_FLAGS = {
   "work-path": { kind: "string", about: "folder of CRIU's logs (default: that of the images)" },
   "tcp-established": { kind: "bool", about: "allow open TCP connections" },
   "ext-unix-sk": { kind: "bool", about: "allow connections to unix sockets outside" },
-  "shell-job": { kind: "bool", about: "allow processes of a shell's job" },
+  "shell-job": { kind: "bool", about: "refused: terminals cannot be checkpointed" },
   "file-locks": { kind: "bool", about: "allow locks on files" },
   "manage-cgroups-mode": {
     kind: "string",
-    about: "ignore or soft: cgroups are the configuration's",
+    about: "ignore: cgroups are the configuration's",
   },
-  "empty-ns": { kind: "list", about: "network: its interfaces are not kept, as always here" },
-  "auto-dedup": { kind: "bool", about: "free what a later image repeats" },
+  "empty-ns": { kind: "list", about: "network: it comes back in a new one, as always here" },
   "lazy-pages": { kind: "bool", about: "refused: nobody would serve the pages" },
 } as const satisfies FlagTable;
 
@@ -32,23 +32,33 @@ export function sharedWords(flags: FlagValues): string[] {
   if (flags.flag("lazy-pages")) {
     throw refused("--lazy-pages: the pages would need a server that outlives this command");
   }
+  if (flags.flag("shell-job")) {
+    throw refused("--shell-job: containers with a terminal cannot be checkpointed");
+  }
   const mode = flags.text("manage-cgroups-mode");
-  if (mode !== "" && mode !== "ignore" && mode !== "soft") {
-    if (mode !== "full" && mode !== "strict") {
+  if (mode !== "" && mode !== "ignore") {
+    if (!["soft", "full", "strict"].includes(mode)) {
       throw new GantryError("invalid", `Invalid manage-cgroups-mode value: ${mode}`);
     }
     throw refused(`--manage-cgroups-mode ${mode}: cgroups are made from the configuration`);
   }
-  for (const namespace of flags.list("empty-ns")) {
-    if (namespace !== "network") {
-      throw new GantryError("invalid", `namespace ${namespace} is not supported`);
-    }
-  }
   return [
     ...(flags.flag("tcp-established") ? ["--tcp-established"] : []),
-    ...(flags.flag("shell-job") ? ["--shell-job"] : []),
-    ...(flags.flag("auto-dedup") ? ["--auto-dedup"] : []),
+    ...(flags.flag("ext-unix-sk") ? ["--ext-unix-sk"] : []),
+    ...(flags.flag("file-locks") ? ["--file-locks"] : []),
   ];
+}
+
+/** A network namespace is never in a checkpoint: a new one is made, or another joined. */
+export function checkEmptied(flags: FlagValues, { linux }: OciSpec): void {
+  for (const name of flags.list("empty-ns")) {
+    if (name !== "network") {
+      throw new GantryError("invalid", `namespace ${name} is not supported`);
+    }
+    const own = linux?.namespaces?.find(({ type }) => type === "network");
+    if (own && !own.path) continue;
+    throw refused("--empty-ns network: the container has no network namespace of its own");
+  }
 }
 
 /** The folder of an earlier --pre-dump, relative to the images as CRIU has it. */

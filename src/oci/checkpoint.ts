@@ -13,6 +13,7 @@ import {
   runDump,
 } from "../runtime/index.ts";
 import {
+  checkEmptied,
   pageServerWords,
   parentWords,
   placesOf,
@@ -34,7 +35,8 @@ export const CHECKPOINT_FLAGS = {
   },
   "leave-running": { kind: "bool", about: "let the container go on" },
   "tcp-skip-in-flight": { kind: "bool", about: "leave out TCP connections that are being made" },
-  "link-remap": { kind: "bool", about: "allow open files that have been removed" },
+  "link-remap": { kind: "bool", about: "allow open files that have lost their name" },
+  "auto-dedup": { kind: "bool", about: "with --parent-path: free what this one repeats" },
   "status-fd": { kind: "int", about: "refused: it serves --lazy-pages" },
   "page-server": { kind: "string", about: "ADDRESS:PORT that takes the memory" },
   "pre-dump": { kind: "bool", about: "write memory alone, and let the container go on" },
@@ -56,6 +58,7 @@ export async function checkpoint(
     if (status !== "running") {
       throw new GantryError("conflict", `Container cannot be checkpointed in ${status} state`);
     }
+    checkEmptied(flags, state.spec);
     const facts = await factsOf(state, context.kernel);
     const places = placesOf(flags, caller.io.cwd);
     for (const path of [places.folder, places.workFolder]) {
@@ -78,8 +81,12 @@ export async function checkpoint(
 
 function wordsOf(flags: FlagValues): string[] {
   if (flags.has("status-fd")) throw refused("--status-fd: it serves --lazy-pages");
+  if (flags.flag("auto-dedup") && !flags.text("parent-path")) {
+    throw new GantryError("invalid", "--auto-dedup needs --parent-path");
+  }
   return [
     ...sharedWords(flags),
+    ...(flags.flag("auto-dedup") ? ["--auto-dedup"] : []),
     ...parentWords(flags.text("parent-path")),
     ...(flags.flag("pre-dump") && !flags.text("parent-path") ? ["--track-mem"] : []),
     ...pageServerWords(flags.text("page-server")),

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { checkConfigShape } from "./config-shape.ts";
+import { checkConfigShape, checkProcessShape } from "./config-shape.ts";
 
 const minimal = () => ({ ociVersion: "1.3.0", process: { cwd: "/" }, root: { path: "r" } });
 
@@ -25,6 +25,18 @@ test("what a property may be is checked, however deep it is", () => {
     assert.throws(() => checkConfigShape({ ...minimal(), ...change }), says);
   }
   assert.throws(() => checkConfigShape(null), /it must be an object/);
+});
+
+test("a process of its own is held to the same", () => {
+  const process = { cwd: "/", args: ["x"], user: null, env: null };
+  checkProcessShape(process);
+  assert.deepEqual(process, { cwd: "/", args: ["x"] });
+  assert.throws(() => checkProcessShape(null), /^GantryError: process\.json: it must be an object/);
+  assert.throws(() => checkProcessShape({ cwd: "/", args: "x" }), /json: args must be a list/);
+  assert.throws(
+    () => checkProcessShape({ cwd: "/", user: { uid: "0" } }),
+    /user\.uid must be a wh/,
+  );
 });
 
 test("what the specification does not know is left alone, null is not there", () => {

@@ -3,7 +3,7 @@
 // is no property of the specification and left alone, as that demands; null is "not there", as
 // programs written in Go write it.
 
-import { GantryError } from "../base/index.ts";
+import { GantryError, messageOf } from "../base/index.ts";
 
 type Shape = "text" | "int" | "flag" | "any" | { list: Shape } | { map: Shape } | Fields;
 /** Members; a name with "!" must be there. */
@@ -128,7 +128,20 @@ const config = fields({
 
 /** Takes what is null out of a configuration; throws invalid for what is of another type. */
 export function checkConfigShape(value: unknown): void {
-  check(value, config, "");
+  inFile("config.json", () => check(value, config, ""));
+}
+
+/** The same for a process.json. */
+export function checkProcessShape(value: unknown): void {
+  inFile("process.json", () => check(value, process, ""));
+}
+
+function inFile(name: string, work: () => void): void {
+  try {
+    work();
+  } catch (cause) {
+    throw new GantryError("invalid", `${name}: ${messageOf(cause)}`, { cause });
+  }
 }
 
 function check(value: unknown, shape: Shape, path: string): void {
@@ -157,10 +170,7 @@ function checkMembers(value: unknown, shape: { map: Shape } | Fields, path: stri
   }
   for (const name of "fields" in shape ? Object.keys(shape.fields) : []) {
     if (!name.endsWith("!") || Object.hasOwn(members, name.slice(0, -1))) continue;
-    throw new GantryError(
-      "invalid",
-      `config.json: ${path}${path && "."}${name.slice(0, -1)} is missing`,
-    );
+    throw new GantryError("invalid", `${path}${path && "."}${name.slice(0, -1)} is missing`);
   }
 }
 
@@ -181,5 +191,5 @@ function wrong(path: string, wanted: string, value: unknown): GantryError {
   const plain = (_: string, item: unknown) => (typeof item === "bigint" ? String(item) : item);
   const shown = JSON.stringify(value, plain) ?? "nothing";
   const short = shown.length > 40 ? `${shown.slice(0, 40)}…` : shown;
-  return new GantryError("invalid", `config.json: ${path || "it"} must be ${wanted}, not ${short}`);
+  return new GantryError("invalid", `${path || "it"} must be ${wanted}, not ${short}`);
 }

@@ -7,7 +7,7 @@ import { configWarnings, type PlannedCreate, planCreate, type RdtState } from ".
 import type { OciSpec } from "../spec/index.ts";
 import { readBundle } from "./bundle.ts";
 import { type CommandContext, locked } from "./command.ts";
-import { runPoststop } from "./destroy.ts";
+import { giveBack, runPoststop } from "./destroy.ts";
 import type { FlagTable, FlagValues } from "./flags.ts";
 import { type HostFacts, hostFacts } from "./host-facts.ts";
 import { addNotifySocket, makeNotifyFolder } from "./notify.ts";
@@ -137,9 +137,15 @@ async function make(
     pidfdText: "standard",
   });
   const made = { ...state, pid, startTicks: String(startTicks) };
-  await folder.write(made);
+  try {
+    await folder.write(made);
+    if (o.pidFile) await writePid(resolve(cwd, o.pidFile), pid);
+  } catch (error) {
+    // It would wait for ever, and nobody would know of it.
+    await giveBack(caller, made);
+    throw error;
+  }
   log.debug(`process ${pid} waits to be started`);
-  if (o.pidFile) await writePid(resolve(cwd, o.pidFile), pid);
   return made;
 }
 

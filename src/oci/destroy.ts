@@ -43,13 +43,20 @@ export async function destroyLocked(
       `cannot delete container ${state.id} that is not stopped: ${status}`,
     );
   }
-  // Whatever is left in its cgroups dies, also where the pid namespace is another's.
-  await caller.run({ host: planCgroupRemove(state.cgroupPaths) });
-  if (state.rdt) await caller.run({ host: planRdtRemove(state.rdt) });
-  await endScope(state);
+  await giveBack(caller, state);
   await folder.remove(state.id);
   await caller.unlock();
   await runPoststop({ caller, log }, state);
+}
+
+/** What lives in its cgroups dies, also where the pid namespace is another's; they are removed. */
+export async function giveBack(
+  caller: Pick<Context["caller"], "run">,
+  state: ContainerState,
+): Promise<void> {
+  await caller.run({ host: planCgroupRemove(state.cgroupPaths) });
+  if (state.rdt) await caller.run({ host: planRdtRemove(state.rdt) });
+  await endScope(state);
 }
 
 /** What fails is only told of. */

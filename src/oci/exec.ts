@@ -11,8 +11,10 @@ import {
 } from "../runtime/index.ts";
 import type { OciProcess } from "../spec/index.ts";
 import type { CommandContext } from "./command.ts";
+import { checkProcessShape } from "./config-shape.ts";
 import { checkTerminal, preserveFdsOf, writePid } from "./create.ts";
 import type { FlagTable, FlagValues } from "./flags.ts";
+import { killPlan, SIGKILL } from "./kill.ts";
 import { type Log, wording } from "./log.ts";
 import { publicState } from "./public-state.ts";
 import type { ContainerState } from "./state-folder.ts";
@@ -82,7 +84,7 @@ export async function exec(
   });
   if (status === "paused") plan.deadlineMs = PAUSED_DEADLINE_MS;
   if (!detach) caller.io.onSignal(() => {}); // they wait for the process
-  const { pid } = await caller.create(plan, {
+  const { pid, startTicks } = await caller.create(plan, {
     preserveFds,
     consoleSocket: consoleSocket && resolve(cwd, consoleSocket),
     pidfdSocket: pidfdSocket && resolve(cwd, pidfdSocket),
@@ -90,7 +92,13 @@ export async function exec(
   });
   log.debug(`process ${pid} runs`);
   const pidFile = flags.text("pid-file") && resolve(cwd, flags.text("pid-file"));
-  if (pidFile) await writePid(pidFile, pid);
+  if (pidFile) {
+    await writePid(pidFile, pid).catch(async (error: unknown) => {
+      // The caller is told of a failure, and has no name for what runs.
+      await caller.run({ host: killPlan({ pid, startTicks: String(startTicks) }, SIGKILL) });
+      throw error;
+    });
+  }
   if (detach) return 0;
   const code = await caller.wait(pid, { terminal: terminal && consoleSocket === "" });
   if (pidFile) await rm(pidFile, { force: true });
@@ -145,6 +153,7 @@ async function readProcess(path: string): Promise<OciProcess> {
   } catch (cause) {
     throw new GantryError("invalid", `${path} is no JSON: ${(cause as Error).message}`, { cause });
   }
+  checkProcessShape(process);
   if (!process.args?.length) throw new GantryError("invalid", "args must not be empty");
   if (!process.cwd) throw new GantryError("invalid", "Cwd property must not be empty");
   if (!process.cwd.startsWith("/")) {

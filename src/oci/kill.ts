@@ -5,11 +5,10 @@ import type { Operation } from "../native/index.ts";
 import { planFreeze } from "../runtime/index.ts";
 import type { CommandContext } from "./command.ts";
 import { signalNumber } from "./signals.ts";
-import { killPlan } from "./start.ts";
 import type { ContainerState } from "./state-folder.ts";
 import { statusOf } from "./status.ts";
 
-const SIGKILL = 9;
+export const SIGKILL = 9;
 
 /** Nobody is waited for: a signal must come through whatever else is under way. */
 export async function kill(
@@ -34,6 +33,15 @@ export async function kill(
 function hasPidNamespace({ spec }: ContainerState): boolean {
   return (spec.linux?.namespaces ?? []).some(({ type, path }) => type === "pid" && !path);
 }
+
+/** Signals one process, if it is still that one. */
+export const killPlan = (
+  { pid, startTicks }: Pick<ContainerState, "pid" | "startTicks">,
+  signal: number,
+): Operation[] => [
+  { op: "pidfdOpen", pid, to: 0, startTicks: BigInt(startTicks) },
+  { op: "kill", slot: 0, signal },
+];
 
 function killAll({ cgroupPaths }: ContainerState, signal: number): Operation[] {
   const path = cgroupPaths[""] ?? cgroupPaths["pids"] ?? Object.values(cgroupPaths)[0];

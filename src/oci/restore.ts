@@ -18,10 +18,16 @@ import {
 } from "../runtime/index.ts";
 import type { OciSpec } from "../spec/index.ts";
 import { readBundle } from "./bundle.ts";
-import { placesOf, refused, SHARED_FLAGS, sharedWords } from "./checkpoint-options.ts";
+import {
+  checkEmptied,
+  placesOf,
+  refused,
+  SHARED_FLAGS,
+  sharedWords,
+} from "./checkpoint-options.ts";
 import { type CommandContext, locked } from "./command.ts";
 import { writePid } from "./create.ts";
-import { destroy } from "./destroy.ts";
+import { destroy, giveBack } from "./destroy.ts";
 import type { FlagTable, FlagValues } from "./flags.ts";
 import type { ContainerState } from "./state-folder.ts";
 
@@ -33,8 +39,9 @@ export const RESTORE_FLAGS = {
   "pid-file": { kind: "string", about: "file that the pid is written to" },
   "no-subreaper": { kind: "bool", about: "with --detach alone: leave orphans to others" },
   "no-pivot": { kind: "bool", about: "refused: CRIU changes the root" },
-  "lsm-profile": { kind: "string", about: "TYPE:NAME of the processes instead of what they had" },
-  "lsm-mount-context": { kind: "string", about: "SELinux context of mounts instead of theirs" },
+  "auto-dedup": { kind: "bool", about: "free each page of the images once it is back" },
+  "lsm-profile": { kind: "string", about: "refused: processes keep the label they had" },
+  "lsm-mount-context": { kind: "string", about: "refused: mounts are made anew" },
 } as const satisfies FlagTable;
 
 interface Restoring {
@@ -60,6 +67,7 @@ export async function restore(
   const spec = await readBundle(bundle);
   checkSpec(spec, { network: true });
   refuseHooks(spec);
+  checkEmptied(flags, spec);
   const places = placesOf(flags, cwd);
   const facts = await readFile(join(places.folder, FACTS_FILE), "utf8").then(
     parseFacts,
@@ -72,7 +80,7 @@ export async function restore(
   if (!isDetached) caller.io.onSignal(() => {}); // they wait for the container
   const state = await locked(context, id, async () => {
     try {
-      const more = [...sharedWords(flags), ...ownWords(flags)];
+      const more = [...sharedWords(flags), ...(flags.flag("auto-dedup") ? ["--auto-dedup"] : [])];
       return await bringBack(context, id, { bundle, spec, ...places, facts, more });
     } catch (error) {
       if (!caller.io.signal.aborted) await folder.remove(id);
@@ -93,6 +101,9 @@ function refuse(flags: FlagValues, isDetached: boolean): void {
   if (flags.text("console-socket")) {
     throw refused("--console-socket: containers with a terminal cannot be checkpointed");
   }
+  for (const name of ["lsm-profile", "lsm-mount-context"]) {
+    if (flags.text(name)) throw refused(`--${name}: what comes back keeps the labels it had`);
+  }
   if (flags.flag("no-subreaper") && !isDetached) {
     throw refused("--no-subreaper without --detach: the restored process would be nobody's child");
   }
@@ -102,15 +113,6 @@ function refuseHooks({ hooks }: OciSpec): void {
   const before = ["prestart", "createRuntime", "createContainer", "startContainer"] as const;
   const found = before.find((point) => (hooks?.[point] ?? []).length > 0);
   if (found) throw refused(`restoring a container with ${found} hooks`);
-}
-
-function ownWords(flags: FlagValues): string[] {
-  const profile = flags.text("lsm-profile");
-  const context = flags.text("lsm-mount-context");
-  return [
-    ...(profile ? ["--lsm-profile", profile] : []),
-    ...(context ? ["--lsm-mount-context", context] : []),
-  ];
 }
 
 async function bringBack(
@@ -137,10 +139,15 @@ async function bringBack(
   await caller.create(plan, o).catch(async (error: unknown) => {
     throw await explained(error, { workFolder, criu: context.criu });
   });
-  const pid = Number(await readFile(pidFile, "utf8"));
-  const made = { ...state, pid, startTicks: await startTicksOf(pid) };
-  await folder.write(made);
-  return made;
+  try {
+    const pid = Number(await readFile(pidFile, "utf8"));
+    const made = { ...state, pid, startTicks: await startTicksOf(pid) };
+    await folder.write(made);
+    return made;
+  } catch (error) {
+    await giveBack(caller, state);
+    throw error;
+  }
 }
 
 function planOf(

@@ -4,16 +4,14 @@
 import { rm } from "node:fs/promises";
 import { resolve } from "node:path";
 import { GantryError } from "../base/index.ts";
-import type { Operation } from "../native/index.ts";
 import { hooksDeadlineMs, planHooks, planSeccompAgent } from "../runtime/index.ts";
 import { type CommandContext, locked } from "./command.ts";
 import { type CreateOptions, create } from "./create.ts";
 import { destroy } from "./destroy.ts";
+import { killPlan, SIGKILL } from "./kill.ts";
 import { publicState } from "./public-state.ts";
 import type { ContainerState } from "./state-folder.ts";
 import { statusOf } from "./status.ts";
-
-const SIGKILL = 9;
 
 /** Commit point: the container's program runs. A poststart hook that fails ends the container. */
 export async function start(
@@ -34,6 +32,7 @@ export async function start(
         }),
         { op: "releaseStart", path: folder.startSocket(id) },
       ],
+      deadlineMs: hooksDeadlineMs(before.spec.hooks, "startContainer"),
     });
     await folder.forgetSocket(id);
     return before;
@@ -84,12 +83,6 @@ async function awaitReady(
   const mainPid = foreground ? 0 : pid;
   await context.caller.notify({ manager, pid, mainPid, background: foreground });
 }
-
-/** Signals the first process, if it is still that one. */
-export const killPlan = ({ pid, startTicks }: ContainerState, signal: number): Operation[] => [
-  { op: "pidfdOpen", pid, to: 0, startTicks: BigInt(startTicks) },
-  { op: "kill", slot: 0, signal },
-];
 
 /** Resolves with the exit code to give; a container that is detached goes on. */
 export async function run(

@@ -86,11 +86,7 @@ export class StateFolder {
       if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
       throw new GantryError("not-found", "container does not exist");
     }
-    const state = parseExactJson(text) as ContainerState;
-    if (state.version !== 1) {
-      throw new GantryError("invalid", `${path} is of another version of this program`);
-    }
-    return state;
+    return parseState(text, path);
   }
 
   async list(): Promise<string[]> {
@@ -116,4 +112,20 @@ export class StateFolder {
       () => false,
     );
   }
+}
+
+function parseState(text: string, path: string): ContainerState {
+  const refuse = (what: string, cause?: unknown) =>
+    new GantryError("invalid", `${path} ${what}`, cause === undefined ? {} : { cause });
+  let state: Partial<ContainerState> | null;
+  try {
+    state = parseExactJson(text) as Partial<ContainerState> | null;
+  } catch (cause) {
+    throw refuse(
+      "is damaged: remove its folder, and what is left in the container's cgroups",
+      cause,
+    );
+  }
+  if (state?.version !== 1) throw refuse("is of another version of this program");
+  return state as ContainerState;
 }

@@ -41,18 +41,22 @@ const isCapability = (name: string): boolean => numbers.has(name.toUpperCase());
 /** What a process asks for and does not get: the runtime specification wants it told, and no
  * failure. `held` is what can be given at all. */
 export function capabilityWarnings({ capabilities = {} }: OciProcess, held: bigint): string[] {
-  const all = [...new Set(Object.values(capabilities).flat())];
-  const missing = all.filter((name) => grantable([name], held) === 0n);
-  const { permitted, inheritable } = capabilities;
+  const { bounding, effective, permitted, inheritable, ambient } = capabilities;
+  const named = [bounding, effective, permitted, inheritable, ambient].flatMap((all) => all ?? []);
+  const missing = [...new Set(named)].filter((name) => grantable([name], held) === 0n);
   const both = grantable(permitted, held) & grantable(inheritable, held);
   const without = (names: string[] | undefined, mask: bigint) =>
     (names ?? []).filter((name) => !missing.includes(name) && !(grantable([name], held) & mask));
-  const effective = without(capabilities.effective, grantable(permitted, held));
-  const ambient = without(capabilities.ambient, both);
   const lists: [string, string[]][] = [
     ["ignoring unknown or unavailable capabilities", missing],
-    ["ignoring effective capabilities that are not permitted", effective],
-    ["ignoring ambient capabilities that are not permitted and inheritable", ambient],
+    [
+      "ignoring effective capabilities that are not permitted",
+      without(effective, grantable(permitted, held)),
+    ],
+    [
+      "ignoring ambient capabilities that are not permitted and inheritable",
+      without(ambient, both),
+    ],
   ];
   return lists
     .filter(([, names]) => names.length > 0)

@@ -68,7 +68,7 @@ function operationOf(
     path,
     argv: args?.length ? args : [path],
     env,
-    timeoutMs: timeout * 1000,
+    timeoutMs: Math.min(timeout * 1000, DEADLINE_MS_MAX),
     before: o.before,
     ...("slot" in o.pid && { pid: o.pid.slot }),
     after: o.after,
@@ -83,6 +83,8 @@ export function hasHooks(hooks: OciSpec["hooks"], ...points: HookPoint[]): boole
 /** A hook without a deadline of its own ends its plan, which must end some time, after this. */
 const HOOK_MS_MAX = 10 * 60_000;
 const PLAN_MS = 30_000;
+/** The longest that a plan can be given: 24 days. */
+const DEADLINE_MS_MAX = 2 ** 31 - 1;
 /** Hooks of the end run within the teardown, which lasts at most 30 seconds. */
 const POSTSTOP_MS_MAX = 20_000;
 
@@ -90,7 +92,10 @@ const POSTSTOP_MS_MAX = 20_000;
 export function hooksDeadlineMs(hooks: OciSpec["hooks"], ...points: HookPoint[]): number {
   const all = points.flatMap((point) => hooks?.[point] ?? []);
   const each = all.map(({ timeout }) => (timeout ? timeout * 1000 : HOOK_MS_MAX));
-  return each.reduce((sum, ms) => sum + ms, PLAN_MS);
+  return Math.min(
+    each.reduce((sum, ms) => sum + ms, PLAN_MS),
+    DEADLINE_MS_MAX,
+  );
 }
 
 /** Undefined where the usual time is enough. */

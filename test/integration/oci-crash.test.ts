@@ -84,6 +84,42 @@ describe("a container of gantry-runtime whose maker died", { skip }, () => {
     }
   });
 
+  test("a pid file that cannot be written is a failure that leaves nothing", async () => {
+    const { id, bundle } = await oci.bundle(["sleep"]);
+    for (const command of [["create"], ["run", "-d"]]) {
+      const refused = oci.detached(...command, "--pid-file", "/nowhere/pid", "-b", bundle, id);
+      await assert.rejects(refused, /\/nowhere\/pid/);
+      assert.deepEqual(await readdir(oci.root), []);
+      assert.deepEqual(await cgroupsOf(id), []);
+    }
+    await oci.detached("run", "-d", "-b", bundle, id);
+    const exec = oci.detached("exec", "-d", "--pid-file", "/nowhere/pid", id, "sleep");
+    await assert.rejects(exec, /\/nowhere\/pid/);
+    const others = async () => JSON.parse(await oci.ok("ps", "-f", "json", id)).length - 1;
+    await until("the end of what was started", async () => (await others()) === 0);
+    await oci.ok("delete", "-f", id);
+  });
+
+  test("a state that is damaged, or of another version, is told of by its path", async () => {
+    const { id, bundle } = await oci.bundle(["sleep"]);
+    await oci.detached("run", "-d", "-b", bundle, id);
+    const path = join(oci.root, id, "state.json");
+    const text = await readFile(path, "utf8");
+    for (const [content, why] of [
+      ["", /state\.json is damaged/],
+      [text.slice(0, -5), /state\.json is damaged/],
+      ["null", /state\.json is of another version/],
+      [JSON.stringify({ ...JSON.parse(text), version: 2 }), /state\.json is of another version/],
+    ] as const) {
+      await writeFile(path, content);
+      for (const command of [["state"], ["kill"], ["delete", "-f"]]) {
+        assert.match((await oci.call(...command, id)).stderr, why, `${command} ${content}`);
+      }
+    }
+    await writeFile(path, text);
+    await oci.ok("delete", "-f", id);
+  });
+
   test("a pid that has become another's is never signalled", async () => {
     const { id, bundle } = await oci.bundle(["sleep"]);
     await oci.detached("run", "-d", "-b", bundle, id);
