@@ -147,7 +147,8 @@ int op_remove_cgroup(struct run *r, const struct op *o) {
     if (error == 0 || error == -ENOENT) return 0;
     AUTO_CLOSE int folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int removed = folder < 0 ? -errno : remove_leaf(folder);
-    if (removed > 0) continue;
+    // Whoever has the right to make cgroups there may be faster than we are.
+    if (removed > 0 && !run_interrupt_errno) continue;
     if (removed < 0) error = removed;
     // Its last process is exiting.
     if (error != -EBUSY || left_us <= 0 || run_interrupt_errno)

@@ -219,6 +219,8 @@ int op_mount(struct run *r, const struct op *o) {
     target = open_target(r, &f[A_MOUNT_ROOT], path, "dir");
     if (target < 0) return target;
     if (strays_into_proc(target, path)) return run_fail(r, -EPERM, "%s leads into /proc", path);
+    if (is_root(r, &f[A_MOUNT_ROOT], target))
+      return run_fail(r, -EPERM, "%s leads to the root", path);
     snprintf(at, sizeof at, "/proc/self/fd/%d", target);
   }
   if (mount(f[A_MOUNT_SOURCE].ptr, *at ? at : path, fstype, flags, f[A_MOUNT_DATA].ptr))

@@ -6,11 +6,11 @@
 #include <linux/sched.h>
 #include <poll.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -126,23 +126,25 @@ static int report_map(struct run *r, pid_t pid, const char *file) {
 int op_userns_maps(struct run *r, const struct op *o) {
   int userns = run_fd(r, &o->fields[A_USERNS_MAPS_SLOT]);
   if (userns < 0) return -EBADF;
-  int ready[2];
-  if (pipe2(ready, O_CLOEXEC)) return -errno;
+  int pair[2];
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair)) return -errno;
   // The map is read by us, who are outside: its numbers are then ours.
   pid_t pid = fork();
   if (pid == 0) {
+    close(pair[0]);
     int error = setns(userns, CLONE_NEWUSER) ? errno : 0;
-    if (write(ready[1], &error, sizeof error) < 0 || error) _exit(1);
-    for (;;) pause();
+    if (write(pair[1], &error, sizeof error) < 0 || error) _exit(1);
+    // Until we have closed our end, however we end.
+    while (read(pair[1], &error, sizeof error) < 0 && errno == EINTR) continue;
+    _exit(0);
   }
-  close(ready[1]);
   int error = pid < 0 ? errno : 0;
-  if (!error && read(ready[0], &error, sizeof error) != sizeof error) error = ECHILD;
-  close(ready[0]);
+  close(pair[1]);
+  if (!error && read_exact(pair[0], &error, sizeof error)) error = ECHILD;
   int result = error ? run_fail(r, -error, "joining the user namespace") : 0;
   if (!result) result = report_map(r, pid, "uid_map");
   if (!result) result = report_map(r, pid, "gid_map");
-  if (pid > 0) kill(pid, SIGKILL);
+  close(pair[0]);
   while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR) continue;
   return result;
 }

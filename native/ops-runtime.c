@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/close_range.h>
 #include <poll.h>
 #include <signal.h>
@@ -151,7 +152,7 @@ static int attend_hook(struct hook *h, int64_t deadline, int *status) {
       while (waitpid(h->pid, status, 0) < 0 && errno == EINTR) continue;
       return -ETIMEDOUT;
     }
-    if (poll(fds, 3, (int)left) <= 0) continue;
+    if (poll(fds, 3, left > INT_MAX ? INT_MAX : (int)left) <= 0) continue;
     if (fds[0].revents) feed(h);
     if (fds[1].revents) hear(h);
   }
@@ -188,27 +189,30 @@ int op_run_hook(struct run *r, const struct op *o) {
   const struct field *f = o->fields;
   const char *path = f[A_RUN_HOOK_PATH].ptr;
   int in[2], out[2];
-  if (pipe2(in, O_CLOEXEC)) return -errno;
-  if (pipe2(out, O_CLOEXEC)) return close(in[0]), close(in[1]), -EMFILE;
   char pid[24] = "";
   if (f[A_RUN_HOOK_PID].num != NO_SLOT)
     snprintf(pid, sizeof pid, "%lld", (long long)r->slot[f[A_RUN_HOOK_PID].num]);
-  struct hook h = {.input = in[1], .output = out[0]};
+  struct hook h = {0};
   int n = asprintf(&h.state, "%s%s%s", f[A_RUN_HOOK_BEFORE].ptr, pid,
                    f[A_RUN_HOOK_AFTER].ptr);
   if (n < 0) return -ENOMEM;
   h.state_length = (size_t)n;
+  if (pipe2(in, O_CLOEXEC)) return free(h.state), -errno;
+  if (pipe2(out, O_CLOEXEC)) return free(h.state), close(in[0]), close(in[1]), -EMFILE;
+  h.input = in[1];
+  h.output = out[0];
   fcntl(h.input, F_SETFL, O_NONBLOCK);
   struct sigaction ignore = {.sa_handler = SIG_IGN}, before;
   sigaction(SIGPIPE, &ignore, &before);
   h.pid = fork();
+  int error = h.pid < 0 ? -errno : 0;
   if (h.pid == 0) become_hook(f, in[0], out[1]);
   if (h.pid > 0) setpgid(h.pid, h.pid);  // whichever of us is first
   close(in[0]);
   close(out[1]);
   int64_t timeout = f[A_RUN_HOOK_TIMEOUT_MS].num;
   int status = 0;
-  int error = h.pid < 0 ? -errno : attend_hook(&h, timeout ? now_ms() + timeout : 0, &status);
+  if (!error) error = attend_hook(&h, timeout ? now_ms() + timeout : 0, &status);
   sigaction(SIGPIPE, &before, NULL);
   if (h.input >= 0) close(h.input);
   if (h.output >= 0) close(h.output);

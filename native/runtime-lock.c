@@ -33,8 +33,11 @@ static int wait_for_lock(int fd, uint32_t ms) {
   struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
   if (fcntl(fd, F_SETLK, &lock) == 0) return 0;
   if (errno != EAGAIN && errno != EACCES) return -errno;
+  if (ms == 0) return -ETIMEDOUT;
   struct sigaction alarm_action = {.sa_handler = on_alarm}, before;
-  struct itimerval limit = {.it_value = {ms / 1000, ms % 1000 * 1000}}, none = {0};
+  // Again and again: the first may come right before the wait begins.
+  struct itimerval limit = {.it_value = {ms / 1000, ms % 1000 * 1000}, .it_interval = {0, 100000}};
+  struct itimerval none = {0};
   expired = 0;
   sigaction(SIGALRM, &alarm_action, &before);
   setitimer(ITIMER_REAL, &limit, NULL);
