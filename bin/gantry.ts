@@ -18,6 +18,7 @@ const wasPassedSockets = (): boolean => Number(process.env["LISTEN_PID"]) === pr
 const argv = process.argv.slice(2);
 const server = Object.hasOwn(PROGRAMS, argv[0] ?? "") ? PROGRAMS[argv[0]!] : undefined;
 if (server !== undefined) {
+  if (server.program === "daemon") await bringNativeUpToDate();
   const { bundleProgram } = await import("../tools/bundle-program.ts");
   const wanted = !process.env["GANTRY_FROM_SOURCES"];
   const bundle = wanted ? await bundleProgram(server.program) : undefined;
@@ -50,4 +51,19 @@ if (server !== undefined) {
     import("../src/cli/start-daemon.ts"),
   ]);
   process.exit(await main(plainIo(argv), { startDaemon }));
+}
+
+/** The daemon and the native program speak a protocol of one build. */
+async function bringNativeUpToDate(): Promise<void> {
+  const { ensureNative } = await import("../tools/build-native.ts");
+  try {
+    await ensureNative();
+  } catch (error) {
+    process.stderr.write(`gantry: the native program is not up to date: ${messageOf(error)}\n`);
+    process.exit(1);
+  }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }

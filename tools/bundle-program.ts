@@ -4,7 +4,15 @@
 // the old one removed. Without esbuild (an installation that left it out) it runs from its sources.
 
 import { createHash, randomBytes } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  utimesSync,
+} from "node:fs";
 import { join } from "node:path";
 import { programRoot } from "../src/base/index.ts";
 
@@ -12,6 +20,7 @@ export type Program = "daemon" | "registry";
 
 const root = programRoot();
 const output = join(root, "native/build");
+const LOADING_MS = 60_000;
 const CLIENT_FOLDERS = /^(cli|client|compose)\//; // no part of a server
 
 function buildId(): string {
@@ -31,7 +40,7 @@ function buildId(): string {
 export async function bundleProgram(program: Program): Promise<string | undefined> {
   const name = `${program}-${buildId()}.mjs`;
   const entry = join(output, name);
-  if (existsSync(entry)) return entry;
+  if (isThere(entry)) return entry;
   const esbuild = await import("esbuild").catch(() => undefined);
   if (!esbuild) return undefined;
   const temporary = join(output, `${name}.${randomBytes(4).toString("hex")}`);
@@ -62,12 +71,25 @@ export async function bundleProgram(program: Program): Promise<string | undefine
   return entry;
 }
 
-/** Programs that run have loaded theirs: all but the latest may go. */
+/** Marks it as taken: who is about to load it finds it, whatever is built meanwhile. */
+function isThere(entry: string): boolean {
+  const now = Date.now() / 1000;
+  try {
+    utimesSync(entry, now, now);
+  } catch {
+    return existsSync(entry); // a read-only installation
+  }
+  return true;
+}
+
+/** Programs that run have loaded theirs: all but the latest may go, and those just taken. */
 function removeOld(program: Program, latest: string): void {
   const old = new RegExp(`^${program}-[0-9a-f]{16}(\\.mjs)?$`);
   for (const file of readdirSync(output)) {
-    if (old.test(file) && file !== latest)
-      rmSync(join(output, file), { recursive: true, force: true });
+    if (!old.test(file) || file === latest) continue;
+    const path = join(output, file);
+    const takenMs = statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+    if (Date.now() - takenMs > LOADING_MS) rmSync(path, { recursive: true, force: true });
   }
 }
 

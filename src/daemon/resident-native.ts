@@ -1,13 +1,16 @@
 // The spawner, kept alive: when its process ends unexpectedly (killed, out of memory) the requests
 // that were under way fail, and a new one takes the next request. Containers are not concerned:
-// they live beneath their monitors.
+// they live beneath their monitors. Each one is the program that was there at the start: one that
+// was built since may speak another protocol.
 
+import { closeSync, openSync } from "node:fs";
 import type { Duplex } from "node:stream";
 import { GantryError, type Logger } from "../base/index.ts";
 import {
   type Created,
   type MonitorConfig,
   type Native,
+  nativeProgramPath,
   type Plan,
   type PlanResults,
   Spawner,
@@ -19,8 +22,12 @@ export class ResidentNative implements Native {
   #current: Spawner | undefined;
   #closed = false;
   #poolParents: readonly string[] = [];
+  #path: string;
+  /** Open as long as this is. */
+  #program: number | undefined;
 
-  constructor(execRoot: string, log: Logger) {
+  constructor(execRoot: string, log: Logger, { program = nativeProgramPath } = {}) {
+    this.#path = program;
     this.#execRoot = execRoot;
     this.#log = log;
   }
@@ -29,7 +36,9 @@ export class ResidentNative implements Native {
   get #spawner(): Spawner {
     if (this.#current) return this.#current;
     if (this.#closed) throw new GantryError("unavailable", "The native program was closed");
-    const spawner = new Spawner({ execRoot: this.#execRoot });
+    this.#program ??= openSync(this.#path, "r");
+    const program = `/proc/self/fd/${this.#program}`;
+    const spawner = new Spawner({ execRoot: this.#execRoot, program });
     this.#current = spawner;
     if (this.#poolParents.length > 0) spawner.preparePool(this.#poolParents).catch(() => {});
     void spawner.exited.then(() => {
@@ -63,5 +72,7 @@ export class ResidentNative implements Native {
   async close(): Promise<void> {
     this.#closed = true;
     await this.#current?.close();
+    if (this.#program !== undefined) closeSync(this.#program);
+    this.#program = undefined;
   }
 }

@@ -38,6 +38,7 @@ export class Spawner implements Native {
     const program = options.program ?? nativeProgramPath;
     this.#rendezvous = new StreamRendezvous(options.execRoot);
     this.#child = spawn(program, ["spawn"], {
+      argv0: nativeProgramPath,
       stdio: ["ignore", "ignore", "inherit", "pipe"],
       cwd: "/",
       env: {},

@@ -1,0 +1,58 @@
+// The daemon's TypeScript and its native program belong together: a daemon whose spawner ends after
+// another program was built goes on with the one that it started with.
+
+import assert from "node:assert/strict";
+import { copyFile, mkdtemp, readFile, rename, rm, stat } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { setImmediate as turn } from "node:timers/promises";
+import { createLogger } from "../../src/base/index.ts";
+import { ResidentNative } from "../../src/daemon/resident-native.ts";
+import { nativeProgramPath } from "../../src/native/index.ts";
+
+const root = await mkdtemp(join(tmpdir(), "gantry-native-program-"));
+after(() => rm(root, { recursive: true, force: true }));
+
+const childrenOf = async (): Promise<string[]> => {
+  const text = await readFile(`/proc/self/task/${process.pid}/children`, "utf8");
+  return text.split(" ").filter((pid) => pid !== "");
+};
+
+test("a native program that is built later is not taken by a daemon that runs", async () => {
+  const program = join(root, "gantry-native");
+  await copyFile(nativeProgramPath, program);
+  await copyFile("/bin/false", join(root, "another"));
+  const native = new ResidentNative(root, createLogger({ level: "fatal" }), { program });
+  const make = (name: string) =>
+    native.run({
+      host: [{ op: "mkdir", path: join(root, name), mode: 0o755 }],
+      deadlineMs: 60_000,
+    });
+  try {
+    const before = await childrenOf();
+    await make("before");
+    const spawner = (await childrenOf()).filter((pid) => !before.includes(pid));
+    assert.equal(spawner.length, 1);
+    await rename(join(root, "another"), program);
+    process.kill(Number(spawner[0]), "SIGKILL");
+    // The old one's end is noticed in a while.
+    while ((await childrenOf()).includes(spawner[0]!)) await turn();
+    for (let tries = 0; tries < 1000; tries++) {
+      await turn();
+      if (
+        await make(`after-${tries}`).then(
+          () => true,
+          () => false,
+        )
+      )
+        break;
+    }
+    const made = await Promise.any(
+      Array.from({ length: 1000 }, (_, n) => stat(join(root, `after-${n}`))),
+    );
+    assert.ok(made.isDirectory());
+  } finally {
+    await native.close();
+  }
+});
