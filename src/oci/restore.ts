@@ -63,6 +63,7 @@ export async function restore(
   const { cwd } = caller.io;
   const isDetached = flags.flag("detach");
   refuse(flags, isDetached);
+  const words = [...sharedWords(flags), ...(flags.flag("auto-dedup") ? ["--auto-dedup"] : [])];
   const bundle = resolve(cwd, flags.text("bundle"));
   const spec = await readBundle(bundle);
   checkSpec(spec, { network: true });
@@ -80,8 +81,7 @@ export async function restore(
   if (!isDetached) caller.io.onSignal(() => {}); // they wait for the container
   const state = await locked(context, id, async () => {
     try {
-      const more = [...sharedWords(flags), ...(flags.flag("auto-dedup") ? ["--auto-dedup"] : [])];
-      return await bringBack(context, id, { bundle, spec, ...places, facts, more });
+      return await bringBack(context, id, { bundle, spec, ...places, facts, more: words });
     } catch (error) {
       if (!caller.io.signal.aborted) await folder.remove(id);
       throw error;

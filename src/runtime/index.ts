@@ -9,7 +9,7 @@ export {
 export { type MetricsSample, sampleNow } from "./cgroup/sample-now.ts";
 export type { ContainerStats } from "./cgroup/stats.ts";
 export { readProcStat, readStats, StatsReader } from "./cgroup/stats-reader.ts";
-export { CRIU_LOG, dumpArguments, restoreArguments } from "./checkpoint/arguments.ts";
+export { CRIU_LOG, dumpArguments, ENGINE_WORDS, restoreArguments } from "./checkpoint/arguments.ts";
 export { CRIU, criuFailed, criuMissing, runDump } from "./checkpoint/criu.ts";
 export {
   type CheckpointFacts,

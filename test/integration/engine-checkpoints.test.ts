@@ -2,11 +2,11 @@
 // that works here (`criu check`) only the answers that need none are tested.
 
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
 import { access, mkdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { runDump } from "../../src/runtime/index.ts";
+import { whyNoCriu } from "../support/criu.ts";
 import { EngineFixture, startContainer } from "../support/engine-fixture.ts";
 
 let fixture: EngineFixture;
@@ -15,17 +15,9 @@ before(async () => {
 });
 after(() => fixture[Symbol.asyncDispose](), { timeout: 120_000 });
 
-function hasCriu(): boolean {
-  try {
-    execFileSync("criu", ["check"], { stdio: "ignore", timeout: 60_000 });
-    return true;
-  } catch {
-    return false;
-  }
-}
 const DEADLINE_MS = 100_000;
 const withCriu = {
-  skip: hasCriu() ? false : "no CRIU that works here (criu check)",
+  skip: whyNoCriu(),
   timeout: DEADLINE_MS, // CRIU itself may take 300 s
 };
 

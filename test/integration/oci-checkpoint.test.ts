@@ -1,5 +1,6 @@
 // gantry-runtime's checkpoint and restore with a real CRIU. Where there is none that works here
-// (`criu check`) only the refusals, which need none, are tested.
+// (`criu check`) only the refusals, which need none, are tested. What is allowed by a flag alone is
+// oci-checkpoint-flags.test.ts's.
 
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
@@ -9,21 +10,14 @@ import { readdir, readFile } from "node:fs/promises";
 import { createInterface } from "node:readline";
 import { after, before, describe, test } from "node:test";
 import { cgroupsOf, cgroupValue } from "../support/container-cgroups.ts";
+import { whyNoCriu } from "../support/criu.ts";
 import { until, within } from "../support/deadline.ts";
 import { OciFixture, resultOf } from "../support/oci-fixture.ts";
 import { proves } from "../support/proves.ts";
 
 const skip = process.getuid?.() === 0 ? false : "needs root";
 
-function hasCriu(): boolean {
-  try {
-    execFileSync("criu", ["check"], { stdio: "ignore", timeout: 60_000 });
-    return true;
-  } catch {
-    return false;
-  }
-}
-const skipCriu = skip || (hasCriu() ? false : "no CRIU that works here (criu check)");
+const skipCriu = skip || whyNoCriu();
 
 describe("checkpoints of gantry-runtime", { skip }, () => {
   let oci: OciFixture;
@@ -99,7 +93,7 @@ describe("checkpoints of gantry-runtime", { skip }, () => {
     assert.deepEqual(await readdir(oci.root), []);
   });
 
-  test(`it may go on, and be restored elsewhere without anybody waiting ${proves("runc-cmd", "checkpoint --leave-running", "checkpoint --work-path", "restore --work-path", "restore --detach")}`, {
+  test(`it may go on, and be restored elsewhere without anybody waiting ${proves("runc-cmd", "checkpoint --leave-running", "checkpoint --work-path", "restore --work-path", "restore --detach", "restore --no-subreaper")}`, {
     skip: skipCriu,
   }, async () => {
     const { id, bundle } = await oci.bundle(["stubborn"]);
@@ -109,10 +103,13 @@ describe("checkpoints of gantry-runtime", { skip }, () => {
     assert.equal((await oci.state(id)).status, "running");
     assert.ok((await images("logs")).includes("dump.log"));
     const other = `${id}-other`;
-    await silent("restore", "--detach", ...place, "--bundle", bundle, other);
+    await silent("restore", "--detach", "--no-subreaper", ...place, "--bundle", bundle, other);
     const { pid, status } = await oci.state(other);
     assert.equal(status, "running");
     assert.notEqual(pid, (await oci.state(id)).pid);
+    const parent = /PPid:\s+(\d+)/.exec(await readFile(`/proc/${pid}/status`, "utf8"))?.[1];
+    const words = await readFile(`/proc/${parent}/cmdline`, "utf8");
+    assert.doesNotMatch(words, /gantry/, "it is the child of whoever takes orphans");
     for (const one of [id, other]) await oci.ok("delete", "--force", one);
     assert.deepEqual(await cgroupsOf(id), []);
   });
@@ -134,13 +131,16 @@ describe("checkpoints of gantry-runtime", { skip }, () => {
     assert.deepEqual(await cgroupsOf(id), []);
   });
 
-  test(`what cannot be honoured is refused, and the container goes on ${proves("runc-cmd", "checkpoint --lazy-pages", "checkpoint --status-fd", "checkpoint --manage-cgroups-mode", "checkpoint --empty-ns", "checkpoint --parent-path", "checkpoint --page-server", "restore --no-pivot", "restore --console-socket", "restore --no-subreaper")}`, async () => {
+  test(`what cannot be honoured is refused, and the container goes on`, async () => {
     const { id, bundle } = await oci.bundle(["stubborn"]);
     await silent("run", "-d", "-b", bundle, id);
     for (const [flags, why] of [
       [["--lazy-pages"], /not supported: --lazy-pages/],
       [["--status-fd", "3"], /not supported: --status-fd/],
+      [["--shell-job"], /not supported: --shell-job: containers with a terminal/],
+      [["--auto-dedup"], /--auto-dedup needs --parent-path/],
       [["--manage-cgroups-mode", "full"], /not supported: --manage-cgroups-mode full/],
+      [["--manage-cgroups-mode", "soft"], /not supported: --manage-cgroups-mode soft/],
       [["--manage-cgroups-mode", "odd"], /Invalid manage-cgroups-mode value: odd/],
       [["--empty-ns", "pid"], /namespace pid is not supported/],
       [["--parent-path", "/absolute"], /--parent-path must be relative/],
@@ -160,6 +160,10 @@ describe("checkpoints of gantry-runtime", { skip }, () => {
     for (const [flags, why] of [
       [["--no-pivot"], /not supported: --no-pivot/],
       [["--console-socket", "/x"], /not supported: --console-socket/],
+      [["--lazy-pages"], /not supported: --lazy-pages/],
+      [["--shell-job"], /not supported: --shell-job: containers with a terminal/],
+      [["--lsm-profile", "apparmor:x"], /not supported: --lsm-profile/],
+      [["--lsm-mount-context", "x"], /not supported: --lsm-mount-context/],
       [["--no-subreaper"], /not supported: --no-subreaper without --detach/],
       [["--image-path", "/nonexistent"], /holds no checkpoint of ours/],
     ] as const) {

@@ -4,7 +4,14 @@
 import { mkdir, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { GantryError, messageOf, Rollback } from "../../base/index.ts";
-import { checkSpec, dumpArguments, FACTS_FILE, readFacts, runDump } from "../../runtime/index.ts";
+import {
+  checkSpec,
+  dumpArguments,
+  ENGINE_WORDS,
+  FACTS_FILE,
+  readFacts,
+  runDump,
+} from "../../runtime/index.ts";
 import { announce } from "../containers/announce.ts";
 import { type ContainerRecord, isRunning } from "../containers/record.ts";
 import type { EngineContext } from "../context.ts";
@@ -69,7 +76,8 @@ async function dump(
   await writeFile(join(folder, FACTS_FILE), JSON.stringify(facts), { mode: 0o600 });
   const workFolder = join(engine.paths.container(c.id).dir, "criu");
   await mkdir(workFolder, { recursive: true, mode: 0o700 });
-  await runDump(dumpArguments(facts, { pid, folder, workFolder, leaveRunning }), workFolder);
+  const o = { pid, folder, workFolder, leaveRunning, more: ENGINE_WORDS };
+  await runDump(dumpArguments(facts, o), workFolder);
   // A CRIU that says it succeeded and wrote nothing would be no checkpoint.
   if ((await readdir(folder)).length < 2) {
     throw new GantryError("internal", `criu wrote nothing into ${folder}`);

@@ -12,6 +12,7 @@ import {
   checkSpec,
   criuFailed,
   criuMissing,
+  ENGINE_WORDS,
   FACTS_FILE,
   parseFacts,
   type RestoreInput,
@@ -74,7 +75,7 @@ export function restoreShare(spec: OciSpec, restoring: Restoring): Share {
   const { facts, rootFolder, pidFile } = restoring;
   return {
     program: {
-      argv: [CRIU, ...restoreArguments(spec, restoring)],
+      argv: [CRIU, ...restoreArguments(spec, { ...restoring, more: ENGINE_WORDS })],
       env: [`PATH=${process.env["PATH"] ?? "/usr/sbin:/usr/bin:/sbin:/bin"}`],
       pidFile,
     },

@@ -6,6 +6,9 @@ import { type CheckpointFacts, sourceOf } from "./facts.ts";
 
 export const CRIU_LOG = { dump: "dump.log", restore: "restore.log" } as const;
 
+/** What every checkpoint of the engine may have: there is nobody whom it could ask. */
+export const ENGINE_WORDS = ["--ext-unix-sk", "--file-locks"] as const;
+
 interface Place {
   /** Where the images are. */
   folder: string;
@@ -26,7 +29,7 @@ export function dumpArguments(facts: CheckpointFacts, o: DumpOptions): string[] 
   return [
     ...[o.preDump ? "pre-dump" : "dump", "--tree", String(o.pid), "--images-dir", o.folder],
     ...["--work-dir", o.workFolder, "--log-file", CRIU_LOG.dump, "-v2"],
-    ...["--manage-cgroups=ignore", "--ext-unix-sk", "--file-locks"],
+    "--manage-cgroups=ignore",
     ...(o.leaveRunning && !o.preDump ? ["--leave-running"] : []),
     ...(facts.network ? ["--external", `net[${facts.network}]:extRootNetNS`] : []),
     ...facts.externals.flatMap(({ target }) => ["--external", `mnt[${target}]:${target}`]),
@@ -54,7 +57,7 @@ export function restoreArguments(spec: OciSpec, o: RestoreOptions): string[] {
   return [
     ...["restore", "--images-dir", o.folder, "--work-dir", o.workFolder],
     ...["--log-file", CRIU_LOG.restore, "-v2", "--root", o.rootFolder, "--pidfile", o.pidFile],
-    ...["--restore-detached", "--manage-cgroups=ignore", "--ext-unix-sk", "--file-locks"],
+    ...["--restore-detached", "--manage-cgroups=ignore"],
     ...inherit(RESTORE_FDS.network, facts.network && "extRootNetNS"),
     ...inherit(RESTORE_FDS.stdin, facts.pipes.stdin),
     ...inherit(RESTORE_FDS.stdout, facts.pipes.stdout),

@@ -6,6 +6,7 @@ import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { after, test } from "node:test";
 import { OciFixture } from "../../support/oci-fixture.ts";
+import { proves } from "../../support/proves.ts";
 
 const MIB = 1 << 20;
 const CGROUPS = "/sys/fs/cgroup";
@@ -41,7 +42,7 @@ async function start(oci: OciFixture, slice = "gantrytest-vm.slice") {
   return { id, unit, folder: `${CGROUPS}/gantrytest.slice/gantrytest-vm.slice/${unit}` };
 }
 
-test("a container is born in a delegated scope whose limits survive a reload", async () => {
+test(`a container is born in a delegated scope whose limits survive a reload ${proves("runc-cmd", "(global) --systemd-cgroup")}`, async () => {
   await using oci = await OciFixture.make();
   const { id, unit, folder } = await start(oci);
   const { pid } = await oci.state(id);
