@@ -257,6 +257,18 @@ const REFUSED: readonly [json: string, said: string][] = [
   ['{"storage-opts":["foo=bar"]}', `${MERGED}overlay2: unknown option foo`],
 ];
 
+test("what is wrong of user namespaces is told by --validate already", async () => {
+  for (const [json, said] of [
+    ['{"userns-remap":"no such one"}', /^Error during uid lookup for "no such one": /],
+    ['{"userns-remap":"a:b:c"}', /^Invalid user\/group specification in --userns-remap/],
+    ['{"userns-pool":"5-6"}', /^invalid userns-pool "5-6": ranges are START:COUNT/],
+    ['{"default-userns-mode":"bogus"}', /^invalid user namespace mode: bogus$/],
+  ] as const) {
+    assert.match(await failure(json, "--validate"), said);
+  }
+  assert.equal(await failure('{"default-userns-mode":"auto"}', "--validate"), "");
+});
+
 test("a wrong file is refused in dockerd's words", async () => {
   for (const [json, said] of REFUSED) assert.equal(await failure(json), said, json);
   assert.match(await failure('{"api-cors-header":"*"}'), /use a reverse proxy if you need CORS/);

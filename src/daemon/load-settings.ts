@@ -22,7 +22,15 @@ export async function loadSettings(
     security.seccompName = seccompProfile;
     if (seccompProfile !== "builtin") security.seccomp = await readProfile(seccompProfile);
   }
+  if (config.validateOnly) await validate(engine);
   return { config, settings };
+}
+
+/** What the start of the engine would find wrong of what is in files of the host. */
+async function validate({ userns }: Settings["engine"]): Promise<void> {
+  if (!userns || Object.values(userns).every((value) => value === "")) return;
+  const { checkUserNamespaces } = await import("../engine/index.ts");
+  await checkUserNamespaces(userns);
 }
 
 function checked(config: Config, about: Parameters<typeof loadSettings>[1]): Settings {

@@ -56,6 +56,8 @@ export type {
 export type * from "./contract.ts";
 export type { CgroupPaths, CgroupPlacement, RuntimePlans } from "./runtime-plans.ts";
 
+export { checkUserNamespaces } from "./userns/index.ts";
+
 export interface EngineParts {
   storage: Storage;
   files: RootFiles;

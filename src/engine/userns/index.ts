@@ -2,6 +2,7 @@
 
 export { compose, mapWords, outside, requireMapped } from "./id-ranges.ts";
 export {
+  checkUserNamespaces,
   openUserNamespaces,
   type UserNamespaces,
   type UsernsOptions,

@@ -231,3 +231,9 @@ export async function openUserNamespaces(
   const mapped = await openRemap(remap, { warn });
   return new UserNamespaces(mapped, await openPool(pool), defaultMode);
 }
+
+/** Whether they can be opened: takes and writes nothing. Throws invalid. */
+export async function checkUserNamespaces(o: UsernsOptions): Promise<void> {
+  const mapped = await openRemap(o.remap, { warn: () => {}, dry: true });
+  void new UserNamespaces(mapped, await openPool(o.pool), o.defaultMode);
+}

@@ -28,6 +28,12 @@ export interface Remap {
   maps: IdMaps;
 }
 
+interface RemapOptions {
+  files?: IdFiles;
+  warn(message: string): void;
+  dry?: boolean;
+}
+
 const DEFAULT = "default";
 const DEFAULT_USER = "dockremap";
 /** As the shadow tools have them: SUB_UID_MIN and SUB_UID_COUNT of login.defs. */
@@ -37,10 +43,11 @@ const COUNT = 65_536;
 const bad = (message: string, cause?: unknown): GantryError =>
   new GantryError("invalid", message, cause === undefined ? {} : { cause });
 
-/** Undefined where containers are to be root as the host is. Throws invalid. */
+/** Undefined where containers are to be root as the host is. Writes nothing if `dry`. Throws
+ * invalid. */
 export async function openRemap(
   text: string,
-  { files = ID_FILES, warn }: { files?: IdFiles; warn(message: string): void },
+  { files = ID_FILES, warn, dry = false }: RemapOptions,
 ): Promise<Remap | undefined> {
   if (text === "") return undefined;
   const users = parseAccounts(await read(files.passwd));
@@ -50,7 +57,11 @@ export async function openRemap(
     warn("User namespaces: root cannot be remapped with itself; user namespaces are OFF");
     return undefined;
   }
-  if (text === DEFAULT) await giveRanges(user, files);
+  if (text === DEFAULT) {
+    const given = await giveRanges(user, files, { dry });
+    if (given && dry)
+      return { user: user.name, maps: { uid: mapInARow([given]), gid: mapInARow([given]) } };
+  }
   const rangesIn = async (path: string): Promise<IdRange[]> => {
     const ranges = rangesOf(parseSubordinate(await read(path)), user);
     if (ranges.length > 0) return ranges;
@@ -103,15 +114,20 @@ export function userOf(
   return user;
 }
 
-/** The same range in both files where they have none for the user. */
-async function giveRanges(user: { name: string; id?: number }, files: IdFiles): Promise<void> {
+/** The same range in both files where they have none for the user; returns what was given. */
+async function giveRanges(
+  user: { name: string; id?: number },
+  files: IdFiles,
+  { dry }: { dry: boolean },
+): Promise<IdRange | undefined> {
   const uids = parseSubordinate(await read(files.subuid));
   const gids = parseSubordinate(await read(files.subgid));
   const [hasUids, hasGids] = [rangesOf(uids, user), rangesOf(gids, user)].map((r) => r.length > 0);
-  if (hasUids && hasGids) return;
+  if (hasUids && hasGids) return undefined;
   const all = [{ start: FIRST, size: ID_COUNT - FIRST }];
   const range = firstFree(all, [...uids, ...gids], COUNT);
   if (!range) throw bad("Can't create ID mappings: all subordinate ids are given away");
+  if (dry) return range;
   const line = `${user.name}:${range.start}:${range.size}\n`;
   try {
     if (!hasUids) await append(files.subuid, line);
@@ -123,6 +139,7 @@ async function giveRanges(user: { name: string; id?: number }, files: IdFiles): 
       cause,
     );
   }
+  return range;
 }
 
 async function append(path: string, line: string): Promise<void> {
