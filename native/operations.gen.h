@@ -42,6 +42,7 @@ enum op_code {
   OP_MOUNT = 41,
   OP_REMOUNT = 42,
   OP_DEV_NULL = 43,
+  OP_SET_XATTR = 44,
   OP_CLONE = 50,
   OP_SIGNAL_PEER = 51,
   OP_AWAIT_PEER = 52,
@@ -256,6 +257,10 @@ enum op_argument {
   A_REMOUNT_PATH = 1,
   A_REMOUNT_OPTIONS = 2,
   A_DEV_NULL_TO = 0,
+  A_SET_XATTR_ROOT = 0,
+  A_SET_XATTR_PATH = 1,
+  A_SET_XATTR_NAME = 2,
+  A_SET_XATTR_VALUE = 3,
   A_CLONE_FLAGS = 0,
   A_CLONE_PID = 1,
   A_CLONE_PIDFD = 2,
@@ -513,6 +518,7 @@ op_function op_chroot __attribute__((weak));
 op_function op_mount __attribute__((weak));
 op_function op_remount __attribute__((weak));
 op_function op_dev_null __attribute__((weak));
+op_function op_set_xattr __attribute__((weak));
 op_function op_clone __attribute__((weak));
 op_function op_signal_peer __attribute__((weak));
 op_function op_await_peer __attribute__((weak));
@@ -641,6 +647,7 @@ static const struct op_info op_table[OP_CODE_MAX + 1] = {
     [41] = {"mount", op_mount, 6, {F_STR, F_STR, F_STR, F_INT, F_STR, F_SLOT}},
     [42] = {"remount", op_remount, 3, {F_SLOT, F_STR, F_STRS}},
     [43] = {"devNull", op_dev_null, 1, {F_SLOT}},
+    [44] = {"setXattr", op_set_xattr, 4, {F_SLOT, F_STR, F_STR, F_BYTES}},
     [50] = {"clone", op_clone, 5, {F_INT, F_SLOT, F_SLOT, F_SLOT, F_INTS}},
     [51] = {"signalPeer", op_signal_peer, 1, {F_INT}},
     [52] = {"awaitPeer", op_await_peer, 1, {F_INT}},

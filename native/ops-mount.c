@@ -13,6 +13,7 @@
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "exec.h"
@@ -242,6 +243,18 @@ int op_remount(struct run *r, const struct op *o) {
   }
   if (fsconfig(context, FSCONFIG_CMD_RECONFIGURE, NULL, NULL, 0))
     return mount_failed(r, context, -errno, path);
+  return 0;
+}
+
+int op_set_xattr(struct run *r, const struct op *o) {
+  const struct field *f = o->fields;
+  const char *path = f[A_SET_XATTR_PATH].ptr, *name = f[A_SET_XATTR_NAME].ptr;
+  AUTO_CLOSE int place = run_open(r, &f[A_SET_XATTR_ROOT], path, O_PATH, 0);
+  if (place < 0) return place;
+  char at[40];
+  snprintf(at, sizeof at, "/proc/self/fd/%d", place);
+  if (setxattr(at, name, f[A_SET_XATTR_VALUE].ptr, f[A_SET_XATTR_VALUE].len, 0))
+    return run_fail(r, -errno, "%s of %s", name, path);
   return 0;
 }
 

@@ -180,6 +180,9 @@ export const operations = {
    * descriptor uses the device, and cannot change the node. */
   devNull: { code: 43, fields: { to: "slot" } },
 
+  /** setxattr of what is at `path` beneath root: the label of a mount that takes none itself. */
+  setXattr: { code: 44, fields: { root: "slot?", path: "str", name: "str", value: "bytes" } },
+
   // processes and namespaces
   /** clone3 with `flags` (CLONE_NEW*); the child starts the plan's container half. It becomes
    * the monitor's child (CLONE_PARENT) where there is a monitor. `join`: pairs of a slot and a
@@ -281,7 +284,8 @@ export const operations = {
   bpfCgroupDevice: { code: 81, fields: { cgroup: "slot", program: "bytes" } },
 
   /** Runs a program that brings a process back and writes its pid to `pidFile`, then ends as that
-   * process ends; with `leave` at once: the process falls to whoever is a subreaper above. Container half, last. Does not return. */
+   * process ends; with `leave` at once: the process falls to whoever is a subreaper above.
+   * Container half, last. Does not return. */
   restore: {
     code: 83,
     fields: { argv: "strs", env: "strs", pidFile: "str", leave: "flag?" },
@@ -451,8 +455,8 @@ export const operations = {
    * is E2BIG. */
   globPath: { code: 129, fields: { root: "slot", pattern: "str", max: "int" } },
   /** Enters the mount namespace of a process and puts its root into a slot. ESRCH unless it is
-   * still the one that started then: a pid may be another's by now. */
-  /** `userns`: its user namespace too, as root there: ids are then those that it sees. */
+   * still the one that started then: a pid may be another's by now.
+   * `userns`: its user namespace too, as root there: ids are then those that it sees. */
   enterProcess: {
     code: 130,
     fields: { pid: "int", startTicks: "int", to: "slot", userns: "flag?" },

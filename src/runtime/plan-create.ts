@@ -221,10 +221,12 @@ function hostUser(spec: OciSpec): number {
 /** The nodes of a container that may not make any. */
 function planUserDevices(draft: Draft): void {
   const { builder, spec, input } = draft;
-  const { uidMappings: uid = [], gidMappings: gid = [] } = spec.linux ?? {};
+  const { uidMappings: uid = [], gidMappings: gid = [], mountLabel } = spec.linux ?? {};
+  // Whoever brings a /dev has what is in it.
+  if (bringsDev(spec)) return;
   const devices = allDevices(spec.linux?.devices);
   const own = input.ownDevices
-    ? planMappedDev(builder, spec.mounts ?? [], { devices, maps: { uid, gid } })
+    ? planMappedDev(builder, spec.mounts ?? [], { devices, maps: { uid, gid }, mountLabel })
     : undefined;
   if (own) draft.binds.set(own.mount, { slot: own.slot });
   draft.made = own?.made ?? new Set();
@@ -403,15 +405,18 @@ function planRoot({ builder, attachRoot, input }: Draft): void {
   builder.container.push({ op: "propagation", path: "/", flags }, ...rootPlace(attachRoot, input));
 }
 
+const devMounts = ({ mounts = [] }: OciSpec) =>
+  mounts.filter(({ destination }) => cleanPath(destination) === "/dev");
+const bringsDev = (spec: OciSpec): boolean => devMounts(spec).some(isBind);
+
 /** /dev, unless the user brought one; the terminal, which lives in the container's own devpts. */
 function planDev(draft: Draft): void {
   const { builder, spec, input } = draft;
   const { container } = builder;
-  const dev = (spec.mounts ?? []).filter((m) => cleanPath(m.destination) === "/dev");
-  const brought = dev.some(isBind);
+  const brought = bringsDev(spec);
   if (!brought) {
     const missing = allDevices(spec.linux?.devices).filter(({ path }) => !draft.made.has(path));
-    const fresh = dev.length > 0;
+    const fresh = devMounts(spec).length > 0;
     container.push(...planDevices(missing, draft.devices, { fresh }), ...planDeviceLinks(fresh));
   }
   const { terminal, openStdin } = input.monitor;

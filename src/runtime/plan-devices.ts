@@ -42,6 +42,7 @@ export function planDeviceSources(
   const slots = new Map<string, number>();
   // A FIFO is no device: anyone may make one.
   for (const device of devices.filter(({ type }) => type !== "p")) {
+    refuseOwner(device);
     const slot = builder.allocate(device.path);
     slots.set(device.path, slot);
     const { mode, major, minor } = nodeOf(device);
@@ -52,6 +53,16 @@ export function planDeviceSources(
     );
   }
   return slots;
+}
+
+/** The host's node has the mode and the owner that it has. */
+function refuseOwner({ path, fileMode, uid, gid }: OciDevice): void {
+  if (fileMode === undefined && uid === undefined && gid === undefined) return;
+  throw new GantryError(
+    "invalid",
+    `${path}: fileMode, uid and gid are for devices beneath a /dev of type tmpfs where there is ` +
+      "a user namespace",
+  );
 }
 
 /** `fresh`: nothing is in /dev yet; otherwise a node of the image is taken when it is the same. */

@@ -37,6 +37,12 @@ test("with a mount label a file system is labelled, the kernel's interfaces are 
   for (const type of ["proc", "sysfs", "mqueue"]) {
     assert.deepEqual(words(operations({ type, source: "s" }, labelled)), ["source=s"]);
   }
+  // That of queues can be labelled only when it is there.
+  const label = operations({ type: "mqueue" }, labelled).at(-1);
+  assert.deepEqual(label, {
+    ...{ op: "setXattr", root: 2, path: "/m", name: "security.selinux" },
+    value: new TextEncoder().encode(labelled.mountLabel),
+  });
 });
 
 test("what the new mount API has no words for goes through mount(2), with its flags", () => {
@@ -58,4 +64,15 @@ test("a read-only tmpfs is writable until all is in it", () => {
   const found = fsmount(operations({ type: "tmpfs", options: ["ro", "rro", "nosuid"] }));
   assert.ok(found?.op === "fsmount" && found.attr === 2);
   assert.throws(() => operations({ type: "proc", options: ["tmpcopyup"] }), /tmpfs only/);
+});
+
+test("the kernel's file systems go where the folder was seen, whatever its name means later", () => {
+  for (const type of ["proc", "sysfs"]) {
+    const all = operations({ type });
+    const open = all.find(({ op }) => op === "open");
+    const move = all.find(({ op }) => op === "moveMount");
+    assert.ok(open?.op === "open" && move?.op === "moveMount");
+    assert.deepEqual([move.root, move.path], [open.to, ""]);
+    assert.equal(all.filter(({ op }) => op === "close").length, 2);
+  }
 });

@@ -24,7 +24,7 @@ export interface FileSystemContext {
 const KEY_BYTES_MAX = 63;
 const VALUE_BYTES_MAX = 255;
 const DATA_BYTES_MAX = 4095;
-/** They have no labels of their own, or take none at a mount. */
+/** They have labels of their own; that of queues is set when they are mounted. */
 const UNLABELLED = new Set(["proc", "sysfs", "cgroup", "cgroup2", "mqueue"]);
 
 const root = SLOT.rootfs;
@@ -43,30 +43,63 @@ export function fileSystemOperations(
     throw new GantryError("invalid", `mount ${path}: tmpcopyup is for tmpfs only`);
   }
   const data = fstype === "devpts" ? options.data.filter((o) => o !== "newinstance") : options.data;
-  const all = mountLabel && !UNLABELLED.has(fstype) ? [...data, `context=${mountLabel}`] : data;
+  const all = labelled(data, fstype, mountLabel);
   if (fstype !== "tmpfs" && (classicFlags(options) !== 0 || !all.every(fits) || !fits(source))) {
     return classicMount(fstype, source, { path, options, data: all });
   }
-  // Shown by mountinfo; the first parameter of any file system.
-  const words = source === "" ? [] : [`source=${source}`];
-  const [, subtype] = /^[^.]+\.(.+)$/.exec(fstype) ?? [];
-  if (subtype) words.push(`subtype=${subtype}`);
-  words.push(...all, ...superblockFlags(options));
+  const words = [...first(fstype, source), ...all, ...superblockFlags(options)];
   // A tmpfs becomes read-only when all is in it (planDev).
   const tmpfs = fstype === "tmpfs";
   if (options.readonly && !tmpfs) words.push("ro");
   const mask = tmpfs ? ~MOUNT_ATTR.RDONLY : ~0;
   const attr = options.set & mask;
-  const likeTarget = tmpfs && !data.some((o) => o.startsWith("mode="));
+  const like = tmpfs && !data.some((o) => o.startsWith("mode=")) ? { likeTarget: true } : {};
   return [
-    ...(fstype === "proc" || fstype === "sysfs" ? checkFolder(kernel, path) : []),
+    ...(isKernels(fstype) ? openFolder(kernel, path) : []),
     ...(options.copyUp ? openTarget(kernel, path) : []),
     { op: "fsmount", fstype, options: words.map(escaped), attr, to: slot },
     ...(options.copyUp ? copyUp() : []),
     ...furtherAttributes(options, mask),
-    { op: "moveMount", slot, root, path, make: "dir", ...(likeTarget && { likeTarget: true }) },
+    ...(isKernels(fstype)
+      ? intoFolder()
+      : [{ op: "moveMount", slot, root, path, make: "dir", ...like } as const]),
     { op: "close", slot },
+    ...(fstype === "mqueue" && mountLabel ? [label(path, mountLabel)] : []),
   ];
+}
+
+/** Shown by mountinfo; the first parameter of any file system. */
+function first(fstype: string, source: string): string[] {
+  const [, subtype] = /^[^.]+\.(.+)$/.exec(fstype) ?? [];
+  return [...(source ? [`source=${source}`] : []), ...(subtype ? [`subtype=${subtype}`] : [])];
+}
+
+function labelled(data: readonly string[], fstype: string, mountLabel: string | undefined) {
+  return mountLabel && !UNLABELLED.has(fstype) ? [...data, `context=${mountLabel}`] : data;
+}
+
+/** The kernel has made the queues' file system with their namespace, and takes no context for it. */
+function label(path: string, mountLabel: string): Operation {
+  const value = new TextEncoder().encode(mountLabel);
+  return { op: "setXattr", root, path, name: "security.selinux", value };
+}
+
+/** The tmpfs of a /dev that is made before there is a root, with further `data`. Throws invalid
+ * for options that could have no effect there. */
+export function tmpfsOptions(
+  { destination, source = "" }: OciMount,
+  options: MountOptions,
+  o: { mountLabel?: string | undefined; data: readonly string[] },
+): string[] {
+  if (options.copyUp || options.idmap) {
+    const option = options.copyUp ? "tmpcopyup" : "idmap";
+    throw new GantryError(
+      "invalid",
+      `mount ${destination}: ${option} is not possible with a user namespace`,
+    );
+  }
+  const words = [...first("tmpfs", source || "tmpfs"), ...options.data, ...o.data];
+  return [...labelled(words, "tmpfs", o.mountLabel), ...superblockFlags(options)].map(escaped);
 }
 
 /** A value that begins with "@" would be a slot's number. */
@@ -79,12 +112,24 @@ function fits(option: string): boolean {
   );
 }
 
-/** A symlink there would lead the kernel's interfaces, and their masks, somewhere else. */
-function checkFolder(kernel: KernelFeatures, path: string): Operation[] {
+const isKernels = (fstype: string): boolean => fstype === "proc" || fstype === "sysfs";
+
+/** A symlink there would lead the kernel's interfaces, and their masks, somewhere else. The folder
+ * is held until they are in it: others who have the root file system may change names meanwhile
+ * (CVE-2019-19921). */
+function openFolder(kernel: KernelFeatures, path: string): Operation[] {
   const flags = O.PATH | directoryFlag(kernel.arch) | nofollowFlag(kernel.arch);
   return [
     { op: "mkdirs", root, path, mode: 0o755 },
-    { op: "open", root, path, flags, to: slot },
+    { op: "open", root, path, flags, to: SCRATCH[0] },
+  ];
+}
+
+function intoFolder(): Operation[] {
+  const [folder] = SCRATCH;
+  return [
+    { op: "moveMount", slot, root: folder, path: "" },
+    { op: "close", slot: folder },
   ];
 }
 

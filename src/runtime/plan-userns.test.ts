@@ -3,7 +3,7 @@ import { test } from "node:test";
 import type { Operation } from "../native/index.ts";
 import type { KernelFeatures } from "./contract.ts";
 import { PlanBuilder } from "./plan-builder.ts";
-import { allDevices } from "./plan-devices.ts";
+import { allDevices, planDeviceSources } from "./plan-devices.ts";
 import { overlayOperations } from "./plan-rootfs.ts";
 import { mapSlot, planMappedDev } from "./plan-userns.ts";
 
@@ -102,4 +102,33 @@ test("/dev is made where mknod is allowed, and belongs to the namespace's root",
   );
   const bound = [{ destination: "/dev", type: "bind", source: "/dev", options: [] }];
   assert.equal(planMappedDev(builder, bound, { devices, maps: idMaps }), undefined);
+});
+
+test("a /dev that is made outside has every option, and refuses what it could not have", () => {
+  const dev = (options: string[], more: { source?: string; device?: object } = {}) => {
+    const builder = new PlanBuilder();
+    const device = { path: "/dev/x", type: "c", major: 1, minor: 3, ...more.device };
+    const mount = { destination: "/dev", type: "tmpfs", source: more.source ?? "", options };
+    planMappedDev(builder, [mount], {
+      ...{ devices: [device], maps: idMaps, mountLabel: "a:b" },
+    });
+    const found = builder.host.find((one) => one.op === "fsmount");
+    return found?.op === "fsmount" && found.options;
+  };
+  assert.deepEqual(dev(["sync", "mode=@7"], { source: "@3" }), [
+    ...["source=@@3", "mode=@@7", "uid=100000", "gid=100000", "context=a:b", "sync"],
+  ]);
+  assert.throws(() => dev(["tmpcopyup"]), /mount \/dev: tmpcopyup is not possible/);
+  assert.throws(() => dev([], { device: { uid: 2 ** 31 } }), /\/dev\/x: its owner 2147483648/);
+});
+
+test("a device that is the host's own node has no mode or owner of another", () => {
+  const device = { path: "/else/x", type: "c", major: 1, minor: 3 };
+  assert.equal(planDeviceSources(new PlanBuilder(), [device]).size, 1);
+  for (const more of [{ fileMode: 0o600 }, { uid: 0 }, { gid: 7 }]) {
+    assert.throws(
+      () => planDeviceSources(new PlanBuilder(), [{ ...device, ...more }]),
+      /\/else\/x: fileMode, uid and gid are for devices beneath a \/dev of type tmpfs/,
+    );
+  }
 });

@@ -17,6 +17,7 @@ import { CLONE, MOUNT_ATTR, MS, O } from "./kernel-numbers.ts";
 import { parseMountOptions } from "./mount-options.ts";
 import { type PlanBuilder, SCRATCH } from "./plan-builder.ts";
 import { nodeOf } from "./plan-devices.ts";
+import { tmpfsOptions } from "./plan-file-system.ts";
 import { plainOverlay } from "./plan-rootfs.ts";
 
 type Overlay = Extract<RootfsMount, { kind: "overlay" }>;
@@ -130,21 +131,28 @@ function commonFolder(a: string, b: string): string {
   return folder;
 }
 
+function outside(path: string, map: IdMaps["uid"], id = 0): number {
+  const found = hostIdOf(map, id);
+  if (found !== undefined) return found;
+  throw new GantryError("invalid", `${path}: its owner ${id} is not in the user namespace`);
+}
+
 /** The container's /dev, made where mknod is allowed, as a detached mount in a slot; undefined
  * where its /dev is no tmpfs of its own. `made`: the nodes that are in it. */
 export function planMappedDev(
   builder: PlanBuilder,
   mounts: readonly OciMount[],
-  { devices, maps }: { devices: readonly OciDevice[]; maps: IdMaps },
+  o: { devices: readonly OciDevice[]; maps: IdMaps; mountLabel?: string | undefined },
 ): { mount: OciMount; slot: number; made: Set<string> } | undefined {
   const mount = mounts.findLast(({ destination }) => /^\/dev\/?$/.test(destination));
   if (mount?.type !== "tmpfs") return undefined;
+  const { devices, maps, mountLabel } = o;
   const { host } = builder;
   const options = parseMountOptions(mount.options);
   const slot = builder.allocate("/dev");
-  const data = [`source=${mount.source || "tmpfs"}`, ...options.data];
   const root = fileIds(maps) as Extract<Operation, { op: "fileIds" }>;
-  data.push(`uid=${root.uid}`, `gid=${root.gid}`);
+  const ids = [`uid=${root.uid}`, `gid=${root.gid}`];
+  const data = tmpfsOptions(mount, options, { mountLabel, data: ids });
   // It becomes read-only when all is in it.
   const attr = options.set & ~MOUNT_ATTR.RDONLY;
   host.push({ op: "fsmount", fstype: "tmpfs", options: data, attr, to: slot }, root);
@@ -160,8 +168,8 @@ export function planMappedDev(
       host.push({ op: "mkdirs", root: slot, path: parent, mode: 0o755 });
     }
     host.push({ op: "mknod", root: slot, path, ...nodeOf(device) });
-    const uid = hostIdOf(maps.uid, device.uid ?? 0) ?? root.uid;
-    const gid = hostIdOf(maps.gid, device.gid ?? 0) ?? root.gid;
+    const uid = outside(device.path, maps.uid, device.uid);
+    const gid = outside(device.path, maps.gid, device.gid);
     if (uid !== root.uid || gid !== root.gid) {
       host.push({ op: "chown", root: slot, path, uid, gid, nofollow: true });
     }

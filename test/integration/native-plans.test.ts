@@ -165,6 +165,28 @@ test("masked and read-only paths are covered, and a false /dev/null is refused",
   assert.equal((await failureOf(native.spawner.run({ host: bad }))).errno, "ENODEV");
 });
 
+test("an attribute is set on what a path leads to beneath the root", async () => {
+  const folder = native.path("labelled");
+  await mkdir(folder);
+  await symlink("/", `${folder}/link`);
+  const value = bytes("a label");
+  const set = (path: string, name: string): Operation[] => [
+    ...NEWNS_PRIVATE,
+    { op: "fsmount", fstype: "tmpfs", options: [], to: 1 },
+    { op: "moveMount", slot: 1, path: folder },
+    { op: "open", path: folder, flags: openPath, to: 2 },
+    { op: "setXattr", root: 2, path, name, value },
+  ];
+  await native.spawner.run({ host: set("/", "trusted.label") });
+  const refused = await failureOf(native.spawner.run({ host: set("/", "none.such") }));
+  assert.equal(refused.errno, "EOPNOTSUPP");
+  assert.match(refused.message, /none\.such of \//);
+  assert.equal(
+    (await failureOf(native.spawner.run({ host: set("/x", "trusted.a") }))).errno,
+    "ENOENT",
+  );
+});
+
 test("a write to /proc is refused where something else is mounted over it", async () => {
   const failure = await failureOf(
     native.spawner.run({
