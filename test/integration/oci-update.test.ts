@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { readFile, writeFile } from "node:fs/promises";
+import { mkdir, readFile, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { after, before, describe, test } from "node:test";
@@ -80,7 +80,7 @@ describe("limits of a running container", { skip }, () => {
     assert.deepEqual([await pids(), await memory()], before);
   });
 
-  test(`values that are none are told of in runc's words ${proves("runc-cmd", "update --l3-cache-schema", "update --mem-bw-schema")}`, async () => {
+  test("values that are none are told of in runc's words", async () => {
     for (const [flag, value, why] of [
       ["--memory", "5x", "invalid value for memory: invalid size: '5x'"],
       ["--cpu-share", "abc", 'invalid value for cpu-share: strconv.ParseUint: parsing "abc"'],
@@ -99,6 +99,35 @@ describe("limits of a running container", { skip }, () => {
     await writeFile(devices, JSON.stringify({ devices: [{ allow: true, access: "rwm" }] }));
     const { stderr } = await oci.call("update", "-r", devices, id);
     assert.match(stderr, /device rules of a container cannot be changed/);
+  });
+
+  test(`the class of a container gets other shares of cache and bandwidth ${proves("runc-cmd", "update --l3-cache-schema", "update --mem-bw-schema")}`, async () => {
+    // No machine that tests run on has the hardware: a folder stands in for the class of one.
+    const own = await oci.bundle(["sleep"]);
+    await oci.detached("run", "-d", "-b", own.bundle, own.id);
+    try {
+      const folder = oci.path("class");
+      const schemata = join(folder, "schemata");
+      await mkdir(folder);
+      await writeFile(schemata, "");
+      const path = join(oci.root, own.id, "state.json");
+      const state = JSON.parse(await readFile(path, "utf8"));
+      const rdt = { tasks: [join(folder, "tasks")], made: [] };
+      await writeFile(path, JSON.stringify({ ...state, rdt }));
+      for (const [flag, line] of [
+        ["--l3-cache-schema", "L3:0=00f;1=0ff"],
+        ["--mem-bw-schema", "MB:0=20;1=70"],
+      ] as const) {
+        await oci.ok("update", flag, line, own.id);
+        assert.equal(await readFile(schemata, "utf8"), `${line}\n`);
+        await truncate(schemata);
+      }
+      const { stderr } = await oci.call("update", "--mem-bw-schema", "L3:0=f", own.id);
+      assert.match(stderr, /invalid intelRdt.memBwSchema/);
+      assert.equal(await readFile(schemata, "utf8"), "");
+    } finally {
+      await oci.ok("delete", "-f", own.id);
+    }
   });
 
   test(`events --stats tells what the kernel counts, digit by digit ${proves("runc-cmd", "events --stats")}`, async () => {
