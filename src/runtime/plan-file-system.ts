@@ -78,7 +78,7 @@ function labelled(data: readonly string[], fstype: string, mountLabel: string | 
   return mountLabel && !UNLABELLED.has(fstype) ? [...data, `context=${mountLabel}`] : data;
 }
 
-/** The kernel has made the queues' file system with their namespace, and takes no context for it. */
+/** The kernel has made the queues' file system with their namespace: it takes no context then. */
 function label(path: string, mountLabel: string): Operation {
   const value = new TextEncoder().encode(mountLabel);
   return { op: "setXattr", root, path, name: "security.selinux", value };
