@@ -74,7 +74,8 @@ int main(int argc, char **argv) {
     one = open("first", O_RDWR | O_CREAT, 0644);
     if (link("first", "second") < 0 || unlink("first") < 0) die("second");
   } else if (!strcmp(kind, "memory")) {
-    volatile char *all = mmap(NULL, MEMORY, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    int access = PROT_READ | PROT_WRITE, kept = MAP_PRIVATE | MAP_ANONYMOUS;
+    volatile char *all = mmap(NULL, MEMORY, access, kept, -1, 0);
     for (int i = 0; i < MEMORY; i++) all[i] = (char)(i * 7 + 1);
   } else if (!strcmp(kind, "keyring")) {
     /* KEYCTL_GET_KEYRING_ID of the session's, made if need be. */
