@@ -24,6 +24,7 @@ export class LogFile implements AsyncDisposable {
   #open: { index: number; content: Buffer } | undefined;
   /** Unpacked by another thread while the one before them is read. */
   #ahead = new Map<number, Promise<Buffer>>();
+  #closed = false;
 
   private constructor(
     generation: Generation,
@@ -87,6 +88,10 @@ export class LogFile implements AsyncDisposable {
       const isNext = this.#open?.index === index - 1;
       const content = await (this.#ahead.get(index) ?? this.#unpack(frame, isNext));
       if (this.#open) unpacker.recycle(this.#open.content);
+      if (this.#closed) {
+        unpacker.recycle(content);
+        return Buffer.alloc(0); // it was read ahead, and nobody waits for it any more
+      }
       this.#open = { index, content };
       this.#ahead.delete(index);
       if (isNext) this.#unpackAhead(frames, index);
@@ -95,9 +100,7 @@ export class LogFile implements AsyncDisposable {
   }
 
   #unpackAhead(frames: readonly Frame[], index: number): void {
-    for (const each of this.#ahead.keys()) {
-      if (each < index || each > index + FRAMES_AHEAD) this.#ahead.delete(each);
-    }
+    this.#forgetAhead((each) => each >= index && each <= index + FRAMES_AHEAD);
     for (let next = index + 1; next <= index + FRAMES_AHEAD; next++) {
       const frame = frames[next];
       if (!frame || this.#ahead.has(next)) continue;
@@ -120,8 +123,28 @@ export class LogFile implements AsyncDisposable {
     }
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
+  /** Gives back what was unpacked: nobody may read it any more. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    if (this.#open) unpacker.recycle(this.#open.content);
+    this.#open = undefined;
+    this.#forgetAhead(() => false);
     await this.handle.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  #forgetAhead(keeps: (index: number) => boolean): void {
+    for (const [index, content] of this.#ahead) {
+      if (keeps(index)) continue;
+      this.#ahead.delete(index);
+      content.then(
+        (unpacked) => unpacker.recycle(unpacked),
+        () => {},
+      );
+    }
   }
 }
 

@@ -41,7 +41,7 @@ export async function* walkSpool(
         }
       }
       if (hasSuccessor) {
-        await file?.handle.close();
+        await file?.close();
         file = undefined;
         file = await openFirst(path, least, o.binary);
         offset = 0;
@@ -51,7 +51,7 @@ export async function* walkSpool(
       await o.wake?.next();
     }
   } finally {
-    await file?.handle.close();
+    await file?.close();
   }
 }
 

@@ -51,6 +51,11 @@ export class Unpacker {
     return this.#worker !== undefined;
   }
 
+  /** How many pieces of memory have been made so far. */
+  get made(): number {
+    return this.#slots;
+  }
+
   /** The content of a frame that has at most `bytes`. Give it back with `recycle`. */
   async unpack(packed: Buffer, bytes: number): Promise<Buffer> {
     clearTimeout(this.#idle);

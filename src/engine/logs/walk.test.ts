@@ -9,6 +9,7 @@ import type { LogTime } from "./record.ts";
 import { Renderer } from "./render.ts";
 import { type Place, seekTail, seekTime } from "./seek.ts";
 import { binaryFile, jsonLines } from "./test-logs.ts";
+import { unpacker } from "./unpacker.ts";
 import { openFiles, walk } from "./walk.ts";
 
 const all = { stdout: true, stderr: true, timestamps: false, details: false };
@@ -159,5 +160,26 @@ test("a compressed file of many frames is read whole, and again, and a damaged o
     await writeFile(packed, bytes);
     await assert.rejects(read(path), { kind: "corrupt" });
     assert.deepEqual(await tail(path, 1), ["last"]);
+  });
+});
+
+test("memory for what is unpacked comes back from readers that leave in the middle", async () => {
+  await withFolder(async (path) => {
+    const text = "x".repeat(1000);
+    const texts = Array.from({ length: 16_000 }, (_, n) => `${n} ${text}`); // 8 frames
+    await compressed(`${generationPath(path, 1)}.zst`, write("json", texts), false);
+    const before = unpacker.made;
+    const readers = 40;
+    for (let reader = 0; reader < readers; reader++) {
+      let steps = 0;
+      const files = await openFiles(path, false);
+      for await (const step of walk(path, files, { file: 0, offset: 0 }, { binary: false })) {
+        assert.ok(step.data.length > 0);
+        if (++steps === 10) break;
+      }
+      assert.equal(steps, 10);
+    }
+    // Each has three or four at a time.
+    assert.ok(unpacker.made - before < readers, `${unpacker.made - before} pieces`);
   });
 });

@@ -36,7 +36,7 @@ export async function openFiles(path: string, binary: boolean, from = Number.MIN
 }
 
 export async function closeFiles(files: readonly LogFile[]): Promise<void> {
-  await Promise.all(files.map((file) => file.handle.close()));
+  await Promise.all(files.map((file) => file.close()));
 }
 
 export interface WalkOptions {
@@ -61,7 +61,7 @@ export async function* walk(
       if (!file) return;
       for await (const step of stepsOf(file, offset, o.signal)) yield step;
       files.shift();
-      await file.handle.close();
+      await file.close();
       offset = 0;
     }
     yield* follow(path, files, offset, { ...o, wake: o.wake });
@@ -101,7 +101,7 @@ async function* follow(
       }
       if (files.length === 1) break;
       files.shift();
-      await file.handle.close();
+      await file.close();
       offset = 0;
     }
     if (newer.length > 0) continue;
