@@ -119,21 +119,8 @@ struct peer_frame {
 
 static int peer_write(const struct peer_frame *frame, size_t length, int fd) {
   struct iovec part = {(void *)frame, length};
-  struct msghdr m = {.msg_iov = &part, .msg_iovlen = 1};
-  union {
-    char bytes[CMSG_SPACE(sizeof(int))];
-    struct cmsghdr align;
-  } control = {0};
-  if (fd >= 0) {
-    m.msg_control = control.bytes;
-    m.msg_controllen = sizeof control.bytes;
-    struct cmsghdr *c = CMSG_FIRSTHDR(&m);
-    c->cmsg_level = SOL_SOCKET;
-    c->cmsg_type = SCM_RIGHTS;
-    c->cmsg_len = CMSG_LEN(sizeof(int));
-    memcpy(CMSG_DATA(c), &fd, sizeof fd);
-  }
-  return sendmsg(executor.peer, &m, MSG_NOSIGNAL) < 0 ? -errno : 0;
+  ssize_t n = send_parts(executor.peer, &part, 1, fd);
+  return n < 0 ? (int)n : 0;
 }
 
 int peer_send(uint8_t type, uint32_t number, const char *text, int fd) {

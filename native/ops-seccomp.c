@@ -20,7 +20,6 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
-#include <sys/uio.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -120,28 +119,12 @@ static char *joined(const struct field *parts, pid_t pid) {
 
 // The state, its first bytes with the descriptor.
 static int send_state(int fd, const char *text, int listener) {
-  size_t length = strlen(text), sent = 0;
-  struct iovec part = {(void *)(uintptr_t)text, length};
-  union {
-    char bytes[CMSG_SPACE(sizeof(int))];
-    struct cmsghdr align;
-  } control = {0};
-  struct msghdr m = {.msg_iov = &part,
-                     .msg_iovlen = 1,
-                     .msg_control = control.bytes,
-                     .msg_controllen = sizeof control.bytes};
-  struct cmsghdr *c = CMSG_FIRSTHDR(&m);
-  c->cmsg_level = SOL_SOCKET;
-  c->cmsg_type = SCM_RIGHTS;
-  c->cmsg_len = CMSG_LEN(sizeof(int));
-  memcpy(CMSG_DATA(c), &listener, sizeof listener);
-  while (sent < length) {
-    ssize_t n = sendmsg(fd, &m, MSG_NOSIGNAL);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return -errno;
+  size_t length = strlen(text);
+  for (size_t sent = 0; sent < length; listener = -1) {
+    struct iovec part = {(void *)(uintptr_t)(text + sent), length - sent};
+    ssize_t n = send_parts(fd, &part, 1, listener);
+    if (n < 0) return (int)n;
     sent += (size_t)n;
-    part = (struct iovec){(void *)(uintptr_t)(text + sent), length - sent};
-    m = (struct msghdr){.msg_iov = &part, .msg_iovlen = 1};
   }
   return 0;
 }

@@ -122,20 +122,8 @@ int runtime_hand(const char *path, const char *text, int fd) {
   if (socket_fd < 0 || connect(socket_fd, (struct sockaddr *)&address, sizeof address))
     return -errno;
   struct iovec part = {(char *)text, strlen(text)};
-  union {
-    char bytes[CMSG_SPACE(sizeof(int))];
-    struct cmsghdr align;
-  } control = {0};
-  struct msghdr m = {.msg_iov = &part,
-                     .msg_iovlen = 1,
-                     .msg_control = control.bytes,
-                     .msg_controllen = sizeof control.bytes};
-  struct cmsghdr *c = CMSG_FIRSTHDR(&m);
-  c->cmsg_level = SOL_SOCKET;
-  c->cmsg_type = SCM_RIGHTS;
-  c->cmsg_len = CMSG_LEN(sizeof(int));
-  memcpy(CMSG_DATA(c), &fd, sizeof fd);
-  return sendmsg(socket_fd, &m, MSG_NOSIGNAL) < 0 ? -errno : 0;
+  ssize_t n = send_parts(socket_fd, &part, 1, fd);
+  return n < 0 ? (int)n : 0;
 }
 
 // What has become of an executor's plan, heard over its socket, and who is told of the process.

@@ -63,20 +63,8 @@ static int send_barrier(int fd) {
   int ends[2];
   if (pipe2(ends, O_CLOEXEC)) return -errno;
   struct iovec part = {"BARRIER=1", 9};
-  union {
-    char bytes[CMSG_SPACE(sizeof(int))];
-    struct cmsghdr align;
-  } control = {0};
-  struct msghdr m = {.msg_iov = &part,
-                     .msg_iovlen = 1,
-                     .msg_control = control.bytes,
-                     .msg_controllen = sizeof control.bytes};
-  struct cmsghdr *head = CMSG_FIRSTHDR(&m);
-  head->cmsg_level = SOL_SOCKET;
-  head->cmsg_type = SCM_RIGHTS;
-  head->cmsg_len = CMSG_LEN(sizeof(int));
-  memcpy(CMSG_DATA(head), &ends[1], sizeof(int));
-  int error = sendmsg(fd, &m, MSG_NOSIGNAL) < 0 ? -errno : 0;
+  ssize_t n = send_parts(fd, &part, 1, ends[1]);
+  int error = n < 0 ? (int)n : 0;
   close(ends[1]);
   struct pollfd wait = {.fd = ends[0]};
   if (!error) poll(&wait, 1, BARRIER_MS_MAX);

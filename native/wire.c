@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include "operations.gen.h"
@@ -131,17 +130,13 @@ int write_fully(int fd, const void *data, size_t length) {
   return 0;
 }
 
-int send_frame_fd(int fd, uint32_t id, uint16_t type, const void *payload, size_t length,
-                  int pass) {
-  struct frame_header h = {(uint32_t)length, id, type, WIRE_VERSION};
-  struct iovec parts[2] = {{&h, sizeof h}, {(void *)payload, length}};
-  struct msghdr m = {.msg_iov = parts, .msg_iovlen = 2};
+ssize_t send_parts(int fd, struct iovec *parts, size_t count, int pass) {
+  struct msghdr m = {.msg_iov = parts, .msg_iovlen = count};
   union {
     char bytes[CMSG_SPACE(sizeof(int))];
     struct cmsghdr align;
-  } control;
+  } control = {0};
   if (pass >= 0) {
-    memset(&control, 0, sizeof control);
     m.msg_control = control.bytes;
     m.msg_controllen = sizeof control.bytes;
     struct cmsghdr *c = CMSG_FIRSTHDR(&m);
@@ -151,14 +146,21 @@ int send_frame_fd(int fd, uint32_t id, uint16_t type, const void *payload, size_
     memcpy(CMSG_DATA(c), &pass, sizeof pass);
   }
   ssize_t n;
-  do {
-    n = sendmsg(fd, &m, MSG_NOSIGNAL);
-    if (n < 0 && errno == EAGAIN) {
-      struct pollfd p = {.fd = fd, .events = POLLOUT};
-      poll(&p, 1, -1);
-    }
-  } while (n < 0 && (errno == EINTR || errno == EAGAIN));
-  if (n < 0) return -errno;
+  do n = sendmsg(fd, &m, MSG_NOSIGNAL);
+  while (n < 0 && errno == EINTR);
+  return n < 0 ? -errno : n;
+}
+
+int send_frame_fd(int fd, uint32_t id, uint16_t type, const void *payload, size_t length,
+                  int pass) {
+  struct frame_header h = {(uint32_t)length, id, type, WIRE_VERSION};
+  struct iovec parts[2] = {{&h, sizeof h}, {(void *)payload, length}};
+  ssize_t n;
+  while ((n = send_parts(fd, parts, 2, pass)) == -EAGAIN) {
+    struct pollfd p = {.fd = fd, .events = POLLOUT};
+    poll(&p, 1, -1);
+  }
+  if (n < 0) return (int)n;
   size_t sent = (size_t)n;
   if (sent < sizeof h) {
     int error = write_fully(fd, (char *)&h + sent, sizeof h - sent);

@@ -4,6 +4,7 @@
 #define GANTRY_WIRE_H
 #include <stdbool.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 
 #include "ops.h"
 
@@ -69,6 +70,8 @@ void out_free(struct out *o);
 // 0, or a negative errno. read_exact: -EPIPE at an end of file.
 int read_exact(int fd, void *data, size_t length);
 int write_fully(int fd, const void *data, size_t length);
+// One sendmsg, with a descriptor unless that is -1. The bytes sent, or a negative errno.
+ssize_t send_parts(int fd, struct iovec *parts, size_t count, int pass);
 int send_frame(int fd, uint32_t id, uint16_t type, const void *payload, size_t length);
 // The same with a descriptor attached to the header (SCM_RIGHTS); -1 for none.
 int send_frame_fd(int fd, uint32_t id, uint16_t type, const void *payload, size_t length, int pass);
