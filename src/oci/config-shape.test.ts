@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { checkConfigShape, checkProcessShape } from "./config-shape.ts";
+import { checkConfigShape, checkProcessShape, checkResourcesShape } from "./config-shape.ts";
 
 const minimal = () => ({ ociVersion: "1.3.0", process: { cwd: "/" }, root: { path: "r" } });
 
@@ -37,6 +37,15 @@ test("a process of its own is held to the same", () => {
     () => checkProcessShape({ cwd: "/", user: { uid: "0" } }),
     /user\.uid must be a wh/,
   );
+});
+
+test("resources of an update are held to the same, by the name of their file", () => {
+  const resources = { memory: { limit: 2n ** 62n, swap: null }, pids: null };
+  checkResourcesShape(resources, "r.json");
+  assert.deepEqual(resources, { memory: { limit: 2n ** 62n } });
+  assert.throws(() => checkResourcesShape([], "-"), /^GantryError: -: it must be an object/);
+  const wrong = () => checkResourcesShape({ cpu: { shares: "5" } }, "r.json");
+  assert.throws(wrong, /r\.json: cpu\.shares must be a whole number/);
 });
 
 test("what the specification does not know is left alone, null is not there", () => {

@@ -58,7 +58,6 @@ const blockIo = fields({
   ...each("throttleReadBpsDevice throttleWriteBpsDevice", throttle),
   ...each("throttleReadIOPSDevice throttleWriteIOPSDevice", throttle),
 });
-/** Also of `update`. */
 const resources = fields({
   devices: list(
     fields({ "allow!": "flag", ...each("type access", "text"), ...each("major minor", "int") }),
@@ -134,6 +133,11 @@ export function checkConfigShape(value: unknown): void {
 /** The same for a process.json. */
 export function checkProcessShape(value: unknown): void {
   inFile("process.json", () => check(value, process, ""));
+}
+
+/** The same for the resources that update reads from `path`. */
+export function checkResourcesShape(value: unknown, path: string): void {
+  inFile(path, () => check(value, resources, ""));
 }
 
 function inFile(name: string, work: () => void): void {

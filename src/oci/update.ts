@@ -4,12 +4,13 @@
 import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import { isDeepStrictEqual } from "node:util";
-import { GantryError, messageOf } from "../base/index.ts";
+import { GantryError, messageOf, parseExactJson } from "../base/index.ts";
 import type { Operation } from "../native/index.ts";
 import { planRdtUpdate, planUpdate } from "../runtime/index.ts";
 import type { OciResources } from "../spec/index.ts";
 import type { CallIo } from "../warm/index.ts";
 import { type CommandContext, locked } from "./command.ts";
+import { checkResourcesShape } from "./config-shape.ts";
 import type { FlagTable, FlagValues } from "./flags.ts";
 import { type Log, wording } from "./log.ts";
 import { parseNumber, parseSize } from "./sizes.ts";
@@ -124,15 +125,14 @@ async function readResources(path: string, io: CallIo): Promise<OciResources> {
       throw new GantryError("invalid", `open ${path}: ${wording(cause)}`, { cause });
     },
   );
+  let resources: unknown;
   try {
-    const resources = JSON.parse(text) as OciResources | null;
-    if (typeof resources === "object" && resources !== null && !Array.isArray(resources)) {
-      return resources;
-    }
+    resources = parseExactJson(text);
   } catch (cause) {
     throw new GantryError("invalid", `${path} is no JSON: ${messageOf(cause)}`, { cause });
   }
-  throw new GantryError("invalid", `${path} holds no resources`);
+  checkResourcesShape(resources, path);
+  return resources as OciResources;
 }
 
 const STDIN_BYTES_MAX = 1 << 20;
