@@ -5,7 +5,7 @@ import { execFile } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { copyFile, open, readdir, readFile } from "node:fs/promises";
-import { createServer } from "node:net";
+import { createServer, type Socket } from "node:net";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { promisify } from "node:util";
@@ -102,7 +102,11 @@ describe("further flags of gantry-runtime", { skip }, () => {
     const path = oci.path("console");
     const names: string[] = [];
     const closed: Promise<unknown>[] = [];
-    const server = createServer((socket) => {
+    // Who reads a descriptor and has no use for it closes it, and a terminal hangs up: not before
+    // the process has it.
+    const sockets: Socket[] = [];
+    const server = createServer({ pauseOnConnect: true }, (socket) => {
+      sockets.push(socket);
       closed.push(once(socket, "close"));
       socket.on("data", (data: Buffer) => names.push(data.toString()));
       socket.on("end", () => socket.end());
@@ -115,9 +119,12 @@ describe("further flags of gantry-runtime", { skip }, () => {
     try {
       await oci.detached("run", "-d", "--console-socket", path, "-b", bundle, id);
       await oci.detached("exec", "-d", "--tty", "--console-socket", path, id, "sleep");
+      await until("two connections", () => sockets.length === 2);
+      for (const socket of sockets) socket.resume();
       await until("two terminals", () => names.length === 2);
       assert.deepEqual(names, ["/dev/ptmx", "/dev/ptmx"]);
     } finally {
+      for (const socket of sockets) socket.resume();
       server.close();
       await oci.ok("delete", "-f", id);
       await Promise.all(closed);

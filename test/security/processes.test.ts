@@ -95,7 +95,10 @@ describe("escapes by those who come in", { skip: whyNoDaemon() }, () => {
         assert.equal(joined.code, 0, joined.output);
       }
     });
-    foundNothing(lines);
+    // What the other container runs is that one's own file; when it has ended it can be written.
+    foundNothing(
+      lines.filter(([what, path]) => !/PROGRAM/.test(what) || path.trim() !== "/bin/true"),
+    );
   });
 
   test("the watcher is real: who is given the host's processes finds its folders", async () => {

@@ -1,5 +1,5 @@
 // Resources that have to do with devices: access, block input and output, and the tags of network
-// packets. Hierarchies that the host does not mount are mounted where the machine is the test's own.
+// packets. Hierarchies that the host does not mount are mounted where the machine is the test's.
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
@@ -196,7 +196,7 @@ test(`the packets of a container carry its class and priorities ${proves("config
     return;
   }
   assert.match(await refusal(oci, set({ network })), /no net_(cls|prio) cgroup|is for cgroup v1/);
-  // A hierarchy is the whole machine's: every process is in it as long as it is mounted, which other
+  // A hierarchy is the whole machine's: every process is in it while it is mounted, which other
   // tests would see.
   if (!process.env["GANTRY_VM"] && !process.env["GANTRY_TEST_HIERARCHIES"]) {
     return t.diagnostic("mounting net_cls is for machines of the test's own");
@@ -213,7 +213,7 @@ test(`the packets of a container carry its class and priorities ${proves("config
     ls -d ${mount}/*/${id} 2>/dev/null && echo left
     rmdir ${mount}/gantry-test-*
     umount ${mount}
-    # A hierarchy whose cgroups were just removed outlives its mount: once more, when they are gone.
+    # A hierarchy whose cgroups were just removed outlives its mount: once more without them.
     mount -t cgroup -o net_cls,net_prio cgroup ${mount} && umount ${mount}`;
   const done = await run("unshare", ["-m", "sh", "-c", script]).catch((error) => error);
   if (done.code === 42) return t.skip("the kernel has no net_cls and net_prio controllers");
