@@ -9,7 +9,7 @@ import { type TestContext, test } from "node:test";
 import { createLogger } from "../../src/base/index.ts";
 import { Authorization } from "../../src/engine/plugins/authorization.ts";
 import { Plugins } from "../../src/engine/plugins/plugins.ts";
-import { VolumeDrivers } from "../../src/engine/plugins/volume-drivers.ts";
+import { type OwedUnmounts, VolumeDrivers } from "../../src/engine/plugins/volume-drivers.ts";
 
 const NO_WAIT = { answerMs: 60_000, connectMs: 0 };
 
@@ -66,15 +66,10 @@ test("a plugin that is not there is refused at once, unless it was promised", as
 
 test("an unmount that nobody took is told by the next engine, once", async (t) => {
   const { plugins, log, socket } = await place(t);
-  const records = new Map<string, { ids: string[] }>();
-  const owed = {
-    get: (key: string) => records.get(key),
-    put: (key: string, value: { ids: string[] }) => void records.set(key, value),
-    delete: (key: string) => void records.delete(key),
-  };
+  const { records, owed } = memory();
   const drivers = () => new VolumeDrivers(plugins, owed, log);
   for (const id of ["one", "one", "two"]) await drivers().unmount("store", "data", id);
-  assert.deepEqual(records.get("data"), { ids: ["one", "two"] });
+  assert.deepEqual(records.get("data"), { ids: ["one", "two"], held: [] });
   // It may have done it before it went away: what it says does not matter.
   const refusal = { "/VolumeDriver.Unmount": { Err: "not mounted" } };
   const asked = await listen(t, socket("store"), "VolumeDriver", refusal);
@@ -87,3 +82,33 @@ test("an unmount that nobody took is told by the next engine, once", async (t) =
   ]);
   assert.equal(records.size, 0);
 });
+
+test("who mounted for an engine that was killed, and uses it no more, is told of", async (t) => {
+  const { plugins, log, socket } = await place(t);
+  const { records, owed } = memory();
+  const drivers = () => new VolumeDrivers(plugins, owed, log);
+  const mounted = { "/VolumeDriver.Mount": { Mountpoint: "/mnt" } };
+  const asked = await listen(t, socket("store"), "VolumeDriver", mounted);
+  for (const id of ["runs", "starting", "ended"]) await drivers().mount("store", "data", id);
+  await drivers().unmount("store", "data", "ended");
+  const next = drivers();
+  next.recover("data", (id) => id === "runs");
+  asked.splice(0);
+  await next.mount("store", "data", "another");
+  assert.deepEqual(asked, [
+    '/VolumeDriver.Unmount {"Name":"data","ID":"starting"}',
+    '/VolumeDriver.Mount {"Name":"data","ID":"another"}',
+  ]);
+  for (const id of ["another", "runs"]) await next.unmount("store", "data", id);
+  assert.equal(records.size, 0);
+});
+
+function memory() {
+  const records = new Map<string, { ids: string[]; held?: string[] }>();
+  const owed: OwedUnmounts = {
+    get: (key) => records.get(key),
+    put: (key, value) => void records.set(key, value),
+    delete: (key) => void records.delete(key),
+  };
+  return { records, owed };
+}

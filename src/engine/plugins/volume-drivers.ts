@@ -12,10 +12,17 @@ export interface PluginVolume {
   status?: Record<string, unknown>;
 }
 
-/** Unmounts that a plugin did not take, by volume. */
+interface Users {
+  /** Whose unmount the plugin did not take. */
+  ids: string[];
+  /** Who has it mounted, or was about to when the daemon died. */
+  held?: string[];
+}
+
+/** What a plugin has to be told yet, by volume. */
 export interface OwedUnmounts {
-  get(volume: string): { ids: string[] } | undefined;
-  put(volume: string, owed: { ids: string[] }): void;
+  get(volume: string): Users | undefined;
+  put(volume: string, owed: Users): void;
   delete(volume: string): void;
 }
 
@@ -66,7 +73,13 @@ export class VolumeDrivers {
   /** Returns where the plugin has mounted the volume, for a user of this id. */
   async mount(driver: string, name: string, id: string): Promise<string> {
     await this.#settle(driver, name);
-    const { Mountpoint } = await this.#call(driver, "Mount", { Name: name, ID: id }, PATIENT);
+    this.#note(name, ({ ids, held }) => ({ ids, held: [...without(held, id), id] }));
+    const { Mountpoint } = await this.#call(driver, "Mount", { Name: name, ID: id }, PATIENT).catch(
+      (error) => {
+        this.#note(name, ({ ids, held }) => ({ ids, held: without(held, id) }));
+        throw error;
+      },
+    );
     if (typeof Mountpoint === "string" && Mountpoint.startsWith("/")) return Mountpoint;
     await this.unmount(driver, name, id);
     const shown = JSON.stringify(Mountpoint ?? "");
@@ -77,11 +90,32 @@ export class VolumeDrivers {
   async unmount(driver: string, name: string, id: string): Promise<void> {
     try {
       await this.#call(driver, "Unmount", { Name: name, ID: id }, AT_ONCE);
+      this.#note(name, ({ ids, held }) => ({ ids, held: without(held, id) }));
     } catch (error) {
       this.#log.error("A volume plugin did not unmount", { plugin: driver, volume: name, error });
-      const ids = this.#owed.get(name)?.ids ?? [];
-      if (!ids.includes(id)) this.#owed.put(name, { ids: [...ids, id] });
+      this.#note(name, ({ ids, held }) => ({
+        ids: [...without(ids, id), id],
+        held: without(held, id),
+      }));
     }
+  }
+
+  /** At boot: who had the volume mounted and is no user any more (a daemon that was killed while a
+   * container started, or files were copied) is owed to the plugin. */
+  recover(name: string, isUser: (id: string) => boolean): void {
+    const gone = this.#owed.get(name)?.held?.filter((id) => !isUser(id)) ?? [];
+    if (gone.length === 0) return;
+    this.#note(name, ({ ids, held }) => ({
+      ids: [...ids.filter((id) => !gone.includes(id)), ...gone],
+      held: held.filter(isUser),
+    }));
+  }
+
+  #note(name: string, change: (users: Required<Users>) => Required<Users>): void {
+    const { ids = [], held = [] } = this.#owed.get(name) ?? {};
+    const after = change({ ids, held });
+    if (after.ids.length + after.held.length > 0) this.#owed.put(name, after);
+    else this.#owed.delete(name);
   }
 
   async #settle(driver: string, name: string): Promise<void> {
@@ -91,9 +125,7 @@ export class VolumeDrivers {
         if (!hasAnswered(error)) throw error;
         this.#log.warn("A volume plugin did not unmount", { plugin: driver, volume: name, error });
       });
-      const left = this.#owed.get(name)?.ids.filter((other) => other !== id) ?? [];
-      if (left.length > 0) this.#owed.put(name, { ids: left });
-      else this.#owed.delete(name);
+      this.#note(name, ({ ids, held }) => ({ ids: without(ids, id), held }));
     }
   }
 
@@ -160,3 +192,5 @@ function volumeOf(value: unknown): PluginVolume | undefined {
     ...(typeof status === "object" && status && { status: status as Record<string, unknown> }),
   };
 }
+
+const without = (ids: readonly string[], id: string): string[] => ids.filter((one) => one !== id);

@@ -154,6 +154,9 @@ export class VolumeMounts {
   async reconcile(known: ReadonlyMap<string, boolean>): Promise<void> {
     const found = new Set(await this.#mountedNames());
     for (const [name] of this.#users) if (known.get(name) !== true) this.#users.delete(name);
+    for (const name of known.keys()) {
+      this.#drivers.recover(name, (user) => this.#users.get(name)?.has(user) === true);
+    }
     for (const name of found) {
       // A plain folder that is mounted on is the affair of whoever did that (a size limit).
       if (known.get(name) === false) continue;
