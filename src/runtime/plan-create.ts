@@ -7,13 +7,7 @@ import { dirname } from "node:path";
 import { GantryError } from "../base/index.ts";
 import type { Operation } from "../native/index.ts";
 import type { OciMount, OciSpec } from "../spec/index.ts";
-import {
-  type CgroupPlace,
-  cgroupPathFor,
-  cgroupPathsOf,
-  cgroupPlaces,
-  cleanPath,
-} from "./cgroup/places.ts";
+import { type CgroupPlace, cgroupPathFor, cgroupPathsOf, cgroupPlaces } from "./cgroup/places.ts";
 import {
   type CgroupShare,
   oomPath,
@@ -21,22 +15,17 @@ import {
   planCgroupKill,
 } from "./cgroup/plan-cgroup.ts";
 import { planCgroupOwner } from "./cgroup/plan-owner.ts";
-import type { CreateInput, KernelFeatures, PlannedCreate } from "./contract.ts";
+import type { CreateInput, PlannedCreate } from "./contract.ts";
 import { hostIdOf, idMapText } from "./id-maps.ts";
-import { CLONE, MOUNT_ATTR, MS, O } from "./kernel-numbers.ts";
+import { CLONE, O } from "./kernel-numbers.ts";
 import { loopbackUp } from "./loopback.ts";
-import { parseMountOptions } from "./mount-options.ts";
 import { type Namespaces, namespacesOf } from "./namespaces.ts";
 import { canSetOomScore } from "./oom-score.ts";
 import { PlanBuilder, POINT, SLOT } from "./plan-builder.ts";
 import { planCredentials, planLabels, planLimits, planTask } from "./plan-credentials.ts";
-import {
-  allDevices,
-  planDeviceLinks,
-  planDeviceSources,
-  planDevices,
-  planDevNull,
-} from "./plan-devices.ts";
+import { allDevices, planDeviceSources, planDevNull } from "./plan-devices.ts";
+import type { Draft } from "./plan-draft.ts";
+import { bringsDev, planDev, planFinalRoot, planPaths, planRoot } from "./plan-final-root.ts";
 import { planForeign } from "./plan-foreign.ts";
 import {
   checkHooks,
@@ -46,48 +35,17 @@ import {
   planHostHooks,
   planPoststop,
   planStart,
-  rootPlace,
 } from "./plan-hooks.ts";
 import { bornInside, openJoined, planJoins, planTime } from "./plan-joins.ts";
-import {
-  isBind,
-  type MountContext,
-  type PreparedSource,
-  planBindSource,
-  planMount,
-} from "./plan-mounts.ts";
+import { isBind, type MountContext, planBindSource, planMount } from "./plan-mounts.ts";
 import { planNetDevices } from "./plan-net-devices.ts";
-import { planRdt, type RdtShare } from "./plan-rdt.ts";
+import { planRdt } from "./plan-rdt.ts";
 import { planRootfs } from "./plan-rootfs.ts";
-import { planPipes, planStreams, planTerminal } from "./plan-streams.ts";
+import { planPipes } from "./plan-streams.ts";
 import { planMappedDev } from "./plan-userns.ts";
 import { planSeccompAgent } from "./seccomp/agent.ts";
 import { compileSeccomp } from "./seccomp/compile.ts";
 import { planSysctls } from "./sysctls.ts";
-
-/** Everything that the parts of one plan share. */
-interface Draft {
-  input: CreateInput;
-  spec: OciSpec;
-  kernel: KernelFeatures;
-  builder: PlanBuilder;
-  namespaces: Namespaces;
-  places: CgroupPlace[];
-  binds: Map<OciMount, PreparedSource>;
-  /** Host operations that come after clone: what did not fit into slots. */
-  late: Operation[];
-  /** The slot of a user namespace that is joined. */
-  joinedUser: number | undefined;
-  devices: Map<string, number> | undefined;
-  /** Nodes that are in /dev already. */
-  made: ReadonlySet<string>;
-  /** Container operations that put the root over "/". */
-  attachRoot: Operation[];
-  results: Record<string, number>;
-  /** Where the container waits to be started, of one without a monitor. */
-  startSlot: number | undefined;
-  rdt: RdtShare | undefined;
-}
 
 /** Throws invalid when the configuration asks for what is impossible, never a silent skip. */
 export function planCreate(input: CreateInput): PlannedCreate {
@@ -385,90 +343,4 @@ function ownNamespaces(namespaces: Namespaces) {
     uts: namespaces.has("uts"),
     user: namespaces.has("user"),
   };
-}
-
-const PROPAGATIONS: Readonly<Record<string, number>> = {
-  shared: MS.SHARED,
-  rshared: MS.SHARED | MS.REC,
-  slave: MS.SLAVE,
-  rslave: MS.SLAVE | MS.REC,
-  private: MS.PRIVATE,
-  rprivate: MS.PRIVATE | MS.REC,
-  unbindable: MS.UNBINDABLE,
-  runbindable: MS.UNBINDABLE | MS.REC,
-};
-
-/** Cuts the tie to the host's mounts, then puts the root over "/": that needs no folder of the
- * host, which a mapped root might not even be able to reach. */
-function planRoot({ builder, attachRoot, input }: Draft): void {
-  const flags = MS.SLAVE | MS.REC;
-  builder.container.push({ op: "propagation", path: "/", flags }, ...rootPlace(attachRoot, input));
-}
-
-const devMounts = ({ mounts = [] }: OciSpec) =>
-  mounts.filter(({ destination }) => cleanPath(destination) === "/dev");
-const bringsDev = (spec: OciSpec): boolean => devMounts(spec).some(isBind);
-
-/** /dev, unless the user brought one; the terminal, which lives in the container's own devpts. */
-function planDev(draft: Draft): void {
-  const { builder, spec, input } = draft;
-  const { container } = builder;
-  const brought = bringsDev(spec);
-  if (!brought) {
-    const missing = allDevices(spec.linux?.devices).filter(({ path }) => !draft.made.has(path));
-    const fresh = devMounts(spec).length > 0;
-    container.push(...planDevices(missing, draft.devices, { fresh }), ...planDeviceLinks(fresh));
-  }
-  const { terminal, openStdin } = input.monitor;
-  container.push(
-    ...(terminal
-      ? planTerminal(spec.process!, { root: SLOT.rootfs, console: !brought })
-      : input.standalone
-        ? []
-        : planStreams(openStdin, SLOT.rootfs)),
-  );
-  // The options of a read-only /dev can take effect only when its nodes are there.
-  for (const mount of spec.mounts ?? []) {
-    const { readonly, remount } = parseMountOptions(mount.options);
-    if (mount.type !== "tmpfs" || !readonly || remount) continue;
-    const path = cleanPath(mount.destination);
-    container.push(
-      { op: "open", root: SLOT.rootfs, path, flags: O.PATH, to: SLOT.temporary },
-      { op: "mountAttr", slot: SLOT.temporary, set: MOUNT_ATTR.RDONLY },
-      { op: "close", slot: SLOT.temporary },
-    );
-  }
-}
-
-function planPaths({ builder, spec }: Draft): void {
-  const { container } = builder;
-  for (const path of [...(spec.linux?.readonlyPaths ?? []), ...(spec.linux?.maskedPaths ?? [])]) {
-    if (path.startsWith("/")) continue;
-    throw new GantryError("invalid", `the path ${JSON.stringify(path)} to mask is not absolute`);
-  }
-  for (const path of spec.linux?.readonlyPaths ?? []) {
-    container.push({ op: "readonlyPath", root: SLOT.rootfs, path });
-  }
-  for (const path of spec.linux?.maskedPaths ?? []) {
-    container.push({ op: "maskPath", root: SLOT.rootfs, path, devNull: SLOT.devNull });
-  }
-}
-
-/** The working folder is made while the root is writable; then the root takes its final form. */
-function planFinalRoot({ builder, spec, input }: Draft): void {
-  const { container } = builder;
-  const root = SLOT.rootfs;
-  container.push({ op: "mkdirs", root, path: spec.process!.cwd, mode: 0o755 });
-  if (spec.root?.readonly) {
-    container.push({ op: "mountAttr", slot: root, set: MOUNT_ATTR.RDONLY });
-  }
-  // Over "/" the root is already: where pivot_root is refused (an initramfs), chroot is enough.
-  container.push({ op: input.standalone?.noPivot ? "chroot" : "pivotRoot", slot: root });
-  const propagation = spec.linux?.rootfsPropagation;
-  if (!propagation) return;
-  const flags = Object.hasOwn(PROPAGATIONS, propagation) ? PROPAGATIONS[propagation] : undefined;
-  if (flags === undefined) {
-    throw new GantryError("invalid", `rootfsPropagation=${propagation} is not supported`);
-  }
-  container.push({ op: "propagation", path: "/", flags });
 }
