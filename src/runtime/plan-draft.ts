@@ -1,5 +1,5 @@
-// What the parts of one plan of a creation share while it is made: what is asked for, what stands in
-// slots already, and what has to wait for its turn.
+// What the parts of one plan of a creation share while it is made: what is asked for, what stands
+// in slots already, and what has to wait for its turn.
 
 import type { Operation } from "../native/index.ts";
 import type { OciMount, OciSpec } from "../spec/index.ts";
