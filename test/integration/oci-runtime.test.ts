@@ -5,7 +5,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, openSync } from "node:fs";
 import { readdir, readFile, readlink, writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
+import { createServer, type Socket } from "node:net";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { OciFixture, resultOf } from "../support/oci-fixture.ts";
@@ -206,18 +206,23 @@ for (const plain of [false, true]) {
       );
       const path = oci.path(`console-${plain}`);
       const names: string[] = [];
-      const server = createServer((socket) => {
+      // To read the descriptor is to close it here, and a terminal hangs up: only after creation.
+      const server = createServer({ pauseOnConnect: true }, (socket) => {
         socket.on("data", (data: Buffer) => names.push(data.toString()));
         socket.on("end", () => socket.end());
       });
       server.listen(path);
       await once(server, "listening");
+      const connected = once(server, "connection") as Promise<[Socket]>;
       try {
-        const closed = once(server, "connection").then(([socket]) => once(socket, "close"));
         await oci.detached("create", "-b", bundle, "--console-socket", path, id);
+        const [socket] = await connected;
+        const closed = once(socket, "close");
+        socket.resume();
         await closed;
         assert.deepEqual(names, ["/dev/ptmx"]);
       } finally {
+        void connected.then(([socket]) => socket.destroy());
         server.close();
         await oci.ok("delete", "-f", id);
       }
