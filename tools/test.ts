@@ -35,6 +35,8 @@ const PAGE_BYTES = 4096;
 const CONCURRENCY = 2;
 /** More files than this do not fail by accident. */
 const AGAIN_FILES_MAX = 3;
+/** The files that run the native program with sanitizers. */
+const SANITIZED = /(native-sanitized|network-dns-hostile)\.test\.ts$/;
 /** What the runner says of the tests of a suite whose hook failed; the hook says why. */
 const CANCELLED = "test did not finish before its parent and was cancelled";
 
@@ -107,7 +109,7 @@ async function main(batches: Batch[]): Promise<void> {
   const outcomes: Outcome[] = [];
   try {
     // Tests that need it with sanitizers would compile it themselves, twice, in their own time.
-    const sanitized = batches.length > 1 && batches.some(({ name }) => /^test\/integr/.test(name));
+    const sanitized = batches.length > 1 && batches.some(({ name }) => SANITIZED.test(name));
     for (const flags of sanitized ? [[], ["--asan"]] : [[]]) {
       const built = await build(flags);
       if (built !== undefined) outcomes.push(built);

@@ -152,10 +152,20 @@ describe("user namespaces of containers", { skip: whyNoDaemon() }, () => {
   test("tmpfs, devices, a limited root, sysctls, limits and an init work in it", async () => {
     const text = await run(
       ...["--init", "--read-only", "--tmpfs", "/t:mode=755", "--storage-opt", "size=20m"],
-      ...["--sysctl", "net.core.somaxconn=77", "--memory", "40m", "--pids-limit", "40"],
+      ...[
+        "--sysctl",
+        "net.ipv4.ip_unprivileged_port_start=77",
+        "--memory",
+        "40m",
+        "--pids-limit",
+        "40",
+      ],
       ...["--device", "/dev/null:/dev/deep/null", "--hostname", "inside", IMAGE, "seq"],
       ...["write /t/f x", "stat /t /t/f /dev/deep /dev/deep/null", "hostname"],
-      ...["cat /proc/sys/net/core/somaxconn /proc/sys/net/ipv4/ping_group_range", "ps"],
+      ...[
+        "cat /proc/sys/net/ipv4/ip_unprivileged_port_start /proc/sys/net/ipv4/ping_group_range",
+        "ps",
+      ],
     );
     assert.equal(text.match(/ uid=0 gid=0 /g)?.length, 4, text);
     assert.match(text, /inside .*\n77\n0\t65535\n1 S docker-init/);

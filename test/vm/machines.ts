@@ -25,7 +25,6 @@ export const MACHINES: readonly Machine[] = [
     files: [
       "test/vm/guest/*.test.ts",
       "test/e2e/isolation.test.ts",
-      "test/e2e/foreign-podman.test.ts",
       "test/integration/oci-update.test.ts",
       "test/integration/userns-roots.test.ts",
       "test/e2e/userns-auto.test.ts",

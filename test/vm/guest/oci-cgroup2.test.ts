@@ -115,8 +115,10 @@ describe("gantry-runtime on cgroup v2", () => {
 
   test("device rules hold in their order, and what cannot be meant is refused", async () => {
     const give = { allow: true, type: "c", major: 1, minor: 1, access: "rwm" };
+    let count = 0;
     const open = async (...rules: OciDeviceRule[]) => {
-      const { id, bundle } = await oci.bundle(["mknod", "/tmp/memory", "1", "1"], (spec) => {
+      const node = `/tmp/memory-${++count}`;
+      const { id, bundle } = await oci.bundle(["mknod", node, "1", "1"], (spec) => {
         limited({ devices: [{ allow: false, access: "rwm" }, ...rules] })(spec);
         for (const set of Object.values(spec.process!.capabilities ?? {}))
           set.push("CAP_SYS_RAWIO");
