@@ -53,6 +53,7 @@ export function readMounts(
   const folders = new Map<number, string>();
   const sent: Draft[] = [];
   const attached: Draft[] = [];
+  const opened = new Map<number, string>();
   let disk: string | undefined;
   for (const operation of host) {
     if (operation.op === "mountImage") disk = operation.path;
@@ -64,11 +65,14 @@ export function readMounts(
     if (operation.op === "receiveSlot") slots.set(operation.to, sent.shift()!);
     else if (operation.op === "moveMount" && operation.root !== undefined) {
       const mount = slots.get(operation.slot);
-      if (mount) attached.push({ ...mount, path: operation.path });
+      // With an empty path the target is the folder that was opened.
+      const path = operation.path || (opened.get(operation.root) ?? "");
+      if (mount) attached.push({ ...mount, path });
     } else if (operation.op === "mount") slots.set(SLOT.rootfs, mountOf(operation));
     else if (operation.op === "mountAttr" && operation.slot === SLOT.rootfs) {
       rootIsReadOnly ||= (Number(operation.set ?? 0) & MOUNT_ATTR.RDONLY) !== 0;
     } else if (operation.op === "open" && operation.root !== undefined) {
+      opened.set(operation.to, operation.path);
       // Its attributes change once it is attached.
       const mount = attached.findLast(({ path }) => path === operation.path);
       if (mount) slots.set(operation.to, mount);
