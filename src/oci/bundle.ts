@@ -52,3 +52,10 @@ function checked(spec: OciSpec, folder: string): OciSpec {
   }
   return spec;
 }
+
+/** A container whose configuration names no cgroup has one at the root of each hierarchy: a parent
+ * would be left behind, or taken from others. */
+export function withCgroupPath(spec: OciSpec, id: string): OciSpec {
+  if (spec.linux?.cgroupsPath) return spec;
+  return { ...spec, linux: { ...spec.linux, cgroupsPath: `/gantry-runtime-${id}` } };
+}

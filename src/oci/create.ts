@@ -115,7 +115,7 @@ async function make(
     ...(await rdtFacts(context.kernel, id, spec)),
   };
   const scope = scopeFor(context, id, spec);
-  const place = inScope(spec, scope);
+  const place = inScope(spec, id, scope);
   const { plan, cgroupPaths, rdt } = planOf(context, id, { ...o, ...facts, ...place, preserveFds });
   const state: ContainerState = {
     ...{ version: 1, id, bundle, spec, cgroupPaths, pid: 0, startTicks: "0" },

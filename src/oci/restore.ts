@@ -17,7 +17,7 @@ import {
   restoreArguments,
 } from "../runtime/index.ts";
 import type { OciSpec } from "../spec/index.ts";
-import { readBundle } from "./bundle.ts";
+import { readBundle, withCgroupPath } from "./bundle.ts";
 import {
   checkEmptied,
   placesOf,
@@ -68,6 +68,12 @@ export async function restore(
   const spec = await readBundle(bundle);
   checkSpec(spec, { network: true });
   refuseHooks(spec);
+  if (context.systemdCgroup) {
+    throw new GantryError(
+      "not-implemented",
+      "restore makes no cgroups by systemd: leave out --systemd-cgroup",
+    );
+  }
   checkEmptied(flags, spec);
   const places = placesOf(flags, cwd);
   const facts = await readFile(join(places.folder, FACTS_FILE), "utf8").then(
@@ -157,7 +163,7 @@ function planOf(
 ): PlannedCreate {
   const make = (argv: string[]) =>
     planRestore({
-      ...{ id, spec: o.spec, kernel, rootFolder: o.rootFolder },
+      ...{ id, spec: withCgroupPath(o.spec, id), kernel, rootFolder: o.rootFolder },
       rootfs: { kind: "bind", path: o.spec.root!.path },
       standalone: { startSocket: "", preserveFds: 0 },
       ownNetwork: o.facts.network !== undefined,

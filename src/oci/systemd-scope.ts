@@ -6,6 +6,7 @@ import { GantryError } from "../base/index.ts";
 import { nativeProgramPath, type Operation } from "../native/index.ts";
 import type { OciSpec } from "../spec/index.ts";
 import { cgroupFiles, type Scope, SystemdUnits, scopeOf } from "../systemd/index.ts";
+import { withCgroupPath } from "./bundle.ts";
 import type { CommandContext } from "./command.ts";
 import type { ContainerState } from "./state-folder.ts";
 
@@ -27,8 +28,8 @@ export function scopeFor(
 }
 
 /** What the planner has to know of a scope. */
-export function inScope(spec: OciSpec, scope: Scope | undefined) {
-  if (!scope) return { spec };
+export function inScope(spec: OciSpec, id: string, scope: Scope | undefined) {
+  if (!scope) return { spec: withCgroupPath(spec, id) };
   const linux = { ...spec.linux, cgroupsPath: scope.path };
   return { spec: { ...spec, linux }, preparedParents: new Set([dirname(scope.path)]) };
 }

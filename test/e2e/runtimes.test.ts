@@ -80,8 +80,8 @@ for (const [name, path, skip] of RUNTIMES) {
       await typed.until("signal 3");
       const [id = ""] = (await daemon.ok("ps", "-q")).split("\n");
       const exec = daemon.terminal(["exec", "-it", id, "tty"], { rows: 33, columns: 101 });
+      await exec.until("tty=111 rows=33 columns=101");
       assert.equal(await exec.exitCode(), 0);
-      assert.match(exec.text, /tty=111 rows=33 columns=101/);
       await daemon.ok("stop", id);
       assert.equal(await typed.exitCode(), 0);
     });

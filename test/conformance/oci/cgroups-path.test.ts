@@ -48,7 +48,7 @@ test(`a path is taken in every hierarchy, whatever its form ${proves("config", "
     assert.deepEqual(await placesOf(container.pid), new Set([place]), form);
   }
   await using container = await started(oci, (spec) => delete spec.linux!.cgroupsPath);
-  assert.deepEqual(await placesOf(container.pid), new Set([`/gantry/${container.id}`]));
+  assert.deepEqual(await placesOf(container.pid), new Set([`/gantry-runtime-${container.id}`]));
 });
 
 test("a path that is no cgroup, or one in which others live, is refused and left alone", async () => {

@@ -297,7 +297,9 @@ export function networkFieldScenarios(daemon: () => TestDaemon): void {
     // It comes back at another address: the first is taken meanwhile.
     await ok("stop", "-t", "0", db);
     await refused(/Cannot link to a non running container: \/db AS/, "run", "--link", "db", IMAGE);
-    const thief = await sleeper();
+    const thieves: string[] = [];
+    do thieves.push(await sleeper());
+    while ((await endpoints(thieves.at(-1)!)).bridge.IPAddress !== bridge.IPAddress);
     await ok("start", db);
     const moved = (await endpoints(db)).bridge.IPAddress;
     assert.notEqual(moved, bridge.IPAddress);
@@ -309,7 +311,7 @@ export function networkFieldScenarios(daemon: () => TestDaemon): void {
     await refused(/could not get container for nope/, "create", "--link", "nope", IMAGE);
     await refused(/host type networking/, "create", "--network", "host", "--link", "store", IMAGE);
     const leftover = await ok("ps", "-aq", "--filter", "status=created");
-    await ok("rm", "-f", app, db, thief, ...leftover.split("\n").filter((id) => id));
+    await ok("rm", "-f", app, db, ...thieves, ...leftover.split("\n").filter((id) => id));
   });
 
   test("a link on a network of the user's is a name that only the linking container knows", async () => {
