@@ -1,7 +1,7 @@
 // create: a container from a bundle, up to where its program would run.
 
-import { writeFile } from "node:fs/promises";
-import { resolve } from "node:path";
+import { rename, rm, writeFile } from "node:fs/promises";
+import { basename, dirname, join, resolve } from "node:path";
 import { GantryError } from "../base/index.ts";
 import { configWarnings, type PlannedCreate, planCreate, type RdtState } from "../runtime/index.ts";
 import type { OciSpec } from "../spec/index.ts";
@@ -214,6 +214,14 @@ function withListeners(spec: OciSpec, env: Environment): void {
   ];
 }
 
+/** Whole or not at all: who waits for the file reads it as soon as it is there. */
 export async function writePid(path: string, pid: number): Promise<void> {
-  await writeFile(path, String(pid), { mode: 0o666 });
+  const beside = join(dirname(path), `.${basename(path)}.${pid}`);
+  try {
+    await writeFile(beside, String(pid), { mode: 0o666 });
+    await rename(beside, path);
+  } catch (error) {
+    await rm(beside, { force: true });
+    throw error;
+  }
 }

@@ -66,9 +66,13 @@ export async function foreignStarted(
   created: Created,
   monitor: Monitor,
 ): Promise<Created> {
-  const pid = await pidOf(bundle, monitor);
-  // A program that has ended at once: some runtimes take the pid file away with it.
-  if (pid === undefined && (await hasRun(bundle, root))) return created;
+  const ending = new AbortController();
+  const end = () => ending.abort();
+  void monitor.exited.then(end, end);
+  const pid = await pidOf(bundle, ending.signal);
+  // A program that has ended at once: some runtimes take the pid file away with it. While the
+  // runtime runs its process is never the container's: an exec would join the host's root with it.
+  if (pid === undefined && ending.signal.aborted && (await hasRun(bundle, root))) return created;
   if (pid === undefined) {
     // Nobody reads what it wrote; its teardown must not meet the next start.
     monitor.release();
@@ -90,16 +94,13 @@ async function hasRun(bundle: string, root: string): Promise<boolean> {
 }
 
 /** Undefined when the runtime has ended without one, or with one that is gone. */
-async function pidOf(bundle: string, monitor: Monitor): Promise<number | undefined> {
+async function pidOf(bundle: string, ended: AbortSignal): Promise<number | undefined> {
   const stop = new AbortController();
   const late = setTimeout(() => stop.abort(), START_DEADLINE_MS);
   // A runtime that has ended may have written it: looked at once more below.
-  void monitor.exited.then(
-    () => stop.abort(),
-    () => stop.abort(),
-  );
+  const signal = AbortSignal.any([stop.signal, ended]);
   try {
-    const changes = watch(bundle, { signal: stop.signal });
+    const changes = watch(bundle, { signal });
     const next = changes[Symbol.asyncIterator]();
     for (;;) {
       const change = next.next();
@@ -108,11 +109,11 @@ async function pidOf(bundle: string, monitor: Monitor): Promise<number | undefin
       if (pid !== undefined) return pid;
       // Its exit is told only when somebody has read what it wrote.
       if (lastError(await readLog(bundle)) !== undefined) return undefined;
-      const { value } = await change;
-      if (value?.filename === "pid") return await readPid(bundle);
+      // A file that appears is empty at first, where a runtime does not rename it into place.
+      await change;
     }
   } catch (error) {
-    if (!stop.signal.aborted) throw error;
+    if (!signal.aborted) throw error;
     return readPid(bundle);
   } finally {
     clearTimeout(late);
