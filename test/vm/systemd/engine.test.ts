@@ -9,8 +9,8 @@ import { after, before, suite, test } from "node:test";
 import { GuestDaemon, isGone, MIB } from "../containers.ts";
 
 const CGROUPS = "/sys/fs/cgroup";
-const SLICE = "gantrytest-engine.slice";
-const FOLDER = `${CGROUPS}/gantrytest.slice/${SLICE}`;
+const SLICE = "gantryengine-engine.slice";
+const FOLDER = `${CGROUPS}/gantryengine.slice/${SLICE}`;
 
 const property = (unit: string, name: string) =>
   execFileSync("systemctl", ["show", unit, "-p", name, "--value"], { encoding: "utf8" }).trim();
@@ -27,7 +27,7 @@ suite("an engine whose cgroups systemd makes", () => {
   after(async () => {
     await guest.stop();
     // The parents of the daemon's own slice, and what one container asked for.
-    execFileSync("systemctl", ["stop", "gantrytest-other.slice", "gantrytest.slice"]);
+    execFileSync("systemctl", ["stop", "gantryengine-other.slice", "gantryengine.slice"]);
   });
 
   test("info names the driver", async () => {
@@ -67,8 +67,8 @@ suite("an engine whose cgroups systemd makes", () => {
   });
 
   test("--cgroup-parent is a slice, and nothing else", async () => {
-    const id = await guest.start(["sleep", "1000"], { CgroupParent: "gantrytest-other.slice" });
-    assert(existsSync(`${CGROUPS}/gantrytest.slice/gantrytest-other.slice/gantry-${id}.scope`));
+    const id = await guest.start(["sleep", "1000"], { CgroupParent: "gantryengine-other.slice" });
+    assert(existsSync(`${CGROUPS}/gantryengine.slice/gantryengine-other.slice/gantry-${id}.scope`));
     await guest.remove(id);
     await assert.rejects(guest.start(["true"], { CgroupParent: "/x" }), /valid slice/);
   });

@@ -22,12 +22,12 @@ function show(unit: string, ...properties: string[]): Record<string, string> {
   );
 }
 
-after(() => execFileSync("systemctl", ["stop", "gantrytest-vm.slice", "gantrytest.slice"]));
+after(() => execFileSync("systemctl", ["stop", "gantryruntime-vm.slice", "gantryruntime.slice"]));
 
 const read = (path: string) => readFileSync(path, "utf8").trim();
 
 /** A container that waits, in a slice of the test's own. */
-async function start(oci: OciFixture, slice = "gantrytest-vm.slice") {
+async function start(oci: OciFixture, slice = "gantryruntime-vm.slice") {
   const { id, bundle } = await oci.bundle(["sleep", "1000"], (spec) => {
     spec.linux!.cgroupsPath = `${slice}:gantry:${spec.linux!.cgroupsPath!.split("/").at(-1)}`;
     spec.linux!.resources = {
@@ -39,7 +39,7 @@ async function start(oci: OciFixture, slice = "gantrytest-vm.slice") {
   });
   await oci.detached("--systemd-cgroup", "run", "-d", "--bundle", bundle, id);
   const unit = `gantry-${id}.scope`;
-  return { id, unit, folder: `${CGROUPS}/gantrytest.slice/gantrytest-vm.slice/${unit}` };
+  return { id, unit, folder: `${CGROUPS}/gantryruntime.slice/gantryruntime-vm.slice/${unit}` };
 }
 
 test(`a container is born in a delegated scope whose limits survive a reload ${proves("runc-cmd", "(global) --systemd-cgroup")}`, async () => {
@@ -49,7 +49,7 @@ test(`a container is born in a delegated scope whose limits survive a reload ${p
   const procs = read(`${folder}/cgroup.procs`).split("\n");
   assert.deepEqual(procs, [String(pid)], "only the container is left in its scope");
   const told = show(unit, "Slice", "Delegate", "MemoryMax", "TasksMax", "ActiveState");
-  assert.equal(told["Slice"], "gantrytest-vm.slice");
+  assert.equal(told["Slice"], "gantryruntime-vm.slice");
   assert.equal(told["Delegate"], "yes");
   assert.equal(told["MemoryMax"], String(64 * MIB));
   assert.equal(told["TasksMax"], "50");
@@ -94,7 +94,7 @@ test("a path that names no slice, and a unit that is there already, are refused"
   assert.match(refused.stderr, /format .*slice:prefix:name.* for systemd cgroups/);
   const first = await start(oci);
   const second = await oci.bundle(["true"], (spec) => {
-    spec.linux!.cgroupsPath = `gantrytest-vm.slice:gantry:${first.id}`;
+    spec.linux!.cgroupsPath = `gantryruntime-vm.slice:gantry:${first.id}`;
   });
   const again = await oci.call("--systemd-cgroup", "run", "-b", second.bundle, second.id);
   assert.notEqual(again.code, 0);
