@@ -148,17 +148,35 @@ int op_cap_ambient(struct run *r, const struct op *o) {
   return 0;
 }
 
+// The kernel's numbers of getrlimit(2), which say nothing to whoever wrote a configuration.
+static const char *const rlimit_names[] = {
+    "CPU", "FSIZE", "DATA", "STACK", "CORE", "RSS", "NPROC", "NOFILE",
+    "MEMLOCK", "AS", "LOCKS", "SIGPENDING", "MSGQUEUE", "NICE", "RTPRIO", "RTTIME",
+};
+
+static int rlimit_failed(struct run *r, int resource, const struct rlimit *wanted) {
+  int error = -errno;
+  const char *name = resource >= 0 && resource < (int)(sizeof rlimit_names / sizeof *rlimit_names)
+                         ? rlimit_names[resource]
+                         : "?";
+  const char *why =
+      error == -EPERM ? " (its own hard limit is lower, without CAP_SYS_RESOURCE)" : "";
+  return run_fail(r, error, "error setting rlimit type %d: RLIMIT_%s to soft %llu, hard %llu%s",
+                  resource, name, (unsigned long long)wanted->rlim_cur,
+                  (unsigned long long)wanted->rlim_max, why);
+}
+
 int op_rlimit(struct run *r, const struct op *o) {
   const struct field *f = o->fields;
   int resource = (int)f[A_RLIMIT_RESOURCE].num;
   struct rlimit wanted = {(rlim_t)f[A_RLIMIT_SOFT].num, (rlim_t)f[A_RLIMIT_HARD].num};
   if (prlimit(0, resource, &wanted, NULL) == 0) return 0;
-  if (errno != EPERM || !f[A_RLIMIT_CLAMP].num) return run_fail(r, -errno, "rlimit %d", resource);
+  if (errno != EPERM || !f[A_RLIMIT_CLAMP].num) return rlimit_failed(r, resource, &wanted);
   struct rlimit now;
   if (prlimit(0, resource, NULL, &now)) return -errno;
   wanted.rlim_max = now.rlim_max;
   if (wanted.rlim_cur > now.rlim_max) wanted.rlim_cur = now.rlim_max;
-  return prlimit(0, resource, &wanted, NULL) ? run_fail(r, -errno, "rlimit %d", resource) : 0;
+  return prlimit(0, resource, &wanted, NULL) ? rlimit_failed(r, resource, &wanted) : 0;
 }
 
 int op_personality(struct run *r, const struct op *o) {
