@@ -6,7 +6,7 @@ import { GantryError } from "../base/index.ts";
 
 export interface Scope {
   slice: string;
-  /** "prefix-name.scope", or a slice's own name. */
+  /** "prefix-name.scope". */
   unit: string;
   /** Of its cgroup, from the root of the hierarchy. */
   path: string;
@@ -28,9 +28,11 @@ export function scopeOf(cgroupsPath: string): Scope {
   }
   const [given, prefix, name] = parts as [string, string, string];
   const slice = given === "" ? DEFAULT_SLICE : given;
-  // What is itself called a slice becomes one, without a prefix.
-  const scope = prefix === "" ? `${name}.scope` : `${prefix}-${name}.scope`;
-  const unit = name.endsWith(".slice") ? name : scope;
+  // runc would make a slice of it: one is others' too, and deleting the container would end them.
+  if (name.endsWith(".slice")) {
+    throw new GantryError("not-implemented", `a container's cgroup is a scope, not ${name}`);
+  }
+  const unit = prefix === "" ? `${name}.scope` : `${prefix}-${name}.scope`;
   if (name === "" || !UNIT_NAME.test(unit)) {
     throw new GantryError("invalid", `invalid name of a systemd unit: ${JSON.stringify(unit)}`);
   }

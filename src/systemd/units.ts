@@ -34,7 +34,9 @@ export type HeldScope = AsyncDisposable;
 export class SystemdUnits implements AsyncDisposable {
   #bus: MessageBus;
   #holder: string;
-  /** Of jobs that are done: their results. */
+  /** Calls under way whose job may be done before we have read its name. */
+  #asking = 0;
+  /** Results of jobs that were done meanwhile, ours or anybody's. */
   #done = new Map<string, string>();
   #waiting = new Map<string, (result: string) => void>();
 
@@ -75,32 +77,28 @@ export class SystemdUnits implements AsyncDisposable {
       const [, job, , result] = body as [number, string, string, string];
       const waiting = this.#waiting.get(job);
       if (waiting) waiting(result);
-      else this.#done.set(job, result);
+      else if (this.#asking > 0) this.#done.set(job, result);
     });
     await this.#bus.addMatch(JOB_REMOVED);
     await this.#call("Subscribe");
   }
 
-  /** Makes a scope (or a slice) with these limits. Commit point: systemd has made its cgroup. A
+  /** Makes a scope with these limits. Commit point: systemd has made its cgroup. A
    * scope is gone when it is empty, so one process of ours is in it until the result is disposed
    * of. Throws conflict when there is such a unit. */
   async start(
     { slice, unit }: Scope,
     { description, files }: { description: string; files: readonly CgroupFile[] },
   ): Promise<HeldScope> {
-    const limits = unitProperties(files);
-    const common: UnitProperty[] = [["Description", "s", description], ...FIXED, ...limits];
-    if (unit.endsWith(".slice")) {
-      await this.#startUnit(unit, [...common, ["Wants", "as", [slice]]]);
-      return { [Symbol.asyncDispose]: async () => {} };
-    }
     const holder = spawn(this.#holder, ["hold"], { stdio: ["pipe", "ignore", "ignore"] });
     holder.on("error", () => {}); // then it has no pid
     const hold = { [Symbol.asyncDispose]: () => endOf(holder) };
     try {
       if (holder.pid === undefined) throw new GantryError("internal", "cannot hold a scope");
       await this.#startUnit(unit, [
-        ...common,
+        ["Description", "s", description],
+        ...FIXED,
+        ...unitProperties(files),
         ["Slice", "s", slice],
         ["Delegate", "b", true],
         ["PIDs", "au", [holder.pid]],
@@ -114,26 +112,41 @@ export class SystemdUnits implements AsyncDisposable {
 
   async #startUnit(unit: string, properties: readonly UnitProperty[]): Promise<void> {
     const body = [unit, "replace", properties.map(([name, ...value]) => [name, value]), []];
-    const begin = () => this.#call<string>("StartTransientUnit", "ssa(sv)a(sa(sv))", body);
-    let job: string;
+    const begin = () => this.#job("StartTransientUnit", "ssa(sv)a(sa(sv))", body);
+    let result: string;
     try {
-      job = await begin();
+      result = await begin();
     } catch (error) {
       // One that has just ended, or has failed, is in the way until it is forgotten.
       if (!(error instanceof GantryError) || error.kind !== "conflict") throw error;
       if (await this.#hasProcesses(unit)) throw error;
       await this.stop(unit);
-      job = await begin();
+      result = await begin();
     }
-    const result = await this.#resultOf(job);
     if (result !== "done") {
       throw new GantryError("internal", `error creating systemd unit ${unit}: got ${result}`);
     }
   }
 
   async #hasProcesses(unit: string): Promise<boolean> {
-    const listed = await this.#call<unknown[]>("GetUnitProcesses", "s", [unit]).catch(() => []);
+    // Whoever cannot be asked is taken to be there: stopping a unit kills what is in it.
+    const listed = await this.#call<unknown[]>("GetUnitProcesses", "s", [unit]).catch(
+      (error: unknown) => {
+        if (error instanceof GantryError && error.kind === "not-found") return [];
+        throw error;
+      },
+    );
     return listed.length > 0;
+  }
+
+  /** Calls what answers with a job; resolves with its result. */
+  async #job(member: string, signature: string, body: unknown[]): Promise<string> {
+    this.#asking++;
+    try {
+      return await this.#resultOf(await this.#call<string>(member, signature, body));
+    } finally {
+      if (--this.#asking === 0) this.#done.clear();
+    }
   }
 
   async #resultOf(job: string): Promise<string> {
@@ -161,7 +174,7 @@ export class SystemdUnits implements AsyncDisposable {
   /** Ends what is in it; nothing where it is gone already. */
   async stop(unit: string): Promise<void> {
     try {
-      await this.#resultOf(await this.#call<string>("StopUnit", "ss", [unit, "replace"]));
+      await this.#job("StopUnit", "ss", [unit, "replace"]);
     } catch (error) {
       if (!(error instanceof GantryError) || error.kind !== "not-found") throw error;
     }
