@@ -11,6 +11,7 @@ import { type CgroupPlace, cgroupPathFor, cgroupPathsOf, cgroupPlaces } from "./
 import {
   type CgroupShare,
   oomPath,
+  planCgroupClaim,
   planCgroupCreate,
   planCgroupKill,
 } from "./cgroup/plan-cgroup.ts";
@@ -106,11 +107,7 @@ function refuseUnsupported(input: CreateInput): void {
 function planHost(draft: Draft): void {
   const { builder, spec, kernel, places, input } = draft;
   const { host, teardown } = builder;
-  // Whoever names the path may name one that others live in, and the teardown kills and removes:
-  // it does not run where the first operation fails.
-  if (input.standalone && !input.preparedParents) {
-    host.push({ op: "emptyCgroups", paths: places.map((place) => place.path) });
-  }
+  if (input.standalone && !input.preparedParents) host.push(...planCgroupClaim(places));
   teardown.push(...planCgroupKill(cgroupPathsOf(places)));
   if (draft.rdt) {
     host.push(...draft.rdt.make);

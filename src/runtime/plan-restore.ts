@@ -9,7 +9,12 @@ import { GantryError } from "../base/index.ts";
 import type { Operation } from "../native/index.ts";
 import type { OciSpec } from "../spec/index.ts";
 import { cgroupPathFor, cgroupPathsOf, cgroupPlaces } from "./cgroup/places.ts";
-import { oomPath, planCgroupCreate, planCgroupKill } from "./cgroup/plan-cgroup.ts";
+import {
+  oomPath,
+  planCgroupClaim,
+  planCgroupCreate,
+  planCgroupKill,
+} from "./cgroup/plan-cgroup.ts";
 import type { CreateInput, PlannedCreate } from "./contract.ts";
 import { CLONE, MAGIC, MS, O } from "./kernel-numbers.ts";
 import { loopbackUp } from "./loopback.ts";
@@ -39,6 +44,7 @@ export function planRestore(input: RestoreInput): PlannedCreate {
   const { host, container, teardown } = builder;
   const places = cgroupPlaces(kernel.cgroup, spec.linux?.cgroupsPath ?? cgroupPathFor(id));
   const cgroupPaths = cgroupPathsOf(places);
+  if (input.standalone) host.push(...planCgroupClaim(places));
   teardown.push(...planCgroupKill(cgroupPaths));
   if (input.network) teardown.push(...input.network.teardown());
   const resources = spec.linux?.resources ?? {};

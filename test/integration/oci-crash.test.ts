@@ -151,6 +151,22 @@ describe("a container of gantry-runtime whose maker died", { skip }, () => {
     assert.deepEqual(await cgroupsOf(id), []);
   });
 
+  test("what cannot be restored kills nobody in the cgroup that its configuration names", async () => {
+    const { id, bundle } = await oci.bundle(["sleep"]);
+    await oci.detached("run", "-d", "-b", bundle, id);
+    const { pid } = await oci.state(id);
+    const images = oci.path("no-images");
+    await mkdir(images);
+    const facts = { version: 1, externals: [], pipes: {}, containerId: id };
+    await writeFile(join(images, "gantry.json"), JSON.stringify(facts));
+    const restored = ["restore", "-d", "--image-path", images, "-b", bundle, `${id}again`];
+    const { code, stderr } = await oci.call("--criu", "/nowhere/criu", ...restored);
+    assert.equal(code, 1);
+    assert.ok(await isAlive(pid), stderr);
+    assert.match(stderr, /container's cgroup is not empty: 1 process/);
+    await oci.ok("delete", "-f", id);
+  });
+
   test("what is paused, and cgroups within the container's own, go with it", async () => {
     const { id, bundle } = await oci.bundle(["sleep"]);
     await oci.detached("run", "-d", "-b", bundle, id);

@@ -43,6 +43,12 @@ export function planCgroupParents(places: readonly CgroupPlace[]): Operation[] {
   });
 }
 
+/** Whoever names the path may name one that others live in, and the teardown kills and removes: it
+ * does not run where the first operation, which is this one, fails. */
+export function planCgroupClaim(places: readonly CgroupPlace[]): Operation[] {
+  return [{ op: "emptyCgroups", paths: places.map(({ path }) => path) }];
+}
+
 /** Makes the container's cgroups, so that it is born in them (v1: its executor enters first; v2:
  * CLONE_INTO_CGROUP), and their removal. With `outside` the executor stays where it is, for what it
  * runs beside the container is not the container's: its memory, its devices. */
