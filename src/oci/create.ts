@@ -125,9 +125,10 @@ async function make(
     ...(rdt && { rdt }),
     ...(scope && { unit: scope.unit }),
   };
+  // A scope that was there already is not ours to end: only one that was made is written down.
+  await using _held = scope && (await holdScope(scope, state, plan.host));
   // From here on a killed creation can be found and deleted.
   await folder.write(state);
-  await using _held = scope && (await holdScope(scope, state, plan.host));
   log.debug(`running a plan of ${plan.host.length} and ${plan.container.length} operations`);
   const { pid, startTicks } = await caller.create(plan, {
     preserveFds,
@@ -164,6 +165,7 @@ function planOf(
     rootfs: { kind: "bind", path: spec.root!.path },
     standalone: {
       startSocket: folder.startSocket(id),
+      claimFile: folder.claimFile(id),
       preserveFds: o.preserveFds,
       keepKeyring: o.noNewKeyring,
       noPivot: o.noPivot,

@@ -157,7 +157,7 @@ async function bringBack(
 }
 
 function planOf(
-  { kernel, criu, caller }: CommandContext,
+  { kernel, criu, caller, folder }: CommandContext,
   id: string,
   o: Restoring & { rootFolder: string; pidFile: string },
 ): PlannedCreate {
@@ -165,7 +165,7 @@ function planOf(
     planRestore({
       ...{ id, spec: withCgroupPath(o.spec, id), kernel, rootFolder: o.rootFolder },
       rootfs: { kind: "bind", path: o.spec.root!.path },
-      standalone: { startSocket: "", preserveFds: 0 },
+      standalone: { startSocket: "", claimFile: folder.claimFile(id), preserveFds: 0 },
       ownNetwork: o.facts.network !== undefined,
       program: {
         argv,

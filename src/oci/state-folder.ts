@@ -1,7 +1,7 @@
 // What is known of a container between calls: ROOT/<id>/state.json, and the socket on which it
 // waits to be started. A file appears whole or not at all. The first one is written before anything
-// of the container is made: what a killed creation leaves is found by its cgroups. A folder without
-// one is empty.
+// of the container is made: what a killed creation leaves is found by its cgroups, once these were
+// seen to be nobody else's. A folder without one is empty.
 
 import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -36,6 +36,7 @@ export interface ContainerState {
 const ID = /^[\w+.-]+$/;
 const STATE = "state.json";
 const SOCKET = "start.sock";
+const CLAIM = "claimed";
 
 export class StateFolder {
   readonly root: string;
@@ -58,6 +59,11 @@ export class StateFolder {
 
   startSocket(id: string): string {
     return join(this.folder(id), SOCKET);
+  }
+
+  /** Made by the plan: the cgroups that the state names are the container's. */
+  claimFile(id: string): string {
+    return join(this.folder(id), CLAIM);
   }
 
   /** Takes the id. */
@@ -86,7 +92,11 @@ export class StateFolder {
       if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
       throw new GantryError("not-found", "container does not exist");
     }
-    return parseState(text, path);
+    const state = parseState(text, path);
+    if (state.pid !== 0 || (await exists(this.claimFile(id)))) return state;
+    // Killed before that was known: others may live in what its configuration names.
+    const { rdt: _, ...begun } = state;
+    return { ...begun, cgroupPaths: {} };
   }
 
   async list(): Promise<string[]> {
@@ -107,11 +117,15 @@ export class StateFolder {
   }
 
   async isWaiting(id: string): Promise<boolean> {
-    return await stat(this.startSocket(id)).then(
-      () => true,
-      () => false,
-    );
+    return await exists(this.startSocket(id));
   }
+}
+
+async function exists(path: string): Promise<boolean> {
+  return await stat(path).then(
+    () => true,
+    () => false,
+  );
 }
 
 function parseState(text: string, path: string): ContainerState {

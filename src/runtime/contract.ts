@@ -52,6 +52,9 @@ export interface NetworkShare {
 export interface Standalone {
   /** A socket on which the container waits to be started (releaseStart). */
   startSocket: string;
+  /** A file that is made once the cgroups are known to be nobody else's: before it is there, what
+   * lives in them is not the container's. */
+  claimFile: string;
   /** Descriptors from 3 on that it inherits. */
   preserveFds: number;
   /** The session keyring of the caller is kept. */

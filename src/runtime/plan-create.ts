@@ -107,7 +107,9 @@ function refuseUnsupported(input: CreateInput): void {
 function planHost(draft: Draft): void {
   const { builder, spec, kernel, places, input } = draft;
   const { host, teardown } = builder;
-  if (input.standalone && !input.preparedParents) host.push(...planCgroupClaim(places));
+  // What systemd has made is its maker's from the beginning.
+  const claimed = input.preparedParents ? [] : places;
+  if (input.standalone) host.push(...planCgroupClaim(claimed, input.standalone.claimFile));
   teardown.push(...planCgroupKill(cgroupPathsOf(places)));
   if (draft.rdt) {
     host.push(...draft.rdt.make);

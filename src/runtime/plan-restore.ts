@@ -44,7 +44,7 @@ export function planRestore(input: RestoreInput): PlannedCreate {
   const { host, container, teardown } = builder;
   const places = cgroupPlaces(kernel.cgroup, spec.linux?.cgroupsPath ?? cgroupPathFor(id));
   const cgroupPaths = cgroupPathsOf(places);
-  if (input.standalone) host.push(...planCgroupClaim(places));
+  if (input.standalone) host.push(...planCgroupClaim(places, input.standalone.claimFile));
   teardown.push(...planCgroupKill(cgroupPaths));
   if (input.network) teardown.push(...input.network.teardown());
   const resources = spec.linux?.resources ?? {};

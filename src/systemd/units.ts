@@ -15,6 +15,7 @@ const DEFAULT_ADDRESS = "unix:path=/run/dbus/system_bus_socket";
 const SERVICE = "org.freedesktop.systemd1";
 const PATH = "/org/freedesktop/systemd1";
 const MANAGER = "org.freedesktop.systemd1.Manager";
+const TO_MANAGER = { destination: SERVICE, path: PATH, interface: MANAGER };
 const JOB_REMOVED = `type='signal',sender='${SERVICE}',interface='${MANAGER}',member='JobRemoved'`;
 /** runc waits as long for a unit. */
 const JOB_DEADLINE_MS = 30_000;
@@ -32,8 +33,9 @@ const FIXED: readonly UnitProperty[] = [
 export type HeldScope = AsyncDisposable;
 
 export class SystemdUnits implements AsyncDisposable {
-  #bus: MessageBus;
   #holder: string;
+  /** Until it is lost: the bus may be started anew. */
+  #connection: Promise<MessageBus> | undefined;
   /** Calls under way whose job may be done before we have read its name. */
   #asking = 0;
   /** Results of jobs that were done meanwhile, ours or anybody's. */
@@ -41,46 +43,64 @@ export class SystemdUnits implements AsyncDisposable {
   #waiting = new Map<string, (result: string) => void>();
 
   /** `holder`: the native program. Throws unavailable where systemd does not run the machine. */
-  static async connect({ holder }: { holder: string }): Promise<SystemdUnits> {
-    if (!existsSync(BOOTED)) {
+  static async connect(o: { holder: string; booted?: string }): Promise<SystemdUnits> {
+    if (!existsSync(o.booted ?? BOOTED)) {
       throw new GantryError(
         "unavailable",
         "systemd not running on this host, cannot use systemd cgroups: use cgroupfs paths instead",
       );
     }
-    const busAddress = process.env["DBUS_SYSTEM_BUS_ADDRESS"] ?? DEFAULT_ADDRESS;
-    // Loaded when it is needed: a runtime without systemd starts without it.
-    const { default: dbus } = await import("dbus-native");
-    const bus = dbus.createClient({ busAddress, returnBigInt: true, timeout: JOB_DEADLINE_MS });
-    const failed = Promise.withResolvers<never>();
-    bus.connection.on("error", failed.reject);
-    const units = new SystemdUnits(bus, holder);
-    try {
-      await Promise.race([units.#subscribe(), failed.promise]);
-    } catch (cause) {
-      await units[Symbol.asyncDispose]();
-      const message = `cannot reach systemd on the system bus: ${messageOf(cause)}`;
-      throw new GantryError("unavailable", message, { cause });
-    }
-    failed.promise.catch(() => {}); // later, each call says so itself
+    const units = new SystemdUnits(o.holder);
+    await units.#connected();
     return units;
   }
 
-  private constructor(bus: MessageBus, holder: string) {
-    this.#bus = bus;
+  private constructor(holder: string) {
     this.#holder = holder;
   }
 
-  async #subscribe(): Promise<void> {
-    this.#bus.connection.on("message", ({ member, interface: from, body }) => {
+  #connected(): Promise<MessageBus> {
+    this.#connection ??= this.#dial();
+    return this.#connection;
+  }
+
+  async #dial(): Promise<MessageBus> {
+    const lost = Promise.withResolvers<never>();
+    let bus: MessageBus | undefined;
+    try {
+      // Loaded when it is needed: a runtime without systemd starts without it.
+      const { default: dbus } = await import("dbus-native");
+      const busAddress = process.env["DBUS_SYSTEM_BUS_ADDRESS"] ?? DEFAULT_ADDRESS;
+      bus = dbus.createClient({ busAddress, returnBigInt: true, timeout: JOB_DEADLINE_MS });
+      bus.connection.on("error", lost.reject);
+      bus.connection.on("close", () => lost.reject(new Error("the connection was closed")));
+      await Promise.race([this.#subscribe(bus), lost.promise]);
+    } catch (cause) {
+      this.#connection = undefined;
+      await bus?.close();
+      const message = `cannot reach systemd on the system bus: ${messageOf(cause)}`;
+      throw new GantryError("unavailable", message, { cause });
+    }
+    lost.promise.catch(() => this.#forget());
+    return bus;
+  }
+
+  /** The next call connects anew; who waits for a job does not hear of it any more. */
+  #forget(): void {
+    this.#connection = undefined;
+    for (const resolve of this.#waiting.values()) resolve("no answer: the system bus has ended");
+  }
+
+  async #subscribe(bus: MessageBus): Promise<void> {
+    bus.connection.on("message", ({ member, interface: from, body }) => {
       if (member !== "JobRemoved" || from !== MANAGER) return;
       const [, job, , result] = body as [number, string, string, string];
       const waiting = this.#waiting.get(job);
       if (waiting) waiting(result);
       else if (this.#asking > 0) this.#done.set(job, result);
     });
-    await this.#bus.addMatch(JOB_REMOVED);
-    await this.#call("Subscribe");
+    await bus.addMatch(JOB_REMOVED);
+    await bus.invoke({ ...TO_MANAGER, member: "Subscribe" });
   }
 
   /** Makes a scope with these limits. Commit point: systemd has made its cgroup. A
@@ -182,9 +202,9 @@ export class SystemdUnits implements AsyncDisposable {
   }
 
   async #call<T = unknown>(member: string, signature?: string, body?: unknown[]): Promise<T> {
+    const bus = await this.#connected();
     try {
-      const message = { destination: SERVICE, path: PATH, interface: MANAGER, member };
-      return await this.#bus.invoke({ ...message, ...(signature && { signature, body }) });
+      return await bus.invoke({ ...TO_MANAGER, member, ...(signature && { signature, body }) });
     } catch (cause) {
       const kind = KINDS[(cause as DBusError).dbusName ?? ""] ?? "internal";
       throw new GantryError(kind, `systemd: ${member}: ${messageOf(cause)}`, { cause });
@@ -192,13 +212,15 @@ export class SystemdUnits implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#bus.close();
+    const bus = await this.#connection?.catch(() => undefined);
+    await bus?.close();
   }
 }
 
-const KINDS: Readonly<Record<string, "conflict" | "not-found">> = {
+const KINDS: Readonly<Record<string, "conflict" | "not-found" | "unavailable">> = {
   "org.freedesktop.systemd1.UnitExists": "conflict",
   "org.freedesktop.systemd1.NoSuchUnit": "not-found",
+  "org.freedesktop.DBus.Error.Disconnected": "unavailable",
 };
 
 async function endOf(child: ChildProcess): Promise<void> {

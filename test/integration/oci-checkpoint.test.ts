@@ -102,8 +102,9 @@ describe("checkpoints of gantry-runtime", { skip }, () => {
     await oci.ok("checkpoint", "--leave-running", ...place, id);
     assert.equal((await oci.state(id)).status, "running");
     assert.ok((await images("logs")).includes("dump.log"));
-    const other = `${id}-other`;
-    await silent("restore", "--detach", "--no-subreaper", ...place, "--bundle", bundle, other);
+    // Of a bundle of its own: the first one's configuration names the cgroup of the first.
+    const { id: other, bundle: elsewhere } = await oci.bundle(["stubborn"]);
+    await silent("restore", "--detach", "--no-subreaper", ...place, "--bundle", elsewhere, other);
     const { pid, status } = await oci.state(other);
     assert.equal(status, "running");
     assert.notEqual(pid, (await oci.state(id)).pid);

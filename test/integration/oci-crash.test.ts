@@ -75,6 +75,24 @@ describe("a container of gantry-runtime whose maker died", { skip }, () => {
     assert.deepEqual(await cgroupsOf(id), []);
   });
 
+  test("strangers in the cgroup of a creation that was killed before it looked are left alone", async () => {
+    const { id, bundle } = await oci.bundle(["sleep"]);
+    await oci.detached("run", "-d", "-b", bundle, id);
+    const { pid } = await oci.state(id);
+    const own = JSON.parse(await readFile(join(oci.root, id, "state.json"), "utf8"));
+    // As the state file is before the plan runs: the configuration names the cgroup of another.
+    const begun = { ...own, id: `${id}b`, pid: 0, startTicks: "0" };
+    await mkdir(join(oci.root, begun.id));
+    await writeFile(join(oci.root, begun.id, "state.json"), JSON.stringify(begun));
+    assert.equal((await oci.state(begun.id)).status, "creating");
+    await oci.call("kill", "--all", begun.id, "KILL");
+    await oci.ok("delete", "-f", begun.id);
+    assert.ok(await isAlive(pid));
+    assert.equal((await oci.state(id)).status, "running");
+    await oci.ok("delete", "-f", id);
+    assert.deepEqual(await readdir(oci.root), []);
+  });
+
   test("a folder without a state is nobody's: delete removes it, forced or not", async () => {
     for (const flags of [[], ["--force"]]) {
       await mkdir(join(oci.root, "empty"), { recursive: true });

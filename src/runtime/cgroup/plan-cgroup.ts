@@ -45,8 +45,11 @@ export function planCgroupParents(places: readonly CgroupPlace[]): Operation[] {
 
 /** Whoever names the path may name one that others live in, and the teardown kills and removes: it
  * does not run where the first operation, which is this one, fails. */
-export function planCgroupClaim(places: readonly CgroupPlace[]): Operation[] {
-  return [{ op: "emptyCgroups", paths: places.map(({ path }) => path) }];
+export function planCgroupClaim(places: readonly CgroupPlace[], file: string): Operation[] {
+  return [
+    { op: "emptyCgroups", paths: places.map(({ path }) => path) },
+    { op: "touch", path: file, mode: 0o600 },
+  ];
 }
 
 /** Makes the container's cgroups, so that it is born in them (v1: its executor enters first; v2:
