@@ -182,7 +182,10 @@ suite("limits and scores", () => {
       [[one, { ...one, soft: 5 }], /RLIMIT_NOFILE is given twice/],
       [[{ ...one, type: "RLIMIT_LEVITATION" }], /RLIMIT_LEVITATION.* is not valid/],
       [[{ ...one, type: "NOFILE" }], /type .*"NOFILE.* is not valid/],
-      [[{ ...one, soft: 11 }], /rlimit type 7: RLIMIT_NOFILE to soft 11, hard \d+: invalid argument/],
+      [
+        [{ ...one, soft: 11 }],
+        /rlimit type 7: RLIMIT_NOFILE to soft 11, hard \d+: invalid argument/,
+      ],
     ];
     for (const [rlimits, message] of cases) {
       assert.match(await refusal(oci, set({ rlimits })), message);
