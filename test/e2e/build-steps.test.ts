@@ -4,10 +4,10 @@
 
 import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
-import { createHash } from "node:crypto";
+import { createHash, generateKeyPairSync, verify } from "node:crypto";
 import { once } from "node:events";
 import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
-import { createServer, type Server } from "node:net";
+import { createServer } from "node:net";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
@@ -123,16 +123,21 @@ describe("the steps of a build", { skip: whyNoDaemon() }, () => {
 
   test("an ssh agent is forwarded for its step, over as many connections as it makes", async () => {
     const socket = join(daemon.folder, "agent.sock");
-    const agent = await echoAgent(socket);
+    const agent = await listingAgent(socket);
+    const asks = (path: string, ...messages: string[]) => `unix ${path} hex:${messages.join("")}`;
+    const place = "/run/buildkit/ssh_agent.0";
+    const [list, empty] = ["000000010b", "00000001130000000113"];
     try {
+      const steps = [asks(place, list, list), asks(place, empty, list), "env", `stat ${place}`];
       const text = [
         "FROM payload",
-        'RUN --mount=type=ssh ["/bin/seq", "unix /run/buildkit/ssh_agent.0 one", "unix /run/buildkit/ssh_agent.0 two", "env", "stat /run/buildkit/ssh_agent.0"]',
-        'RUN --mount=type=ssh,target=/a,mode=0666,uid=7 ["/bin/seq", "unix /a three", "stat /a"]',
+        `RUN --mount=type=ssh ["/bin/seq", ${steps.map((step) => JSON.stringify(step)).join(", ")}]`,
+        `RUN --mount=type=ssh,target=/a,mode=0666,uid=7 ["/bin/seq", "${asks("/a", list)}", "stat /a"]`,
       ].join("\n");
       const output = await built(text, "--ssh", `default=${socket}`, "-t", "ssh");
-      for (const word of ["one", "two", "three"])
-        assert.match(output, new RegExp(`agent: ${word}`));
+      assert.equal(output.match(/000000050c00000000/g)?.length, 4, output);
+      assert.equal(output.match(/00000001050000000105/g)?.length, 1, "keys stay with their agent");
+      assert.equal(agent.refused, 0, "nor is it asked to remove them");
       assert.match(output, /SSH_AUTH_SOCK=\/run\/buildkit\/ssh_agent\.0/);
       assert.match(output, /ssh_agent\.0 mode=140600 uid=0/);
       assert.match(output, /\/a mode=140666 uid=7/);
@@ -142,6 +147,28 @@ describe("the steps of a build", { skip: whyNoDaemon() }, () => {
     }
     const needs = 'FROM payload\nRUN --mount=type=ssh,required ["/bin/true"]\n';
     assert.match(await refused(needs), /no SSH key "default" forwarded from the client/);
+  });
+
+  test("private key files are an agent's keys, and a signature of each is verified", async () => {
+    const { privateKey, publicKey } = generateKeyPairSync("ed25519");
+    const path = join(daemon.folder, "key");
+    await writeFile(path, privateKey.export({ format: "pem", type: "pkcs8" }));
+    const point = Buffer.from(publicKey.export({ format: "jwk" }).x!, "base64url");
+    const string = (...parts: (string | Buffer)[]): Buffer => {
+      const body = Buffer.concat(parts.map((part) => Buffer.from(part as string)));
+      const length = Buffer.alloc(4);
+      length.writeUInt32BE(body.length);
+      return Buffer.concat([length, body]);
+    };
+    const blob = Buffer.concat([string("ssh-ed25519"), string(point)]);
+    const data = Buffer.from("what is signed");
+    const request = string(Buffer.of(13), string(blob), string(data), Buffer.alloc(4));
+    const sends = `unix /run/buildkit/ssh_agent.0 hex:${request.toString("hex")}`;
+    const text = `FROM payload\nRUN --mount=type=ssh,required ["/bin/seq", "${sends}"]\n`;
+    const output = await built(text, "--no-cache", "--ssh", `default=${path}`);
+    const answer = Buffer.from(/answer ([0-9a-f]+)/.exec(output)![1]!, "hex");
+    assert.equal(answer[4], 14);
+    assert.ok(verify(null, data, publicKey, answer.subarray(-64)));
   });
 
   test("the host's network and steps without confinement have to be allowed", async () => {
@@ -290,15 +317,19 @@ describe("the steps of a build", { skip: whyNoDaemon() }, () => {
 });
 
 /** An agent that says back what it is told. */
-async function echoAgent(path: string): Promise<Server> {
-  const server = createServer({ allowHalfOpen: true }, (socket) => {
-    const parts: Buffer[] = [];
+/** Says that it has no keys, and counts what else it is asked. */
+async function listingAgent(path: string): Promise<{ refused: number; close(): void }> {
+  const counted = { refused: 0, close: () => void server.close() };
+  const server = createServer((socket) => {
     socket.on("error", () => {});
-    socket.on("data", (chunk) => parts.push(Buffer.from(chunk)));
-    socket.on("end", () => socket.end(`agent: ${Buffer.concat(parts)}`));
+    socket.on("data", (chunk) => {
+      const lists = chunk.toString("hex") === "000000010b";
+      if (!lists) counted.refused++;
+      socket.write(Buffer.from(lists ? "000000050c00000000" : "0000000105", "hex"));
+    });
   });
   await new Promise<void>((resolve) => server.listen(path, resolve));
-  return server;
+  return counted;
 }
 
 /** A web server on the daemon's side of the network. */

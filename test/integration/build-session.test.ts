@@ -238,13 +238,17 @@ describe("a build's session", () => {
   test("an ssh agent is reached through the session", async () => {
     const path = join(folder, "agent.sock");
     const agent = createServer((socket) => socket.pipe(socket)).listen(path);
-    const { session } = await start({ agents: new Map([["default", path]]) });
+    const { session } = await start({ agents: new Map([["default", { socket: path }]]) });
     assert.equal(await session.hasSshAgent("default", { signal }), true);
     assert.equal(await session.hasSshAgent("other", { signal }), false);
     const stream = await session.connectSshAgent("default", { signal });
-    stream.write("question");
-    const answer = await new Promise((resolve) => stream.once("data", resolve));
-    assert.equal(String(answer), "question");
+    const said = async (hex: string): Promise<string> => {
+      stream.write(Buffer.from(hex, "hex"));
+      const answer = await new Promise<Buffer>((resolve) => stream.once("data", resolve));
+      return answer.toString("hex");
+    };
+    assert.equal(await said("000000010b"), "000000010b", "the agent was asked for its keys");
+    assert.equal(await said("0000000113"), "0000000105", "but not to remove them");
     stream.destroy();
     agent.close();
   });

@@ -154,6 +154,26 @@ int v_connect(int argc, char **argv) {
   return n < 0 ? fail("recv") : (int)(fwrite(text, 1, n, stdout) != (size_t)n);
 }
 
+static void print_hex(const char *kind, const unsigned char *bytes, size_t length) {
+  printf("%s ", kind);
+  for (size_t at = 0; at < length; at++) printf("%02x", bytes[at]);
+  printf("\n"), fflush(stdout);
+}
+
+// What "hex:0a0b" stands for; the answer is printed in hex, too.
+static int exchange_bytes(int fd, const char *hex) {
+  unsigned char bytes[4096];
+  for (; sscanf(hex, "%2hhx", bytes) == 1; hex += 2) {
+    if (write(fd, bytes, 1) != 1) return fail("write");
+  }
+  shutdown(fd, SHUT_WR);
+  size_t length = 0;
+  ssize_t count;
+  while ((count = read(fd, bytes + length, sizeof bytes - length)) > 0) length += count;
+  print_hex("answer", bytes, length);
+  return count < 0 ? fail("read") : 0;
+}
+
 // Sends a line to a unix socket and prints the answer.
 int v_unix(int argc, char **argv) {
   struct sockaddr_un to = {.sun_family = AF_UNIX};
@@ -161,15 +181,10 @@ int v_unix(int argc, char **argv) {
   strcpy(to.sun_path, argv[1]);
   int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof to) < 0) return fail(argv[1]);
+  if (!strncmp(argv[2], "hex:", 4)) return exchange_bytes(fd, argv[2] + 4);
   if (dprintf(fd, "%s\n", argv[2]) < 0) return fail("write");
   shutdown(fd, SHUT_WR);
   return copy_to_stdout(fd);
-}
-
-static void print_hex(const char *kind, const unsigned char *bytes, size_t length) {
-  printf("%s ", kind);
-  for (size_t at = 0; at < length; at++) printf("%02x", bytes[at]);
-  printf("\n"), fflush(stdout);
 }
 
 // datagrams PATH: prints what a unix datagram socket receives, in hex; of a memory file, what is in

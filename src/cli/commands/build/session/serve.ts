@@ -33,7 +33,7 @@ import { receiveFile } from "./receive-file.ts";
 import { receiveFolder } from "./receive-folder.ts";
 import { readSecret } from "./secrets.ts";
 import { sendFolder } from "./send-folder.ts";
-import { agentOf, forwardAgent } from "./ssh.ts";
+import { type Agent, agentOf, forwardAgent } from "./ssh.ts";
 
 /** Where an output goes on this side. */
 export type OutputTarget = { folder: string } | { path: string } | { stdout: Output };
@@ -44,8 +44,8 @@ export interface SessionOffer {
   /** Bytes that may be fetched once, by the last part of their address. */
   uploads: ReadonlyMap<string, Readable>;
   secrets: ReadonlyMap<string, { env?: string; path?: string }>;
-  /** Agents' sockets by id. */
-  agents: ReadonlyMap<string, string>;
+  /** ssh agents by id. */
+  agents: ReadonlyMap<string, Agent>;
   /** By the number of the exporter. */
   outputs: readonly (OutputTarget | undefined)[];
   /** Folders in OCI layout, by store id. */
