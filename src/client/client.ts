@@ -1,9 +1,9 @@
 // The typed door to the Docker Engine API for the client side: version negotiation, keep-alive,
-// hijacked streams, and errors in the words that docker's own client uses. It knows the protocol
-// and nothing of commands.
+// hijacked streams. It knows the protocol and nothing of commands; how failures are told is in
+// request-errors.ts.
 
 import type { Duplex } from "node:stream";
-import { type Advice, type ErrorKind, errnoOf, GantryError, messageOf } from "../base/index.ts";
+import { GantryError } from "../base/index.ts";
 import { type Environment, openStream, type TlsMaterial } from "./connect.ts";
 import type { Endpoint } from "./endpoint.ts";
 import {
@@ -13,12 +13,18 @@ import {
   type RawResponse,
   type RequestHeaders,
 } from "./http1.ts";
+import {
+  connectionError,
+  hostHeader,
+  requestError,
+  responseError,
+  shownUrl,
+  verbOf,
+} from "./request-errors.ts";
 
 /** The newest API version that this client speaks, and the oldest that it still understands. */
 export const API_VERSION = "1.50";
 export const API_VERSION_MIN = "1.24";
-/** What docker's client calls a daemon behind ssh. */
-const SSH_HOST = "docker.example.com";
 const IDLE_CONNECTIONS_MAX = 4;
 const ERROR_BODY_BYTES_MAX = 1 << 20;
 
@@ -140,7 +146,7 @@ export class Client {
     if (!this.#negotiated) await this.negotiate().catch(() => {});
     const url = `${this.#prefix()}/v${this.#version}${path}${queryString(options.query)}`;
     const response = await this.#send(method, url, options);
-    if (response.status >= 400) throw await responseError(response, url);
+    if (response.status >= 400) throw await errorOf(response, url);
     return { status: response.status, headers: response.headers, body: response.body };
   }
 
@@ -171,7 +177,7 @@ export class Client {
       ...options,
       headers: { ...options.headers, Connection: "Upgrade", Upgrade: options.upgrade ?? "tcp" },
     });
-    if (response.status >= 400) throw await responseError(response, url);
+    if (response.status >= 400) throw await errorOf(response, url);
     return {
       stream: connection.release(),
       contentType: response.headers["content-type"] ?? "",
@@ -281,9 +287,8 @@ export class Client {
   }
 }
 
-function hostHeader(endpoint: Endpoint): string {
-  if (endpoint.kind === "tcp") return `${endpoint.host}:${endpoint.port}`;
-  return endpoint.kind === "ssh" ? SSH_HOST : "api.moby.localhost";
+async function errorOf(response: RawResponse, url: string): Promise<GantryError> {
+  return responseError(response, await readAll(response.body, ERROR_BODY_BYTES_MAX), url);
 }
 
 /** Compares "1.50" and "1.9" as versions: negative, zero or positive. */
@@ -318,124 +323,6 @@ export async function readAll(body: AsyncIterable<Buffer>, max = Infinity): Prom
     if (length > max) break;
   }
   return Buffer.concat(chunks).toString("utf8");
-}
-
-const KINDS: Record<number, ErrorKind> = {
-  304: "not-modified",
-  400: "invalid",
-  401: "unauthorized",
-  403: "forbidden",
-  404: "not-found",
-  409: "conflict",
-  501: "not-implemented",
-  503: "unavailable",
-};
-
-async function responseError(response: RawResponse, url: string): Promise<GantryError> {
-  const text = await readAll(response.body, ERROR_BODY_BYTES_MAX);
-  let message = "";
-  if (text === "") {
-    message =
-      `request returned ${response.reason} for API route and version ${url}, ` +
-      "check if the server supports the requested API version";
-  } else {
-    try {
-      const parsed = JSON.parse(text) as { message?: unknown };
-      if (typeof parsed.message === "string") message = parsed.message.trim();
-    } catch {
-      message = text.trim();
-    }
-    message = `Error response from daemon: ${message || `API returned a ${response.status}`}`;
-  }
-  return new GantryError(KINDS[response.status] ?? "internal", message, {
-    detail: { status: response.status },
-  });
-}
-
-/** `request` is what was asked, as docker shows it: Get "http://…". */
-function connectionError(error: unknown, endpoint: Endpoint, request: string): GantryError {
-  const errno = errnoOf(error);
-  const detail = { connect: true, ...(errno ? { errno } : {}) };
-  const advice = connectionAdvice(errno, endpoint);
-  const because = { cause: error, detail: { ...detail, ...(advice && { advice }) } };
-  if (errno === "EACCES" || errno === "EPERM") {
-    const path = endpoint.kind === "unix" ? endpoint.path : endpoint.text;
-    return new GantryError(
-      "forbidden",
-      "permission denied while trying to connect to the Docker daemon socket at " +
-        `${endpoint.text}: ${request}: dial unix ${path}: connect: permission denied`,
-      because,
-    );
-  }
-  if (["ENOENT", "ECONNREFUSED", "ENOTSOCK", "ETIMEDOUT"].includes(errno ?? "")) {
-    return new GantryError(
-      "unavailable",
-      `Cannot connect to the Docker daemon at ${endpoint.text}. Is the docker daemon running?`,
-      because,
-    );
-  }
-  const message = `error during connect: ${request}: ${dialError(error, endpoint)}`;
-  return new GantryError("unavailable", message, because);
-}
-
-function connectionAdvice(errno: string | undefined, endpoint: Endpoint): Advice | undefined {
-  if (endpoint.kind !== "unix") return undefined;
-  const { path } = endpoint;
-  const other = "or name another daemon: -H, DOCKER_HOST, gantry context use";
-  switch (errno) {
-    case "ENOENT":
-      return {
-        cause: `there is no socket ${path}`,
-        remedy: ["start the daemon: systemctl start gantry, or gantry daemon", other],
-      };
-    case "ECONNREFUSED":
-      return {
-        cause: `nobody listens on ${path}: the daemon that made it has ended`,
-        remedy: ["start it again: systemctl restart gantry, or gantry daemon", other],
-      };
-    case "EACCES":
-    case "EPERM":
-      return {
-        cause: `this user may not use ${path}: it is for root and the socket's group`,
-        remedy: [
-          "join the group: sudo usermod -aG docker $USER, then log in again (that is as much as " +
-            "root), or use sudo",
-        ],
-      };
-    default:
-      return undefined;
-  }
-}
-
-/** What Go says of names and ports that lead nowhere. */
-function dialError(error: unknown, endpoint: Endpoint): string {
-  if (endpoint.kind !== "tcp") return messageOf(error);
-  const code = (error as { code?: unknown }).code;
-  if (code === "ENOTFOUND") return `dial tcp: lookup ${endpoint.host}: no such host`;
-  if (code === "EAI_AGAIN") return `dial tcp: lookup ${endpoint.host}: no answer to the question`;
-  if (code === "ERR_SOCKET_BAD_PORT") return `dial tcp: address ${endpoint.port}: invalid port`;
-  return messageOf(error);
-}
-
-function verbOf(method: string): string {
-  return method.charAt(0) + method.slice(1).toLowerCase();
-}
-
-function requestError(error: unknown, method: string, url: string): unknown {
-  const isConnection =
-    error instanceof GantryError && (error.detail["eof"] || "remoteCommandMissing" in error.detail);
-  if (error instanceof GantryError && !isConnection) return error;
-  return new GantryError(
-    "unavailable",
-    `error during connect: ${verbOf(method)} ${JSON.stringify(url)}: ${messageOf(error)}`,
-    { cause: error, detail: { connect: true } },
-  );
-}
-
-/** The URL as docker's messages show it: a socket's path takes the host's place. */
-function shownUrl(endpoint: Endpoint, tls: boolean, path: string): string {
-  const host = endpoint.kind === "unix" ? encodeURIComponent(endpoint.path) : hostHeader(endpoint);
-  return `${tls ? "https" : "http"}://${host}${path}`;
 }
 
 function abortError(signal: AbortSignal): Error {

@@ -1,5 +1,5 @@
 import { type Command, defineCommand } from "../../command.ts";
-import { forEach, segment } from "../each.ts";
+import { postEach } from "./post-each.ts";
 
 const command: Command = defineCommand({
   usage: "[OPTIONS] CONTAINER [CONTAINER...]",
@@ -7,19 +7,7 @@ const command: Command = defineCommand({
   spellings: ["container kill", "kill"],
   args: { min: 1 },
   flags: { signal: { type: "string", shorthand: "s", usage: "Signal to send" } },
-  async run(session, { values, args }) {
-    const client = await session.client();
-    return forEach(
-      session,
-      args,
-      async (name) => {
-        await client.empty("POST", `/containers/${segment(name)}/kill`, {
-          query: { signal: values.signal || undefined },
-        });
-        return name;
-      },
-      { parallel: true },
-    );
-  },
+  run: (session, { values, args }) =>
+    postEach(session, args, "kill", { signal: values.signal || undefined }),
 });
 export default command;

@@ -1,5 +1,5 @@
 import { type Command, defineCommand } from "../../command.ts";
-import { forEach, segment } from "../each.ts";
+import { postEach } from "./post-each.ts";
 
 const command: Command = defineCommand({
   usage: "CONTAINER [CONTAINER...]",
@@ -7,17 +7,6 @@ const command: Command = defineCommand({
   spellings: ["container unpause", "unpause"],
   args: { min: 1 },
   flags: {},
-  async run(session, { args }) {
-    const client = await session.client();
-    return forEach(
-      session,
-      args,
-      async (name) => {
-        await client.empty("POST", `/containers/${segment(name)}/unpause`);
-        return name;
-      },
-      { parallel: true },
-    );
-  },
+  run: (session, { args }) => postEach(session, args, "unpause"),
 });
 export default command;
