@@ -23,6 +23,14 @@
 
 #define RESOLVE_TRIES_MAX 64
 
+// A plan's open(2) flags are those of asm-generic/fcntl.h, which x86 has; arm64 has its own.
+static int open_flags(const struct field *f) {
+  enum { DIRECT = 040000, DIRECTORY = 0200000, NOFOLLOW = 0400000 };
+  int flags = (int)f->num;
+  return (flags & ~(DIRECT | DIRECTORY | NOFOLLOW)) | (flags & DIRECT ? O_DIRECT : 0) |
+         (flags & DIRECTORY ? O_DIRECTORY : 0) | (flags & NOFOLLOW ? O_NOFOLLOW : 0);
+}
+
 static int open2(int root, const char *path, int flags, unsigned mode, uint64_t resolve) {
   struct open_how how = {.flags = (uint64_t)(unsigned)(flags | O_CLOEXEC), .resolve = resolve};
   if (flags & (O_CREAT | O_TMPFILE)) how.mode = mode & 07777;
@@ -223,7 +231,7 @@ int op_write(struct run *r, const struct op *o) {
   const struct field *f = o->fields;
   const char *path = f[A_WRITE_PATH].ptr;
   const struct field *data = &f[A_WRITE_DATA];
-  int flags = (int)f[A_WRITE_FLAGS].num | O_WRONLY;
+  int flags = open_flags(&f[A_WRITE_FLAGS]) | O_WRONLY;
   const char *rest = beneath_proc(path);
   AUTO_CLOSE int fd = -1;
   if (rest) {
@@ -284,7 +292,7 @@ int op_write_proc(struct run *r, const struct op *o) {
 
 int op_open(struct run *r, const struct op *o) {
   const struct field *f = o->fields;
-  int fd = run_open(r, &f[A_OPEN_ROOT], f[A_OPEN_PATH].ptr, (int)f[A_OPEN_FLAGS].num,
+  int fd = run_open(r, &f[A_OPEN_ROOT], f[A_OPEN_PATH].ptr, open_flags(&f[A_OPEN_FLAGS]),
                     (unsigned)f[A_OPEN_MODE].num);
   if (fd == -ENOENT && f[A_OPEN_OPTIONAL].num) return run_store(r, &f[A_OPEN_TO], -1);
   return fd < 0 ? fd : run_store(r, &f[A_OPEN_TO], fd);
@@ -293,7 +301,7 @@ int op_open(struct run *r, const struct op *o) {
 int op_open_proc(struct run *r, const struct op *o) {
   const struct field *f = o->fields;
   int fd = open_pid_file(r, &f[A_OPEN_PROC_PID], f[A_OPEN_PROC_FILE].ptr,
-                         (int)f[A_OPEN_PROC_FLAGS].num);
+                         open_flags(&f[A_OPEN_PROC_FLAGS]));
   return fd < 0 ? fd : run_store(r, &f[A_OPEN_PROC_TO], fd);
 }
 

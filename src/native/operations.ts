@@ -35,8 +35,9 @@ export const operations = {
   },
   /** Makes an empty regular file (and nothing else) unless something is there. */
   touch: { code: 3, fields: { root: "slot?", path: "str", mode: "int" } },
-  /** Opens with `flags` (O_WRONLY is added) and writes `data` in one write(2). Where there is no
-   * such file, `orData` goes to `orPath`, or with `missingOk` nothing is written. */
+  /** Opens with `flags` (O_WRONLY is added; open(2)'s flags are x86's on every machine) and writes
+   * `data` in one write(2). Where there is no such file, `orData` goes to `orPath`, or with
+   * `missingOk` nothing is written. */
   write: {
     code: 4,
     fields: {
@@ -250,6 +251,9 @@ export const operations = {
   chdir: { code: 74, fields: { path: "str", create: "flag?", uid: "int?", gid: "int?" } },
   /** Searches PATH of `env` when argv[0] has no slash, as execvp(3). Does not return. */
   execve: { code: 75, fields: { argv: "strs", env: "strs" } },
+  /** In the place of execve, for a program that the kernel does not execute: the process counts as
+   * started, says why on its standard error and ends with `code`. */
+  sayAndExit: { code: 88, fields: { text: "str", code: "int" } },
   /** Joins a new session keyring of that name; `label` is ignored where SELinux is absent. */
   keyring: { code: 76, fields: { name: "str" } },
   /** `startTicks`: ESRCH unless it is still the process that started then. */

@@ -44,8 +44,7 @@ export const O = {
   WRONLY: 1,
   RDWR: 2,
   NOCTTY: 0o400,
-  // These two are swapped between x86 and arm in the kernel; the native program translates none
-  // of them, so they are chosen by architecture in openFlags().
+  // arm64 has other numbers for these two: the native program translates them (ops-file.c).
   DIRECTORY: 0o200000,
   NOFOLLOW: 0o400000,
   PATH: 0o10000000,
@@ -89,11 +88,3 @@ export const RLIMITS: Readonly<Record<string, number>> = {
   RTPRIO: 14,
   RTTIME: 15,
 };
-
-/** O_DIRECTORY and O_NOFOLLOW have other values on arm. */
-export function directoryFlag(arch: "x86_64" | "aarch64"): number {
-  return arch === "x86_64" ? O.DIRECTORY : 0o40000;
-}
-export function nofollowFlag(arch: "x86_64" | "aarch64"): number {
-  return arch === "x86_64" ? O.NOFOLLOW : 0o100000;
-}

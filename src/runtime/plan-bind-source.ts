@@ -5,7 +5,7 @@
 import type { Operation } from "../native/index.ts";
 import type { OciMount, RootfsMount } from "../spec/index.ts";
 import type { KernelFeatures } from "./contract.ts";
-import { CLONE, directoryFlag, MS, O } from "./kernel-numbers.ts";
+import { CLONE, MS, O } from "./kernel-numbers.ts";
 import { type PlanBuilder, SCRATCH } from "./plan-builder.ts";
 import { overlayOperations } from "./plan-rootfs.ts";
 
@@ -66,7 +66,7 @@ function openLayers(
       { op: "propagation", path: "/", flags: MS.PRIVATE | MS.REC },
       { op: "moveMount", slot: to, path: place },
       { op: "close", slot: to },
-      { op: "open", path: place, flags: O.PATH | directoryFlag(kernel.arch), to: folder },
+      { op: "open", path: place, flags: O.PATH | O.DIRECTORY, to: folder },
       { op: "openTree", root: folder, path: subpath, to },
       { op: "close", slot: folder },
     ]),

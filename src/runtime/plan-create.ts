@@ -129,7 +129,7 @@ function planHost(draft: Draft): void {
   if (early)
     draft.attachRoot = planRootfs(builder, input.rootfs, kernel, spec.linux?.rootfsPropagation);
   const share = planCgroupCreate(builder, places, resources, {
-    ...{ arch: kernel.arch, prepared },
+    prepared,
     outside: hasHooks(spec.hooks, "prestart", "createRuntime"),
   });
   host.push(...planCgroupOwner(places, spec, hostUser(spec)));
@@ -274,7 +274,6 @@ function planContainer(draft: Draft): void {
   planRoot(draft);
   const context: MountContext = {
     builder,
-    kernel,
     places: draft.places,
     cgroupNamespace: namespaces.has("cgroup"),
     awaitAttached,

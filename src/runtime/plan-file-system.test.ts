@@ -2,11 +2,10 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Operation } from "../native/index.ts";
 import type { OciMount } from "../spec/index.ts";
-import type { KernelFeatures } from "./contract.ts";
 import { parseMountOptions } from "./mount-options.ts";
 import { type FileSystemContext, fileSystemOperations } from "./plan-file-system.ts";
 
-const context: FileSystemContext = { kernel: { arch: "x86_64" } as KernelFeatures };
+const context: FileSystemContext = {};
 
 function operations(mount: Omit<OciMount, "destination">, o = context): Operation[] {
   const options = parseMountOptions(mount.options);

@@ -5,8 +5,7 @@
 import { GantryError } from "../base/index.ts";
 import type { Operation } from "../native/index.ts";
 import type { OciMount } from "../spec/index.ts";
-import type { KernelFeatures } from "./contract.ts";
-import { directoryFlag, MOUNT_ATTR, MS, nofollowFlag, O } from "./kernel-numbers.ts";
+import { MOUNT_ATTR, MS, O } from "./kernel-numbers.ts";
 import {
   classicFlags,
   type MountOptions,
@@ -16,7 +15,6 @@ import {
 import { SCRATCH, SLOT } from "./plan-builder.ts";
 
 export interface FileSystemContext {
-  kernel: KernelFeatures;
   mountLabel?: string;
 }
 
@@ -32,7 +30,7 @@ const slot = SLOT.temporary;
 
 /** A new file system at `path` beneath the root. */
 export function fileSystemOperations(
-  { kernel, mountLabel }: FileSystemContext,
+  { mountLabel }: FileSystemContext,
   { type: fstype = "", source = fstype }: OciMount,
   { path, options }: { path: string; options: MountOptions },
 ): Operation[] {
@@ -55,8 +53,8 @@ export function fileSystemOperations(
   const attr = options.set & mask;
   const like = tmpfs && !data.some((o) => o.startsWith("mode=")) ? { likeTarget: true } : {};
   return [
-    ...(isKernels(fstype) ? openFolder(kernel, path) : []),
-    ...(options.copyUp ? openTarget(kernel, path) : []),
+    ...(isKernels(fstype) ? openFolder(path) : []),
+    ...(options.copyUp ? openTarget(path) : []),
     { op: "fsmount", fstype, options: words.map(escaped), attr, to: slot },
     ...(options.copyUp ? copyUp() : []),
     ...furtherAttributes(options, mask),
@@ -117,8 +115,8 @@ const isKernels = (fstype: string): boolean => fstype === "proc" || fstype === "
 /** A symlink there would lead the kernel's interfaces, and their masks, somewhere else. The folder
  * is held until they are in it: others who have the root file system may change names meanwhile
  * (CVE-2019-19921). */
-function openFolder(kernel: KernelFeatures, path: string): Operation[] {
-  const flags = O.PATH | directoryFlag(kernel.arch) | nofollowFlag(kernel.arch);
+function openFolder(path: string): Operation[] {
+  const flags = O.PATH | O.DIRECTORY | O.NOFOLLOW;
   return [
     { op: "mkdirs", root, path, mode: 0o755 },
     { op: "open", root, path, flags, to: SCRATCH[0] },
@@ -133,10 +131,10 @@ function intoFolder(): Operation[] {
   ];
 }
 
-function openTarget(kernel: KernelFeatures, path: string): Operation[] {
+function openTarget(path: string): Operation[] {
   return [
     { op: "mkdirs", root, path, mode: 0o755 },
-    { op: "open", root, path, flags: O.PATH | directoryFlag(kernel.arch), to: SCRATCH[0] },
+    { op: "open", root, path, flags: O.PATH | O.DIRECTORY, to: SCRATCH[0] },
   ];
 }
 

@@ -48,10 +48,7 @@ export function planRestore(input: RestoreInput): PlannedCreate {
   teardown.push(...planCgroupKill(cgroupPaths));
   if (input.network) teardown.push(...input.network.teardown());
   const resources = spec.linux?.resources ?? {};
-  const share = planCgroupCreate(builder, places, resources, {
-    arch: kernel.arch,
-    prepared: false,
-  });
+  const share = planCgroupCreate(builder, places, resources, { prepared: false });
   host.push(...planDevNull(), ...(input.standalone ? ownStreams() : pipes(input)));
   planRootfs(builder, rootfs, kernel);
   if (input.ownNetwork) host.push(...newNetwork(builder, input));

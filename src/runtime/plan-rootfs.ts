@@ -8,7 +8,7 @@ import { GantryError } from "../base/index.ts";
 import type { Operation } from "../native/index.ts";
 import type { DiskImage, RootfsMount } from "../spec/index.ts";
 import type { KernelFeatures } from "./contract.ts";
-import { CLONE, directoryFlag, MS, O } from "./kernel-numbers.ts";
+import { CLONE, MS, O } from "./kernel-numbers.ts";
 import { type PlanBuilder, SLOT } from "./plan-builder.ts";
 import { idMappedOverlay } from "./plan-userns.ts";
 
@@ -57,7 +57,7 @@ export function overlayOperations(
   const { idMaps } = rootfs;
   if (idMaps) return idMappedOverlay(builder, { ...rootfs, idMaps }, { kernel, to });
   if (rootfs.disk) return onDisk(builder, rootfs, rootfs.disk, { kernel, to });
-  if (kernel.overlayLowerdirAppend) return layersOneByOne(builder, rootfs, { kernel, to });
+  if (kernel.overlayLowerdirAppend) return layersOneByOne(builder, rootfs, to);
   if (!fitsStrings(rootfs)) throw tooManyLayers(rootfs);
   return [{ op: "fsmount", fstype: "overlay", options: overlayStrings(rootfs), to }];
 }
@@ -119,7 +119,7 @@ function fitsStrings(rootfs: Overlay): boolean {
 function layersOneByOne(
   builder: PlanBuilder,
   { lowerDirs, upperDir, workDir, volatile }: Overlay,
-  { kernel, to }: { kernel: KernelFeatures; to: number },
+  to: number,
 ): Operation[] {
   const operations: Operation[] = [];
   const options: string[] = [];
@@ -132,7 +132,7 @@ function layersOneByOne(
     }
     const slot = builder.allocate(`the layer ${path}`);
     held.push(slot);
-    const flags = O.PATH | directoryFlag(kernel.arch);
+    const flags = O.PATH | O.DIRECTORY;
     operations.push({ op: "open", path, flags, to: slot });
     options.push(`${key}=@${slot}`);
   };

@@ -61,7 +61,7 @@ test("co-mounted controllers share one place, and a parent cannot lead out of th
 function hostOperations(layout: CgroupLayout, resources = {}, prepared = false): string[] {
   const builder = new PlanBuilder();
   const places = cgroupPlaces(layout, "/gantry/abc");
-  const { limits } = planCgroupCreate(builder, places, resources, { arch: "x86_64", prepared });
+  const { limits } = planCgroupCreate(builder, places, resources, { prepared });
   return [...builder.host, ...limits].map((o) => {
     if (o.op === "write") return `${o.path}=${new TextDecoder().decode(o.data)}`;
     if (o.op === "enterCgroups") return `enter ${o.paths.join(" ")}`;

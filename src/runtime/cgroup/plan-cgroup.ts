@@ -6,7 +6,7 @@ import { GantryError } from "../../base/index.ts";
 import type { Operation } from "../../native/index.ts";
 import type { OciResources } from "../../spec/index.ts";
 import type { CgroupLayout } from "../contract.ts";
-import { directoryFlag, O } from "../kernel-numbers.ts";
+import { O } from "../kernel-numbers.ts";
 import { type PlanBuilder, SLOT, text, write } from "../plan-builder.ts";
 import { deviceProgram } from "./device-program.ts";
 import { devicePolicy, devicesV1 } from "./device-rules.ts";
@@ -59,7 +59,7 @@ export function planCgroupCreate(
   builder: PlanBuilder,
   places: readonly CgroupPlace[],
   resources: OciResources,
-  o: { arch: "x86_64" | "aarch64"; prepared: boolean; outside?: boolean },
+  o: { prepared: boolean; outside?: boolean },
 ): CgroupShare {
   const { host, teardown } = builder;
   if (!o.prepared) host.push(...planCgroupParents(places));
@@ -81,7 +81,7 @@ export function planCgroupCreate(
     cgroup = builder.allocate("the cgroup");
     host.push(
       { op: "mkdir", path: unified.path, mode: 0o755, existOk: true },
-      { op: "open", path: unified.path, flags: O.RDONLY | directoryFlag(o.arch), to: cgroup },
+      { op: "open", path: unified.path, flags: O.RDONLY | O.DIRECTORY, to: cgroup },
     );
   }
   const limits = limitOperations(places, resources, cgroup);
