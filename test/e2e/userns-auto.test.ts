@@ -168,7 +168,7 @@ describe("user namespaces of containers", { skip: whyNoDaemon() }, () => {
       ],
     );
     assert.equal(text.match(/ uid=0 gid=0 /g)?.length, 4, text);
-    assert.match(text, /inside .*\n77\n0\t65535\n1 S docker-init/);
+    assert.match(text, /inside .*\n77\n0\t65535\n1 [RS] docker-init/);
     const outside = await refuse(...auto(), "--device", "/dev/null:/else/null", IMAGE);
     assert.match(outside, /devices of a container with a user namespace are beneath \/dev/);
   });
