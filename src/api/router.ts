@@ -18,6 +18,7 @@ import {
 } from "../protocol/index.ts";
 import { readJson } from "./body.ts";
 import type { ApiOptions, Call, Handlers } from "./call.ts";
+import { explainFullDisk } from "./full-disk.ts";
 import { refuse } from "./refusals.ts";
 import type { Reply } from "./reply.ts";
 
@@ -128,7 +129,11 @@ export async function dispatch(
   const { signal, upgrade } = input;
   const call = { params, query, body, version, headers, signal, upgrade };
   const handler = handlers[routed.name] as (call: Call<unknown>) => Promise<Reply> | Reply;
-  return await handler(call as unknown as Call<unknown>);
+  try {
+    return await handler(call as unknown as Call<unknown>);
+  } catch (error) {
+    return await explainFullDisk(options.engine, error);
+  }
 }
 
 function requireVersion(

@@ -20,6 +20,7 @@ import type { EngineContext, EngineOptions } from "./context.ts";
 import type { EngineDoors } from "./contract.ts";
 import { EventBus } from "./events/bus.ts";
 import { EVENT_LIMITS, EventLog } from "./events/event-log.ts";
+import { adviseFullDisk } from "./explain/advise-disk.ts";
 import { explainVerbs } from "./explain/verbs.ts";
 import { clearBootstraps } from "./images/bootstrap.ts";
 import { imageVerbs } from "./images/index.ts";
@@ -112,6 +113,7 @@ export async function openEngine(
       version: () => systemVersion(engine),
       metrics: scraper(engine, metrics),
       cgroups: (o) => cgroupTree(engine, o),
+      adviseFullDisk: () => adviseFullDisk(engine),
       planPrune: (o) => planPrune(engine, o, builds.planPrune),
       df: (o) => systemDf(engine, { ...o, buildCache: builds.usage }),
     },

@@ -7,7 +7,14 @@ import { join } from "node:path";
 import { kindOf } from "../base/index.ts";
 import { type ExitStatus, type Monitor, readExitRecord } from "../native/index.ts";
 import { endStray } from "./containers/ended-monitor.ts";
-import { clearCgroups, clearRun, handleExit, lostStatus, watchExit } from "./containers/exit.ts";
+import {
+  clearCgroups,
+  clearRun,
+  handleExit,
+  lostStatus,
+  restartLater,
+  watchExit,
+} from "./containers/exit.ts";
 import { resumeHealthChecks } from "./containers/health.ts";
 import { imageLayers } from "./containers/image-mounts.ts";
 import { releaseVolumes } from "./containers/mounts.ts";
@@ -79,6 +86,7 @@ export async function applyRestartPolicies(engine: EngineContext): Promise<void>
         });
       } catch (error) {
         engine.log.error("Failed to start a container at boot", { id: c.id, error });
+        restartLater(engine, c, error);
       }
     }),
   );
@@ -107,7 +115,7 @@ async function findRun(
     // Started, perhaps, but the daemon died before it could remember: as if the start had failed.
     await endStray(engine, paths.socket);
     delete c.intent;
-    engine.containers.put(c);
+    engine.containers.putFact(c);
     return undefined;
   }
   const monitor = await connect(engine, paths.socket);

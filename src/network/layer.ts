@@ -296,9 +296,9 @@ export class Networks implements NetworkLayer {
         await this.#tryRun("remove an interface", driverOf(record).planRemove(record));
       }
     }
-    this.#ipam.close(record.id);
+    this.#records.delete(record.id); // where this fails the network is still there, to be made again
     this.#networks = this.#networks.filter(({ id }) => id !== record.id);
-    this.#records.delete(record.id);
+    this.#ipam.close(record.id);
   }
 
   async connect(request: AttachRequest & { pid: number }): Promise<AttachmentRecord> {

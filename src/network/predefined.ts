@@ -40,7 +40,11 @@ export function predefinedNetworks(
       .flatMap(({ pools }) => pools.map(({ subnet }) => parseSubnet(subnet)));
     networks.unshift(defaultBridge(byName.get("bridge"), options, host, alias, others));
   }
-  for (const record of networks) records.put(record.id, record);
+  for (const record of networks) {
+    // Nothing is written where nothing changes: a daemon starts on a full disk too.
+    const known = JSON.stringify(byName.get(record.name));
+    if (JSON.stringify(record) !== known) records.put(record.id, record);
+  }
   return networks;
 }
 

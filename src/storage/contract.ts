@@ -199,6 +199,9 @@ export interface SnapshotStore {
 export interface Collection<T> {
   get(key: string): T | undefined;
   put(key: string, value: T): void;
+  /** What has happened already, or the intent to remove: written on a full disk too, where room is
+   * kept for it. */
+  putFact(key: string, value: T): void;
   delete(key: string): void;
   all(): [key: string, value: T][];
 }

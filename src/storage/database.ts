@@ -2,15 +2,18 @@
 // numbered steps. Synchronous: each statement takes microseconds. Beside it lies a ballast: on a
 // full disk even the removal of a row needs a page, and removing is how people make room.
 
-import { existsSync, rmSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { GantryError, messageOf } from "../base/index.ts";
+import { Ballast } from "./ballast.ts";
 import type { Collection, Records } from "./contract.ts";
 
+const SQLITE_READONLY = 8;
+const SQLITE_IOERR = 10;
 const SQLITE_CORRUPT = 11;
 const SQLITE_FULL = 13;
+const SQLITE_CANTOPEN = 14;
 const SQLITE_NOT_A_DATABASE = 26;
-const BALLAST_BYTES = 256 << 10;
 
 /** Each step is run once, in order; user_version counts them. Never change one, add another. */
 const MIGRATIONS = [
@@ -62,50 +65,73 @@ const MIGRATIONS = [
   `,
 ];
 
-/** Says in words of ours, and of one kind, that the disk is full. */
+/** Says in words of ours, and of one kind, that the disk is full or takes no writes. */
 class Sql extends DatabaseSync {
+  #path: string;
+
+  constructor(path: string) {
+    super(path);
+    this.#path = path;
+  }
+
   override exec(sql: string): void {
-    namingFull(() => super.exec(sql));
+    namingFull(this.#path, () => super.exec(sql));
   }
 
   override prepare(sql: string): StatementSync {
+    const path = this.#path;
     const statement = super.prepare(sql);
     const run = statement.run.bind(statement) as StatementSync["run"];
     const get = statement.get.bind(statement) as StatementSync["get"];
-    statement.run = ((...values: never[]) => namingFull(() => run(...values))) as typeof run;
-    statement.get = ((...values: never[]) => namingFull(() => get(...values))) as typeof get;
+    statement.run = ((...values: never[]) => namingFull(path, () => run(...values))) as typeof run;
+    statement.get = ((...values: never[]) => namingFull(path, () => get(...values))) as typeof get;
     return statement;
   }
 }
 
-function namingFull<T>(work: () => T): T {
+function namingFull<T>(path: string, work: () => T): T {
   try {
     return work();
   } catch (cause) {
-    if ((cause as { errcode?: number }).errcode !== SQLITE_FULL) throw cause;
-    const message = "No space left on device: free some on the data root";
-    throw new GantryError("exhausted", message, { cause, detail: { errno: "ENOSPC" } });
+    const code = codeOf(cause);
+    const folder = dirname(path);
+    if (code === SQLITE_FULL) {
+      const message = `No space left on device: free some on the data root ${folder}`;
+      throw new GantryError("exhausted", message, { cause, detail: { errno: "ENOSPC" } });
+    }
+    if (code === SQLITE_READONLY) {
+      const message = `the data root ${folder} is read-only: mount it writable again (see dmesg)`;
+      throw new GantryError("internal", message, { cause, detail: { errno: "EROFS" } });
+    }
+    if (code !== SQLITE_IOERR) throw cause;
+    const message = `input/output error in the data root ${folder}: see dmesg (${messageOf(cause)})`;
+    throw new GantryError("internal", message, { cause, detail: { errno: "EIO" } });
   }
+}
+
+/** The primary result code: the low byte of an extended one. */
+function codeOf(error: unknown): number {
+  return ((error as { errcode?: number }).errcode ?? 0) & 0xff;
 }
 
 export class Database implements Records {
   readonly sql: DatabaseSync;
-  #ballast: string;
+  #ballast: Ballast;
   #depth = 0;
 
   constructor(path: string) {
-    this.#ballast = `${path}-ballast`;
+    this.#ballast = new Ballast(`${path}-ballast`);
     try {
       this.sql = this.#open(path);
-      this.#migrate();
+      this.free(() => this.#migrate());
     } catch (cause) {
-      const code = (cause as { errcode?: number }).errcode ?? 0;
+      const code = codeOf(cause);
       if (![SQLITE_CORRUPT, SQLITE_NOT_A_DATABASE].includes(code)) throw cause;
       const remedy = "restore it, or use another data root";
       const message = `${path} is damaged (${messageOf(cause)}): ${remedy}`;
       throw new GantryError("corrupt", message, { cause });
     }
-    this.#keepBallast();
+    this.#ballast.keep();
   }
 
   #open(path: string): DatabaseSync {
@@ -120,38 +146,45 @@ export class Database implements Records {
         throw error;
       }
     };
-    try {
-      return open();
-    } catch (error) {
-      // Opening makes files. A disk without room for them fails in more ways than one.
-      if (!existsSync(this.#ballast)) throw error;
-      rmSync(this.#ballast, { force: true });
-      return open();
+    for (;;) {
+      try {
+        return open();
+      } catch (error) {
+        // Opening makes files. A disk without room for them fails in more ways than one.
+        const code = codeOf(error instanceof GantryError ? error.cause : error);
+        const maybeFull = [SQLITE_FULL, SQLITE_IOERR, SQLITE_CANTOPEN].includes(code);
+        if (!maybeFull || !this.#ballast.letGo()) throw error;
+      }
     }
   }
 
-  #keepBallast(): void {
-    if (existsSync(this.#ballast)) return;
-    try {
-      writeFileSync(this.#ballast, Buffer.alloc(BALLAST_BYTES), { flush: true });
-    } catch {
-      rmSync(this.#ballast, { force: true }); // the disk is full: at the next removal, then
-    }
-  }
-
-  /** For work that removes rows: succeeds on a full disk. Must do no harm when done twice. */
+  /** For work that removes rows, or writes what has happened already: succeeds on a full disk.
+   * Must do no harm when done twice. */
   free<T>(work: () => T): T {
     if (this.#depth > 0) return work();
-    let result: T;
-    try {
-      result = work();
-    } catch (error) {
-      if (!(error instanceof GantryError && error.kind === "exhausted")) throw error;
-      rmSync(this.#ballast, { force: true });
-      result = work();
+    for (let isFirst = true; ; isFirst = false) {
+      try {
+        const result = work();
+        this.#ballast.keep();
+        return result;
+      } catch (error) {
+        if (!(error instanceof GantryError && error.kind === "exhausted")) throw error;
+        const isEmpty = this.#emptyLog();
+        if (isFirst && isEmpty) continue;
+        if (!this.#ballast.letGo()) throw error;
+      }
     }
-    this.#keepBallast();
-    return result;
+  }
+
+  /** Brings the write-ahead log into the database, so that it is written from its beginning again,
+   * where it has its room already. */
+  #emptyLog(): boolean {
+    try {
+      const done = this.sql.prepare("PRAGMA wal_checkpoint(RESTART)").get();
+      return done?.["busy"] === 0;
+    } catch {
+      return false;
+    }
   }
 
   #migrate(): void {
@@ -196,6 +229,7 @@ export class Database implements Records {
         return row && (JSON.parse(row.value) as T);
       },
       put: (key, value) => void put.run(name, key, JSON.stringify(value)),
+      putFact: (key, value) => void this.free(() => put.run(name, key, JSON.stringify(value))),
       delete: (key) => void this.free(() => remove.run(name, key)),
       all() {
         const rows = all.all(name) as { key: string; value: string }[];

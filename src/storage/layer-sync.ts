@@ -79,9 +79,10 @@ export class LayerSync {
       deadlineMs: SYNC_DEADLINE_MS,
     });
     const done = sql.prepare("UPDATE layers SET unsynced_boot = '' WHERE short_id = ?");
-    this.#database.transaction(() => {
+    const clear = (): void => {
       for (const { short_id } of waiting as { short_id: string }[]) done.run(short_id);
-    });
+    };
+    this.#database.free(() => this.#database.transaction(clear));
   }
 
   /** Syncs what waits, at once; resolves when nothing does. */

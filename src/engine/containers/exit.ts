@@ -1,7 +1,7 @@
 // What happens when a container's init has ended: the fact is recorded, networks are released,
 // waiters hear of it, and then the restart policy or --rm has its turn.
 
-import { messageOf } from "../../base/index.ts";
+import { errnoOf, kindOf, messageOf } from "../../base/index.ts";
 import { type ExitStatus, type Monitor, readExitRecord } from "../../native/index.ts";
 import type { EngineContext } from "../context.ts";
 import type { CgroupPaths } from "../runtime-plans.ts";
@@ -18,6 +18,8 @@ import { waitResult } from "./wait.ts";
 
 /** Exit code where the status was lost with the monitor, as docker has it. */
 const EXIT_LOST = 255;
+/** Failures of the machine, not of the container. */
+const SHORTAGES = ["ENOSPC", "EDQUOT", "EMFILE", "ENFILE", "ENOMEM", "EAGAIN"];
 /** Clients take the exit for the end of the output, so output goes first; dockerd waits as long. */
 const OUTPUT_DRAIN_MAX_MS = 2_000;
 
@@ -133,7 +135,7 @@ export async function handleExit(
  * boot finds out again what could not be written. */
 export function remember(engine: EngineContext, c: ContainerRecord): void {
   try {
-    engine.containers.put(c);
+    engine.containers.putFact(c);
   } catch (error) {
     engine.log.error("Failed to remember the state of a container", { id: c.id, error });
   }
@@ -151,8 +153,20 @@ export function scheduleRestart(engine: EngineContext, c: ContainerRecord, ranMs
       })
       .catch((error) => {
         engine.log.error("Failed to restart a container", { id: c.id, error });
+        restartLater(engine, c, error);
       });
   }, live.restartDelayMs);
+}
+
+/** A start that the policy wants and that failed for want of room, descriptors or memory is tried
+ * again when there may be some; any other failure is the container's own, and the end of it. */
+export function restartLater(engine: EngineContext, c: ContainerRecord, error: unknown): void {
+  const isOver = engine.closing.signal.aborted || engine.live.of(c.id).stopping;
+  const isShortage = kindOf(error) === "exhausted" || SHORTAGES.includes(errnoOf(error) ?? "");
+  if (!isShortage || isOver || c.run || c.intent || c.restarting) return;
+  if (engine.containers.get(c.id) !== c || c.manuallyStopped) return;
+  c.restarting = true;
+  scheduleRestart(engine, c, 0);
 }
 
 /** What was created but never started cannot be started any more; the others die with the pid

@@ -106,7 +106,7 @@ async function takeUpServers(engine: EngineContext): Promise<void> {
       for (const record of records) {
         await engine.network.rename(record, { servers: upstreamsOf(engine, c) });
       }
-      if (records.length > 0 && !c.dead) engine.containers.put(c);
+      if (records.length > 0 && !c.dead) engine.containers.putFact(c);
     });
   }
 }

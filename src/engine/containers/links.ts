@@ -160,5 +160,5 @@ export function removeLink(engine: EngineContext, ref: string): void {
   const link = c?.links?.find((one) => one.alias === alias);
   if (!c || !link) throw new GantryError("not-found", `No such container: ${ref}`);
   c.links = c.links!.filter((one) => one !== link);
-  engine.containers.put(c);
+  engine.containers.putFact(c);
 }

@@ -9,6 +9,7 @@ const collection = () => {
   return {
     get: (key: string) => map.get(key),
     put: (key: string, value: ContainerRecord) => void map.set(key, value),
+    putFact: (key: string, value: ContainerRecord) => void map.set(key, value),
     delete: (key: string) => void map.delete(key),
     all: () => [...map],
   };

@@ -59,6 +59,12 @@ export class ContainerRegistry {
     this.#byId.set(record.id, record);
   }
 
+  /** As put(), for what has happened already: on a full disk it takes the room kept for that. */
+  putFact(record: ContainerRecord): void {
+    this.#records.putFact(record.id, record);
+    this.#byId.set(record.id, record);
+  }
+
   delete(record: ContainerRecord): void {
     this.#records.delete(record.id);
     this.#byId.delete(record.id);

@@ -3,7 +3,7 @@
 
 import { unlinkSync } from "node:fs";
 import { rm } from "node:fs/promises";
-import { GantryError } from "../../base/index.ts";
+import { GantryError, messageOf } from "../../base/index.ts";
 import type { EngineContext } from "../context.ts";
 import { announce } from "./announce.ts";
 import { remember } from "./exit.ts";
@@ -79,9 +79,8 @@ export async function removeLocked(
   } catch (cause) {
     c.dead = true;
     remember(engine, c);
-    throw new GantryError("internal", `cannot remove container ${JSON.stringify(c.name)}`, {
-      cause,
-    });
+    const message = `cannot remove container ${JSON.stringify(c.name)}: ${messageOf(cause)}`;
+    throw new GantryError("internal", message, { cause });
   }
   live.failPendingAttaches();
   announce(engine, c, "destroy");

@@ -57,5 +57,5 @@ async function renameEndpoints(engine: EngineContext, c: ContainerRecord): Promi
     if (!record.dns || !network) continue;
     await engine.network.rename(record, answeredNames(c, network.Name));
   }
-  engine.containers.put(c);
+  engine.containers.putFact(c);
 }

@@ -88,14 +88,14 @@ export async function updateContainer(
     if (publish.add || publish.remove) {
       await changePublished(engine, c, publish);
       wanted.PortBindings = c.hostConfig.PortBindings ?? {};
-      engine.containers.put(c);
+      engine.containers.putFact(c);
     }
     const size = storageSize(changes.StorageOpt);
     if (size !== undefined) {
       await engine.storage.snapshots.resize(c.id, size);
       wanted.StorageOpt = { ...c.hostConfig.StorageOpt, ...changes.StorageOpt };
       c.hostConfig = { ...c.hostConfig, StorageOpt: wanted.StorageOpt };
-      engine.containers.put(c);
+      engine.containers.putFact(c);
     }
     if (c.run) {
       const { kernel } = engine.runtime;
@@ -108,7 +108,7 @@ export async function updateContainer(
       await engine.native.run({ host });
     }
     c.hostConfig = wanted;
-    engine.containers.put(c);
+    engine.containers.putFact(c);
     announce(engine, c, "update");
     return { warnings };
   });

@@ -1,5 +1,6 @@
 // The door to the engine as a whole.
 
+import type { Advice } from "../../base/index.ts";
 import type { CachePruneOptions } from "../build/contract.ts";
 import type { CgroupTree } from "./cgroups.ts";
 import type { Filters, Signal } from "./shared-nouns.ts";
@@ -36,6 +37,8 @@ export interface PrunePlan {
 export interface System {
   info(): Promise<SystemInfo>;
   version(): Promise<Record<string, unknown>>;
+  /** Which of the folders that the engine writes to are full, and what would make room. */
+  adviseFullDisk(): Promise<Advice | undefined>;
   /** Every cgroup of ours, now; with `processes` also who is in each. */
   cgroups(o?: { processes?: boolean }): Promise<CgroupTree>;
   /** Of the engine and of every container that runs; collected at most once a second. */

@@ -29,6 +29,10 @@ const TRIM_EVERY_EVENTS = 512;
 const BYTES_MAX = 256 * 1024 * 1024;
 const NS_PER_SECOND = 1_000_000_000n;
 
+const SQLITE_ERROR = 1; // another program's tables
+const SQLITE_CORRUPT = 11;
+const SQLITE_NOT_A_DATABASE = 26;
+
 const SCHEMA = `
   CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS events (sequence INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -46,6 +50,8 @@ interface Row {
   attributes: string;
 }
 
+const codeOf = (error: unknown): number => ((error as { errcode?: number }).errcode ?? 0) & 0xff;
+
 export class EventLog {
   /** Names this log: a cursor of another one means nothing here. */
   readonly id: string;
@@ -59,11 +65,17 @@ export class EventLog {
   #insert: StatementSync;
   #read: StatementSync;
 
-  /** Opens the log at `path`; one that cannot be read is put aside, and a new one begun. */
-  static open(path: string, limits: EventLimits, log: Logger): EventLog {
+  /** Opens the log at `path`; one that is damaged is put aside, and a new one begun. Undefined
+   * where the disk takes no writes: the daemon goes on without. */
+  static open(path: string, limits: EventLimits, log: Logger): EventLog | undefined {
     try {
       return new EventLog(path, limits, log);
     } catch (error) {
+      if (![SQLITE_CORRUPT, SQLITE_NOT_A_DATABASE, SQLITE_ERROR].includes(codeOf(error))) {
+        const message = "Events are kept in memory only, until the daemon starts again";
+        log.error(message, { path, error: messageOf(error) });
+        return undefined;
+      }
       log.warn("The log of events cannot be read, a new one is begun", { path, error });
       for (const suffix of ["", "-wal", "-shm"]) {
         try {

@@ -6,7 +6,7 @@ import type { PlanFailure } from "../../native/index.ts";
 import type { ContainerRecord } from "../containers/record.ts";
 import { openRoot } from "../containers/root-source.ts";
 import type { EngineContext } from "../context.ts";
-import { adviseFullDisk } from "./advise-disk.ts";
+import { adviseNoSpace } from "./advise-disk.ts";
 import { adviseMount } from "./advise-mount.ts";
 import { diagnoseExec } from "./diagnose-exec.ts";
 
@@ -31,7 +31,7 @@ async function adviceFor(
 ): Promise<Advice | undefined> {
   const failure = error.detail as unknown as Partial<PlanFailure>;
   const { operation, errno = "" } = failure;
-  if (errno === "ENOSPC" || errno === "EDQUOT") return adviseFullDisk(engine, error);
+  if (errno === "ENOSPC" || errno === "EDQUOT") return adviseNoSpace(engine, error);
   if (operation?.op === "moveMount" || operation?.op === "openTree") {
     return adviseMount(c, operation, errno);
   }

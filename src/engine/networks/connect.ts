@@ -44,16 +44,17 @@ export async function connectContainer(
       return;
     }
     run.movesGateway = true;
+    undo.defer("the move", () => void delete run.movesGateway);
     engine.containers.put(c);
     undo.defer("the gateway", async () => {
       await settleGateway(engine, c);
       delete run.movesGateway;
-      engine.containers.put(c);
+      engine.containers.putFact(c);
     });
     const record = await join(engine, c, run, network, undo);
     await settleGateway(engine, c);
     delete run.movesGateway;
-    engine.containers.put(c);
+    engine.containers.putFact(c);
     undo.commit();
     changeHosts(engine, c, { add: record });
     announceNetwork(engine, "connect", identity(network), id);
@@ -138,7 +139,7 @@ export async function disconnectContainer(
     const c = engine.containers.find(id);
     if (force && ref in c.endpoints && !networkNamed(engine, ref)) {
       delete c.endpoints[ref];
-      engine.containers.put(c);
+      engine.containers.putFact(c);
       return;
     }
     const network = requireNetwork(engine, ref);
@@ -154,7 +155,7 @@ export async function disconnectContainer(
     if (run && record) await leave(engine, c, run, record, network.Name);
     else {
       delete c.endpoints[network.Name];
-      engine.containers.put(c);
+      engine.containers.putFact(c);
     }
     if (run) announceNetwork(engine, "disconnect", identity(network), id);
   });
@@ -170,7 +171,7 @@ async function leave(
 ): Promise<void> {
   run.movesGateway = true;
   run.leaves = network;
-  engine.containers.put(c);
+  engine.containers.putFact(c);
   const { ports } = record;
   await engine.network.disconnect(record, run);
   delete c.endpoints[network];
@@ -185,7 +186,7 @@ async function leave(
   }
   delete run.movesGateway;
   delete run.leaves;
-  engine.containers.put(c);
+  engine.containers.putFact(c);
   changeHosts(engine, c, { remove: record });
 }
 
@@ -211,7 +212,7 @@ export async function finishMoves(engine: EngineContext, c: ContainerRecord): Pr
   );
   delete run.movesGateway;
   delete run.leaves;
-  engine.containers.put(c);
+  engine.containers.putFact(c);
 }
 
 /** The container's own lines in its /etc/hosts; what it has written there itself is kept. */

@@ -206,7 +206,7 @@ export class VolumeRegistry {
       await this.mounts.ensureUnmounted(name);
       const { driver } = record;
       if (driver !== undefined) return await this.#removeAt(driver, name, force);
-      this.#records.put(name, { ...record, removing: true });
+      this.#records.putFact(name, { ...record, removing: true });
       await this.#delete(name);
     });
   }
@@ -251,7 +251,7 @@ export class VolumeRegistry {
       checkOptions(name, wanted.options, "update");
       const bytes = limitAsked({ size })!;
       const limit = await this.mounts.hold(name, () => this.#limits.resize(record, bytes));
-      this.#records.put(name, { ...wanted, limit });
+      this.#records.putFact(name, { ...wanted, limit });
       this.#byName.set(name, { ...wanted, limit });
     });
   }
