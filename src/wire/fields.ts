@@ -1,5 +1,6 @@
 // Reads the fields of a protobuf message one after the other, without objects in between.
 
+import { isUtf8 } from "node:buffer";
 import { GantryError } from "../base/index.ts";
 
 export class FieldReader {
@@ -57,8 +58,17 @@ export class FieldReader {
     return found;
   }
 
+  /** Throws invalid, as Go's reader does: what is no text would come out as another. */
   text(): string {
-    return this.bytes().toString("utf8");
+    const bytes = this.bytes();
+    const text = bytes.toString("utf8");
+    if (text.includes("\ufffd") && !isUtf8(bytes)) {
+      throw new GantryError(
+        "invalid",
+        `string field contains invalid UTF-8: ${JSON.stringify(text)}`,
+      );
+    }
+    return text;
   }
 
   skip(tag: number): void {

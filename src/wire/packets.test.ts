@@ -43,6 +43,18 @@ function unframed(frames: Buffer): Buffer[] {
   return messages;
 }
 
+test("a name that is no UTF-8 is refused, not changed; the replacement character is one", () => {
+  const writer = new PacketWriter();
+  const facts = { mode: 0o100644, uid: 0, gid: 0, size: 0, modifiedNs: 0n, linkname: "" };
+  const stat = { ...facts, path: "a\ufffd", devMajor: 0, devMinor: 0, xattrs: new Map() };
+  writer.write({ type: 0, stat });
+  const [message] = unframed(writer.take()) as [Buffer];
+  assert.equal(readPacket(message).stat?.path, "a\ufffd");
+  const at = message.indexOf("\ufffd");
+  message.fill(0xff, at, at + 3);
+  assert.throws(() => readPacket(message), /string field contains invalid UTF-8: "a/);
+});
+
 test("packets are read as they were written, whatever their size", () => {
   const large = fc.constantFrom(0, 100, 5000, 70_000, 300_000).map((size) => Buffer.alloc(size, 7));
   const some = fc.array(fc.oneof(packet, fc.record({ ...parts, data: large }, PLAIN)));

@@ -159,6 +159,17 @@ describe("a build's session", () => {
     assert.deepEqual(names, ["docs", "docs/keep", "docs/keep/k.md", "src", "src/a.c"]);
   });
 
+  test("names and targets that are no UTF-8 are told, unless they are ignored", async () => {
+    await fill({ "d/\ufffd": "spelled with the character itself" });
+    const name = Buffer.concat([Buffer.from(`${context}/d/bad`), Buffer.of(0xff)]);
+    await writeFile(name, "");
+    await assert.rejects(received({}), /the name of .*\/d\/bad.* is not valid UTF-8: rename it/);
+    const ignored = await received({ exclude: ["d/bad*"] });
+    assert.deepEqual(ignored.names, ["d", "d/\ufffd"]);
+    await symlink(Buffer.of(0x61, 0xff), join(context, "link"));
+    await assert.rejects(received({ exclude: ["d"] }), /the target of .*\/link is not valid UTF-8/);
+  });
+
   test("only what is included is sent, with the folders above it", async () => {
     await fill({ "a/b/c": "", "a/x": "", "d/e": "", f: "" });
     assert.deepEqual((await received({ include: ["a/b", "f*"] })).names, [

@@ -1,7 +1,7 @@
 // A folder of a client: it says what it has, and only the contents that are not known here are
-// asked for. A file is known when kind, mode, owner, size, time and attributes are as they were;
-// one that was changed just before the client looked might change again within its clock's grain,
-// and is asked for once more next time.
+// asked for. A file is known when kind, mode, owner, size and time are as they were; one that was
+// changed just before the client looked might change again within its clock's grain, and is asked
+// for once more next time. Extended attributes are the client's machine's (decision 175).
 
 import { GantryError } from "../../../base/index.ts";
 import type { ClientFile, ClientFolder } from "../session.ts";
@@ -12,7 +12,6 @@ import {
   FileTree,
   folderNode,
   pathParts,
-  travels,
 } from "./file-tree.ts";
 import type { IndexedContext } from "./index-files.ts";
 import type { KeptContext } from "./kept-context.ts";
@@ -161,7 +160,7 @@ class FolderSync {
   #nodeOf(entry: ClientFile, type: FileNode["type"], index: number): FileNode {
     if (type === "0") return this.#fileOf(entry, index);
     const { uid, gid, modifiedNs: mtimeNs } = entry;
-    const facts = { mode: entry.mode & 0o7777, uid, gid, mtimeNs, xattrs: xattrsOf(entry) };
+    const facts = { mode: entry.mode & 0o7777, uid, gid, mtimeNs };
     if (type === "5") return folderNode(facts);
     if (type === "2") {
       return { ...BLANK_NODE, ...facts, type, mode: 0o777, link: entry.linkname };
@@ -188,7 +187,7 @@ class FolderSync {
     const { uid, gid, size, modifiedNs: mtimeNs } = entry;
     const node: FileNode = {
       ...({ ...BLANK_NODE, type: "0", mode: entry.mode & 0o7777 } as const),
-      ...{ uid, gid, size, mtimeNs, xattrs: xattrsOf(entry), digest: EMPTY_DIGEST },
+      ...{ uid, gid, size, mtimeNs, digest: EMPTY_DIGEST },
     };
     if (size === 0) this.#came.push({ path: entry.path, node });
     else {
@@ -249,24 +248,16 @@ class FolderSync {
   }
 }
 
-function xattrsOf({ xattrs }: ClientFile): FileNode["xattrs"] {
-  if (xattrs.size === 0) return [];
-  return [...xattrs]
-    .map(([key, value]): [string, Buffer] => [`SCHILY.xattr.${key}`, Buffer.from(value)])
-    .filter(([key]) => travels(key))
-    .sort(([a], [b]) => (a < b ? -1 : 1));
-}
-
 function isSameFile(node: FileNode, entry: ClientFile): boolean {
   const { mode, uid, gid, size, modifiedNs } = entry;
-  const isSame =
+  return (
     node.mtimeNs === modifiedNs &&
     node.size === size &&
     node.mode === (mode & 0o7777) &&
     node.uid === uid &&
-    node.gid === gid;
-  if (!isSame || (entry.xattrs.size === 0 && node.xattrs.length === 0)) return isSame;
-  return JSON.stringify(node.xattrs) === JSON.stringify(xattrsOf(entry));
+    node.gid === gid &&
+    node.xattrs.length === 0
+  );
 }
 
 /** Files that are known are the same objects; of the others a client says everything. */
