@@ -71,6 +71,7 @@ enum op_code {
   OP_AFFINITY = 73,
   OP_CHDIR = 74,
   OP_EXECVE = 75,
+  OP_SAY_AND_EXIT = 88,
   OP_KEYRING = 76,
   OP_PIDFD_OPEN = 77,
   OP_KILL = 78,
@@ -319,6 +320,8 @@ enum op_argument {
   A_CHDIR_GID = 3,
   A_EXECVE_ARGV = 0,
   A_EXECVE_ENV = 1,
+  A_SAY_AND_EXIT_TEXT = 0,
+  A_SAY_AND_EXIT_CODE = 1,
   A_KEYRING_NAME = 0,
   A_PIDFD_OPEN_PID = 0,
   A_PIDFD_OPEN_TO = 1,
@@ -547,6 +550,7 @@ op_function op_io_priority __attribute__((weak));
 op_function op_affinity __attribute__((weak));
 op_function op_chdir __attribute__((weak));
 op_function op_execve __attribute__((weak));
+op_function op_say_and_exit __attribute__((weak));
 op_function op_keyring __attribute__((weak));
 op_function op_pidfd_open __attribute__((weak));
 op_function op_kill __attribute__((weak));
@@ -676,6 +680,7 @@ static const struct op_info op_table[OP_CODE_MAX + 1] = {
     [73] = {"affinity", op_affinity, 1, {F_BYTES}},
     [74] = {"chdir", op_chdir, 4, {F_STR, F_FLAG, F_INT, F_INT}},
     [75] = {"execve", op_execve, 2, {F_STRS, F_STRS}},
+    [88] = {"sayAndExit", op_say_and_exit, 2, {F_STR, F_INT}},
     [76] = {"keyring", op_keyring, 1, {F_STR}},
     [77] = {"pidfdOpen", op_pidfd_open, 3, {F_INT, F_SLOT, F_INT}},
     [78] = {"kill", op_kill, 2, {F_SLOT, F_INT}},

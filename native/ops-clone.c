@@ -239,6 +239,21 @@ int op_execve(struct run *r, const struct op *o) {
   return execute_named(r, argv, env, replace_program);
 }
 
+int op_say_and_exit(struct run *r, const struct op *o) {
+  (void)r;
+  if (!executor.container) return -EINVAL;
+  executor_seal();
+  const struct field *text = &o->fields[A_SAY_AND_EXIT_TEXT];
+  signal(SIGPIPE, SIG_IGN);
+  for (size_t done = 0, length = strlen(text->ptr); done < length;) {
+    ssize_t n = write(2, text->ptr + done, length - done);
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) break;
+    done += (size_t)n;
+  }
+  _exit((int)o->fields[A_SAY_AND_EXIT_CODE].num);
+}
+
 int op_check_program(struct run *r, const struct op *o) {
   char **argv = run_vector(&o->fields[A_CHECK_PROGRAM_ARGV]);
   char **env = run_vector(&o->fields[A_CHECK_PROGRAM_ENV]);

@@ -24,11 +24,11 @@ for (const client of ["docker", "gantry"] as const) {
       daemon.client(["run", "--rm", "--network", "none", "-v", `${folder}:/p`, IMAGE, ...args]);
 
     const commands: [command: string, code: number, docker: RegExp, cause: RegExp][] = [
-      ["/p/script", 127, /no such file or directory/, /interpreter \/bin\/nosuch .* is not$/m],
-      ["/p/windows", 127, /no such file or directory/, /as lines of Windows do/],
-      ["/p/other", 126, /exec format error/, /is built for s390x, and this host is /],
-      ["/p/text", 126, /exec format error/, /does not name an interpreter/],
-      ["/p/empty", 126, /exec format error/, /is an empty file/],
+      ["/p/script", 255, /no such file or directory/, /interpreter \/bin\/nosuch .* is not$/m],
+      ["/p/windows", 255, /no such file or directory/, /as lines of Windows do/],
+      ["/p/other", 255, /exec format error/, /is built for s390x, and this host is /],
+      ["/p/text", 255, /exec format error/, /does not name an interpreter/],
+      ["/p/empty", 255, /exec format error/, /is an empty file/],
       ["/p/plain", 126, /permission denied/, /has mode 0644: nobody may execute it/],
       ["/p/link", 127, /no such file or directory/, /is a link to \/nowhere/],
       ["/p/scrpt", 127, /no such file or directory/, /has no file \/p\/scrpt/],
@@ -36,15 +36,34 @@ for (const client of ["docker", "gantry"] as const) {
     for (const [command, code, docker, cause] of commands) {
       test(`${command} cannot be executed: docker's words, then why`, async () => {
         const { code: exitCode, stderr } = await run(command);
-        // The stock client knows no code for what the kernel cannot execute.
-        const stock = client === "docker" && /exec format error/.test(stderr);
-        assert.equal(exitCode, stock ? 125 : code, stderr);
+        assert.equal(exitCode, code, stderr);
         assert.match(stderr, docker);
         assert.match(stderr, /^cause: /m);
         assert.match(stderr, cause);
         assert.match(stderr, /^remedy: /m);
       });
     }
+
+    test("what the kernel does not execute has started, said so and ended", async () => {
+      const volume = ["--network", "none", "-v", `${folder}:/p`];
+      await daemon.ok("run", "-d", "--name", "unfit", ...volume, IMAGE, "/p/other");
+      assert.equal(await daemon.ok("wait", "unfit"), "255");
+      const logs = await daemon.client(["logs", "unfit"]);
+      assert.match(logs.stderr, /^exec \/p\/other: exec format error\ncause: /);
+      const state = ["inspect", "-f", "{{.State.Status}} {{.State.Error}}|", "unfit"];
+      assert.equal(await daemon.ok(...state), "exited |");
+      await daemon.ok("rm", "unfit");
+      await daemon.ok("run", "-d", "--name", "fit", ...volume, IMAGE, "sleep");
+      for (const [file, words] of [
+        ["text", /^exec \/p\/text: exec format error\ncause: /],
+        ["script", /^exec \/p\/script: no such file or directory\ncause: /],
+      ] as const) {
+        const { code, stderr } = await daemon.client(["exec", "fit", `/p/${file}`]);
+        assert.equal(code, 255, stderr);
+        assert.match(stderr, words);
+      }
+      await daemon.ok("rm", "-f", "fit");
+    });
 
     test("a command that is nearly one of the image's is suggested", async () => {
       const { code, stderr } = await daemon.client(["run", "--rm", IMAGE, "ech"]);

@@ -112,6 +112,17 @@ test("programs that cannot be run are told apart as docker tells them apart", as
   }
 });
 
+test("words in the place of a program are said on standard error, and end with their code", async () => {
+  const words: Operation = { op: "sayAndExit", text: "cannot\n", code: 255 };
+  const base = containerPlan(native.rootfs, ["true"], native.config("words"));
+  const container = [...base.container.slice(0, -1), words];
+  const { monitor, id } = await native.start(["true"], { container });
+  assert.equal((await monitor.exited).code, 255);
+  await monitor.closed;
+  const said = await native.log(id);
+  assert.deepEqual([said.at(-1)?.stream, said.at(-1)?.log], ["stderr", "cannot\n"]);
+});
+
 test("an end of either half ends the other", async () => {
   const config = native.config("halves");
   const base = containerPlan(native.rootfs, ["hold"], config);

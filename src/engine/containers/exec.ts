@@ -16,6 +16,7 @@ import { prepareExec } from "./launch.ts";
 import type { ExecInstance } from "./live.ts";
 import { type ContainerRecord, isPaused, isRestarting, isRunning } from "./record.ts";
 import { explainExecFailure } from "./start-failure.ts";
+import { withProgram, wordsInstead } from "./unfit-program.ts";
 
 const ID_BYTES = 32;
 /** The exit follows the end of the streams on another socket, within moments. */
@@ -120,10 +121,16 @@ export async function launchExec(
   o: { monitor: Monitor; hold: boolean; consoleSize: [number, number] | undefined },
 ): Promise<void> {
   const plan = await prepareExec(engine, c, exec, o.consoleSize);
-  const started = await o.monitor.exec(exec.id, plan, {
+  const options = {
     terminal: exec.config.Tty === true,
     openStdin: exec.config.AttachStdin === true,
     holdMs: o.hold ? HOLD_MS : 0,
+  };
+  const started = await o.monitor.exec(exec.id, plan, options).catch(async (error) => {
+    const explain = (e: unknown) => explainExecFailure(exec.config.Cmd[0]!, e);
+    const words = await wordsInstead(engine, c, error, explain);
+    if (words === undefined) throw error;
+    return await o.monitor.exec(exec.id, withProgram(plan, words), options);
   });
   exec.pid = started.pid;
   exec.exited = started.exited;

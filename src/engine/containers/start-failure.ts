@@ -180,7 +180,8 @@ function describe(operation: Operation): string {
   return object === undefined ? operation.op : `${operation.op} ${JSON.stringify(object)}`;
 }
 
-function failureOf(error: unknown): PlanFailure | undefined {
+/** What the plan says of its failure, where it was one. */
+export function failureOf(error: unknown): PlanFailure | undefined {
   if (!(error instanceof GantryError) || errnoOf(error) === undefined) return undefined;
   return "half" in error.detail ? (error.detail as unknown as PlanFailure) : undefined;
 }

@@ -36,6 +36,7 @@ import {
 } from "./record.ts";
 import { removeLocked } from "./remove.ts";
 import { explainStartFailure } from "./start-failure.ts";
+import { withProgram, wordsInstead } from "./unfit-program.ts";
 
 const CONNECT_DEADLINE_MS = 10_000;
 
@@ -128,15 +129,18 @@ async function launch(
   undo.defer("network", () => detachNetworks(engine, c, attachments.records));
   undo.defer("volumes", () => unmountVolumes(engine, c));
   await mountVolumes(engine, c);
-  const planned = await prepareLaunch(engine, c, attachments, {
-    holdMs: live.pendingAttaches.size > 0 ? CONNECT_DEADLINE_MS : 0,
-    ...(restoring && { restoring }),
-  });
+  const prepare = () =>
+    prepareLaunch(engine, c, attachments, {
+      holdMs: live.pendingAttaches.size > 0 ? CONNECT_DEADLINE_MS : 0,
+      ...(restoring && { restoring }),
+    });
+  const planned = await prepare();
   forgetLastExit(engine, c);
   // Before its first output: clients read the logs since then (testcontainers).
   const startedAt = timestamp();
   const made = await engine.native.create(planned.plan, planned.monitor).catch(async (error) => {
-    throw restoring ? await explainRestore(error, restoring) : error;
+    if (restoring) throw await explainRestore(error, restoring);
+    return await createWithWords(engine, c, error, prepare);
   });
   const created = restoring ? await restoredProcess(made, restoring) : made;
   undo.defer("process", () => kill(created));
@@ -160,7 +164,7 @@ async function launch(
   // Its handling waits for this transition, so that nobody hears of an end before the start.
   watchExit(engine, c, monitor);
   await connectPending(c, live);
-  engine.containers.put(c);
+  engine.containers.putFact(c);
   undo.commit();
   if (sink) await engine.shipping.begin(c, sink);
   monitor.release();
@@ -175,6 +179,20 @@ async function launch(
     });
   }
   announce(engine, c, "start");
+}
+
+/** Where the kernel does not execute the program: a process in its place that says why. */
+async function createWithWords(
+  engine: EngineContext,
+  c: ContainerRecord,
+  error: unknown,
+  prepare: () => ReturnType<typeof prepareLaunch>,
+): Promise<Created> {
+  const words = await wordsInstead(engine, c, error, (e) => explainStartFailure(c, e));
+  if (words === undefined || foreignRuntime(engine, c)) throw error;
+  const again = await prepare(); // a root that was mounted once is mounted anew
+  forgetLastExit(engine, c);
+  return await engine.native.create(withProgram(again.plan, words), again.monitor);
 }
 
 function runFacts(

@@ -63,7 +63,7 @@ export function selectProcesses(
   const [head = "", ...rows] = output.trimEnd().split("\n");
   const titles = head.trim().split(/\s+/);
   const pidColumn = titles.indexOf("PID");
-  if (pidColumn < 0) throw new GantryError("internal", "couldn't find PID field in ps output");
+  if (pidColumn < 0) throw new GantryError("internal", "Couldn't find PID field in ps output");
   const processes: string[][] = [];
   for (const row of rows) {
     const fields = row.trim().split(/\s+/);
