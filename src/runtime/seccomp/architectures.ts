@@ -3,6 +3,7 @@
 // Source: include/uapi/linux/audit.h, arch/x86/include/uapi/asm/unistd.h.
 
 import { SYSCALLS_AARCH64 } from "./syscalls-aarch64.ts";
+import { SYSCALLS_ARM } from "./syscalls-arm.ts";
 import { SYSCALLS_X32 } from "./syscalls-x32.ts";
 import { SYSCALLS_X86 } from "./syscalls-x86.ts";
 import { SYSCALLS_X86_64 } from "./syscalls-x86-64.ts";
@@ -48,13 +49,20 @@ const aarch64: SeccompArchitecture = {
   narrow: false,
   syscalls: parse(SYSCALLS_AARCH64),
 };
+const arm: SeccompArchitecture = {
+  name: "SCMP_ARCH_ARM",
+  audit: 0x40000028,
+  bit: 0,
+  narrow: true,
+  syscalls: parse(SYSCALLS_ARM),
+};
 
 export const architectures: ReadonlyMap<string, SeccompArchitecture> = new Map(
-  [x86_64, x32, x86, aarch64].map((arch) => [arch.name, arch]),
+  [x86_64, x32, x86, aarch64, arm].map((arch) => [arch.name, arch]),
 );
 
 const OTHERS = [
-  "ARM MIPS MIPS64 MIPS64N32 MIPSEL MIPSEL64 MIPSEL64N32 PPC PPC64 PPC64LE S390 S390X PARISC",
+  "MIPS MIPS64 MIPS64N32 MIPSEL MIPSEL64 MIPSEL64N32 PPC PPC64 PPC64LE S390 S390X PARISC",
   "PARISC64 RISCV64 LOONGARCH64 M68K SH SHEB",
 ]
   .join(" ")

@@ -127,6 +127,25 @@ test("Docker's profile JSON is resolved by architecture, kernel and capability",
   assert.ok(!kernelAtLeast("4.7.9", "4.8"));
 });
 
+test("an arm64 machine filters programs of its own and of 32-bit arm, by their own numbers", () => {
+  const host = { ...kernel, arch: "aarch64" as const };
+  const profile = defaultSeccomp(capabilities, host);
+  assert.deepEqual(profile.architectures, ["SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"]);
+  const { filter } = compileSeccomp(profile, host).seccomp!;
+  const own = architectures.get("SCMP_ARCH_AARCH64")!;
+  const arm = architectures.get("SCMP_ARCH_ARM")!;
+  assert.equal(call(filter, own, "openat"), RET.ALLOW);
+  assert.equal(call(filter, own, "mount"), EPERM_ACTION);
+  // mkdir is 39 of arm and nothing of arm64, where 39 is umount2.
+  for (const name of ["mkdir", "open", "set_tls", "cacheflush", "futex_time64"]) {
+    assert.equal(call(filter, arm, name), RET.ALLOW, name);
+  }
+  assert.equal(call(filter, arm, "mount"), EPERM_ACTION);
+  assert.equal(call(filter, arm, "clone", 0x10000000n), EPERM_ACTION);
+  assert.equal(run(filter, own.audit, 39, [0n]), EPERM_ACTION);
+  assert.equal(run(filter, x86_64.audit, 39, [0n]), RET.KILL_PROCESS);
+});
+
 const interesting = fc.oneof(
   fc.constantFrom(0n, 1n, 0xffffffffn, 0x100000000n, 0xffffffffffffffffn, 0x7fffffffffffffffn),
   fc.bigInt({ min: 0n, max: 0xffffffffffffffffn }),

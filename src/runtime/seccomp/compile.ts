@@ -130,7 +130,7 @@ function covered(profile: OciSeccomp, arch: KernelFeatures["arch"]): SeccompArch
     if (architectureNames.includes(name)) continue;
     throw new GantryError("invalid", `seccomp: unknown architecture ${JSON.stringify(name)}`);
   }
-  const family = arch === "x86_64" ? /X86|X32/ : /AARCH64/;
+  const family = arch === "x86_64" ? /X86|X32/ : /AARCH64|ARM/;
   const others = (profile.architectures ?? [])
     .filter((name) => name !== native.name && family.test(name))
     .map((name) => architectures.get(name))
