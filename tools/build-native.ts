@@ -1,7 +1,8 @@
 // Builds the native program with gcc, and only when a source has changed: the hash of sources and
 // flags is the end of each program itself, so that whoever builds at the same time, the two belong
 // together. Two compilers at a time at most.
-// `--asan` builds gantry-native-asan (AddressSanitizer and UBSan) for the tests.
+// `--asan` builds gantry-native-asan (AddressSanitizer and UBSan) for the tests. `--cross arm64
+// FOLDER` builds for the other kind of machine, into a folder of its own.
 
 import { spawn } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
@@ -16,13 +17,19 @@ import {
   statSync,
   writeFileSync,
 } from "node:fs";
-import { basename, join } from "node:path";
+import { basename, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
 import { writeHeader } from "./gen-operations.ts";
 
 const sources = fileURLToPath(new URL("../native/", import.meta.url));
 const output = join(sources, "build");
 const COMPILERS_MAX = 2;
+/** By Node's name of a machine. Debian: gcc-aarch64-linux-gnu and libc6-dev-arm64-cross. */
+const CROSS_COMPILERS: Readonly<Record<string, string>> = {
+  arm64: "aarch64-linux-gnu-gcc",
+  x64: "x86_64-linux-gnu-gcc",
+};
 const WARNINGS = ["-Wall", "-Wextra", "-Werror"];
 const BASE = ["-std=gnu11", "-D_GNU_SOURCE=", "-fno-common", ...WARNINGS];
 const RELEASE = [...BASE, "-O2", "-fno-pie", "-ffunction-sections", "-fdata-sections"];
@@ -33,6 +40,20 @@ const LINK = ["-static", "-no-pie", "-Wl,--gc-sections", "-Wl,-z,norelro", "-s"]
 const ALONE = new Set(["init.c", "launcher.c", "hello.c"]);
 
 type Target = { name: string; files: string[]; compile: string[]; link: string[] };
+
+/** Who compiles, for which machine (as process.arch has it), and where the programs go. */
+interface Toolchain {
+  gcc: string;
+  arch: string;
+  output: string;
+}
+const OWN: Toolchain = { gcc: "gcc", arch: process.arch, output };
+
+function crossToolchain(arch: string, folder: string | undefined): Toolchain {
+  const gcc = CROSS_COMPILERS[arch];
+  if (!gcc || folder === undefined) throw new Error("Usage: --cross arm64|x64 FOLDER");
+  return { gcc, arch, output: resolve(folder) };
+}
 
 function targets(asan: boolean): Target[] {
   const all = readdirSync(sources).filter((file) => file.endsWith(".c"));
@@ -50,8 +71,10 @@ function targets(asan: boolean): Target[] {
   ];
 }
 
-function hashOf(target: Target): string {
-  const hash = createHash("sha256").update(JSON.stringify([target.compile, target.link]));
+/** Of the machine too: a checkout may be shared between two kinds. */
+function hashOf(target: Target, { arch }: Toolchain): string {
+  const made = JSON.stringify([arch, target.compile, target.link]);
+  const hash = createHash("sha256").update(made);
   const headers = readdirSync(sources).filter((file) => file.endsWith(".h"));
   for (const file of [...target.files, ...headers].sort()) {
     hash.update(`${file}\0`).update(readFileSync(join(sources, file)));
@@ -59,14 +82,14 @@ function hashOf(target: Target): string {
   return hash.digest("hex");
 }
 
-function gcc(args: string[]): Promise<void> {
+function compiler(program: string, args: string[]): Promise<void> {
   return new Promise((resolve, reject) => {
-    const child = spawn("gcc", args, { cwd: sources, stdio: ["ignore", "ignore", "pipe"] });
+    const child = spawn(program, args, { cwd: sources, stdio: ["ignore", "ignore", "pipe"] });
     let errors = "";
     child.stderr.on("data", (chunk) => (errors += chunk));
     child.on("error", (error: NodeJS.ErrnoException) => {
-      const missing =
-        "gcc is missing: install it and try again (Debian: apt-get install gcc libc6-dev)";
+      const hint = program === "gcc" ? " (Debian: apt-get install gcc libc6-dev)" : "";
+      const missing = `${program} is missing: install it and try again${hint}`;
       reject(new Error(error.code === "ENOENT" ? missing : error.message));
     });
     child.on("close", (code) => {
@@ -74,35 +97,36 @@ function gcc(args: string[]): Promise<void> {
       const hint = errors.includes("cannot find -lc")
         ? "\nInstall the static C library (libc6-dev)"
         : "";
-      reject(new Error(`gcc ${args.join(" ")} failed:\n${errors.trim()}${hint}`));
+      reject(new Error(`${program} ${args.join(" ")} failed:\n${errors.trim()}${hint}`));
     });
   });
 }
 
-async function compileAll(target: Target, folder: string): Promise<string[]> {
+async function compileAll(target: Target, gcc: string, folder: string): Promise<string[]> {
   const waiting = [...target.files];
   const objects = target.files.map((file) => join(folder, `${basename(file, ".c")}.o`));
   const worker = async () => {
     for (let file = waiting.shift(); file; file = waiting.shift()) {
-      await gcc([...target.compile, "-c", file, "-o", join(folder, `${basename(file, ".c")}.o`)]);
+      const object = join(folder, `${basename(file, ".c")}.o`);
+      await compiler(gcc, [...target.compile, "-c", file, "-o", object]);
     }
   };
   await Promise.all(Array.from({ length: COMPILERS_MAX }, worker));
   return objects;
 }
 
-async function build(target: Target): Promise<void> {
-  const program = join(output, target.name);
+async function build(target: Target, tools: Toolchain): Promise<void> {
+  const program = join(tools.output, target.name);
   // Sources may change meanwhile: what they were at the end is what was compiled.
-  for (let hash = hashOf(target); !endsWith(program, hash); hash = hashOf(target)) {
-    const folder = join(output, `.${target.name}.${randomBytes(4).toString("hex")}`);
+  for (let hash = hashOf(target, tools); !endsWith(program, hash); hash = hashOf(target, tools)) {
+    const folder = join(tools.output, `.${target.name}.${randomBytes(4).toString("hex")}`);
     mkdirSync(folder, { recursive: true });
     try {
-      const objects = await compileAll(target, folder);
+      const objects = await compileAll(target, tools.gcc, folder);
       const made = join(folder, target.name);
-      await gcc([...target.link, ...objects, "-o", made]);
+      await compiler(tools.gcc, [...target.link, ...objects, "-o", made]);
       appendFileSync(made, hash);
-      if (hashOf(target) === hash) renameSync(made, program);
+      if (hashOf(target, tools) === hash) renameSync(made, program);
     } finally {
       rmSync(folder, { recursive: true, force: true });
     }
@@ -121,7 +145,7 @@ function endsWith(program: string, hash: string): boolean {
 function inputs(): string {
   const files = readdirSync(sources).filter((file) => /\.[ch]$/.test(file));
   const others = ["../src/native/operations.ts", "../tools/build-native.ts"];
-  const hash = createHash("sha256").update(sources);
+  const hash = createHash("sha256").update(`${sources}\0${OWN.arch}\0`);
   for (const file of [...files.sort(), ...others]) {
     const { mtimeMs, size } = statSync(join(sources, file));
     hash.update(`${file}\0${mtimeMs}\0${size}\0`);
@@ -156,16 +180,22 @@ function read(path: string): string {
 }
 
 /** Brings native/build up to date. Throws an Error whose message is for people. */
-export async function buildNative({ asan = false } = {}): Promise<void> {
+export async function buildNative({ asan = false, tools = OWN } = {}): Promise<void> {
   if (process.platform !== "linux") throw new Error("Gantry's native program needs Linux");
-  mkdirSync(output, { recursive: true });
+  mkdirSync(tools.output, { recursive: true });
   writeHeader();
-  for (const target of targets(asan)) await build(target);
+  for (const target of targets(asan)) await build(target, tools);
 }
 
 if (import.meta.main) {
   try {
-    await buildNative({ asan: process.argv.includes("--asan") });
+    const { values, positionals } = parseArgs({
+      options: { asan: { type: "boolean" }, cross: { type: "string" } },
+      allowPositionals: true,
+    });
+    const { asan = false, cross } = values;
+    const tools = cross === undefined ? OWN : crossToolchain(cross, positionals[0]);
+    await buildNative({ asan, tools });
   } catch (error) {
     process.stderr.write(`${error instanceof Error ? error.message : error}\n`);
     process.exitCode = 1;

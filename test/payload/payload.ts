@@ -22,8 +22,8 @@ const sources = [
 const cache = fileURLToPath(new URL("../../.gantry-cache", import.meta.url));
 
 /** The path of the compiled payload; `payload VERB …` runs on the host too. */
-export async function payloadProgram(): Promise<string> {
-  const hash = createHash("sha256");
+export async function payloadProgram({ arch = process.arch, gcc = "gcc" } = {}): Promise<string> {
+  const hash = createHash("sha256").update(arch);
   for (const source of sources) hash.update(await readFile(source));
   const path = join(cache, `payload-${hash.digest("hex").slice(0, 16)}`);
   const there = await access(path).then(
@@ -35,7 +35,7 @@ export async function payloadProgram(): Promise<string> {
   const temporary = `${path}.${process.pid}`;
   const programs = sources.filter((source) => source.endsWith(".c"));
   const flags = ["-O2", "-static", "-Wall", "-Wextra", "-Werror"];
-  await run("gcc", [...flags, "-o", temporary, ...programs]);
+  await run(gcc, [...flags, "-o", temporary, ...programs]);
   await rename(temporary, path);
   return path;
 }

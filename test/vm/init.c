@@ -1,6 +1,7 @@
 // The virtual machine's first process: loads the modules that its initramfs carries, puts a
-// writable overlay over the host's root (shared read-only through 9p), mounts what a Linux system
-// has with cgroup v2 alone, runs /command and ends the machine with its exit code.
+// writable overlay over a root file system (the host's, shared read-only through 9p), mounts what a
+// Linux system has with cgroup v2 alone and the folders of /shares, runs /command and ends the
+// machine with its exit code.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -8,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/io.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
@@ -17,12 +17,21 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#ifdef __x86_64__
+#include <sys/io.h>
+#endif
 
 #define EXIT_PORT 0xf4  // isa-debug-exit: qemu ends with (value << 1) | 1
+#define OPTIONS_9P "trans=virtio,version=9p2000.L,msize=262144,cache=loose"
 
 static void end(int code) {
   sync();
+#ifdef __x86_64__
   if (iopl(3) == 0) outb((unsigned char)code, EXIT_PORT);
+#endif
+  // Without such a port whoever reads the console learns it.
+  printf("\nvm init: exit %d\n", code);
+  fflush(stdout);
   reboot(RB_POWER_OFF);
   for (;;) pause();
 }
@@ -52,8 +61,7 @@ static void mount_at(const char *type, const char *source, const char *target, u
 }
 
 static void mount_root(void) {
-  const char *options = "trans=virtio,version=9p2000.L,msize=262144,cache=loose";
-  mount_at("9p", "host", "/lower", MS_RDONLY, options);
+  mount_at("9p", "host", "/lower", MS_RDONLY, OPTIONS_9P);
   mount_at("tmpfs", "tmpfs", "/upper", 0, "mode=755");
   must(mkdir("/upper/u", 0755), "upper");
   must(mkdir("/upper/w", 0755), "work");
@@ -74,10 +82,32 @@ static void mount_root(void) {
   mount("securityfs", "sys/kernel/security", "securityfs", 0, "");
   mount("selinuxfs", "sys/fs/selinux", "selinuxfs", 0, "");
   mount("bpf", "sys/fs/bpf", "bpf", 0, "");
-  mount_at("9p", "modules", "usr/lib/modules", MS_RDONLY, options);
+  mount_at("9p", "modules", "usr/lib/modules", MS_RDONLY, OPTIONS_9P);
   must(mount(".", "/", NULL, MS_MOVE, NULL), "move root");
   must(chroot("."), "chroot");
   must(chdir("/"), "chdir");
+}
+
+// A line of /shares is a tag and a path: each is put there beneath a writable layer of its own.
+static void mount_shares(FILE *list) {
+  char tag[32], target[512], lower[64], upper[64], work[64], options[256];
+  for (int i = 0; list && fscanf(list, "%31s %511s", tag, target) == 2; i++) {
+    snprintf(lower, sizeof lower, "/run/vm/%s", tag);
+    snprintf(upper, sizeof upper, "/run/vm/%s-upper", tag);
+    snprintf(work, sizeof work, "/run/vm/%s-work", tag);
+    mkdir("/run/vm", 0755);
+    mkdir(upper, 0755);
+    mkdir(work, 0755);
+    mount_at("9p", tag, lower, MS_RDONLY, OPTIONS_9P);
+    unlink(target);  // a symlink of a checkout
+    for (char *at = strchr(target + 1, '/'); at; at = strchr(at + 1, '/')) {
+      *at = '\0';
+      mkdir(target, 0755);
+      *at = '/';
+    }
+    snprintf(options, sizeof options, "lowerdir=%s,upperdir=%s,workdir=%s", lower, upper, work);
+    mount_at("overlay", "overlay", target, 0, options);
+  }
 }
 
 static void loopback_up(void) {
@@ -96,7 +126,9 @@ int main(void) {
   must(fd, "/command");
   must((int)read(fd, command, 65535), "/command");
   close(fd);
+  FILE *shares = fopen("/shares", "r");
   mount_root();
+  mount_shares(shares);
   loopback_up();
   must(sethostname("gantry-vm", 9), "hostname");
   pid_t child = fork();

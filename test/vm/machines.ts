@@ -6,6 +6,10 @@ export interface Machine {
   name?: string;
   /** A suite of Debian, or the name of a kernel's package. */
   kernel: string;
+  /** Of another processor: with a Debian of its own (arm64.ts). */
+  arch?: "arm64";
+  /** "16k": its pages. */
+  flavour?: string;
   parameters: string[];
   files: string[];
   /** The tests run beneath systemd. */
@@ -17,6 +21,14 @@ const PROBE = "test/vm/guest/probe.test.ts";
 const SHORT = [PROBE, "test/vm/guest/containers.test.ts"];
 const APPARMOR = ["apparmor=1", "security=apparmor"];
 const SELINUX = ["apparmor=0", "selinux=1", "security=selinux", "enforcing=1"];
+
+/** All that looks at a number of the kernel's, a structure, a page or a name of the processor. */
+const ARM64 = [
+  "src/runtime/**/*.test.ts",
+  "src/spec/*.test.ts",
+  "test/integration/native-*.test.ts",
+  "test/integration/runtime-*.test.ts",
+];
 
 export const MACHINES: readonly Machine[] = [
   {
@@ -38,6 +50,15 @@ export const MACHINES: readonly Machine[] = [
     parameters: [],
     files: ["test/vm/systemd/*.test.ts"],
     systemd: true,
+  },
+  { name: "arm64", kernel: "bookworm", arch: "arm64", parameters: [], files: ARM64 },
+  {
+    name: "arm64-16k",
+    kernel: "trixie",
+    arch: "arm64",
+    flavour: "16k",
+    parameters: [],
+    files: SHORT,
   },
 ];
 

