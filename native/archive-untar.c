@@ -1,9 +1,7 @@
-// Unpacks a tar stream beneath a root descriptor. Parents are resolved by openat2 inside that root
-// and the last part of a name is never followed, so no entry, symlink or race reaches outside.
+// Unpacks a tar stream beneath a root descriptor (archive-place.c: nothing reaches outside it).
 // Two uses: image layers (whiteouts become overlay's) and docker cp into a container.
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,9 +17,7 @@ struct dir_time {
 };
 struct unpack {
   struct run *run;
-  int root;
-  int top;             // the root that absolute links start from: the container's
-  const char *prefix;  // the path of `root` in it
+  struct target to;
   int64_t flags, uid, gid;
   uint64_t max_bytes, max_entries, entries, bytes;
   bool opaque_root;
@@ -29,17 +25,7 @@ struct unpack {
   struct split split;
   struct dir_time *dirs;
   size_t dir_count;
-  // The folder of the entry before, since entries come folder by folder.
-  int parent;
-  char *parent_path;
-  bool parent_linked;  // its path leads through a symlink
   struct twin twin;
-};
-// Where an entry goes.
-struct place {
-  int parent;
-  const char *name;
-  bool linked;
 };
 
 static int fail(struct unpack *u, int error, const char *what, const struct entry *e) {
@@ -48,82 +34,6 @@ static int fail(struct unpack *u, int error, const char *what, const struct entr
 }
 
 static struct split *split_of(struct unpack *u) { return u->in.split; }
-
-static void set_parent(struct unpack *u, int fd, char *path, bool linked) {
-  if (u->parent >= 0) close(u->parent);
-  free(u->parent_path);
-  u->parent = fd;
-  u->parent_path = path;
-  u->parent_linked = linked;
-}
-
-// Opens what `path` means where it leads through links: those start from the container's root.
-static int open_linked(const struct unpack *u, const char *path, int flags) {
-  char whole[PATH_MAX];
-  int n = snprintf(whole, sizeof whole, "%s/%s", u->prefix, path);
-  return n >= (int)sizeof whole ? -ENAMETOOLONG : open_beneath(u->top, whole, flags, true);
-}
-
-// Opens a folder inside the root. *linked: whether symlinks had to be followed.
-static int open_folder(struct unpack *u, const char *path, bool *linked) {
-  int fd = open_beneath(u->root, path, O_PATH | O_DIRECTORY, false);
-  *linked = fd == -ELOOP;
-  if (fd == -ELOOP) fd = open_linked(u, path, O_PATH | O_DIRECTORY);
-  if (fd < 0 || !is_kernel_fs(fd)) return fd;
-  // Where a link of a hostile container may lead to: nothing is written to the kernel.
-  close(fd);
-  return run_fail(u->run, -EPERM, "folder of the kernel: %.180s", path);
-}
-
-// Makes the missing folders of `path`, as docker does for archives that leave them out.
-static int make_folders(struct unpack *u, char *path) {
-  for (char *slash = strchr(path, '/');; slash = strchr(slash + 1, '/')) {
-    if (slash != NULL) *slash = '\0';
-    bool linked;
-    AUTO_CLOSE int fd = open_folder(u, path, &linked);
-    if (fd == -ENOENT) {
-      char *last = strrchr(path, '/');
-      if (last != NULL) *last = '\0';
-      AUTO_CLOSE int parent = open_folder(u, last == NULL ? "" : path, &linked);
-      if (last != NULL) *last = '/';
-      const char *name = last == NULL ? path : last + 1;
-      int error = parent < 0 ? parent : mkdirat(parent, name, 0755) < 0 ? -errno : 0;
-      if (error < 0) {
-        if (slash != NULL) *slash = '/';
-        return error;
-      }
-    }
-    if (slash != NULL) *slash = '/';
-    if (fd < 0 && fd != -ENOENT) return fd;
-    if (slash == NULL) return 0;
-  }
-}
-
-// Finds the folder that holds `path`; the descriptor stays the cache's.
-static int find_place(struct unpack *u, const char *path, struct place *p) {
-  const char *slash = strrchr(path, '/');
-  size_t n = slash == NULL ? 0 : (size_t)(slash - path);
-  p->name = slash == NULL ? path : slash + 1;
-  if (u->parent_path == NULL || strlen(u->parent_path) != n ||
-      memcmp(u->parent_path, path, n) != 0) {
-    char *folder = strndup(path, n);
-    if (folder == NULL) return -ENOMEM;
-    bool linked;
-    int fd = open_folder(u, folder, &linked);
-    if (fd == -ENOENT) {
-      int error = make_folders(u, folder);
-      fd = error < 0 ? error : open_folder(u, folder, &linked);
-    }
-    if (fd < 0) {
-      free(folder);
-      return fd;
-    }
-    set_parent(u, fd, folder, linked);
-  }
-  p->parent = u->parent;
-  p->linked = u->parent_linked;
-  return 0;
-}
 
 // Clears the way for an entry after EEXIST. Returns 1 when a folder is there and is kept.
 static int clear_way(struct unpack *u, const struct place *p, const struct entry *e, bool *opaque) {
@@ -134,11 +44,12 @@ static int clear_way(struct unpack *u, const struct place *p, const struct entry
   bool folder = S_ISDIR(st.st_mode);
   if (folder && e->type == '5') return 1;
   if (u->flags & ARCHIVE_KEEP_KIND && folder != (e->type == '5')) {
-    const char *gap = u->prefix[0] != '\0' && u->prefix[strlen(u->prefix) - 1] == '/' ? "" : "/";
+    const char *at = u->to.prefix;
+    const char *gap = at[0] != '\0' && at[strlen(at) - 1] == '/' ? "" : "/";
     return folder ? run_fail(u->run, -EISDIR, "cannot overwrite directory \"%.70s%s%.60s\" with "
-                             "non-directory \"%.70s\"", u->prefix, gap, e->name, u->prefix)
+                             "non-directory \"%.70s\"", at, gap, e->name, at)
                   : run_fail(u->run, -ENOTDIR, "cannot overwrite non-directory \"%.70s%s%.60s\" "
-                             "with directory \"%.70s\"", u->prefix, gap, e->name, u->prefix);
+                             "with directory \"%.70s\"", at, gap, e->name, at);
   }
   if (opaque != NULL && u->flags & ARCHIVE_LAYER && is_whiteout(&st)) *opaque = true;
   return remove_beneath(p->parent, p->name, split_of(u));
@@ -218,7 +129,7 @@ static int link_twin(struct unpack *u, const struct entry *e, const struct place
   struct stat st;
   owner(u, e, &uid, &gid);
   if (!twin_said(&u->twin) || p->linked) return 0;
-  if (!twin_link(&u->twin, u->parent_path, p->parent, p->name, e, uid, gid, &st)) return 0;
+  if (!twin_link(&u->twin, u->to.parent_path, p->parent, p->name, e, uid, gid, &st)) return 0;
   struct split *split = split_of(u);
   int error = 0;
   if (split != NULL && e->stored > 0) error = split_file(split, e->name, st.st_ino, e);
@@ -278,7 +189,7 @@ static int put_link(struct unpack *u, struct entry *e, const struct place *p) {
   char *slash = strrchr(e->link, '/');
   if (slash != NULL) *slash = '\0';
   bool linked;
-  AUTO_CLOSE int from = open_folder(u, slash == NULL ? "" : e->link, &linked);
+  AUTO_CLOSE int from = target_folder(&u->to, slash == NULL ? "" : e->link, &linked);
   if (slash != NULL) *slash = '/';
   const char *name = slash == NULL ? e->link : slash + 1;
   if (from < 0) return from;
@@ -313,7 +224,7 @@ static int put_special(struct unpack *u, const struct entry *e, const struct pla
 static int set_opaque(struct unpack *u, int parent, const char *name) {
   AUTO_CLOSE int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
   if (fd < 0) return -errno;
-  if (u->parent_path[0] == '\0' && strcmp(name, ".") == 0) u->opaque_root = true;
+  if (u->to.parent_path[0] == '\0' && strcmp(name, ".") == 0) u->opaque_root = true;
   return fsetxattr(fd, "trusted.overlay.opaque", "y", 1, 0) < 0 ? -errno : 0;
 }
 
@@ -355,7 +266,7 @@ static int note_dir(struct unpack *u, const struct entry *e) {
 static int put_root(struct unpack *u, const struct entry *e) {
   if (e->type != '5') return run_fail(u->run, -EISDIR, "archive entry without a name");
   if (u->flags & ARCHIVE_KEEP_ROOT) return 0;
-  AUTO_CLOSE int fd = open_beneath(u->root, "", O_RDONLY | O_DIRECTORY, false);
+  AUTO_CLOSE int fd = open_beneath(u->to.root, "", O_RDONLY | O_DIRECTORY, false);
   int error = fd < 0 ? fd : set_metadata(u, e, fd);
   return error < 0 ? fail(u, error, "unpack", e) : note_dir(u, e);
 }
@@ -370,7 +281,7 @@ static int put_dir(struct unpack *u, const struct entry *e, const struct place *
     close(fd);
     return -ENOMEM;
   }
-  set_parent(u, fd, path, linked);  // its content comes next
+  target_enter(&u->to, fd, path, linked);  // its content comes next
   return note_dir(u, e);
 }
 
@@ -381,7 +292,7 @@ static int put_entry(struct unpack *u, struct entry *e) {
   }
   if (e->name[0] == '\0') return put_root(u, e);
   struct place p;
-  error = find_place(u, e->name, &p);
+  error = target_find(&u->to, e->name, &p);
   if (error < 0) return fail(u, error, "folder of", e);
   if (u->flags & ARCHIVE_LAYER && strncmp(p.name, ".wh.", 4) == 0) {
     error = put_whiteout(u, e, &p);
@@ -443,7 +354,7 @@ static int drain(struct unpack *u) {
 // Folders get their times last: every entry in them changes them.
 static int set_dir_times(struct unpack *u) {
   for (size_t i = 0; i < u->dir_count; i++) {
-    AUTO_CLOSE int fd = open_linked(u, u->dirs[i].path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+    AUTO_CLOSE int fd = target_open(&u->to, u->dirs[i].path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
     if (fd == -ENOENT || fd == -ENOTDIR || fd == -ELOOP) continue;  // replaced by a later entry
     if (fd < 0) return fd;
     struct timespec times[2] = {u->dirs[i].mtime, u->dirs[i].mtime};
@@ -458,7 +369,7 @@ static int unpack_all(struct unpack *u, int split) {
   if (error == 0) error = set_dir_times(u);
   if (error == 0 && u->in.split != NULL) error = split_end(&u->split);
   if (error == 0 && u->flags & ARCHIVE_SYNC) {
-    AUTO_CLOSE int fd = open_beneath(u->root, "", O_RDONLY | O_DIRECTORY, false);
+    AUTO_CLOSE int fd = open_beneath(u->to.root, "", O_RDONLY | O_DIRECTORY, false);
     if (fd < 0 || syncfs(fd) < 0 || (split >= 0 && fsync(split) < 0)) return -errno;
   }
   return error;
@@ -466,7 +377,7 @@ static int unpack_all(struct unpack *u, int split) {
 
 int op_untar(struct run *r, const struct op *o) {
   const struct field *f = o->fields;
-  struct unpack u = {.run = r, .flags = f[4].num, .parent = -1};
+  struct unpack u = {.run = r, .flags = f[4].num};
   u.max_bytes = (uint64_t)f[5].num;
   u.max_entries = (uint64_t)f[6].num;
   u.uid = f[7].num;
@@ -478,9 +389,8 @@ int op_untar(struct run *r, const struct op *o) {
   if (root < 0) return run_fail(r, root, "open %.200s", f[1].len == 0 ? "/" : f[1].ptr);
   if (from < 0 || (f[3].num != NO_SLOT && split < 0)) return -EBADF;
   if (f[9].num != NO_SLOT && twin < 0) return -EBADF;
-  u.root = root;
-  u.top = run_fd(r, &f[0]);
-  u.prefix = f[1].ptr;
+  u.to = (struct target){.run = r, .root = root, .prefix = f[1].ptr, .parent = -1};
+  u.to.top = run_fd(r, &f[0]);
   mode_t mask = umask(0);
   int error = source_open(&u.in, from);
   if (error == 0 && split >= 0) {
@@ -489,7 +399,7 @@ int op_untar(struct run *r, const struct op *o) {
   }
   if (error == 0) error = unpack_all(&u, split);
   umask(mask);
-  set_parent(&u, -1, NULL, false);
+  target_enter(&u.to, -1, NULL, false);
   twin_close(&u.twin);
   for (size_t i = 0; i < u.dir_count; i++) free(u.dirs[i].path);
   free(u.dirs);

@@ -1,13 +1,10 @@
 // Writes tar streams: a path beneath a root (docker cp, export) or an overlay upper folder as an
-// OCI layer (tarUpper). Headers are ustar with a pax header in front where something does not fit:
-// long or non-ASCII names, large numbers, fractions of a second, extended attributes. The order is
-// that of the names' bytes, so one tree always gives one tar.
+// OCI layer (tarUpper). The order is that of the names' bytes, so one tree always gives one tar.
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/sysmacros.h>
 #include <sys/syscall.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -15,13 +12,6 @@
 
 #include "archive.h"
 
-#define OCTAL_MAX_7 07777777
-#define OCTAL_MAX_11 077777777777
-
-struct text {
-  char *data;
-  size_t used, room;
-};
 struct writer {
   struct run *run;
   struct sink out;
@@ -33,16 +23,6 @@ struct writer {
   struct split *split;  // of an upper folder that becomes a layer as it is
   bool unlike;          // the tar would unpack to something else than this folder
   int64_t bytes;        // content of files
-};
-// One file on its way out.
-struct item {
-  int parent;
-  const char *file;  // its name in parent
-  const char *name;  // its name in the tar, without a slash at the end
-  const char *link;
-  struct stat st;
-  char type;
-  uint64_t size;
 };
 
 // Everything but the content of files goes through here: the split keeps it.
@@ -56,163 +36,12 @@ static int emit_zeros(struct writer *w, uint64_t n) {
   return emit(w, zeros, (size_t)n);
 }
 
-static int add_text(struct text *t, const void *data, size_t n) {
-  if (t->used + n > t->room) {
-    size_t room = (t->used + n) * 2;
-    char *grown = realloc(t->data, room);
-    if (grown == NULL) return -ENOMEM;
-    t->data = grown;
-    t->room = room;
-  }
-  memcpy(t->data + t->used, data, n);
-  t->used += n;
-  return 0;
-}
-
-// "LENGTH KEY=VALUE\n", where LENGTH counts its own digits.
-static int add_record(struct text *t, const char *key, const void *value, size_t n) {
-  size_t rest = strlen(key) + n + 3, length = rest + 1;
-  char digits[24];
-  while ((size_t)snprintf(digits, sizeof digits, "%zu", length) + rest != length) {
-    length = rest + strlen(digits);
-  }
-  int error = add_text(t, digits, strlen(digits));
-  if (error == 0) error = add_text(t, " ", 1);
-  if (error == 0) error = add_text(t, key, strlen(key));
-  if (error == 0) error = add_text(t, "=", 1);
-  if (error == 0) error = add_text(t, value, n);
-  return error < 0 ? error : add_text(t, "\n", 1);
-}
-
-static int add_number(struct text *t, const char *key, uint64_t value) {
-  char text[24];
-  int n = snprintf(text, sizeof text, "%llu", (unsigned long long)value);
-  return add_record(t, key, text, (size_t)n);
-}
-
-static void put_octal(unsigned char *field, int digits, uint64_t value) {
-  char text[24];
-  snprintf(text, sizeof text, "%0*llo", digits, (unsigned long long)value);
-  memcpy(field, text, (size_t)digits);
-}
-
-static bool ascii(const char *text) {
-  for (; *text != '\0'; text++) {
-    if ((unsigned char)*text >= 0x80) return false;
-  }
-  return true;
-}
-
-// Where to cut a name into ustar's prefix (155) and name (100), or -1.
-static int cut_name(const char *name, size_t n) {
-  if (n <= 100) return 0;
-  if (n > 256) return -1;
-  size_t at = n - 101 > 155 ? 156 : n - 1 < 156 ? n - 1 : 155;
-  for (; at > 0; at--) {
-    if (name[at] == '/' && n - at - 1 <= 100 && n - at - 1 > 0 && at <= 155) return (int)at;
-  }
-  return -1;
-}
-
-static void put_name(unsigned char *h, const char *name) {
-  size_t n = strlen(name);
-  int at = cut_name(name, n);
-  if (at > 0) {
-    memcpy(h + 345, name, (size_t)at);
-    name += at + 1;
-    n -= (size_t)at + 1;
-  }
-  memcpy(h, name, n < 100 ? n : 100);
-}
-
-static void finish_header(unsigned char *h) {
-  memcpy(h + 257, "ustar\00000", 8);
-  memset(h + 148, ' ', 8);
-  unsigned sum = 0;
-  for (int i = 0; i < BLOCK; i++) sum += h[i];
-  snprintf((char *)h + 148, 8, "%06o", sum);
-}
-
 static int write_pax(struct writer *w, const char *name) {
   unsigned char h[BLOCK] = {0};
-  char text[101];
-  const char *base = strrchr(name, '/');
-  const char *last = base == NULL || base[1] == '\0' ? name : base + 1;
-  snprintf(text, sizeof text, "PaxHeaders.0/%.80s", last);
-  if (!ascii(text)) snprintf(text, sizeof text, "PaxHeaders.0/entry");
-  put_name(h, text);
-  put_octal(h + 100, 7, 0);
-  put_octal(h + 108, 7, 0);
-  put_octal(h + 116, 7, 0);
-  put_octal(h + 124, 11, w->pax.used);
-  put_octal(h + 136, 11, 0);
-  h[156] = 'x';
-  finish_header(h);
+  tar_pax_header(h, name, w->pax.used);
   int error = emit(w, h, BLOCK);
   if (error == 0) error = emit(w, w->pax.data, w->pax.used);
   return error < 0 ? error : emit_zeros(w, (uint64_t)-(int64_t)w->pax.used % BLOCK);
-}
-
-static int add_time(struct writer *w, const struct stat *st) {
-  char text[48];
-  int64_t seconds = st->st_mtim.tv_sec;
-  long nanoseconds = st->st_mtim.tv_nsec;
-  const char *sign = "";
-  if (seconds < 0) {  // -1.5 is -2 s and half a second
-    sign = "-";
-    seconds = -seconds - (nanoseconds > 0);
-    nanoseconds = nanoseconds > 0 ? 1000000000 - nanoseconds : 0;
-  }
-  int n = snprintf(text, sizeof text, "%s%lld.%09ld", sign, (long long)seconds, nanoseconds);
-  while (text[n - 1] == '0') n--;
-  if (text[n - 1] == '.') n--;
-  return add_record(&w->pax, "mtime", text, (size_t)n);
-}
-
-static int add_xattrs(struct writer *w, const struct item *i, int fd) {
-  const char *name = fd < 0 ? i->file : NULL;
-  if (fd < 0) fd = i->parent;
-  char *list = NULL;
-  ssize_t n = list_xattrs(fd, name, &list);
-  int error = n < 0 ? (int)n : 0;
-  for (ssize_t at = 0; error == 0 && at < n; at += (ssize_t)strlen(list + at) + 1) {
-    const char *key = list + at;
-    if (!xattr_travels(key)) continue;
-    char *value = NULL, record[300];
-    ssize_t length = get_xattr(fd, name, key, &value);
-    snprintf(record, sizeof record, "SCHILY.xattr.%s", key);
-    if (length >= 0) error = add_record(&w->pax, record, value, (size_t)length);
-    else if (length != -ENODATA) error = (int)length;
-    free(value);
-  }
-  free(list);
-  return error;
-}
-
-// Fills the pax text with what the ustar header cannot say.
-static int plan_pax(struct writer *w, const struct item *i, const char *name, int fd) {
-  const struct stat *st = &i->st;
-  struct text *t = &w->pax;
-  t->used = 0;
-  int error = 0;
-  if (cut_name(name, strlen(name)) < 0 || !ascii(name)) {
-    error = add_record(t, "path", name, strlen(name));
-  }
-  if (error == 0 && i->link != NULL && (strlen(i->link) > 100 || !ascii(i->link))) {
-    error = add_record(t, "linkpath", i->link, strlen(i->link));
-  }
-  if (error == 0 && st->st_uid > OCTAL_MAX_7) error = add_number(t, "uid", st->st_uid);
-  if (error == 0 && st->st_gid > OCTAL_MAX_7) error = add_number(t, "gid", st->st_gid);
-  if (error == 0 && i->size > OCTAL_MAX_11) error = add_number(t, "size", i->size);
-  if (error == 0 && (st->st_mtim.tv_nsec != 0 || st->st_mtim.tv_sec < 0 ||
-                     st->st_mtim.tv_sec > OCTAL_MAX_11)) {
-    error = add_time(w, st);
-  }
-  return error < 0 || i->type == '1' ? error : add_xattrs(w, i, fd);
-}
-
-static uint64_t fit(uint64_t value, uint64_t max) {
-  return value > max ? 0 : value;
 }
 
 static int write_header(struct writer *w, const struct item *i, int fd) {
@@ -220,24 +49,11 @@ static int write_header(struct writer *w, const struct item *i, int fd) {
   bool slash = i->type == '5' && strcmp(i->name, "/") != 0;
   int n = snprintf(name, sizeof name, "%s%s", i->name, slash ? "/" : "");
   if (n >= (int)sizeof name) return -ENAMETOOLONG;
-  int error = plan_pax(w, i, name, fd);
+  int error = tar_pax_text(&w->pax, i, name, fd);
   if (error == 0 && w->pax.used > 0) error = write_pax(w, i->name);
   if (error < 0) return error;
-  const struct stat *st = &i->st;
   unsigned char h[BLOCK] = {0};
-  put_name(h, name);
-  put_octal(h + 100, 7, st->st_mode & 07777);
-  put_octal(h + 108, 7, fit(st->st_uid, OCTAL_MAX_7));
-  put_octal(h + 116, 7, fit(st->st_gid, OCTAL_MAX_7));
-  put_octal(h + 124, 11, fit(i->size, OCTAL_MAX_11));
-  put_octal(h + 136, 11, fit((uint64_t)st->st_mtim.tv_sec, OCTAL_MAX_11));
-  h[156] = (unsigned char)i->type;
-  if (i->link != NULL) memcpy(h + 157, i->link, strnlen(i->link, 100));
-  if (i->type == '3' || i->type == '4') {
-    put_octal(h + 329, 7, major(st->st_rdev));
-    put_octal(h + 337, 7, minor(st->st_rdev));
-  }
-  finish_header(h);
+  tar_header(h, i, name);
   return emit(w, h, BLOCK);
 }
 
@@ -321,21 +137,13 @@ static int write_marker(struct writer *w, const struct item *of, const char *for
   int head = slash == NULL ? 0 : (int)(slash - of->name + 1);
   int n = snprintf(name, sizeof name, format, head, of->name, of->name + head);
   if (n >= (int)sizeof name) return -ENAMETOOLONG;
+  struct item marker = {.type = '0', .st = of->st};
+  marker.st.st_mode = 0600;
   unsigned char h[BLOCK] = {0};
   w->pax.used = 0;
-  int error = 0;
-  if (cut_name(name, (size_t)n) < 0 || !ascii(name)) {
-    error = add_record(&w->pax, "path", name, (size_t)n);
-    if (error == 0) error = write_pax(w, name);
-  }
-  put_name(h, name);
-  put_octal(h + 100, 7, 0600);
-  put_octal(h + 108, 7, fit(of->st.st_uid, OCTAL_MAX_7));
-  put_octal(h + 116, 7, fit(of->st.st_gid, OCTAL_MAX_7));
-  put_octal(h + 124, 11, 0);
-  put_octal(h + 136, 11, fit((uint64_t)of->st.st_mtim.tv_sec, OCTAL_MAX_11));
-  h[156] = '0';
-  finish_header(h);
+  int error = tar_pax_name(&w->pax, name);
+  if (error == 0 && w->pax.used > 0) error = write_pax(w, name);
+  tar_header(h, &marker, name);
   return error < 0 ? error : emit(w, h, BLOCK);
 }
 

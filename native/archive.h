@@ -100,6 +100,30 @@ void entry_free(struct entry *e);
 int tar_read_sparse_map(struct run *r, struct source *s, struct entry *e);
 int tar_sparse_append(struct entry *e, uint64_t offset, uint64_t length);
 
+// ---- what is written before a file (archive-header.c)
+
+struct text {
+  char *data;
+  size_t used, room;
+};
+// One file on its way out.
+struct item {
+  int parent;
+  const char *file;  // its name in parent
+  const char *name;  // its name in the tar, without a slash at the end
+  const char *link;
+  struct stat st;
+  char type;
+  uint64_t size;
+};
+// Fills `t` with what the ustar header of `i` cannot say; empty where it says everything.
+int tar_pax_text(struct text *t, const struct item *i, const char *name, int fd);
+// The name alone, where ustar's two fields do not hold it.
+int tar_pax_name(struct text *t, const char *name);
+// The header of a pax text of so many bytes, for the entry `name`; `h` is a block of zeros.
+void tar_pax_header(unsigned char *h, const char *name, uint64_t bytes);
+void tar_header(unsigned char *h, const struct item *i, const char *name);
+
 // ---- the split (archive-split.c, docs/internals/layer-split.md)
 
 struct kept;  // one file record: which inode holds its content
@@ -121,6 +145,32 @@ int split_file(struct split *s, const char *path, ino_t ino, const struct entry 
 // Keeps the content of an inode that is about to lose a name, when a file record needs it.
 int split_save(struct split *s, int parent, const char *name);
 int split_end(struct split *s);
+
+// ---- where entries go (archive-place.c)
+
+struct target {
+  struct run *run;
+  int root;
+  int top;             // the root that absolute links start from: the container's
+  const char *prefix;  // the path of `root` in it
+  // The folder of the entry before, since entries come folder by folder.
+  int parent;
+  char *parent_path;
+  bool parent_linked;  // its path leads through a symlink
+};
+struct place {
+  int parent;
+  const char *name;
+  bool linked;
+};
+// Opens what `path` means where it leads through links: those start from the container's root.
+int target_open(const struct target *t, const char *path, int flags);
+// Opens a folder inside the root. *linked: whether symlinks had to be followed.
+int target_folder(struct target *t, const char *path, bool *linked);
+// Finds the folder that holds `path`, and makes it where it is missing; the descriptor stays ours.
+int target_find(struct target *t, const char *path, struct place *p);
+// Says that what comes next lies in the folder `fd`, whose path (ours from now on) is `path`.
+void target_enter(struct target *t, int fd, char *path, bool linked);
 
 // ---- an older tree with the same files (archive-twin.c)
 
