@@ -38,9 +38,9 @@ export function proxySettings(read: Reader, env: NodeJS.ProcessEnv): ProxySettin
 function checkProxy(text: string): void {
   if (text === "") return;
   const url = URL.parse(/^[a-z][a-z0-9+.-]*:\/\//i.test(text) ? text : `http://${text}`);
-  if (url !== null && /^https?:$/.test(url.protocol)) return;
+  if (url !== null && /^(https?|socks5h?):$/.test(url.protocol)) return;
   throw invalid(
-    `invalid proxy ${JSON.stringify(masked(text))}: only http:// and https:// proxies are supported`,
+    `invalid proxy ${JSON.stringify(masked(text))}: only http://, https:// and socks5:// proxies are supported`,
   );
 }
 

@@ -10,6 +10,7 @@ import type { TLSSocket } from "node:tls";
 import { GantryError } from "../base/index.ts";
 import { connectionError, goVerb, shown } from "./connection-error.ts";
 import { proxyAddress, proxyHeaders } from "./proxy-tunnel.ts";
+import { isSocks } from "./socks-tunnel.ts";
 import { exchangeLimits, type Transport } from "./transport.ts";
 
 const redirectsMax = 10;
@@ -160,8 +161,8 @@ function open({ method, url, headers = {}, transport, signal }: ExchangeRequest)
   let sent: ClientRequest;
   if (url.protocol === "https:") {
     sent = httpsRequest(url, { ...options, agent: transport.secureAgent(proxy) });
-  } else if (proxy === undefined) {
-    sent = httpRequest(url, { ...options, agent: transport.plainAgent() });
+  } else if (proxy === undefined || isSocks(proxy)) {
+    sent = httpRequest(url, { ...options, agent: transport.plainAgent(proxy) });
   } else {
     const { origin, pathname, search, host } = url;
     sent = (proxy.protocol === "https:" ? httpsRequest : httpRequest)({

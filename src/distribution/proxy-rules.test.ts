@@ -54,9 +54,9 @@ test("variables are read in either case, the upper one first", () => {
 });
 
 test("a proxy that cannot be used is refused without its password", () => {
-  assert.throws(() => parseProxy("socks5://me:secret@host"), {
+  assert.throws(() => parseProxy("socks4://me:secret@host"), {
     message:
-      'unsupported proxy "socks5://xxxxx:xxxxx@host": only http and https proxies are supported',
+      'unsupported proxy "socks4://xxxxx:xxxxx@host": only http, https and socks5 proxies are supported',
   });
   assert.equal(maskProxy("http://me:secret@host:1/"), "http://xxxxx:xxxxx@host:1/");
   assert.equal(maskProxy("http://host:1/"), "http://host:1/");

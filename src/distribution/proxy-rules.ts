@@ -54,10 +54,10 @@ export function parseProxy(text: string): URL | undefined {
       cause,
     });
   }
-  if (url.protocol === "http:" || url.protocol === "https:") return url;
+  if (/^(https?|socks5h?):$/.test(url.protocol) && url.hostname !== "") return url;
   throw new GantryError(
     "invalid",
-    `unsupported proxy ${JSON.stringify(maskProxy(text))}: only http and https proxies are supported`,
+    `unsupported proxy ${JSON.stringify(maskProxy(text))}: only http, https and socks5 proxies are supported`,
   );
 }
 

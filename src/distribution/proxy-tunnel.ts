@@ -1,6 +1,6 @@
-// An https agent whose connections go through a proxy: CONNECT, then TLS with the real host inside,
-// so the proxy sees neither paths nor credentials. Its own because Node's agents decide by rules of
-// theirs (no CIDR ranges) and put no deadline on the proxy's answer.
+// An https agent whose connections go through a proxy: CONNECT (or SOCKS5), then TLS with the real
+// host inside, so the proxy sees neither paths nor credentials. Its own because Node's agents decide
+// by rules of theirs (no CIDR ranges) and put no deadline on the proxy's answer.
 
 import { request as httpRequest, type IncomingMessage } from "node:http";
 import { Agent, type AgentOptions, request as httpsRequest } from "node:https";
@@ -8,6 +8,7 @@ import { isIP, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { type ConnectionOptions, connect as connectTls } from "node:tls";
 import { GantryError } from "../base/index.ts";
+import { isSocks, openSocks } from "./socks-tunnel.ts";
 
 /** An error comes without a stream, whatever Node's types say. */
 type Callback = (error: Error | null, stream: Duplex) => void;
@@ -24,7 +25,7 @@ export class TunnelAgent extends Agent {
   }
 
   override createConnection(target: Target, callback?: Callback): undefined {
-    openTunnel(this.#proxy, `${target.host}:${target.port}`, this.#timeoutMs).then(
+    this.#open(target).then(
       (socket) => {
         const { host = "", path: _, ...tls } = target;
         // TLS names no addresses; the certificate is checked against `host` then.
@@ -34,6 +35,12 @@ export class TunnelAgent extends Agent {
       (error) => (callback as ((error: Error) => void) | undefined)?.(error as Error),
     );
     return undefined;
+  }
+
+  #open({ host = "", port }: Target): Promise<Socket> {
+    return isSocks(this.#proxy)
+      ? openSocks(this.#proxy, { host, port: Number(port) }, this.#timeoutMs)
+      : openTunnel(this.#proxy, `${host}:${port}`, this.#timeoutMs);
   }
 }
 

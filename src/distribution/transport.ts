@@ -7,6 +7,7 @@ import { createSecureContext, type SecureContext, type SecureContextOptions } fr
 import type { ExchangeLimits } from "./contract.ts";
 import type { ProxyFor } from "./proxy-rules.ts";
 import { TunnelAgent } from "./proxy-tunnel.ts";
+import { SocksAgent } from "./socks-tunnel.ts";
 
 const socketsPerHostMax = 256;
 const idleSocketsMax = 16;
@@ -37,8 +38,8 @@ export class Transport {
   readonly limits: ExchangeLimits;
   readonly followsDown: boolean;
   #parts: TransportParts;
-  #plain: HttpAgent | undefined;
   /** By the proxy that they go through; "" is none. */
+  #plain = new Map<string, HttpAgent>();
   #secure = new Map<string, HttpsAgent>();
   #stranger: Transport | undefined;
   /** Made once: reading the roots costs milliseconds. */
@@ -59,8 +60,16 @@ export class Transport {
     return (this.#stranger ??= new Transport({ ...this.#parts, tls }));
   }
 
-  plainAgent(): HttpAgent {
-    return (this.#plain ??= new HttpAgent(keepAlive));
+  /** A SOCKS proxy is none that plain requests could be sent to. */
+  plainAgent(socks?: URL): HttpAgent {
+    const known = this.#plain.get(socks?.href ?? "");
+    if (known !== undefined) return known;
+    const { connectTimeoutMs } = this.limits;
+    const agent = socks
+      ? new SocksAgent(socks, { ...keepAlive, connectTimeoutMs })
+      : new HttpAgent(keepAlive);
+    this.#plain.set(socks?.href ?? "", agent);
+    return agent;
   }
 
   secureAgent(proxy: URL | undefined): HttpsAgent {
@@ -80,8 +89,7 @@ export class Transport {
   /** Closes connections that are not in use; those in use end with their requests. */
   retire(): void {
     this.#stranger?.retire();
-    for (const agent of [this.#plain, ...this.#secure.values()]) {
-      if (agent === undefined) continue;
+    for (const agent of [...this.#plain.values(), ...this.#secure.values()]) {
       for (const sockets of Object.values(agent.freeSockets)) {
         for (const socket of sockets ?? []) socket.destroy();
       }

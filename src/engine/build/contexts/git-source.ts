@@ -80,14 +80,19 @@ export function throughProxies(
   if (httpProxy === "" && httpsProxy === "") return { remote, config, env };
   const direct = ["localhost", "127.0.0.0/8", "::1", ...(noProxy === "" ? [] : [noProxy])];
   const proxies = {
-    ...(httpProxy !== "" && { http_proxy: httpProxy }),
-    ...(httpsProxy !== "" && { https_proxy: httpsProxy }),
+    ...(httpProxy !== "" && { http_proxy: ofCurl(httpProxy) }),
+    ...(httpsProxy !== "" && { https_proxy: ofCurl(httpsProxy) }),
     no_proxy: direct.join(","),
   };
   const url = /^https?:\/\//.test(remote) ? new URL(remote) : undefined;
-  const own = url && { [`http.${url.origin}/.proxy`]: registries.proxyFor(url)?.href ?? "" };
+  const own = url && {
+    [`http.${url.origin}/.proxy`]: ofCurl(registries.proxyFor(url)?.href ?? ""),
+  };
   return { remote, config: { ...config, ...own }, env: { ...proxies, ...env } };
 }
+
+/** curl's socks5:// looks names up here, Go's leaves that to the proxy. */
+const ofCurl = (proxy: string): string => proxy.replace(/^socks5:/i, "socks5h:");
 
 export const withoutUser = (address: string): string =>
   address.replace(/^(\w+:\/\/)[^/?#]*@/, (whole, scheme) => (scheme === "ssh://" ? whole : scheme));
