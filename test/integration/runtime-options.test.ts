@@ -185,7 +185,7 @@ test("namespaces of another container are joined, and shared memory with them", 
   }
   assert.notEqual(find(text, "mnt"), find(inside.stdout, "mnt"));
   assert.match(text, /shared/);
-  assert.match(text, /^1 S /m);
+  assert.match(text, /^1 [RS] /m);
 });
 
 test("host modes share the host's namespaces", async () => {
@@ -220,7 +220,7 @@ test("an exec has the container's conditions, or the ones it asks for", async ()
   const text = (await runtime.exec(container, ["seq", "status Cap Seccomp", "ns", "ps"])).stdout;
   assert.match(text, /CapEff:\s+00000000a80425fb/);
   assert.match(text, /Seccomp:\s+2/);
-  assert.match(text, /^1 S sleep/m);
+  assert.match(text, /^1 [RS] sleep/m);
   const cgroup = (await runtime.exec(container, ["cat", "/proc/self/cgroup"])).stdout;
   for (const line of runtime.ownLines(cgroup)) assert.ok(line.endsWith(container.id), line);
   const user = { uid: 1000, gid: 1000, additionalGids: [1000] };
