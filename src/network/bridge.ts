@@ -12,7 +12,8 @@ import type { NetlinkData } from "./netlink-message.ts";
 import type { NetworkRecord } from "./network-record.ts";
 import { NETLINK_NETFILTER } from "./nftables.ts";
 import { flushConnections } from "./nftables-read.ts";
-import { NETLINK_ROUTE, RouteWriter } from "./rtnetlink.ts";
+import { RouteWriter } from "./rtnetlink.ts";
+import { NETLINK_ROUTE } from "./rtnetlink-numbers.ts";
 
 // Several networks of one container use the same slots, one after the other.
 const SLOT_BRIDGE = 40;

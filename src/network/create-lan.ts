@@ -4,7 +4,7 @@ import { GantryError } from "../base/index.ts";
 import { MTU, mtuOf } from "./bridge-options.ts";
 import type { CreateNetworkRequest } from "./contract.ts";
 import type { LanConfig, NetworkRecord } from "./network-record.ts";
-import { IPVLAN_FLAGS, IPVLAN_MODES, MACVLAN_MODES } from "./rtnetlink.ts";
+import { IPVLAN_FLAGS, IPVLAN_MODES, MACVLAN_MODES } from "./rtnetlink-numbers.ts";
 
 const INTERFACE_NAME_BYTES_MAX = 15;
 const VLAN_ID_MAX = 4094;

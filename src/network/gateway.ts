@@ -6,7 +6,8 @@ import type { Native, Operation } from "../native/index.ts";
 import type { Family } from "./addresses.ts";
 import type { AttachmentRecord } from "./contract.ts";
 import type { NetworkRecord } from "./network-record.ts";
-import { NETLINK_ROUTE, RouteWriter } from "./rtnetlink.ts";
+import { RouteWriter } from "./rtnetlink.ts";
+import { NETLINK_ROUTE } from "./rtnetlink-numbers.ts";
 
 const SLOT_NETNS = 39;
 const SLOT_LINK = 41;

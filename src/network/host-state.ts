@@ -9,12 +9,12 @@ import {
   dumpRoutes,
   type Link,
   type LinkAddress,
-  NETLINK_ROUTE,
   type Route,
   readAddresses,
   readLinks,
   readRoutes,
-} from "./rtnetlink.ts";
+} from "./rtnetlink-dumps.ts";
+import { NETLINK_ROUTE } from "./rtnetlink-numbers.ts";
 
 export interface HostState {
   links: Link[];

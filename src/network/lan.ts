@@ -6,13 +6,8 @@ import type { Operation } from "../native/index.ts";
 import type { AttachmentRecord } from "./contract.ts";
 import type { AttachPlan, HostTraits } from "./driver.ts";
 import type { LanConfig, NetworkRecord } from "./network-record.ts";
-import {
-  IPVLAN_FLAGS,
-  IPVLAN_MODES,
-  MACVLAN_MODES,
-  NETLINK_ROUTE,
-  RouteWriter,
-} from "./rtnetlink.ts";
+import { RouteWriter } from "./rtnetlink.ts";
+import { IPVLAN_FLAGS, IPVLAN_MODES, MACVLAN_MODES, NETLINK_ROUTE } from "./rtnetlink-numbers.ts";
 
 const SLOT_PARENT = 40;
 const SLOT_INNER = 41;

@@ -6,11 +6,11 @@ import {
   dumpAddresses,
   dumpLinks,
   dumpRoutes,
-  NETLINK_ROUTE,
   readAddresses,
   readLinks,
   readRoutes,
-} from "./rtnetlink.ts";
+} from "./rtnetlink-dumps.ts";
+import { NETLINK_ROUTE } from "./rtnetlink-numbers.ts";
 
 export interface InterfaceSeen {
   name: string;

@@ -1,79 +1,63 @@
-// rtnetlink(7) messages for links, addresses, routes and neighbours, and the reading of dumps.
+// rtnetlink(7) messages for links, addresses, routes and neighbours; rtnetlink-dumps.ts reads them.
 // Each function appends one message to a writer, so that a caller sends everything for one
 // network namespace at once. Every message asks for an acknowledgement.
 
-import { addressBytes, bytesAddress, formatMac, macBytes } from "./addresses.ts";
+import { addressBytes, macBytes } from "./addresses.ts";
 import {
   type Late,
   type NetlinkData,
   NetlinkWriter,
   NLM_F_ACK,
   NLM_F_CREATE,
-  NLM_F_DUMP,
   NLM_F_EXCL,
   NLM_F_REPLACE,
-  readAttributes,
-  readMessages,
-  readString,
-  readU32,
 } from "./netlink-message.ts";
-
-export const NETLINK_ROUTE = 0;
-
-const RTM_NEWLINK = 16;
-const RTM_DELLINK = 17;
-const RTM_GETLINK = 18;
-const RTM_SETLINK = 19;
-const RTM_NEWADDR = 20;
-const RTM_DELADDR = 21;
-const RTM_GETADDR = 22;
-const RTM_NEWROUTE = 24;
-const RTM_DELROUTE = 25;
-const RTM_GETROUTE = 26;
-const RTM_NEWNEIGH = 28;
-
-const AF_UNSPEC = 0;
-const AF_INET = 2;
-const AF_INET6 = 10;
-const IFF_UP = 1;
-
-const IFLA = { ADDRESS: 1, IFNAME: 3, MTU: 4, MASTER: 10, LINKINFO: 18 } as const;
-const IFLA_LINK = 5;
-const IFLA_VLAN_ID = 1;
-/** IFLA_MACVLAN_MODE (u32) and IFLA_IPVLAN_MODE (u16) are both 1. */
-const IFLA_LAN_MODE = 1;
-const IFLA_IPVLAN_FLAGS = 2;
-export const MACVLAN_MODES = { private: 1, vepa: 2, bridge: 4, passthru: 8 } as const;
-export const IPVLAN_MODES = { l2: 0, l3: 1, l3s: 2 } as const;
-export const IPVLAN_FLAGS = { bridge: 0, private: 1, vepa: 2 } as const;
-const IFLA_IFALIAS = 20;
-const IFLA_AF_SPEC = 26;
-const IFLA_NET_NS_FD = 28;
-const IFLA_INFO_KIND = 1;
-const IFLA_INFO_DATA = 2;
-const IFLA_INFO_SLAVE_KIND = 4;
-const IFLA_INFO_SLAVE_DATA = 5;
-const VETH_INFO_PEER = 1;
-const IFLA_BR_NF_CALL_IPTABLES = 36;
-const IFLA_BR_NF_CALL_IP6TABLES = 37;
-const IFLA_BRPORT_MODE = 4; // hairpin
-const IFLA_BRPORT_ISOLATED = 33;
-const IFLA_INET6_ADDR_GEN_MODE = 8;
-const IN6_ADDR_GEN_MODE_NONE = 1;
-const IFA = { ADDRESS: 1, LOCAL: 2, BROADCAST: 4, FLAGS: 8 } as const;
-const IFA_F_NODAD = 0x02;
-const RTA = { DST: 1, OIF: 4, GATEWAY: 5, PRIORITY: 6, TABLE: 15 } as const;
-const RT_TABLE_MAIN = 254;
-const RTPROT_BOOT = 3;
-const RTPROT_STATIC = 4;
-const RTN_UNICAST = 1;
-const RT_SCOPE_UNIVERSE = 0;
-const RT_SCOPE_LINK = 253;
-/** Of any scope, where a route is deleted. */
-const RT_SCOPE_NOWHERE = 255;
-const RTNH_F_ONLINK = 4;
-const NDA = { DST: 1, LLADDR: 2 } as const;
-const NUD_STALE = 0x04;
+import {
+  AF_INET,
+  AF_INET6,
+  AF_UNSPEC,
+  IFA,
+  IFA_F_NODAD,
+  IFF_UP,
+  IFLA,
+  IFLA_AF_SPEC,
+  IFLA_BR_NF_CALL_IP6TABLES,
+  IFLA_BR_NF_CALL_IPTABLES,
+  IFLA_BRPORT_ISOLATED,
+  IFLA_BRPORT_MODE,
+  IFLA_IFALIAS,
+  IFLA_INET6_ADDR_GEN_MODE,
+  IFLA_INFO_DATA,
+  IFLA_INFO_KIND,
+  IFLA_INFO_SLAVE_DATA,
+  IFLA_INFO_SLAVE_KIND,
+  IFLA_IPVLAN_FLAGS,
+  IFLA_LAN_MODE,
+  IFLA_LINK,
+  IFLA_NET_NS_FD,
+  IFLA_VLAN_ID,
+  IN6_ADDR_GEN_MODE_NONE,
+  NDA,
+  NUD_STALE,
+  RT_SCOPE_LINK,
+  RT_SCOPE_NOWHERE,
+  RT_SCOPE_UNIVERSE,
+  RT_TABLE_MAIN,
+  RTA,
+  RTM_DELADDR,
+  RTM_DELLINK,
+  RTM_DELROUTE,
+  RTM_NEWADDR,
+  RTM_NEWLINK,
+  RTM_NEWNEIGH,
+  RTM_NEWROUTE,
+  RTM_SETLINK,
+  RTN_UNICAST,
+  RTNH_F_ONLINK,
+  RTPROT_BOOT,
+  RTPROT_STATIC,
+  VETH_INFO_PEER,
+} from "./rtnetlink-numbers.ts";
 
 /** A link by index, by slot, or by its name. */
 export type LinkRef = Late | string;
@@ -370,92 +354,4 @@ function broadcastOf(bytes: Uint8Array, prefix: number): Uint8Array {
     const hostBits = Math.min(8, Math.max(0, 8 * (index + 1) - prefix));
     return byte | ((1 << hostBits) - 1);
   });
-}
-
-function dump(type: number, headerBytes: number): Uint8Array {
-  const w = new NetlinkWriter();
-  w.message(type, NLM_F_DUMP, () => w.bytes(new Uint8Array(headerBytes)));
-  return w.finish().data;
-}
-export const dumpLinks = (): Uint8Array => dump(RTM_GETLINK, 16);
-export const dumpAddresses = (): Uint8Array => dump(RTM_GETADDR, 8);
-export const dumpRoutes = (): Uint8Array => dump(RTM_GETROUTE, 12);
-
-export interface Link {
-  index: number;
-  name: string;
-  up: boolean;
-  mac: string;
-  mtu: number;
-  master: number; // 0: none
-  kind: string; // "bridge", "veth", "" for hardware
-  alias: string;
-}
-
-export function readLinks(answer: Uint8Array): Link[] {
-  return readMessages(answer)
-    .filter(({ type }) => type === RTM_NEWLINK)
-    .map(({ payload }) => {
-      const attributes = readAttributes(payload, 16);
-      const info = attributes.get(IFLA.LINKINFO);
-      return {
-        index: readU32(payload.subarray(4)),
-        name: readString(attributes.get(IFLA.IFNAME)),
-        up: (readU32(payload.subarray(8)) & IFF_UP) !== 0,
-        mac: formatMac(attributes.get(IFLA.ADDRESS) ?? new Uint8Array()),
-        mtu: readU32(attributes.get(IFLA.MTU)),
-        master: readU32(attributes.get(IFLA.MASTER)),
-        kind: info ? readString(readAttributes(info).get(IFLA_INFO_KIND)) : "",
-        alias: readString(attributes.get(IFLA_IFALIAS)),
-      };
-    });
-}
-
-export interface LinkAddress {
-  index: number;
-  address: string;
-  prefix: number;
-}
-
-export function readAddresses(answer: Uint8Array): LinkAddress[] {
-  return readMessages(answer)
-    .filter(({ type }) => type === RTM_NEWADDR)
-    .flatMap(({ payload }) => {
-      const attributes = readAttributes(payload, 8);
-      const bytes = attributes.get(IFA.LOCAL) ?? attributes.get(IFA.ADDRESS);
-      if (!bytes) return [];
-      return [
-        { index: readU32(payload.subarray(4)), address: bytesAddress(bytes), prefix: payload[1]! },
-      ];
-    });
-}
-
-export interface Route {
-  family: 4 | 6;
-  address: string;
-  prefix: number;
-  link: number;
-  gateway: string;
-}
-
-/** Unicast routes of the main table. */
-export function readRoutes(answer: Uint8Array): Route[] {
-  return readMessages(answer)
-    .filter(({ type, payload }) => type === RTM_NEWROUTE && payload[7] === RTN_UNICAST)
-    .flatMap(({ payload }) => {
-      const attributes = readAttributes(payload, 12);
-      const table = attributes.has(RTA.TABLE) ? readU32(attributes.get(RTA.TABLE)) : payload[4];
-      if (table !== RT_TABLE_MAIN) return [];
-      const family: 4 | 6 = payload[0] === AF_INET ? 4 : 6;
-      const gateway = attributes.get(RTA.GATEWAY);
-      return [
-        {
-          family,
-          address: bytesAddress(attributes.get(RTA.DST) ?? new Uint8Array(family === 4 ? 4 : 16)),
-          prefix: payload[1]!,
-          link: readU32(attributes.get(RTA.OIF)),
-          gateway: gateway ? bytesAddress(gateway) : "",
-        },
-      ];
-    });
 }

@@ -5,7 +5,8 @@ import type { AttachmentRecord } from "./contract.ts";
 import type { HostState } from "./host-state.ts";
 import type { Lease } from "./ipam.ts";
 import type { NetworkRecord } from "./network-record.ts";
-import { NETLINK_ROUTE, RouteWriter } from "./rtnetlink.ts";
+import { RouteWriter } from "./rtnetlink.ts";
+import { NETLINK_ROUTE } from "./rtnetlink-numbers.ts";
 
 const ENODEV = 19;
 

@@ -3,14 +3,14 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { RouteWriter } from "../../src/network/rtnetlink.ts";
 import {
   dumpAddresses,
   dumpLinks,
-  NETLINK_ROUTE,
-  RouteWriter,
   readAddresses,
   readLinks,
-} from "../../src/network/rtnetlink.ts";
+} from "../../src/network/rtnetlink-dumps.ts";
+import { NETLINK_ROUTE } from "../../src/network/rtnetlink-numbers.ts";
 import { BRIEFLY, Lab, REMOTE } from "../support/network-lab.ts";
 
 const route = (writer: RouteWriter) => ({

@@ -3,7 +3,9 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { dumpLinks, NETLINK_ROUTE, RouteWriter, readLinks } from "../../src/network/rtnetlink.ts";
+import { RouteWriter } from "../../src/network/rtnetlink.ts";
+import { dumpLinks, readLinks } from "../../src/network/rtnetlink-dumps.ts";
+import { NETLINK_ROUTE } from "../../src/network/rtnetlink-numbers.ts";
 import { BRIEFLY, HOST, Lab, REMOTE } from "../support/network-lab.ts";
 
 async function links(lab: Lab): Promise<string[]> {

@@ -3,7 +3,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { connectPortHolder } from "../../src/network/port-holder.ts";
-import { dumpLinks, NETLINK_ROUTE, readLinks } from "../../src/network/rtnetlink.ts";
+import { dumpLinks, readLinks } from "../../src/network/rtnetlink-dumps.ts";
+import { NETLINK_ROUTE } from "../../src/network/rtnetlink-numbers.ts";
 import { BRIEFLY, HOST, Lab, REMOTE, tcp } from "../support/network-lab.ts";
 
 const ports = (lab: Lab) => connectPortHolder(`${lab.dir}/ports.sock`);

@@ -17,10 +17,10 @@ import { MSG, NETLINK_NETFILTER, NFPROTO_INET } from "../../src/network/nftables
 import {
   dumpAddresses,
   dumpLinks,
-  NETLINK_ROUTE,
   readAddresses,
   readLinks,
-} from "../../src/network/rtnetlink.ts";
+} from "../../src/network/rtnetlink-dumps.ts";
+import { NETLINK_ROUTE } from "../../src/network/rtnetlink-numbers.ts";
 
 const ENOENT = 2;
 const NFTA_ELEMENTS = 3;

@@ -18,7 +18,8 @@ import {
   openNetwork,
   type PublishRequest,
 } from "../../src/network/index.ts";
-import { NETLINK_ROUTE, RouteWriter } from "../../src/network/rtnetlink.ts";
+import { RouteWriter } from "../../src/network/rtnetlink.ts";
+import { NETLINK_ROUTE } from "../../src/network/rtnetlink-numbers.ts";
 import type { EndpointSettings } from "../../src/spec/index.ts";
 import type { Ask } from "./network-agent.ts";
 

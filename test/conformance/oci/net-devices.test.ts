@@ -3,14 +3,14 @@
 
 import assert from "node:assert/strict";
 import { after, before, beforeEach, describe, test } from "node:test";
+import { RouteWriter } from "../../../src/network/rtnetlink.ts";
 import {
   dumpAddresses,
   dumpLinks,
-  NETLINK_ROUTE,
-  RouteWriter,
   readAddresses,
   readLinks,
-} from "../../../src/network/rtnetlink.ts";
+} from "../../../src/network/rtnetlink-dumps.ts";
+import { NETLINK_ROUTE } from "../../../src/network/rtnetlink-numbers.ts";
 import type { OciSpec } from "../../../src/spec/index.ts";
 import { Agent } from "../../support/network-lab.ts";
 import { OciFixture } from "../../support/oci-fixture.ts";

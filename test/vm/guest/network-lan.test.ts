@@ -6,12 +6,9 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { before, test } from "node:test";
 import type { Operation } from "../../../src/native/index.ts";
-import {
-  dumpLinks,
-  NETLINK_ROUTE,
-  RouteWriter,
-  readLinks,
-} from "../../../src/network/rtnetlink.ts";
+import { RouteWriter } from "../../../src/network/rtnetlink.ts";
+import { dumpLinks, readLinks } from "../../../src/network/rtnetlink-dumps.ts";
+import { NETLINK_ROUTE } from "../../../src/network/rtnetlink-numbers.ts";
 import { BRIEFLY, HOST, Lab, REMOTE } from "../../support/network-lab.ts";
 
 before(() => {
