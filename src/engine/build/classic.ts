@@ -225,7 +225,7 @@ class ClassicRun {
     // Who gives all steps the host's network may give it to one.
     const isHost = request.hostConfig.NetworkMode === "host";
     checkEntitlements(graph, isHost ? ["network.host"] : []);
-    await refuseForeignRuns([graph]);
+    await refuseForeignRuns([graph], place.engine.native);
     refuseFindings(graph);
     return graph;
   }

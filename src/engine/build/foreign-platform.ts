@@ -4,8 +4,9 @@
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type BuildGraph, errorAt, neededBy } from "../../build/index.ts";
+import type { Native } from "../../native/index.ts";
 import { type Platform, writePlatform } from "../../spec/index.ts";
-import { hostPlatform } from "../images/find.ts";
+import { alsoRuns, hostPlatform } from "../images/find.ts";
 
 const BINFMT = "/proc/sys/fs/binfmt_misc";
 /** The machine of an ELF file (e_machine) by architecture, as <elf.h> numbers them. */
@@ -13,13 +14,20 @@ const MACHINES: Readonly<Record<string, number>> = {
   ...{ "386": 3, mips: 8, mipsle: 8, ppc64: 21, ppc64le: 21, s390x: 22, arm: 40, amd64: 62 },
   ...{ arm64: 183, riscv64: 243, loong64: 258 },
 };
-/** What a processor runs beside its own. */
-const ALSO: Readonly<Record<string, readonly string[]>> = { amd64: ["386"] };
+/** personality(2) of 32-bit programs. The kernel of arm64 refuses it where its processors, as more
+ * and more of them do, know no such programs. */
+const PER_LINUX32 = 8;
 const BIG_ENDIAN = ["mips", "ppc64", "s390x"];
 const MACHINE_AT = 18;
 
+/** Who asks the kernel about the processor. */
+type Processor = Pick<Native, "run">;
+
 /** Throws invalid at the first RUN that cannot be run here. */
-export async function refuseForeignRuns(graphs: readonly BuildGraph[]): Promise<void> {
+export async function refuseForeignRuns(
+  graphs: readonly BuildGraph[],
+  native: Processor,
+): Promise<void> {
   const needed = neededBy(...graphs.map(({ target }) => target.top));
   const runnable = new Map<string, boolean>();
   for (const graph of graphs) {
@@ -27,7 +35,7 @@ export async function refuseForeignRuns(graphs: readonly BuildGraph[]): Promise<
       const run = steps.find(({ step, vertex }) => step.kind === "run" && needed.has(vertex!));
       if (run === undefined) continue;
       const { platform } = evaluated;
-      const known = runnable.get(platform.architecture) ?? (await canRun(platform));
+      const known = runnable.get(platform.architecture) ?? (await canRun(platform, native));
       runnable.set(platform.architecture, known);
       if (known) continue;
       const wanted = writePlatform(platform);
@@ -43,10 +51,17 @@ export async function refuseForeignRuns(graphs: readonly BuildGraph[]): Promise<
 }
 
 /** Whether commands of a platform run here, by the processor itself or an emulator. */
-export async function canRun({ os, architecture }: Platform, folder = BINFMT): Promise<boolean> {
+export async function canRun(
+  { os, architecture }: Platform,
+  native: Processor,
+  folder = BINFMT,
+): Promise<boolean> {
   if (os !== "linux") return false;
   const host = hostPlatform().architecture;
-  if (architecture === host || ALSO[host]?.includes(architecture)) return true;
+  if (architecture === host) return true;
+  if (alsoRuns[host]?.includes(architecture) && (host !== "arm64" || (await runsNarrow(native)))) {
+    return true;
+  }
   const machine = MACHINES[architecture];
   if (machine === undefined) return false;
   const isBig = BIG_ENDIAN.includes(architecture);
@@ -59,11 +74,18 @@ export async function canRun({ os, architecture }: Platform, folder = BINFMT): P
   return false;
 }
 
+async function runsNarrow(native: Processor): Promise<boolean> {
+  return await native.run({ host: [{ op: "personality", value: PER_LINUX32 }] }).then(
+    () => true,
+    () => false,
+  );
+}
+
 /** Every platform whose commands run here; the machine's own first. */
-export async function runnablePlatforms(): Promise<Platform[]> {
+export async function runnablePlatforms(native: Processor): Promise<Platform[]> {
   const others = Object.keys(MACHINES).map((architecture) => ({ os: "linux", architecture }));
   const own = hostPlatform();
-  const runs = await Promise.all(others.map((platform) => canRun(platform)));
+  const runs = await Promise.all(others.map((platform) => canRun(platform, native)));
   const found = others.filter((_, index) => runs[index]);
   return [own, ...found.filter(({ architecture }) => architecture !== own.architecture)];
 }

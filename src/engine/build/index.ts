@@ -87,7 +87,7 @@ export async function buildVerbs(engine: EngineContext, cache: CacheStore): Prom
       return result;
     },
     planPrune: (o) => planCachePrune(place, o),
-    platforms: runnablePlatforms,
+    platforms: () => runnablePlatforms(engine.native),
     gcPolicy: () => gcPolicy(engine),
     usage: async () => await cacheUsage(place),
     cacheMounts: cacheMountVerbs(cacheMounts),

@@ -71,7 +71,7 @@ export async function makeJobGraphs(
   }
   warn(place.report, file, lintOf(job, { ...file, ignore }, graphs));
   for (const graph of graphs) checkEntitlements(graph, job.entitlements);
-  await refuseForeignRuns(graphs);
+  await refuseForeignRuns(graphs, place.engine.native);
   return { file, ignore, graphs, images };
 }
 

@@ -13,6 +13,11 @@ import type { EngineContext } from "../context.ts";
 import { goodGuess } from "../explain/good-guess.ts";
 import { companionsOf } from "./companions.ts";
 
+/** What a processor runs beside its own; not every arm64 runs 32-bit programs. */
+export const alsoRuns: Readonly<Record<string, readonly string[]>> = {
+  amd64: ["386"],
+  arm64: ["arm"],
+};
 const ARCHITECTURES: Record<string, string> = { x64: "amd64", arm64: "arm64", arm: "arm" };
 
 /** By id, id prefix (with or without "sha256:") or reference; throws not-found. */
@@ -115,6 +120,8 @@ export function checkImagePlatform(
     return [];
   }
   if (!architecture || architecture === host.architecture) return [];
+  // As dockerd, which does not ask the processor.
+  if (actual.startsWith("linux/") && alsoRuns[host.architecture]?.includes(architecture)) return [];
   return [
     `The requested image's platform (${actual}) does not match the detected host platform ` +
       `(${host.os}/${host.architecture}) and no specific platform was requested`,
