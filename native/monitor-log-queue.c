@@ -65,7 +65,8 @@ int queue_start(size_t bytes) {
   pthread_cond_init(&ring.emptied, &monotonic);
   pthread_attr_t attributes;
   pthread_attr_init(&attributes);
-  pthread_attr_setstacksize(&attributes, STACK_BYTES);
+  // The page that guards it is a part of it, and has 64 KiB on some machines of arm64.
+  pthread_attr_setstacksize(&attributes, STACK_BYTES + (size_t)sysconf(_SC_PAGESIZE));
   pthread_t thread;
   sigset_t all, old;
   sigfillset(&all);

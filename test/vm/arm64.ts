@@ -59,6 +59,8 @@ export async function arm64Root(): Promise<string> {
       await symlink(target, join(tree, path));
     }
     await writeFile(join(tree, "etc/hosts"), "127.0.0.1 localhost gantry-vm\n::1 localhost\n");
+    await writeFile(join(tree, "etc/hostname"), "gantry-vm\n");
+    await writeFile(join(tree, "etc/resolv.conf"), "");
     for (const name of ["lib/modules", "dev", "proc", "sys", "run", "tmp", "var/tmp"]) {
       await mkdir(join(tree, name), { recursive: true });
     }

@@ -14,8 +14,9 @@ const OCI_INDEX = "application/vnd.oci.image.index.v1+json";
 const DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json";
 const DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json";
 
+const ARCHITECTURES: Readonly<Record<string, string>> = { x64: "amd64", arm64: "arm64" };
 /** What a lone architecture or system is completed with. */
-const HOST = { os: "linux", architecture: "amd64" };
+const HOST = { os: "linux", architecture: ARCHITECTURES[process.arch] ?? process.arch };
 const ATTESTED_DIGEST = "vnd.docker.reference.digest";
 
 export interface CombineSource {
