@@ -7,6 +7,8 @@ import { type ClientRequest, request as httpRequest, type IncomingMessage } from
 import { request as httpsRequest } from "node:https";
 import { Readable } from "node:stream";
 import type { TLSSocket } from "node:tls";
+import { promisify } from "node:util";
+import { gunzip } from "node:zlib";
 import { GantryError } from "../base/index.ts";
 import { connectionError, goVerb, shown } from "./connection-error.ts";
 import { proxyAddress, proxyHeaders } from "./proxy-tunnel.ts";
@@ -234,11 +236,28 @@ function watchBody(response: IncomingMessage, idleTimeoutMs: number): void {
   response.once("close", () => clearInterval(timer));
 }
 
-/** Reads a small body whole. */
+/** Reads a small document whole. A server that compresses without being asked is understood, as by
+ * Go's clients; `encoded` is for blobs, whose digests are of the bytes that came. */
 export async function readBody(
   response: IncomingMessage,
   bytesMax: number,
-  { timeoutMs = exchangeLimits.bodyTimeoutMs }: { timeoutMs?: number } = {},
+  { timeoutMs = exchangeLimits.bodyTimeoutMs, encoded = false } = {},
+): Promise<Buffer> {
+  const raw = await readRaw(response, bytesMax, timeoutMs);
+  const isPacked = /^\s*(x-)?gzip\s*$/i.test(response.headers["content-encoding"] ?? "");
+  if (encoded || !isPacked || raw.length === 0) return raw;
+  try {
+    return await promisify(gunzip)(raw, { maxOutputLength: bytesMax });
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === "ERR_BUFFER_TOO_LARGE") throw tooLarge(bytesMax);
+    throw new GantryError("corrupt", "the registry's answer is no sound gzip", { cause });
+  }
+}
+
+async function readRaw(
+  response: IncomingMessage,
+  bytesMax: number,
+  timeoutMs: number,
 ): Promise<Buffer> {
   const told = Number(response.headers["content-length"] ?? 0);
   if (told > bytesMax) {

@@ -231,6 +231,7 @@ export class Registries {
       userAgent: this.options.userAgent,
       rename: mirrorRename(rule, mirror),
       onTimeout: () => this.#resting.set(mirror.url, Date.now() + mirrorRestMs),
+      hasFallback: true,
       ...(mirror.namespace && { namespace: registry }),
       ...(mirror.digestsOnly && { resolveTag }),
       ...(signal && { signal }),

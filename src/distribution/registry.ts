@@ -16,7 +16,9 @@ import { MANIFEST_ACCEPT } from "./media-types.ts";
 import { registryError } from "./registry-error.ts";
 import type { Rename } from "./registry-rules.ts";
 import { type RateLimit, rateLimitOf, retryAfterSeconds } from "./retry-after.ts";
+import { retrying } from "./retrying.ts";
 import type { Transport } from "./transport.ts";
+import { isHiccup } from "./upload-rules.ts";
 
 /** The spec asks for 4 MiB at least. */
 export const manifestBytesMax = 8 << 20;
@@ -24,6 +26,9 @@ const tagsMax = 100_000;
 const pagesMax = 1_000;
 const retriesMax = 5;
 const challengesMax = 2;
+/** For a document, the first one counted; and the waits between them. */
+const attemptsMax = 3;
+const attemptDelaysMs = [250, 1_000];
 
 export interface RegistryParts {
   base: URL; // https://registry-1.docker.io/
@@ -41,6 +46,8 @@ export interface RegistryParts {
   resolveTag?: (repository: string, tag: string) => Promise<string>;
   /** It did not answer in time. */
   onTimeout?: () => void;
+  /** Another one is asked next: nothing is asked of this one twice. */
+  hasFallback?: boolean;
 }
 export interface FetchedManifest {
   raw: Buffer;
@@ -193,11 +200,13 @@ export class Registry {
     const named = tagOrDigest.includes(":") ? tagOrDigest : undefined;
     const asked = named ?? (await resolveTag?.(repository, tagOrDigest));
     const path = manifestPath(repository, asked ?? tagOrDigest);
-    const { response } = await this.expect([200], "GET", path, {
-      headers: { Accept: MANIFEST_ACCEPT },
-      scopes: [pullScope(repository)],
+    const { response, raw } = await this.#patiently(async () => {
+      const { response } = await this.expect([200], "GET", path, {
+        headers: { Accept: MANIFEST_ACCEPT },
+        scopes: [pullScope(repository)],
+      });
+      return { response, raw: await readBody(response, manifestBytesMax) };
     });
-    const raw = await readBody(response, manifestBytesMax);
     const digest = asked ?? digestOf(raw);
     const told = response.headers["docker-content-digest"];
     for (const want of [asked, typeof told === "string" ? told : undefined]) {
@@ -241,10 +250,23 @@ export class Registry {
 
   /** A small blob whole, checked. */
   async smallBlob(repository: string, descriptor: Descriptor): Promise<Buffer> {
-    const { response } = await this.blob(repository, descriptor);
-    const raw = await readBody(response, descriptor.size);
+    const raw = await this.#patiently(async () => {
+      const { response } = await this.blob(repository, descriptor);
+      return await readBody(response, descriptor.size, { encoded: true });
+    });
     checkDigest(raw, descriptor.digest);
     return raw;
+  }
+
+  #patiently<T>(work: () => Promise<T>): Promise<T> {
+    const { hasFallback = false, signal = new AbortController().signal } = this.#parts;
+    if (hasFallback) return work();
+    return retrying(work, {
+      attemptsMax,
+      delaysMs: attemptDelaysMs,
+      mayPass: isHiccup,
+      signal,
+    });
   }
 
   async hasBlob(repository: string, digest: string): Promise<boolean> {
@@ -281,8 +303,12 @@ export class Registry {
     while (next !== undefined) {
       seen.add(next.href);
       if (seen.size > pagesMax) throw new GantryError("invalid", `more than ${pagesMax} pages`);
-      const { response } = await this.expect([200], "GET", next, { scopes: [scope], headers });
-      yield parsePage(await readBody(response, manifestBytesMax));
+      const page: URL = next;
+      const { response, raw } = await this.#patiently(async () => {
+        const { response } = await this.expect([200], "GET", page, { scopes: [scope], headers });
+        return { response, raw: await readBody(response, manifestBytesMax) };
+      });
+      yield parsePage(raw);
       const link = /<([^>]+)>\s*;\s*rel="?next"?/.exec(String(response.headers["link"] ?? ""))?.[1];
       const following: URL | undefined = link === undefined ? undefined : new URL(link, next);
       next = following && seen.has(following.href) ? undefined : following;

@@ -10,13 +10,15 @@ export interface RetryOptions {
   delaysMs?: readonly number[];
   /** Told each second for how long it still waits. */
   onRetry?: (seconds: number) => void;
+  /** Which failures may pass; those of an upload when nothing is said. */
+  mayPass?: (error: unknown) => boolean;
   signal: AbortSignal;
 }
 
 /** `progress` says how far the work has come: attempts that come farther do not count. */
 export async function retrying<T>(
   work: () => Promise<T>,
-  { attemptsMax, delaysMs, onRetry, signal }: RetryOptions,
+  { attemptsMax, delaysMs, onRetry, mayPass = isWorthARetry, signal }: RetryOptions,
   { progress = () => 0, isFinal = () => false }: Partial<Watch> = {},
 ): Promise<T> {
   let failures = 0;
@@ -29,7 +31,7 @@ export async function retrying<T>(
       signal.throwIfAborted();
       if (progress() > reached) failures = 0;
       reached = Math.max(reached, progress());
-      if (++failures >= attemptsMax || isFinal() || !isWorthARetry(error)) throw error;
+      if (++failures >= attemptsMax || isFinal() || !mayPass(error)) throw error;
       await wait(retryDelayMs(error, failures, delaysMs), onRetry, signal);
     }
   }

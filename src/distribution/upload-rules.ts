@@ -1,5 +1,5 @@
-// What may be tried again during an upload, after what wait, and in what pieces a registry gets a
-// blob that it does not take whole. Pure.
+// What may be tried again during an upload or for a document, after what wait, and in what pieces a
+// registry gets a blob that it does not take whole. Pure.
 
 import { errnoOf, GantryError } from "../base/index.ts";
 
@@ -25,6 +25,17 @@ export function isWorthARetry(error: unknown): boolean {
     return cut === true || AGAIN_CODES.has(String(code));
   }
   return cut === true || error.kind === "timeout" || (errno !== undefined && errno !== "");
+}
+
+/** Whether a document is worth asking for once more, of a registry that answers, but not well: it
+ * (or what stands before it) is just being restarted. That nobody listens is told at once, and so
+ * is a wait that the registry has asked for. */
+export function isHiccup(error: unknown): boolean {
+  const { status, retryAfter, errno } = error instanceof GantryError ? error.detail : {};
+  if (typeof status === "number") {
+    return [500, 502, 503, 504].includes(status) && retryAfter === undefined;
+  }
+  return ["ECONNRESET", "EPIPE"].includes(String(errno ?? errnoOf(error)));
 }
 
 /** Milliseconds to wait after the n-th failure in a row. */

@@ -56,3 +56,17 @@ test("a folder without a beginning is no upload, and finished data counts alone"
   const state = stateFrom([object(beginKey(folder, 100)), object(`${folder}data`, 77)], []);
   assert.equal(state.size, 77);
 });
+
+test("the name that holds a multipart upload's id stays short enough for every server", () => {
+  // SeaweedFS, AWS, MinIO (base64 of three numbers), a server of long and odd ones
+  for (const id of [
+    "a1".repeat(20),
+    "x.Y_-".repeat(26),
+    "MzE0".repeat(31),
+    `${"/+".repeat(70)}=`,
+  ]) {
+    const key = multipartKey(folder, id);
+    assert.match(key, /^uploads\/u\/[^/]{1,255}$/);
+    assert.deepEqual(readFolder(folder, [object(key)]).multiparts, [{ id, marker: key }]);
+  }
+});

@@ -2,7 +2,8 @@
 // go on:
 //
 //   gantry-uploads/<upload>/begin-<partBytes>        it exists; its parts have this size
-//   gantry-uploads/<upload>/multipart-<hex of id>    an S3 multipart upload of `data`
+//   gantry-uploads/<upload>/multipart-<hex of id>    an S3 multipart upload of `data`; where that
+//                                                    is long: multipart_<base64url of id>
 //   gantry-uploads/<upload>/piece-<offset>-<random>  bytes that do not fill a part yet
 //   gantry-uploads/<upload>/data                     all of it, put together to be read
 //
@@ -36,10 +37,16 @@ export interface UploadState {
   modifiedAt: Date;
 }
 
+/** MinIO takes 255 bytes between two slashes, and its own ids have 124. */
+const hexCharsMax = 200;
+
 export const beginKey = (folder: string, partBytes: number): string =>
   `${folder}begin-${partBytes}`;
-export const multipartKey = (folder: string, id: string): string =>
-  `${folder}multipart-${Buffer.from(id).toString("hex")}`;
+export function multipartKey(folder: string, id: string): string {
+  const bytes = Buffer.from(id);
+  if (bytes.length * 2 <= hexCharsMax) return `${folder}multipart-${bytes.toString("hex")}`;
+  return `${folder}multipart_${bytes.toString("base64url")}`;
+}
 export const pieceKey = (folder: string, offset: number, random: string): string =>
   `${folder}piece-${String(offset).padStart(15, "0")}-${random}`;
 export const dataKey = (folder: string): string => `${folder}data`;
@@ -59,11 +66,12 @@ export function readFolder(folder: string, objects: readonly ListedObject[]): Up
     const name = key.slice(folder.length);
     if (modifiedAt > found.modifiedAt) found.modifiedAt = modifiedAt;
     const begin = /^begin-(\d+)$/.exec(name);
-    const multipart = /^multipart-([0-9a-f]+)$/.exec(name);
+    const multipart = /^multipart(?:-([0-9a-f]+)|_([\w-]+))$/.exec(name);
     const piece = /^piece-(\d+)-/.exec(name);
     if (begin) found.partBytes = Number(begin[1]);
     else if (multipart) {
-      const id = Buffer.from(multipart[1]!, "hex").toString();
+      const [, hex, base64 = ""] = multipart;
+      const id = (hex ? Buffer.from(hex, "hex") : Buffer.from(base64, "base64url")).toString();
       found.multiparts.push({ id, marker: key });
     } else if (piece) found.pieces.push({ key, offset: Number(piece[1]), size });
     else if (name === "data") found.data = { size, etag };

