@@ -44,7 +44,7 @@ export const O = {
   WRONLY: 1,
   RDWR: 2,
   NOCTTY: 0o400,
-  // arm64 has other numbers for these two: the native program translates them (ops-file.c).
+  // arm64 has other numbers for these two: the native program translates them (decision 168).
   DIRECTORY: 0o200000,
   NOFOLLOW: 0o400000,
   PATH: 0o10000000,

@@ -7,6 +7,7 @@ import { lstat, mkdir, readFile, symlink, writeFile } from "node:fs/promises";
 import { after, before, test } from "node:test";
 import type { GantryError } from "../../src/base/index.ts";
 import type { Operation, PlanFailure } from "../../src/native/index.ts";
+import { DEADLINE_MS } from "../support/deadline.ts";
 import { NativeFixture, NEW, openPath } from "../support/native-fixture.ts";
 
 let native: NativeFixture;
@@ -385,6 +386,7 @@ test("a tree of any depth is removed, links in it are not followed", async () =>
       ...host,
       { op: "removeTree", path: root },
     ],
+    deadlineMs: DEADLINE_MS,
   });
   assert.equal(existsSync(root), false);
   assert.equal(await readFile(native.path("kept"), "utf8"), "kept");

@@ -3,7 +3,7 @@
 
 import { setTimeout as delay } from "node:timers/promises";
 
-const DEADLINE_MS = process.env["GANTRY_VM"] ? 300_000 : 60_000; // emulated processors are slow
+export const DEADLINE_MS = process.env["GANTRY_VM"] ? 300_000 : 60_000; // emulated processors are slow
 const POLL_MS = 10;
 
 /** The promise's result, or an error that names `what`. */

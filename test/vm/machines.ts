@@ -24,6 +24,7 @@ const SELINUX = ["apparmor=0", "selinux=1", "security=selinux", "enforcing=1"];
 
 /** All that looks at a number of the kernel's, a structure, a page or a name of the processor. */
 const ARM64 = [
+  "test/vm/arm64/*.test.ts",
   "src/runtime/**/*.test.ts",
   "src/spec/*.test.ts",
   "test/integration/native-*.test.ts",
