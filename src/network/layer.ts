@@ -35,6 +35,7 @@ import { type HostState, readHostState } from "./host-state.ts";
 import { blocksOf, type Collection, Ipam, type Lease } from "./ipam.ts";
 import { layerFirewall } from "./layer-firewall.ts";
 import { describeNetwork, type NetworkRecord, newId } from "./network-record.ts";
+import { NetworkUsers } from "./network-users.ts";
 import { linksWithAddresses, occupiedByHost } from "./occupied.ts";
 import type { NetworkOptions, NetworkSurroundings } from "./options.ts";
 import type { ClaimRules } from "./port-claims.ts";
@@ -62,6 +63,7 @@ export class Networks implements NetworkLayer {
   readonly #dns: DnsSession;
   readonly #live = new Map<string, AttachmentRecord>();
   readonly #making = new KeyedMutex();
+  readonly #users = new NetworkUsers();
   readonly #leaving = new Set<Promise<void>>();
   #host: HostState;
   #networks: NetworkRecord[];
@@ -140,6 +142,7 @@ export class Networks implements NetworkLayer {
 
   async attach(request: AttachRequest): Promise<Attachment> {
     const network = this.#networkOf(request.networkName);
+    using _joins = this.#users.join(network);
     const mac = request.macAddress || request.settings.MacAddress;
     if (mac) macBytes(mac);
     const own = endpointOptions(request.settings);
@@ -223,7 +226,9 @@ export class Networks implements NetworkLayer {
     if (!(await this.#tryRun("remove an interface", this.#planLeave(record)))) return;
     if (record.ports.length > 0)
       await this.#native.run({ host: planForget(record) }).catch(() => {});
-    releaseAddresses(this.#ipam, record.networkId, record.endpointId, record);
+    // Where it cannot be written the address stays taken until the next start.
+    const release = () => releaseAddresses(this.#ipam, record.networkId, record.endpointId, record);
+    await this.#attempt("release an address", async () => release());
   }
 
   async createNetwork(request: CreateNetworkRequest): Promise<{ id: string; warnings: string[] }> {
@@ -270,14 +275,7 @@ export class Networks implements NetworkLayer {
       ) {
         throw new GantryError("forbidden", `configuration network "${record.name}" is in use`);
       }
-      const active = [...this.#live.values()].filter(({ networkId }) => networkId === record.id);
-      if (active.length > 0) {
-        throw new GantryError(
-          "forbidden",
-          `error while removing network: network ${record.name} has active endpoints ` +
-            `(${active.map(({ endpointId }) => `id:"${endpointId.slice(0, 12)}"`).join(", ")})`,
-        );
-      }
+      using _removes = this.#users.remove(record, this.#live.values());
       await this.#drop(record);
     });
   }

@@ -80,11 +80,13 @@ class Sql extends DatabaseSync {
 
   override prepare(sql: string): StatementSync {
     const path = this.#path;
-    const statement = super.prepare(sql);
+    const statement = namingFull(path, () => super.prepare(sql));
     const run = statement.run.bind(statement) as StatementSync["run"];
     const get = statement.get.bind(statement) as StatementSync["get"];
+    const all = statement.all.bind(statement) as StatementSync["all"];
     statement.run = ((...values: never[]) => namingFull(path, () => run(...values))) as typeof run;
     statement.get = ((...values: never[]) => namingFull(path, () => get(...values))) as typeof get;
+    statement.all = ((...values: never[]) => namingFull(path, () => all(...values))) as typeof all;
     return statement;
   }
 }
