@@ -2,35 +2,24 @@
 // with. The registry asks for tokens and listens in the daemon's own network namespace.
 
 import assert from "node:assert/strict";
-import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
-import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { dockerPath, IMAGE, root, startDaemon, type TestDaemon, whyNoDaemon } from "./harness.ts";
-
-const ENTRY = join(root, "test/fakes/registry-entry.ts");
+import { type RegistryBeside, registryBeside } from "./fake-registry.ts";
+import { dockerPath, IMAGE, startDaemon, type TestDaemon, whyNoDaemon } from "./harness.ts";
 
 for (const client of ["docker", "gantry"] as const) {
   const noClient = client === "docker" && dockerPath === undefined && "needs the docker client";
   describe(`pushes through ${client}`, { skip: whyNoDaemon() || noClient }, () => {
     let daemon: TestDaemon;
-    let registry: ChildProcess;
+    let registry: RegistryBeside;
     let host: string;
     before(async () => {
       daemon = await startDaemon({ client });
-      registry = spawn(
-        "nsenter",
-        ["-t", String(daemon.holderPid), "-n", process.execPath, ENTRY, "me", "secret"],
-        { stdio: ["pipe", "pipe", "inherit"] },
-      );
-      const [line] = (await once(registry.stdout!, "data")) as [Buffer];
-      host = line.toString().trim();
+      registry = await registryBeside(daemon, ["me", "secret"]);
+      host = registry.host;
       for (const tag of ["1", "2"]) await daemon.ok("tag", IMAGE, `${host}/e2e/app:${tag}`);
     });
     after(async () => {
-      const ended = once(registry, "exit");
-      registry.stdin!.end();
-      await ended;
+      await registry.stop();
       await daemon.stop();
     });
 

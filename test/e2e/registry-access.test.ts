@@ -2,23 +2,21 @@
 // search, and what the registry has under a name, in the daemon's own network namespace.
 
 import assert from "node:assert/strict";
-import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
-import { dockerPath, IMAGE, root, startDaemon, type TestDaemon, whyNoDaemon } from "./harness.ts";
+import { type RegistryBeside, registryBeside } from "./fake-registry.ts";
+import { dockerPath, IMAGE, startDaemon, type TestDaemon, whyNoDaemon } from "./harness.ts";
 
-const ENTRY = join(root, "test/fakes/registry-entry.ts");
 const RELOAD_DEADLINE_MS = 60_000;
 
 for (const client of ["docker", "gantry"] as const) {
   const noClient = client === "docker" && dockerPath === undefined && "needs the docker client";
   describe(`ways to registries through ${client}`, { skip: whyNoDaemon() || noClient }, () => {
     let daemon: TestDaemon;
-    let registry: ChildProcess;
+    let registry: RegistryBeside;
     let host: string;
     let folder: string;
     before(async () => {
@@ -26,16 +24,11 @@ for (const client of ["docker", "gantry"] as const) {
       await writeFile(join(folder, "daemon.json"), "{}");
       const args = ["--config-file", join(folder, "daemon.json")];
       daemon = await startDaemon({ client, args });
-      registry = spawn("nsenter", ["-t", String(daemon.holderPid), "-n", process.execPath, ENTRY], {
-        stdio: ["pipe", "pipe", "inherit"],
-      });
-      const [line] = (await once(registry.stdout!, "data")) as [Buffer];
-      host = line.toString().trim();
+      registry = await registryBeside(daemon);
+      host = registry.host;
     });
     after(async () => {
-      const ended = once(registry, "exit");
-      registry.stdin!.end();
-      await ended;
+      await registry.stop();
       await daemon.stop();
       await rm(folder, { recursive: true, force: true });
     });

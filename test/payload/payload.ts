@@ -2,14 +2,13 @@
 // a static program with a hard link for each verb, two users and a folder to seed volumes with.
 
 import { execFile } from "node:child_process";
-import { createHash } from "node:crypto";
-import { access, mkdir, readFile, rename } from "node:fs/promises";
-import { join } from "node:path";
+import { readFile } from "node:fs/promises";
 import type { Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import tar from "tar-stream";
+import { compiled } from "../support/compiled.ts";
 
 const run = promisify(execFile);
 const sources = [
@@ -19,25 +18,10 @@ const sources = [
   "payload-runtime.c",
   "payload.h",
 ].map((name) => fileURLToPath(new URL(name, import.meta.url)));
-const cache = fileURLToPath(new URL("../../.gantry-cache", import.meta.url));
 
 /** The path of the compiled payload; `payload VERB …` runs on the host too. */
-export async function payloadProgram({ arch = process.arch, gcc = "gcc" } = {}): Promise<string> {
-  const hash = createHash("sha256").update(arch);
-  for (const source of sources) hash.update(await readFile(source));
-  const path = join(cache, `payload-${hash.digest("hex").slice(0, 16)}`);
-  const there = await access(path).then(
-    () => true,
-    () => false,
-  );
-  if (there) return path;
-  await mkdir(cache, { recursive: true });
-  const temporary = `${path}.${process.pid}`;
-  const programs = sources.filter((source) => source.endsWith(".c"));
-  const flags = ["-O2", "-static", "-Wall", "-Wextra", "-Werror"];
-  await run(gcc, [...flags, "-o", temporary, ...programs]);
-  await rename(temporary, path);
-  return path;
+export function payloadProgram(machine: { arch?: string; gcc?: string } = {}): Promise<string> {
+  return compiled("payload", sources, machine);
 }
 
 type Entry = { name: string; mode?: number; uid?: number; gid?: number } & (

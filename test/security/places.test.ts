@@ -13,7 +13,7 @@ import { whyNoDaemon } from "../e2e/harness.ts";
 import { pack, payloadRootfs } from "../payload/payload.ts";
 import { rawTar } from "../support/raw-tar.ts";
 import { KINDS, Prison, SECRET } from "./prison.ts";
-import { compiled } from "./programs.ts";
+import { securityProgram } from "./programs.ts";
 
 const STARTS = 12;
 /** Where the runtime mounts, makes or writes something in every container, or on request. */
@@ -36,7 +36,7 @@ describe("escapes by paths", { skip: whyNoDaemon() }, () => {
     const image = `link-${place.replaceAll("/", "-")}-to${target}0:latest`.toLowerCase();
     if (made.has(image)) return image;
     made.add(image);
-    const content = await readFile(await compiled("attack"));
+    const content = await readFile(await securityProgram("attack"));
     const parents = place.split("/").slice(0, -1);
     const folders = parents.map((_, at) => parents.slice(0, at + 1).join("/"));
     const whole = await payloadRootfs([

@@ -9,7 +9,8 @@ import { buffer } from "node:stream/consumers";
 import type Docker from "dockerode";
 import { startDaemon, type TestDaemon } from "../e2e/harness.ts";
 import { run } from "../e2e/process.ts";
-import { compiled, rootfsWith } from "./programs.ts";
+import { outputOf } from "./output.ts";
+import { rootfsWith, securityProgram } from "./programs.ts";
 
 export const IMAGE = "attack:latest";
 export const SECRET = "OF THE HOST";
@@ -43,7 +44,7 @@ export class Prison implements AsyncDisposable {
   }
 
   static async make(options: { args?: string[] } = {}): Promise<Prison> {
-    const program = await compiled("attack");
+    const program = await securityProgram("attack");
     const daemon = await startDaemon(options);
     try {
       // On the disk of the data root, so that handles and hard links could lead there.
@@ -98,7 +99,7 @@ export class Prison implements AsyncDisposable {
     }
     try {
       const stream = await container.attach({ stream: true, stdout: true, stderr: true });
-      const text = demultiplexed(container, stream, args[2]?.Tty === true);
+      const text = outputOf(container, stream, args[2]?.Tty === true);
       await container.start();
       const { StatusCode } = (await container.wait()) as { StatusCode: number };
       return outcomeOf(StatusCode, await text);
@@ -122,7 +123,7 @@ export class Prison implements AsyncDisposable {
         ...options,
       });
       const stream = await exec.start({});
-      const text = await demultiplexed(container, stream, options.Tty === true);
+      const text = await outputOf(container, stream, options.Tty === true);
       return outcomeOf((await exec.inspect()).ExitCode ?? -1, text);
     } catch (error) {
       return outcomeOf(-1, String(error));
@@ -154,19 +155,6 @@ function outcomeOf(code: number, output: string): Outcome {
     .filter((line) => line.includes("\t"))
     .map((line): [string, string] => line.split("\t") as [string, string]);
   return { code, output, attempts };
-}
-
-async function demultiplexed(
-  container: Docker.Container,
-  stream: NodeJS.ReadWriteStream,
-  tty: boolean,
-): Promise<string> {
-  if (tty) return (await buffer(stream as unknown as PassThrough)).toString();
-  const out = new PassThrough();
-  container.modem.demuxStream(stream, out, out);
-  stream.on("end", () => out.end());
-  stream.on("close", () => out.end());
-  return (await buffer(out)).toString();
 }
 
 /** Every attempt ended with an error; those named in `but` may end otherwise. */

@@ -7,6 +7,7 @@ import { buffer } from "node:stream/consumers";
 import type Docker from "dockerode";
 import { SYSCALLS_X86_64 } from "../../src/runtime/seccomp/syscalls-x86-64.ts";
 import { benchRows } from "./bench.ts";
+import { outputOf } from "./output.ts";
 import { rootfsWith } from "./programs.ts";
 import type { Variant } from "./variants.ts";
 
@@ -50,7 +51,7 @@ export async function probe(engine: Engine, variant: Variant): Promise<Rows> {
 
 async function toEnd(container: Docker.Container, tty: boolean): Promise<string> {
   const stream = await container.attach({ stream: true, stdout: true, stderr: true });
-  const text = textOf(container, stream, tty);
+  const text = outputOf(container, stream, tty);
   await container.start();
   const { StatusCode } = (await container.wait()) as { StatusCode: number };
   if (StatusCode !== 0) throw new Error(`The probe ends with ${StatusCode}: ${await text}`);
@@ -66,20 +67,7 @@ async function inExec(container: Docker.Container, exec: NonNullable<Variant["ex
     ...(exec.privileged && { Privileged: true }),
     ...(exec.user && { User: exec.user }),
   });
-  return await textOf(container, await made.start({}), false);
-}
-
-async function textOf(
-  container: Docker.Container,
-  stream: NodeJS.ReadWriteStream,
-  tty: boolean,
-): Promise<string> {
-  if (tty) return (await buffer(stream as unknown as PassThrough)).toString();
-  const out = new PassThrough();
-  container.modem.demuxStream(stream, out, out);
-  stream.on("end", () => out.end());
-  stream.on("close", () => out.end());
-  return (await buffer(out)).toString();
+  return await outputOf(container, await made.start({}), false);
 }
 
 /** What differs from machine to machine is put in words: a namespace is the host's or not, a

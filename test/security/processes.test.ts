@@ -13,7 +13,7 @@ import { root, whyNoDaemon } from "../e2e/harness.ts";
 import { run } from "../e2e/process.ts";
 import { payloadRootfs } from "../payload/payload.ts";
 import { allRefused, KINDS, Prison } from "./prison.ts";
-import { compiled } from "./programs.ts";
+import { securityProgram } from "./programs.ts";
 
 const NATIVE = join(root, "native/build/gantry-native");
 const EXECS = 25;
@@ -108,7 +108,7 @@ describe("escapes by those who come in", { skip: whyNoDaemon() }, () => {
 
   test("a program that is the way to its maker is the container's own", async () => {
     const before = await digest(NATIVE);
-    const content = await readFile(await compiled("attack"));
+    const content = await readFile(await securityProgram("attack"));
     const rootfs = await payloadRootfs([
       { type: "file", name: "bin/attack", mode: 0o755, content },
       { type: "symlink", name: "bin/self", linkname: "/proc/self/exe" },

@@ -1,31 +1,11 @@
 // A systemd in miniature (test/payload/systemd.c), run as a process of its own: passes sockets to a
 // program and hears what that says of itself.
 
-import { type ChildProcess, execFile, spawn } from "node:child_process";
-import { createHash } from "node:crypto";
-import { access, mkdir, readFile, rename } from "node:fs/promises";
-import { join } from "node:path";
+import { type ChildProcess, spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
-import { promisify } from "node:util";
+import { compiled } from "./compiled.ts";
 
-const run = promisify(execFile);
 const source = fileURLToPath(new URL("../payload/systemd.c", import.meta.url));
-const cache = fileURLToPath(new URL("../../.gantry-cache", import.meta.url));
-
-async function managerProgram(): Promise<string> {
-  const hash = createHash("sha256").update(await readFile(source));
-  const path = join(cache, `systemd-${hash.digest("hex").slice(0, 16)}`);
-  const there = await access(path).then(
-    () => true,
-    () => false,
-  );
-  if (there) return path;
-  await mkdir(cache, { recursive: true });
-  const temporary = `${path}.${process.pid}`;
-  await run("gcc", ["-O2", "-static", "-Wall", "-Wextra", "-Werror", "-o", temporary, source]);
-  await rename(temporary, path);
-  return path;
-}
 
 export class FakeServiceManager {
   #child: ChildProcess;
@@ -51,7 +31,15 @@ export class FakeServiceManager {
     command: string[];
     env?: Record<string, string>;
   }): Promise<FakeServiceManager> {
-    const args = ["-n", "-m", "--", await managerProgram(), o.notify, ...o.sockets, "--"];
+    const args = [
+      "-n",
+      "-m",
+      "--",
+      await compiled("systemd", [source]),
+      o.notify,
+      ...o.sockets,
+      "--",
+    ];
     const env = { ...process.env, ...o.env };
     return new FakeServiceManager(
       spawn("unshare", [...args, ...o.command], { stdio: ["pipe", "pipe", "pipe"], env }),

@@ -1,35 +1,21 @@
 // The program of the tests of checkpoints and keyrings (test/payload/frozen.c), and a container of
 // it: what it has done so far is told by a file in its folder.
 
-import { execFile, spawn } from "node:child_process";
-import { createHash } from "node:crypto";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
-import { access, copyFile, mkdir, readFile, rename } from "node:fs/promises";
+import { copyFile, mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { promisify } from "node:util";
 import type { OciSpec } from "../../src/spec/index.ts";
+import { compiled } from "./compiled.ts";
 import { until } from "./deadline.ts";
 import type { OciFixture } from "./oci-fixture.ts";
 
-const run = promisify(execFile);
 const source = fileURLToPath(new URL("../payload/frozen.c", import.meta.url));
-const cache = fileURLToPath(new URL("../../.gantry-cache", import.meta.url));
 
-export async function frozenProgram(): Promise<string> {
-  const hash = createHash("sha256").update(await readFile(source));
-  const path = join(cache, `frozen-${hash.digest("hex").slice(0, 16)}`);
-  const there = await access(path).then(
-    () => true,
-    () => false,
-  );
-  if (there) return path;
-  await mkdir(cache, { recursive: true });
-  const temporary = `${path}.${process.pid}`;
-  await run("gcc", ["-O2", "-static", "-Wall", "-Wextra", "-Werror", "-o", temporary, source]);
-  await rename(temporary, path);
-  return path;
+export function frozenProgram(): Promise<string> {
+  return compiled("frozen", [source]);
 }
 
 /** A call whose streams lead nowhere, so that CRIU has none of them to take along. */
