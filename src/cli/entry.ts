@@ -22,6 +22,6 @@ function preload(): Promise<unknown> {
     import("./commands/container/run.ts"),
     import("./commands/container/exec.ts"),
     import("./commands/container/ls.ts"),
-    import("./template/index.ts"),
+    import("../template/index.ts"),
   ]);
 }

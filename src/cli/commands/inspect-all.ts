@@ -2,10 +2,10 @@
 
 import { GantryError, kindOf, messageOf } from "../../base/index.ts";
 import type { Client } from "../../client/index.ts";
+import { goJson, parseJson } from "../../template/index.ts";
 import { objectFormat } from "../format/object.ts";
 import { STRUCTS } from "../format/structs.ts";
 import type { Session } from "../session.ts";
-import { goJson, parseJson } from "../template/values.ts";
 import { segment } from "./each.ts";
 import { platformJson } from "./image/load.ts";
 

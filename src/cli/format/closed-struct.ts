@@ -1,7 +1,7 @@
 // A Go struct as templates see it: fields by name, and an error for any other; what templates of
 // docker's client are evaluated over where it holds structs of its own.
 
-import { showValue, TemplateObject } from "../template/values.ts";
+import { showValue, TemplateObject } from "../../template/index.ts";
 
 export class ClosedStruct extends TemplateObject {
   readonly goType: string;

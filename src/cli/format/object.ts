@@ -15,7 +15,7 @@ export async function objectFormat(
     prefix = "template parsing error: ",
   } = {},
 ): Promise<ObjectFormat> {
-  const { compileTemplate } = await import("../template/index.ts");
+  const { compileTemplate } = await import("../../template/index.ts");
   const source = format === "json" ? "{{json .}}" : format;
   let template: ReturnType<typeof compileTemplate>;
   try {

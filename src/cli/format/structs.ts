@@ -2,7 +2,7 @@
 // client decodes answers into structs, whose missing fields are zero values. These tables give
 // templates the same view: {{.State.Health}} prints <nil>, {{.HostConfig.Annotations}} map[].
 
-import { isMap, showValue, TemplateObject, TypedNil } from "../template/values.ts";
+import { isMap, showValue, TemplateObject, TypedNil } from "../../template/index.ts";
 
 /** A struct's fields in order: a zero value, or the shape of a nested struct. */
 type Zero = string | number | boolean | TypedNil | null;

@@ -2,8 +2,8 @@
 // template, with docker's rules for each ("table TEMPLATE", \t and \n written out, headers).
 
 import { GantryError, messageOf } from "../../base/index.ts";
+import { TemplateObject } from "../../template/index.ts";
 import type { Output } from "../io.ts";
-import { TemplateObject } from "../template/values.ts";
 import { paintFor, type Style } from "./style.ts";
 import { alignTabs } from "./tabwriter.ts";
 import { terminalTable } from "./terminal-table.ts";
@@ -98,7 +98,7 @@ export async function printRows<T>(
     return;
   }
   if (format === "json" || body === "{{json .}}") {
-    const { goJson } = await import("../template/values.ts");
+    const { goJson } = await import("../../template/index.ts");
     // docker escapes HTML in rows: they are maps that were encoded on their own.
     const escapeHtml = true;
     out.write(rows.map((row) => `${goJson(new Row(type, row), { escapeHtml })}\n`).join(""));
@@ -158,7 +158,7 @@ async function templated<T>(
   rows: readonly T[],
   { body, table, words }: { body: string; table: boolean; words: ErrorWords },
 ): Promise<string> {
-  const { compileTemplate } = await import("../template/index.ts");
+  const { compileTemplate } = await import("../../template/index.ts");
   const template = compile(compileTemplate, body, words);
   let out = "";
   for (const row of rows) {
@@ -184,7 +184,7 @@ async function templated<T>(
 }
 
 function compile(
-  compileTemplate: typeof import("../template/index.ts").compileTemplate,
+  compileTemplate: typeof import("../../template/index.ts").compileTemplate,
   body: string,
   words: ErrorWords,
 ) {

@@ -1,9 +1,9 @@
 import { humanBinarySize } from "../../../base/index.ts";
+import { goJson } from "../../../template/index.ts";
 import { type Command, defineCommand } from "../../command.ts";
 import { type Paint, paintFor, printable } from "../../format/style.ts";
 import { ellipsis } from "../../format/text.ts";
 import { type TreeNode, treeLines } from "../../format/tree.ts";
-import { goJson } from "../../template/values.ts";
 import { type Cgroups, fetchCgroups, type GroupNode, groupTree, usedBytes } from "./fetch.ts";
 import { jsonOnly, matching } from "./selection.ts";
 

@@ -1,10 +1,10 @@
 import { messageOf } from "../../../base/index.ts";
+import { goJson } from "../../../template/index.ts";
 import { type Command, defineCommand } from "../../command.ts";
 import type { ContextMeta } from "../../config/context-store.ts";
 import { ClosedStruct } from "../../format/closed-struct.ts";
 import { objectFormat } from "../../format/object.ts";
 import { FORMAT_OBJECT_USAGE } from "../../format/usage.ts";
-import { goJson } from "../../template/values.ts";
 import { stored } from "./shared.ts";
 
 interface Shown extends ContextMeta {

@@ -4,14 +4,14 @@
 import { type FullDescriptor, isIndexType } from "../../../distribution/index.ts";
 import type { Reference } from "../../../spec/index.ts";
 import { formatReference } from "../../../spec/index.ts";
-import { alignTabs } from "../../format/tabwriter.ts";
 import {
   compareBytes,
   goJson,
   showValue,
   TemplateObject,
   TypedNil,
-} from "../../template/values.ts";
+} from "../../../template/index.ts";
+import { alignTabs } from "../../format/tabwriter.ts";
 import type { Collected } from "./collected.ts";
 import { platformText } from "./combine.ts";
 

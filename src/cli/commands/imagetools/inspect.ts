@@ -30,7 +30,7 @@ const command: Command = defineCommand({
       session.io.stdout.write(defaultText(reference, manifest));
       return 0;
     }
-    const { compileTemplate } = await import("../../template/index.ts");
+    const { compileTemplate } = await import("../../../template/index.ts");
     const template = compileTemplate(values.format);
     const data = templateData(await collect(places, reference, manifest));
     session.io.stdout.write(template.execute(data, { functions: { json: jsonFunction } }));

@@ -1,11 +1,11 @@
 import { jsonTexts } from "../../../client/index.ts";
+import { parseJson } from "../../../template/index.ts";
 import { type Command, defineCommand } from "../../command.ts";
 import { encodeFilters, filterFlag } from "../../flags/filters.ts";
 import { parseTime } from "../../flags/times.ts";
 import { objectFormat } from "../../format/object.ts";
 import { printable } from "../../format/style.ts";
 import { FORMAT_OBJECT_USAGE } from "../../format/usage.ts";
-import { parseJson } from "../../template/values.ts";
 
 interface EventMessage {
   Type: string;

@@ -1,3 +1,0 @@
-// Go templates, as the commands import them.
-
-export * from "../../template/index.ts";
