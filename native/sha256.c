@@ -1,5 +1,5 @@
 // SHA-256 (FIPS 180-4) for content that need not leave this process: the digest of a layer's tar is
-// known without sending the tar to the daemon. x86 processors with SHA instructions use them.
+// known without sending the tar to the daemon. processors with instructions for it use them.
 #include <string.h>
 
 #include "sha256.h"
@@ -98,6 +98,36 @@ static bool has_instructions(void) {
   if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_SSE4_1)) return false;
   return __get_cpuid_count(7, 0, &a, &b, &c, &d) && b & bit_SHA;
 }
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#include <sys/auxv.h>
+
+__attribute__((target("+crypto"))) static void quick_blocks(uint32_t state[8],
+                                                            const unsigned char *data,
+                                                            size_t count) {
+  uint32x4_t abcd = vld1q_u32(state), efgh = vld1q_u32(state + 4);
+  for (; count > 0; count--, data += 64) {
+    uint32x4_t was_abcd = abcd, was_efgh = efgh, w[4];
+#pragma GCC unroll 16
+    for (int i = 0; i < 16; i++) {
+      if (i < 4) {
+        w[i] = vreinterpretq_u32_u8(vrev32q_u8(vld1q_u8(data + 16 * i)));
+      } else {
+        uint32x4_t next = vsha256su0q_u32(w[i & 3], w[(i + 1) & 3]);
+        w[i & 3] = vsha256su1q_u32(next, w[(i + 2) & 3], w[(i + 3) & 3]);
+      }
+      uint32x4_t sum = vaddq_u32(w[i & 3], vld1q_u32(K + 4 * i)), before = abcd;
+      abcd = vsha256hq_u32(abcd, efgh, sum);
+      efgh = vsha256h2q_u32(efgh, before, sum);
+    }
+    abcd = vaddq_u32(abcd, was_abcd);
+    efgh = vaddq_u32(efgh, was_efgh);
+  }
+  vst1q_u32(state, abcd);
+  vst1q_u32(state + 4, efgh);
+}
+
+static bool has_instructions(void) { return getauxval(AT_HWCAP) & HWCAP_SHA2; }
 #else
 static bool has_instructions(void) { return false; }
 #define quick_blocks plain_blocks
