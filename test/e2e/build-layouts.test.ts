@@ -52,6 +52,39 @@ function layoutScenarios(daemon: () => TestDaemon, build: (...args: string[]) =>
     assert.match(await built(...pinned, folder), /^#\d+ CACHED$/m);
   });
 
+  test("sources that hold the same names make a layer that has each once, the last one's", async () => {
+    const folder = await context("FROM scratch\n");
+    const holds = ["one/x", "one/y", "two/x"];
+    for (const name of ["one", "two"]) await mkdir(join(folder, name), { recursive: true });
+    for (const name of holds) await writeFile(join(folder, name), name);
+    await writeFile(join(folder, "two/y"), "two/y");
+    const stage = "FROM scratch AS s\nCOPY one /one\nCOPY two /two\nFROM scratch\n";
+    for (const copy of [
+      "COPY one two /d/",
+      "COPY --link */x /d/",
+      `${stage}COPY --from=s one two /d/`,
+    ]) {
+      const text = copy.startsWith("FROM") ? copy : `FROM scratch\n${copy}`;
+      await writeFile(join(folder, "Dockerfile"), `${text}\n`);
+      await rm(path("each"), { recursive: true, force: true });
+      const flags = `type=oci,dest=${path("each")},tar=false,compression=uncompressed`;
+      await built("-o", flags, folder);
+      const blob = async (digest: string) =>
+        JSON.parse(await readFile(path(`each/blobs/sha256/${digest.slice(7)}`), "utf8"));
+      const index = JSON.parse(await readFile(path("each/index.json"), "utf8"));
+      const manifest = await blob(index.manifests[0].digest);
+      const { layers } = (
+        manifest.layers ? manifest : await blob(manifest.manifests[0].digest)
+      ) as {
+        layers: { digest: string }[];
+      };
+      const layer = path(`each/blobs/sha256/${layers.at(-1)!.digest.slice(7)}`);
+      const names = (await run("tar", ["-tf", layer])).stdout.trim().split("\n");
+      assert.equal(new Set(names).size, names.length, names.join(" "));
+      assert.equal((await run("tar", ["-xOf", layer, "d/x"])).stdout, "two/x");
+    }
+  });
+
   test("a tag that the layout does not have is an error", async () => {
     const folder = await context(BASED_ON);
     const { code, stderr } = await build(...base(`${path("layout")}:three`), folder);

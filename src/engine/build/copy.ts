@@ -59,9 +59,8 @@ export async function copyFiles(place: CopyPlace, request: CopyRequest): Promise
   const plan = { place, request, found, owner, target, unpacked };
   const isFolder = targetIsFolder(plan);
   const above = unpacked.length === 0 ? await emptyPlace(place, base, target) : undefined;
-  if (above) {
-    return await asLayer(plan, isFolder, above);
-  }
+  const files = above && (await filesOf(plan, isFolder));
+  if (above && files) return await asLayer(plan, { isFolder, above, files });
   return await intoLayer(place, request.root, async (overlay) => {
     await engine.files.untar(overlay, "/", Readable.from(copied(plan, isFolder)), {
       keepKind: true,
@@ -75,13 +74,28 @@ export async function copyFiles(place: CopyPlace, request: CopyRequest): Promise
   });
 }
 
+/** The files where an index knows them. Undefined when sources may hold files of one name: those
+ * must replace one another as in a file system, for a layer has each name once. */
+async function filesOf(plan: CopyPlan, isFolder: boolean): Promise<CopiedFile[] | undefined> {
+  const { found, request } = plan;
+  const items = found.flatMap((selection) => selection.items);
+  const copies = items.map(({ into, name }) => join(into, name));
+  const names = [...copies, ...request.inline.map(({ name }) => name)];
+  const merges = names.length > 1 && !request.parents && items.some((item) => item.isFolder);
+  const wanted: CopiedNames = { files: [], seen: new Set(), isTwice: false };
+  const hasIndex = found.every(({ files }) => files.digests !== undefined);
+  if (hasIndex) for await (const _ of copied({ ...plan, names: wanted }, isFolder));
+  else if (merges || new Set(names).size < names.length) return undefined;
+  return wanted.isTwice ? undefined : wanted.files;
+}
+
 /** The copy as a layer of its own; what an older one has is not written again. */
-async function asLayer(plan: CopyPlan, isFolder: boolean, above: Buffer[]): Promise<string> {
+async function asLayer(
+  plan: CopyPlan,
+  { isFolder, above, files }: { isFolder: boolean; above: Buffer[]; files: CopiedFile[] },
+): Promise<string> {
   const { engine, lease, signal } = plan.place;
   const { storage } = engine;
-  const hasIndex = plan.found.every(({ files }) => files.digests !== undefined);
-  const files: CopiedFile[] = [];
-  if (hasIndex) for await (const _ of copied({ ...plan, names: files }, isFolder));
   const twin = findTwin(storage, plan.target.path, files, lease);
   const tar = Readable.from(whole(above, copied(plan, isFolder)));
   const { diffId } = await storage.layers.apply(tar, { lease, signal, ...(twin && { twin }) });
@@ -158,7 +172,15 @@ interface CopyPlan {
   target: Target;
   unpacked: readonly { selection: FoundSelection; item: Item }[];
   /** Only the files are wanted, in the order in which they come, and no bytes. */
-  names?: CopiedFile[];
+  names?: CopiedNames;
+}
+
+interface CopiedNames {
+  /** Regular files. */
+  files: CopiedFile[];
+  /** What is no folder. */
+  seen: Set<string>;
+  isTwice: boolean;
 }
 
 /** Whether files go beneath the destination, or one file becomes it. */
@@ -229,7 +251,7 @@ async function* copied(plan: CopyPlan, isFolder: boolean): AsyncGenerator<Buffer
   }
   for (const { name, content } of request.inline) {
     const path = isFolder ? join(target.path, name) : target.path;
-    plan.names?.push({ name: tarName(path), print: "" });
+    if (plan.names) noteName(plan.names, { ...BLANK, name: tarName(path) }, "");
     yield* inlineFile(plan, path, content, owner);
   }
   if (place.signal.aborted) throw place.signal.reason;
@@ -283,7 +305,7 @@ async function* rewritten(
   const { files, excludes } = selection;
   if (plan.names) {
     for await (const [file, digest] of files.list(item, excludes, { signal })) {
-      if (file.type === "0") plan.names.push(printOf(change(file), digest));
+      if (file.type !== "5") noteName(plan.names, change(file), digest);
     }
     return;
   }
@@ -303,11 +325,15 @@ async function* rewritten(
   yield Buffer.concat(out);
 }
 
-/** Attributes are compared by nobody: such a file is written. */
-function printOf(file: TarFile, digest: string): CopiedFile {
-  const { name, mode, uid, gid, size, mtime, xattrs } = file;
-  const print = xattrs.length > 0 ? "" : `${digest} ${mode} ${uid} ${gid} ${size} ${mtime}`;
-  return { name, print };
+/** Attributes are compared by nobody: such a file is written, and so is one without a digest. */
+function noteName(names: CopiedNames, file: TarFile, digest: string): void {
+  const { name, type, mode, uid, gid, size, mtime, xattrs } = file;
+  if (names.seen.has(name)) names.isTwice = true;
+  names.seen.add(name);
+  if (type !== "0") return;
+  const isPlain = digest !== "" && xattrs.length === 0;
+  const print = isPlain ? `${digest} ${mode} ${uid} ${gid} ${size} ${mtime}` : "";
+  names.files.push({ name, print });
 }
 
 /** As BuildKit's layers have it: fractions would double the headers of a layer. */
