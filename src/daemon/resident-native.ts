@@ -3,14 +3,13 @@
 // they live beneath their monitors. Each one is the program that was there at the start: one that
 // was built since may speak another protocol.
 
-import { closeSync, openSync } from "node:fs";
 import type { Duplex } from "node:stream";
 import { GantryError, type Logger } from "../base/index.ts";
 import {
   type Created,
+  keptProgramPath,
   type MonitorConfig,
   type Native,
-  nativeProgramPath,
   type Plan,
   type PlanResults,
   Spawner,
@@ -22,12 +21,11 @@ export class ResidentNative implements Native {
   #current: Spawner | undefined;
   #closed = false;
   #poolParents: readonly string[] = [];
-  #path: string;
-  /** Open as long as this is. */
-  #program: number | undefined;
+  /** Only for tests; otherwise the one that this process keeps. */
+  #program: string | undefined;
 
-  constructor(execRoot: string, log: Logger, { program = nativeProgramPath } = {}) {
-    this.#path = program;
+  constructor(execRoot: string, log: Logger, { program }: { program?: string } = {}) {
+    this.#program = program;
     this.#execRoot = execRoot;
     this.#log = log;
   }
@@ -36,8 +34,7 @@ export class ResidentNative implements Native {
   get #spawner(): Spawner {
     if (this.#current) return this.#current;
     if (this.#closed) throw new GantryError("unavailable", "The native program was closed");
-    this.#program ??= openSync(this.#path, "r");
-    const program = `/proc/self/fd/${this.#program}`;
+    const program = keptProgramPath(this.#program);
     const spawner = new Spawner({ execRoot: this.#execRoot, program });
     this.#current = spawner;
     if (this.#poolParents.length > 0) spawner.preparePool(this.#poolParents).catch(() => {});
@@ -72,7 +69,5 @@ export class ResidentNative implements Native {
   async close(): Promise<void> {
     this.#closed = true;
     await this.#current?.close();
-    if (this.#program !== undefined) closeSync(this.#program);
-    this.#program = undefined;
   }
 }

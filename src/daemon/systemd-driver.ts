@@ -5,7 +5,7 @@ import { readdir } from "node:fs/promises";
 import { basename, dirname } from "node:path";
 import { GantryError } from "../base/index.ts";
 import type { CgroupPaths } from "../engine/index.ts";
-import { type Native, nativeProgramPath, type Operation, type Plan } from "../native/index.ts";
+import { keptProgramPath, type Native, type Operation, type Plan } from "../native/index.ts";
 import {
   type CreateInput,
   type KernelFeatures,
@@ -30,7 +30,7 @@ export async function openSystemd(native: Native, kernel: KernelFeatures): Promi
         "native.cgroupdriver=cgroupfs",
     );
   }
-  const units = await SystemdUnits.connect({ holder: nativeProgramPath });
+  const units = await SystemdUnits.connect({ holder: keptProgramPath() });
   return new SystemdDriver(native, { kernel, mount: v2.path, units });
 }
 

@@ -8,7 +8,13 @@ export type {
   PlanFailure,
   PlanResults,
 } from "./contract.ts";
-export { type DirectAnswer, decodeAnswer, directEvents, encodeDirect } from "./direct.ts";
+export {
+  type DirectAnswer,
+  decodeAnswer,
+  directEvents,
+  encodeDirect,
+  encodeSuccess,
+} from "./direct.ts";
 export { encodeMonitorConfig, encodePlan } from "./encode.ts";
 export { resultsOf } from "./failure.ts";
 export { formatOperation, formatPlan } from "./format.ts";

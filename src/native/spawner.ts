@@ -2,6 +2,7 @@
 // by id. When the spawner dies every open request fails; restarting it is the daemon's decision.
 
 import { type ChildProcess, spawn } from "node:child_process";
+import { openSync } from "node:fs";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import { GantryError, programRoot } from "../base/index.ts";
@@ -16,6 +17,17 @@ const CLOSE_WAIT_MS = 5_000;
 
 export const nativeProgramPath: string = join(programRoot(), "native/build/gantry-native");
 export const initProgramPath: string = join(programRoot(), "native/build/gantry-init");
+
+const kept = new Map<string, string>();
+
+/** The native program as it was when this process first asked for it, by a descriptor that is kept:
+ * one that was built or installed since may speak another protocol. Good for any process that may
+ * look at this one. */
+export function keptProgramPath(path: string = nativeProgramPath): string {
+  const known = kept.get(path) ?? `/proc/${process.pid}/fd/${openSync(path, "r")}`;
+  kept.set(path, known);
+  return known;
+}
 
 type Pending = {
   plan: Partial<Plan>;

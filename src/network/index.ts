@@ -1,6 +1,6 @@
 // The door of the network layer.
 
-import { nativeProgramPath } from "../native/index.ts";
+import { keptProgramPath } from "../native/index.ts";
 import type { NetworkLayer } from "./contract.ts";
 import { readHostState } from "./host-state.ts";
 import { Networks } from "./layer.ts";
@@ -25,8 +25,8 @@ export { eachPort } from "./port-ranges.ts";
 
 /** Reads the host's network and opens the records; changes nothing on the host. */
 export async function openNetwork(surroundings: NetworkSurroundings): Promise<NetworkLayer> {
-  const command = surroundings.portHolder ?? [nativeProgramPath, "ports"];
-  const resolver = surroundings.resolver ?? [nativeProgramPath, "resolver"];
+  const command = surroundings.portHolder ?? [keptProgramPath(), "ports"];
+  const resolver = surroundings.resolver ?? [keptProgramPath(), "resolver"];
   return new Networks(
     { ...surroundings, command, resolver },
     await readHostState(surroundings.native),

@@ -3,7 +3,7 @@
 
 import { createHash } from "node:crypto";
 import { join } from "node:path";
-import { nativeProgramPath } from "../native/index.ts";
+import { keptProgramPath } from "../native/index.ts";
 import { HostFirewall } from "./host-firewall.ts";
 import { type NetworkSurroundings, parseMark } from "./options.ts";
 
@@ -27,7 +27,7 @@ export function layerFirewall(
     exposure: options,
     acceptMark: parseMark(options.bridgeAcceptFwmark),
     guardFile: join(execRoot, "forward-guard"),
-    watch: [...enter, nativeProgramPath, "firewall-watch", name],
+    watch: [...enter, keptProgramPath(), "firewall-watch", name],
     world,
   });
 }

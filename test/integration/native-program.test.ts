@@ -9,7 +9,7 @@ import { after, test } from "node:test";
 import { setImmediate as turn } from "node:timers/promises";
 import { createLogger } from "../../src/base/index.ts";
 import { ResidentNative } from "../../src/daemon/resident-native.ts";
-import { nativeProgramPath } from "../../src/native/index.ts";
+import { keptProgramPath, nativeProgramPath } from "../../src/native/index.ts";
 
 const root = await mkdtemp(join(tmpdir(), "gantry-native-program-"));
 after(() => rm(root, { recursive: true, force: true }));
@@ -18,6 +18,16 @@ const childrenOf = async (): Promise<string[]> => {
   const text = await readFile(`/proc/self/task/${process.pid}/children`, "utf8");
   return text.split(" ").filter((pid) => pid !== "");
 };
+
+test("what is started later is the program that was there first, whatever has its name now", async () => {
+  const program = join(root, "replaced");
+  await copyFile(nativeProgramPath, program);
+  const before = keptProgramPath(program);
+  await copyFile("/bin/false", join(root, "newer"));
+  await rename(join(root, "newer"), program);
+  assert.equal(keptProgramPath(program), before);
+  assert.deepEqual(await readFile(before), await readFile(nativeProgramPath));
+});
 
 test("a native program that is built later is not taken by a daemon that runs", async () => {
   const program = join(root, "gantry-native");

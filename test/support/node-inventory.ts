@@ -26,7 +26,7 @@ const ONCE = ["gantry-spawner", "gantry-ports", "gantry-resolver"];
 export async function whatDoesNotFit(node: Node): Promise<string[]> {
   const list = await node.dockerode.listContainers({ all: true });
   const all = await Promise.all(list.map(({ Id }) => node.dockerode.getContainer(Id).inspect()));
-  const runs = all.filter(({ State }) => State.Running);
+  const runs = all.filter(({ State }) => State.Pid > 0); // one that restarts "runs", too
   const database = new DatabaseSync(join(node.folder, "data/gantry.db"), { readOnly: true });
   try {
     return [

@@ -8,7 +8,7 @@ import { lookup } from "node:dns/promises";
 import { constants } from "node:os";
 import { getSystemErrorName } from "node:util";
 import { GantryError, messageOf } from "../../base/index.ts";
-import { nativeProgramPath } from "../../native/index.ts";
+import { keptProgramPath } from "../../native/index.ts";
 import { dialError } from "./dial.ts";
 import { hostPort } from "./options.ts";
 
@@ -103,7 +103,7 @@ class UnixDatagrams implements DatagramSender {
   constructor(path: string, large: boolean) {
     this.#path = path;
     const args = ["datagrams", path, ...(large ? ["large"] : [])];
-    this.#child = spawn(nativeProgramPath, args, {
+    this.#child = spawn(keptProgramPath(), args, {
       stdio: ["pipe", "pipe", "ignore"],
       cwd: "/",
       env: {},
