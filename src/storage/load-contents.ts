@@ -3,7 +3,7 @@
 
 import { createHash } from "node:crypto";
 import { posix } from "node:path";
-import { PassThrough, type Readable } from "node:stream";
+import { PassThrough, Readable } from "node:stream";
 import { GantryError } from "../base/index.ts";
 import { digestOf } from "../spec/index.ts";
 import {
@@ -65,6 +65,7 @@ export async function readContents(
 ): Promise<void> {
   const { stream } = await decompress(from);
   let documentBytes = 0;
+  const empty: string[] = [];
   try {
     for await (const entry of readTar(stream)) {
       options.signal?.throwIfAborted();
@@ -75,13 +76,37 @@ export async function readContents(
       } else if (entry.type === "0" && entry.size > 0) {
         documentBytes += await readFile(storage, name, entry, contents, options);
         if (documentBytes > DOCUMENTS_BYTES_MAX) throw tooMuch("documents");
+      } else if (entry.type === "0") {
+        if (empty.length >= LINKS_MAX) throw tooMuch("empty files");
+        empty.push(name);
       }
     }
     await Promise.all(contents.pending);
+    await addEmptyLayers(storage, empty, contents, options);
   } finally {
     stream.destroy();
     await Promise.allSettled(contents.pending);
   }
+}
+
+/** Nothing at all is an archive without entries for Go's readers, and some tools' empty layer. */
+async function addEmptyLayers(
+  storage: LayerStorage,
+  names: readonly string[],
+  contents: Contents,
+  { lease, signal }: Reading,
+): Promise<void> {
+  if (names.length === 0) return;
+  const nothing = Readable.from([], { objectMode: false });
+  const layer = await storage.layers.apply(nothing, { lease, ...(signal ? { signal } : {}) });
+  const seen = {
+    layer,
+    digest: layer.diffId,
+    size: 0,
+    compression: "none",
+    isKept: false,
+  } as const;
+  for (const name of names) contents.layers.set(name, seen);
 }
 
 function tooMuch(what: string): GantryError {

@@ -366,6 +366,30 @@ test("the archives of old docker versions load, with links between layers", asyn
   assert.deepEqual(loaded, [{ id: digestOf(config), references: ["docker.io/library/old:1"] }]);
 });
 
+test("a layer of no bytes at all is saved and loaded", async () => {
+  const { storage } = fixture;
+  const { layer, diffId } = imageParts();
+  const nothing = Buffer.alloc(0);
+  const diff_ids = [diffId, digestOf(nothing)];
+  const config = JSON.stringify({ ...amd64, rootfs: { type: "layers", diff_ids } });
+  const id = digestOf(Buffer.from(config));
+  const Layers = ["full.tar", "empty.tar"];
+  const manifest = [{ Config: "config.json", RepoTags: ["empty:1"], Layers }];
+  const archive = rawTar(
+    { name: "config.json", content: config },
+    { name: "full.tar", content: layer },
+    { name: "empty.tar", content: nothing },
+    { name: "manifest.json", content: JSON.stringify(manifest) },
+  );
+  const loaded = await loadArchive(storage, streamOf(archive));
+  assert.deepEqual(loaded, [{ id, references: ["docker.io/library/empty:1"] }]);
+  const image = storage.images.get(id)!;
+  const saved = await bytesOf(saveArchive(storage, [{ image, references: image.references }]));
+  await storage.images.remove(id);
+  await assertEmpty();
+  assert.deepEqual(await loadArchive(storage, streamOf(saved)), loaded);
+});
+
 /** An OCI layout with one image; `tamper` may change its files. */
 function ociLayout(
   compress: (data: Buffer) => Buffer,

