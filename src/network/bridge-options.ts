@@ -1,5 +1,5 @@
 // The options of bridge networks, as docker names them. Pure; wording is dockerd's. An option that
-// would change what is reachable and that we do not have is refused, never passed over.
+// is not known is told of in a warning.
 
 import { GantryError } from "../base/index.ts";
 import { parseAddress } from "./addresses.ts";
@@ -28,12 +28,12 @@ const KNOWN = new Set([
     (name) => `${BRIDGE}${name}`,
   ),
   `${BRIDGE}trusted_host_interfaces`,
+  `${NETWORK}host_ipv4`,
+  `${NETWORK}host_ipv6`,
   PUBLISH_FILTER,
   MTU,
   INTERFACE_PREFIX,
 ]);
-/** Docker has them, we do not: their absence would be a surprise. */
-const REFUSED = new Set([`${NETWORK}host_ipv4`, `${NETWORK}host_ipv6`]);
 
 export interface BridgeSurroundings {
   existing: readonly NetworkRecord[];
@@ -47,10 +47,6 @@ export function bridgeConfig(
   around: BridgeSurroundings,
 ): { bridge: BridgeConfig; warnings: string[] } {
   const options = o.Options ?? {};
-  const refused = Object.keys(options).find((key) => REFUSED.has(key));
-  if (refused) {
-    throw new GantryError("not-implemented", `driver option ${refused} is not supported`);
-  }
   const mode4 = gatewayMode(options, "gateway_mode_ipv4", o.Internal === true);
   const mode6 = gatewayMode(options, "gateway_mode_ipv6", o.Internal === true);
   const wanted = options[BRIDGE_NAME];
@@ -68,6 +64,7 @@ export function bridgeConfig(
     ...((mode4 || mode6) && {
       gatewayModes: { ...(mode4 && { 4: mode4 }), ...(mode6 && { 6: mode6 }) },
     }),
+    ...hostIps(options),
     ...trustedInterfaces(options),
     ...publishFilter(options),
     ...(addressless.length > 0 && { addressless }),
@@ -130,10 +127,23 @@ export function mtuOf(text: string | undefined, otherwise: number): number {
 }
 
 function hostBindingIp(options: Record<string, string>): string | undefined {
-  const key = `${BRIDGE}host_binding_ipv4`;
+  return addressOption(options, `${BRIDGE}host_binding_ipv4`, 4);
+}
+
+function hostIps(options: Record<string, string>): Pick<BridgeConfig, "hostIps"> {
+  const v4 = addressOption(options, `${NETWORK}host_ipv4`, 4);
+  const v6 = addressOption(options, `${NETWORK}host_ipv6`, 6);
+  return v4 || v6 ? { hostIps: { ...(v4 && { 4: v4 }), ...(v6 && { 6: v6 }) } } : {};
+}
+
+function addressOption(
+  options: Record<string, string>,
+  key: string,
+  family: 4 | 6,
+): string | undefined {
   const text = options[key];
   if (!text) return undefined;
-  if (parseAddress(text)?.family === 4) return text;
+  if (parseAddress(text)?.family === family) return text;
   throw new GantryError("invalid", `failed to parse ${key} value: ${text} (nil ip)`);
 }
 

@@ -7,7 +7,7 @@ import { addressBytes } from "./addresses.ts";
 import type { AttachmentRecord } from "./contract.ts";
 import type { AttachPlan, HostTraits } from "./driver.ts";
 import { rulesOf } from "./endpoint-rules.ts";
-import { planAddEndpoint, planRemoveEndpoint } from "./firewall-elements.ts";
+import { planAddEndpoint, planRemoveEndpoint, sizeOfRules } from "./firewall-elements.ts";
 import type { NetlinkData } from "./netlink-message.ts";
 import type { NetworkRecord } from "./network-record.ts";
 import { NETLINK_NETFILTER } from "./nftables.ts";
@@ -125,7 +125,7 @@ export function planAttach(o: AttachPlan, slots: { netns: number }): Operation[]
     },
   ];
   const rules = rulesOf(endpoint);
-  if (o.table && rules.forwardings.length + rules.openings.length > 0) {
+  if (o.table && sizeOfRules(rules) > 0) {
     plan.push(nft(planAddEndpoint(o.table, rules)));
   }
   return plan;
@@ -188,6 +188,6 @@ export function planForget(endpoint: AttachmentRecord): Operation[] {
  * same host port: a late monitor would take that one's away. */
 export function planUnforward(endpoint: AttachmentRecord, table: string): Operation[] {
   const rules = rulesOf(endpoint);
-  if (rules.forwardings.length + rules.openings.length === 0) return [];
+  if (sizeOfRules(rules) === 0) return [];
   return [nft(planRemoveEndpoint(table, rules), { ignore: ENOENT })];
 }

@@ -44,8 +44,17 @@ export interface AttachmentRecord {
   carried?: (4 | 6)[];
   /** Families in which published ports may be reached at the container's own address. */
   opens?: (4 | 6)[];
+  /** Where containers may not talk to one another: what this one may reach of others (--link). */
+  reaches?: { bridge: string; ports: Reach[] };
   /** On networks that users made: who it is to the resolver. */
   dns?: EndpointDns;
+}
+
+/** A port of a neighbour on the same bridge. */
+export interface Reach {
+  address: string;
+  protocol: "tcp" | "udp" | "sctp";
+  port: number;
 }
 
 /** A container's part in the names of one network. */
@@ -121,6 +130,8 @@ export interface NetworkLayer {
     gatewayOf?: readonly (4 | 6)[];
     /** Addresses of the container's run before, taken again where they are free. */
     prefer?: readonly string[];
+    /** Has no meaning where neighbours may talk to one another anyway. */
+    reaches?: readonly Reach[];
     dns?: EndpointDns;
     /** The first of a run's networks with names opens the namespace to the resolver. */
     opensResolver?: boolean;
@@ -129,6 +140,8 @@ export interface NetworkLayer {
    * free now, host ports those that were asked for (0: any). */
   preview(o: Parameters<NetworkLayer["attach"]>[0]): Attachment;
   detach(record: AttachmentRecord): Promise<void>;
+  /** Changes what an endpoint may reach of its neighbours. */
+  reach(record: AttachmentRecord, ports: readonly Reach[]): Promise<void>;
   /** Makes a user-defined bridge network at once. Throws in docker's words: conflict (name),
    * forbidden (predefined, overlap), invalid, exhausted (no subnet left). */
   createNetwork(request: CreateNetworkRequest): Promise<{ id: string; warnings: string[] }>;

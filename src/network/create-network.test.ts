@@ -99,6 +99,12 @@ test("options of bridges are understood or refused, as docker does", () => {
   refused({ Options: { [`${B}enable_icc`]: "x" } }, /strconv\.ParseBool: parsing "x"/);
   refused({ Options: { "com.docker.network.driver.mtu": "x" } }, /strconv\.Atoi/);
   refused({ Options: { [`${B}host_binding_ipv4`]: "x" } }, /\(nil ip\)$/);
+  refused(
+    { Options: { "com.docker.network.host_ipv4": "::1" } },
+    /host_ipv4 value: ::1 \(nil ip\)$/,
+  );
+  const hostIp = { "com.docker.network.host_ipv4": "192.0.2.7" };
+  assert.deepEqual(make({ Options: hostIp }).record.bridge!.hostIps, { 4: "192.0.2.7" });
   refused({ Options: { [`${B}name`]: "eth0" } }, /exists and is no bridge/, {
     links: [{ name: "eth0", kind: "", addresses: [] }],
   });

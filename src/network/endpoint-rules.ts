@@ -2,8 +2,14 @@
 // so that what was added is known again when it is to be removed.
 
 import { parseAddress } from "./addresses.ts";
-import type { AttachmentRecord, PublishedPort } from "./contract.ts";
-import type { EndpointRules, Families, FirewallNetwork, Forwarding } from "./firewall-elements.ts";
+import type { AttachmentRecord, PublishedPort, Reach } from "./contract.ts";
+import type {
+  EndpointRules,
+  Families,
+  FirewallNetwork,
+  Forwarding,
+  LinkRule,
+} from "./firewall-elements.ts";
 import type { NetworkRecord } from "./network-record.ts";
 import { LOOPBACK_HOST_IPS } from "./options.ts";
 
@@ -38,6 +44,15 @@ export function exposureOf(
   };
 }
 
+/** What an endpoint may reach of its neighbours, where that is not all. */
+export function reachesOf(
+  { bridge }: NetworkRecord,
+  ports: readonly Reach[] = [],
+): Pick<AttachmentRecord, "reaches"> {
+  if (!bridge || bridge.icc || ports.length === 0) return {};
+  return { reaches: { bridge: bridge.name, ports: [...ports] } };
+}
+
 /** An endpoint's share of the table. Loopback, and IPv6 to IPv4, are the port holder's. */
 export function rulesOf(endpoint: AttachmentRecord): EndpointRules {
   const forwardings = endpoint.ports.flatMap((port) => forwardingOf(endpoint, port));
@@ -52,7 +67,19 @@ export function rulesOf(endpoint: AttachmentRecord): EndpointRules {
       openings.set(`${family} ${JSON.stringify(row)}`, { ...row, address: inner.address });
     }
   }
-  return { forwardings, openings: withoutOverlaps([...openings.values()]) };
+  const rules = { forwardings, openings: withoutOverlaps([...openings.values()]) };
+  const links = linksOf(endpoint);
+  return links.length > 0 ? { ...rules, links } : rules;
+}
+
+function linksOf(endpoint: AttachmentRecord): LinkRule[] {
+  const { bridge, ports } = endpoint.reaches ?? { bridge: "", ports: [] };
+  const rules = ports.flatMap(({ address, protocol, port }): LinkRule[] => {
+    const from = endpoint[`ipv${familyOf(address)}`]?.address;
+    return from ? [{ bridge, from, to: address, protocol, port }] : [];
+  });
+  // Two names for one container.
+  return [...new Map(rules.map((rule) => [JSON.stringify(rule), rule])).values()];
 }
 
 /** Interval sets refuse what overlaps: the same port published twice, alone and in a row. */
@@ -97,6 +124,7 @@ export function firewallNetwork(record: NetworkRecord, options: ExposureOptions)
       .map((pool) => pool.subnet)
       .filter((subnet) => options.ip6tables || !subnet.includes(":")),
     masquerade: bridge.masquerade,
+    ...(bridge.hostIps && { hostIps: bridge.hostIps }),
     icc: bridge.icc,
     internal: record.internal,
     ...(routed.length > 0 && { routed }),

@@ -21,6 +21,8 @@ export interface FirewallNetwork {
   bridge: string;
   subnets: readonly string[]; // CIDR, both families
   masquerade: boolean;
+  /** The address that its containers have for others, in the place of the way's own. */
+  hostIps?: { 4?: string; 6?: string };
   /** Containers of the bridge may talk to one another. */
   icc: boolean;
   /** No way in or out but the bridge itself. */
@@ -54,11 +56,24 @@ export interface Opening {
   count?: number;
 }
 
+/** A way from one container to a port of another, on a bridge whose containers have none. */
+export interface LinkRule {
+  bridge: string;
+  from: string;
+  to: string; // same family
+  protocol: Protocol;
+  port: number;
+}
+
 /** Everything that one endpoint has in our table. */
 export interface EndpointRules {
   forwardings: readonly Forwarding[];
   openings: readonly Opening[];
+  links?: readonly LinkRule[];
 }
+
+export const sizeOfRules = ({ forwardings, openings, links = [] }: EndpointRules): number =>
+  forwardings.length + openings.length + links.length;
 
 const PROTOCOL = { tcp: 6, udp: 17, sctp: 132 } as const;
 
@@ -77,6 +92,8 @@ export const SETS: readonly SetShape[] = [
   { name: "own6", key: ["ipv6", "interface"], interval: true },
   { name: "masq4", key: ["ipv4"], interval: true },
   { name: "masq6", key: ["ipv6"], interval: true },
+  { name: "snat4", key: ["ipv4"], value: ["ipv4"], interval: true },
+  { name: "snat6", key: ["ipv6"], value: ["ipv6"], interval: true },
   { name: "bridges", key: ["interface"] },
   { name: "internal", key: ["interface"] },
   { name: "routed4", key: ["interface"] },
@@ -87,6 +104,8 @@ export const SETS: readonly SetShape[] = [
   { name: "direct6", key: ["interface"] },
   { name: "trusted", key: ["interface", "interface"] },
   { name: "icc", key: ["interface", "interface"] },
+  { name: "linked4", key: ["interface", "ipv4", "ipv4", "protocol", "port"] },
+  { name: "linked6", key: ["interface", "ipv6", "ipv6", "protocol", "port"] },
 ];
 
 export type Change = "addElements" | "deleteElements";
@@ -117,7 +136,12 @@ export function addNetworkElements(
     if (!network.masquerade || network.internal || network.routed?.includes(subnet.family))
       continue;
     const end = valueBytes(subnet.family, subnet.base + sizeOf(subnet));
-    batch[change](`masq${subnet.family}`, [{ key: first }, { key: end, intervalEnd: true }]);
+    const hostIp = network.hostIps?.[subnet.family];
+    const value = hostIp && change === "addElements" ? { value: addressBytes(hostIp) } : {};
+    batch[change](`${hostIp ? "snat" : "masq"}${subnet.family}`, [
+      { key: first, ...value },
+      { key: end, intervalEnd: true },
+    ]);
   }
 }
 
@@ -139,6 +163,13 @@ export function addEndpointElements(batch: NftBatch, rules: EndpointRules, chang
     put(`open${ip.length === 4 ? 4 : 6}`, {
       key: concat(of, ip, portBytes(port)),
       keyEnd: concat(of, ip, portBytes(port + count - 1)),
+    });
+  }
+  for (const { bridge, from, to, protocol, port } of rules.links ?? []) {
+    const [source, destination] = [addressBytes(from), addressBytes(to)];
+    const of = Uint8Array.of(PROTOCOL[protocol]);
+    put(`linked${source.length === 4 ? 4 : 6}`, {
+      key: concat(interfaceBytes(bridge), source, destination, of, portBytes(port)),
     });
   }
   for (const [set, list] of elements) batch[change](set, list);

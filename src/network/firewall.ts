@@ -31,6 +31,7 @@ import {
   lookup,
   masquerade,
   NftBatch,
+  snat,
   storeMark,
   verdict,
 } from "./nftables.ts";
@@ -150,13 +151,11 @@ function addSourceRules(batch: NftBatch): void {
     // Hairpin: answers to a neighbour on the same bridge must come back through us.
     batch.addRule("postrouting", ...own, loadConntrack("status"), anyBit(IPS_DST_NAT), masquerade);
     batch.addRule("postrouting", ...own, verdict("return"));
-    batch.addRule(
-      "postrouting",
-      ...isFamily(family),
-      loadSource(family),
-      lookup(`masq${family}`),
-      masquerade,
-    );
+    const source = [...isFamily(family), loadSource(family)];
+    const to = { to: 0 };
+    batch
+      .addRule("postrouting", ...source, lookup(`masq${family}`), masquerade)
+      .addRule("postrouting", ...source, lookup(`snat${family}`, to), snat(family));
   }
 }
 
@@ -220,6 +219,17 @@ function addDirectRules(batch: NftBatch): void {
       .addRule("inward", ...into("unprotected"), verdict("accept"))
       .addRule("inward", ...into("routed"), ...isIcmp, verdict("accept"))
       .addRule("inward", ...into("direct"), opened)
+      .addRule(
+        "inward",
+        ...isFamily(family),
+        loadMeta("iifname"),
+        loadSource(family, 4),
+        loadDestination(family, 4 + words(family)),
+        loadMeta("l4proto", 4 + 2 * words(family)),
+        loadPort(5 + 2 * words(family)),
+        lookup(`linked${family}`),
+        verdict("accept"),
+      )
       .addRule(
         "opened",
         ...isFamily(family),

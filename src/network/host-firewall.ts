@@ -22,6 +22,7 @@ import {
   planAddNetwork,
   planChangeEndpoint,
   planRemoveNetwork,
+  sizeOfRules,
 } from "./firewall-elements.ts";
 import { FirewallWatch } from "./firewall-watch.ts";
 import { type ForeignDrop, ForeignFirewalls } from "./foreign-firewalls.ts";
@@ -153,9 +154,7 @@ export class HostFirewall {
   async change(before: AttachmentRecord, after: AttachmentRecord): Promise<void> {
     const [old, wanted] = [rulesOf(before), rulesOf(after)];
     const change = { remove: difference(old, wanted), add: difference(wanted, old) };
-    const size = ({ forwardings, openings }: EndpointRules): number =>
-      forwardings.length + openings.length;
-    if (!this.table || size(change.remove) + size(change.add) === 0) return;
+    if (!this.table || sizeOfRules(change.remove) + sizeOfRules(change.add) === 0) return;
     await this.#run(planChangeEndpoint(this.table, change));
   }
 
@@ -260,5 +259,6 @@ function difference(of: EndpointRules, without: EndpointRules): EndpointRules {
   return {
     forwardings: rest(of.forwardings, without.forwardings),
     openings: rest(of.openings, without.openings),
+    links: rest(of.links ?? [], without.links ?? []),
   };
 }

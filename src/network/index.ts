@@ -16,6 +16,7 @@ export type {
   NetworkLayer,
   PublishedPort,
   PublishRequest,
+  Reach,
 } from "./contract.ts";
 export { RESOLVER_ADDRESS } from "./dns-sandbox.ts";
 export { type InterfaceSeen, lookInside, type NetworkSeen } from "./look-inside.ts";

@@ -27,7 +27,7 @@ import { DnsSession } from "./dns-session.ts";
 import { driverOf, explainMissingLink, type HostTraits } from "./driver.ts";
 import { checkAddresses, leaseOnceFree, newMac, releaseAddresses } from "./endpoint-lease.ts";
 import { endpointOptions, planSysctls } from "./endpoint-options.ts";
-import { exposureOf } from "./endpoint-rules.ts";
+import { exposureOf, reachesOf } from "./endpoint-rules.ts";
 import { explainEndpoint } from "./explain.ts";
 import { type Gateways, leadGateways } from "./gateway.ts";
 import type { HostFirewall } from "./host-firewall.ts";
@@ -171,6 +171,7 @@ export class Networks implements NetworkLayer {
       ...(own.linkLocal.length > 0 && { linkLocal: own.linkLocal }),
       ports: [],
       ...exposureOf(network, this.#options),
+      ...reachesOf(network, request.reaches),
       ...(request.dns && { dns: request.dns }),
     };
     if (request.publish.length > 0 && driverOf(network).publishes) {
@@ -198,6 +199,15 @@ export class Networks implements NetworkLayer {
     // leased until it has: until then the dying namespace would answer for it.
     const leaving = this.#leave(record).finally(() => this.#leaving.delete(leaving));
     this.#leaving.add(leaving);
+  }
+
+  async reach(record: AttachmentRecord, ports: Parameters<NetworkLayer["reach"]>[1]) {
+    const network = this.#networks.find(({ id }) => id === record.networkId);
+    const { reaches: _, ...others } = record;
+    const after = { ...others, ...(network && reachesOf(network, ports)) };
+    await this.#firewall.change(record, after);
+    if (after.reaches) record.reaches = after.reaches;
+    else delete record.reaches;
   }
 
   async republish(

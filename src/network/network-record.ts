@@ -42,6 +42,8 @@ export interface BridgeConfig {
   mtu: number;
   icc: boolean;
   masquerade: boolean;
+  /** What its containers' packets leave with, in the place of the way's own address. */
+  hostIps?: { 4?: string; 6?: string };
   /** Where ports are published that name no host address. */
   hostBindingIp: string;
   /** Absent: nat. */

@@ -371,6 +371,14 @@ export const dnat = (family: 4 | 6, port: "port" | "same port" = "port"): Expres
     if (port === "port") w.attrU32be(5, REG32_00 + (family === 4 ? 1 : 4));
   });
 
+/** The packet leaves with the address that word 0 holds. */
+export const snat = (family: 4 | 6): Expression =>
+  expression("nat", (w) => {
+    w.attrU32be(1, 0) // NFT_NAT_SNAT
+      .attrU32be(2, family === 4 ? 2 : 10)
+      .attrU32be(3, NFT_REG_1);
+  });
+
 export const masquerade: Expression = expression("masq", () => {});
 
 export function hostU32(value: number): Uint8Array {

@@ -62,10 +62,11 @@ export class Publishing {
 
   /** Ends the forwarding of an endpoint's ports and lets them go. */
   async release(record: AttachmentRecord): Promise<void> {
-    if (record.ports.length === 0) return;
+    if (record.ports.length === 0 && !record.reaches) return;
     await this.#firewall.unforward(record).catch((error) => {
       this.#log.warn("Failed to end the forwarding of ports", { error: messageOf(error) });
     });
+    if (record.ports.length === 0) return;
     await this.#ports.unbind(record.endpointId);
     this.#claims.release(record.endpointId);
   }

@@ -9,7 +9,7 @@ test("a link's variables have docker's names", () => {
     address: "172.17.0.2",
     ports: [
       { number: 53, protocol: "udp" },
-      { number: 5433, protocol: "tcp" },
+      { number: 5443, protocol: "tcp" },
       { number: 5432, protocol: "tcp" },
     ],
     env: ["PATH=/bin", "HOME=/", "A=b=c", "NOTHING"],
@@ -20,10 +20,10 @@ test("a link's variables have docker's names", () => {
     "MY_DB_PORT_5432_TCP_ADDR=172.17.0.2",
     "MY_DB_PORT_5432_TCP_PORT=5432",
     "MY_DB_PORT_5432_TCP_PROTO=tcp",
-    "MY_DB_PORT_5433_TCP=tcp://172.17.0.2:5433",
-    "MY_DB_PORT_5433_TCP_ADDR=172.17.0.2",
-    "MY_DB_PORT_5433_TCP_PORT=5433",
-    "MY_DB_PORT_5433_TCP_PROTO=tcp",
+    "MY_DB_PORT_5443_TCP=tcp://172.17.0.2:5443",
+    "MY_DB_PORT_5443_TCP_ADDR=172.17.0.2",
+    "MY_DB_PORT_5443_TCP_PORT=5443",
+    "MY_DB_PORT_5443_TCP_PROTO=tcp",
     "MY_DB_PORT_53_UDP=udp://172.17.0.2:53",
     "MY_DB_PORT_53_UDP_ADDR=172.17.0.2",
     "MY_DB_PORT_53_UDP_PORT=53",
@@ -33,8 +33,8 @@ test("a link's variables have docker's names", () => {
   ]);
 });
 
-test("three ports and more in a row are told as a range too", () => {
-  const ports = [80, 81, 82, 90].map((number) => ({ number, protocol: "tcp" }));
+test("two ports and more in a row are told as a range too", () => {
+  const ports = [80, 81, 82, 90, 91, 93].map((number) => ({ number, protocol: "tcp" }));
   const env = linkEnv({ alias: "w", linkName: "/a/w", address: "10.0.0.2", ports, env: [] });
   assert.deepEqual(
     env.filter((line) => /_(START|END)=/.test(line)),
@@ -43,6 +43,10 @@ test("three ports and more in a row are told as a range too", () => {
       "W_PORT_80_TCP_PORT_START=80",
       "W_PORT_80_TCP_END=tcp://10.0.0.2:82",
       "W_PORT_80_TCP_PORT_END=82",
+      "W_PORT_90_TCP_START=tcp://10.0.0.2:90",
+      "W_PORT_90_TCP_PORT_START=90",
+      "W_PORT_90_TCP_END=tcp://10.0.0.2:91",
+      "W_PORT_90_TCP_PORT_END=91",
     ],
   );
 });

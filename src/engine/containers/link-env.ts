@@ -54,13 +54,13 @@ export function linkEnv(o: {
   return variables;
 }
 
-/** Runs of three and more ports one after the other. */
+/** Ports one after the other: two and more. */
 function ranges(ports: readonly LinkedPort[]): { from: LinkedPort; to: LinkedPort }[] {
   const found: { from: LinkedPort; to: LinkedPort }[] = [];
   for (let at = 0; at < ports.length; ) {
     let end = at;
     while (follows(ports[end]!, ports[end + 1])) end++;
-    if (end > at + 1) found.push({ from: ports[at]!, to: ports[end]! });
+    if (end > at) found.push({ from: ports[at]!, to: ports[end]! });
     at = end + 1;
   }
   return found;

@@ -12,7 +12,7 @@ import { networkNamed } from "../networks/find.ts";
 import { containerOf, findNamed } from "./host-config.ts";
 import type { ContainerRecord } from "./record.ts";
 
-const DEFAULT_NETWORK = "bridge";
+export const DEFAULT_NETWORK = "bridge";
 
 /** By the id of the linked container, so that a rename changes nothing. */
 export interface LinkRecord {
@@ -105,7 +105,7 @@ export function linksOf(
   });
 }
 
-function bridgeAddress(
+export function bridgeAddress(
   engine: EngineContext,
   attachments: readonly AttachmentRecord[] | undefined,
 ): string | undefined {
@@ -150,7 +150,7 @@ function changeLine(engine: EngineContext, c: ContainerRecord, names: string, ip
 }
 
 /** rm --link: "/app/alias" is no container but a link of one. Throws not-found. */
-export function removeLink(engine: EngineContext, ref: string): void {
+export function removeLink(engine: EngineContext, ref: string): ContainerRecord {
   const [, parent = "", alias = ""] = /^\/?([^/]+)\/([^/]+)$/.exec(ref) ?? [];
   if (parent === "" && engine.containers.byName(ref.replace(/^\//, ""))) {
     const why = "Conflict, cannot remove the default link name of the container";
@@ -161,4 +161,5 @@ export function removeLink(engine: EngineContext, ref: string): void {
   if (!c || !link) throw new GantryError("not-found", `No such container: ${ref}`);
   c.links = c.links!.filter((one) => one !== link);
   engine.containers.putFact(c);
+  return c;
 }

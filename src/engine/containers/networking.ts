@@ -12,7 +12,8 @@ import { endpointDns } from "./endpoint-names.ts";
 import { networkNameOf } from "./endpoints.ts";
 import { endpointNames, partOf } from "./gateway.ts";
 import { containerOf } from "./host-config.ts";
-import { linksOf, tellLinkingContainers } from "./links.ts";
+import { linkedPorts, openLinkedPorts } from "./link-ports.ts";
+import { DEFAULT_NETWORK, linksOf, tellLinkingContainers } from "./links.ts";
 import { publishRequests } from "./publish-requests.ts";
 import type { ContainerRecord } from "./record.ts";
 
@@ -50,6 +51,7 @@ export async function attachNetworks(
   undo.commit();
   for (const network of networks) announceNetwork(engine, "connect", identity(network), c.id);
   tellLinkingContainers(engine, c, attached.records);
+  await openLinkedPorts(engine, c, attached.records);
   return attached;
 }
 
@@ -82,6 +84,7 @@ function endpointRequest(
     ...endpointDns(engine, c, network, others),
     ...part,
     publish: publishes ? publishRequests(c.config, c.hostConfig) : [],
+    ...(network.Name === DEFAULT_NETWORK && { reaches: linkedPorts(engine, c) }),
   };
 }
 
@@ -134,6 +137,7 @@ export async function detachNetworks(
 ): Promise<void> {
   rememberAddresses(c, attachments);
   for (const record of attachments) await engine.network.detach(record);
+  await openLinkedPorts(engine, c, []);
   if (hasNoNetworkOfItsOwn(c)) return;
   for (const name of endpointNames(engine, c)) {
     const network = networkNamed(engine, name);

@@ -8,7 +8,7 @@ import type { EngineContext } from "../context.ts";
 import { announce } from "./announce.ts";
 import { remember } from "./exit.ts";
 import { killContainer } from "./kill.ts";
-import { removeLink } from "./links.ts";
+import { unlink } from "./link-ports.ts";
 import { releaseVolumes } from "./mounts.ts";
 import { type ContainerRecord, isPaused, isRemoving, isRestarting, isRunning } from "./record.ts";
 import { waitResult } from "./wait.ts";
@@ -25,7 +25,7 @@ export async function removeContainer(
   ref: string,
   o: RemoveOptions = {},
 ): Promise<void> {
-  if (o.link) return removeLink(engine, ref);
+  if (o.link) return await unlink(engine, ref);
   const c = engine.containers.find(ref);
   if (isRemoving(c) && !c.dead) {
     throw new GantryError("conflict", `removal of container ${ref} is already in progress`);
