@@ -120,3 +120,16 @@ export function decodeAnswer(request: DirectRequest, answer: Buffer): DirectAnsw
   cursor.u32(); // whose child it is
   return { ...nothing, pid, startTicks, results: decodeResults(cursor) };
 }
+
+/** What a caller's process answers that has done all that `request` says, and found nothing. */
+export function encodeSuccess(
+  request: Uint8Array,
+  made: Pick<DirectAnswer, "pid" | "startTicks">,
+): Buffer {
+  const nothing = [u8(frameType.ok), u32(0)];
+  if (request[0] === REQUEST.wait) return Buffer.concat([...nothing, u32(0)]);
+  if (request[0] !== REQUEST.create) return Buffer.concat(nothing);
+  const ticks = Buffer.alloc(8);
+  ticks.writeBigUInt64LE(made.startTicks);
+  return Buffer.concat([u8(frameType.ok), u32(made.pid), ticks, u32(0), u32(0)]);
+}

@@ -23,4 +23,4 @@ export { connectMonitor, readExitRecord } from "./monitor.ts";
 export type { Operation, OperationName, Patch, Plan, PlanHalf } from "./operations.ts";
 export { operations } from "./operations.ts";
 export { type Recorded, Recorder } from "./recorder.ts";
-export { initProgramPath, nativeProgramPath, Spawner } from "./spawner.ts";
+export { initProgramPath, keptProgramPath, nativeProgramPath, Spawner } from "./spawner.ts";
