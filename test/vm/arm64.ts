@@ -26,7 +26,19 @@ const PACKAGES = [
     "psmisc",
   ],
   ...["iproute2", "iputils-ping", "nftables", "iptables", "kmod", "e2fsprogs", "xfsprogs"],
-  ...["gzip", "xz-utils", "tar", "findutils", "grep", "sed", "mawk", "hostname", "login", "passwd"],
+  ...[
+    "gzip",
+    "xz-utils",
+    "tar",
+    "findutils",
+    "diffutils",
+    "grep",
+    "sed",
+    "mawk",
+    "hostname",
+    "login",
+    "passwd",
+  ],
 
   ...["debianutils", "libc-bin", "netbase", "openssl", "git", "gcc", "libc6-dev"],
 ];
@@ -42,7 +54,8 @@ const ALTERNATIVES = {
 
 /** The root file system. */
 export async function arm64Root(): Promise<string> {
-  const folder = join(cache, `${SUITE}-root-arm64`);
+  const wanted = createHash("sha256").update(JSON.stringify([PACKAGES, ALTERNATIVES]));
+  const folder = join(cache, `${SUITE}-root-arm64-${wanted.digest("hex").slice(0, 16)}`);
   if (existsSync(folder)) return folder;
   await intoCache(folder, async (scratch, tree) => {
     const apt = new Apt(scratch);
