@@ -1,40 +1,62 @@
-// Garbage collection by the clock, in the server itself. Several processes over one store may each
-// have a schedule: whoever comes second finds the first at work and waits for his next turn.
+// The collector beside a registry that serves, by the clock. Several processes over one store may
+// each have a schedule: whoever comes second finds the first at work and waits for its next turn. A
+// run that fails is tried again the next time; stopping ends it soon.
 
 import { kindOf, type Logger } from "../base/index.ts";
 import type { ObjectStore } from "./contract.ts";
 import { collectGarbage, type GarbageOptions } from "./garbage.ts";
+import type { Metrics } from "./observe/index.ts";
+
+/** Processes that were started together do not begin together. */
+const JITTER = 0.1;
 
 export interface ScheduleOptions extends Omit<GarbageOptions, "logger" | "signal" | "dryRun"> {
+  /** From the end of one run to the next; 0: never. */
   everyMs: number;
 }
 
+export interface ScheduleParts {
+  logger: Logger;
+  metrics?: Metrics;
+  /** Makes garbage of what is not wanted any more, first. */
+  before?: { expire(): Promise<number> };
+}
+
 /** Returns what ends it: no run begins any more, and the present one stops at its next step. */
-export function scheduleCollections(
+export function scheduleCollector(
   store: ObjectStore,
-  options: ScheduleOptions,
-  logger: Logger,
+  { everyMs, ...options }: ScheduleOptions,
+  { logger, metrics, before }: ScheduleParts,
 ): () => Promise<void> {
-  const ending = new AbortController();
-  let running: Promise<void> | undefined;
+  const stop = new AbortController();
+  let running: Promise<void> = Promise.resolve();
+  let timer: NodeJS.Timeout | undefined;
+  const wait = (): void => {
+    if (everyMs === 0 || stop.signal.aborted) return;
+    const run = () => (running = collect().finally(wait));
+    timer = setTimeout(run, everyMs * (1 + Math.random() * JITTER)).unref();
+  };
+
   async function collect(): Promise<void> {
+    const begun = performance.now();
+    const seconds = (): number => (performance.now() - begun) / 1000;
     try {
-      const report = await collectGarbage(store, { ...options, logger, signal: ending.signal });
+      await before?.expire();
+      const report = await collectGarbage(store, { ...options, logger, signal: stop.signal });
       const { quarantined, removed, restored, uploadsExpired } = report;
-      logger.info("Garbage collected", { quarantined, removed, restored, uploadsExpired });
+      metrics?.collected({ blobs: removed.objects, bytes: removed.bytes, seconds: seconds() });
+      logger.info("Collected garbage", { quarantined, removed, restored, uploadsExpired });
     } catch (error) {
-      if (ending.signal.aborted || kindOf(error) === "conflict") return;
-      logger.error("Garbage collection failed", { error });
+      if (stop.signal.aborted || kindOf(error) === "conflict") return; // another process does it
+      metrics?.collected({ blobs: 0, bytes: 0, seconds: seconds(), failed: true });
+      logger.error("Failed to collect garbage", { error });
     }
   }
-  const timer = setInterval(() => {
-    running ??= collect().finally(() => {
-      running = undefined;
-    });
-  }, options.everyMs).unref();
+
+  wait();
   return async () => {
-    clearInterval(timer);
-    ending.abort();
+    clearTimeout(timer);
+    stop.abort();
     await running;
   };
 }

@@ -15,7 +15,7 @@ import {
   type RegistryTls,
 } from "./access/index.ts";
 import { PullThroughCache } from "./cache.ts";
-import { scheduleCollector } from "./collect-schedule.ts";
+import { type ScheduleOptions, scheduleCollector } from "./collector-schedule.ts";
 import { parseAddress, type RegistryConfig } from "./config.ts";
 import type { ExtraRoute, ObjectStore, Observer, RegistryContent } from "./contract.ts";
 import { openFileStore } from "./file-store.ts";
@@ -51,6 +51,7 @@ export interface OpenRegistry extends AsyncDisposable {
 }
 
 const shutdownMsDefault = 30_000;
+const everyMsDefault = 24 * 3600 * 1000; // between two runs of the collector
 
 /** Listens when it returns. Throws GantryError invalid or unavailable; nothing stays open then. */
 export async function openRegistry(
@@ -64,6 +65,11 @@ export async function openRegistry(
     await undo[Symbol.asyncDispose]();
     throw error;
   }
+}
+
+function scheduleOf({ collect = {} }: RegistryConfig): ScheduleOptions {
+  const { everyMs = everyMsDefault, untagged = false, ...ages } = collect;
+  return { everyMs, removeUntagged: untagged, ...ages };
 }
 
 /** The store that a configuration names; the collector opens it without a server. */
@@ -103,12 +109,12 @@ async function open(config: RegistryConfig, logger: Logger, undo: Rollback): Pro
   }
   const server = await assemble(config, parts, store, logger, undo);
   if (!readOnly) {
-    const collector = scheduleCollector(store, config.collect ?? {}, {
+    const end = scheduleCollector(store, scheduleOf(config), {
       logger,
       ...(metrics && { metrics }),
       ...(parts.cache && { before: parts.cache }),
     });
-    undo.defer("the collector", () => collector.close());
+    undo.defer("the collector", end);
   }
   const close = async (): Promise<void> => {
     if (stopping) return;

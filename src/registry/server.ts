@@ -12,7 +12,7 @@ import {
 import { createServer as createTlsServer } from "node:https";
 import type { AddressInfo, Socket } from "node:net";
 import { GantryError, silentLogger } from "../base/index.ts";
-import { scheduleCollections } from "./collector-schedule.ts";
+import { scheduleCollector } from "./collector-schedule.ts";
 import { createContent } from "./content.ts";
 import type { Grant, RegistryContent, RegistryEvent, RequestFacts } from "./contract.ts";
 import { RegistryError } from "./errors.ts";
@@ -61,10 +61,10 @@ export function createRegistry(options: RegistryOptions): RegistryServer {
   const endCollections =
     options.collect === undefined || options.readOnly
       ? undefined
-      : scheduleCollections(
+      : scheduleCollector(
           options.store,
           { graceMs, ...options.collect },
-          options.logger ?? silentLogger,
+          { logger: options.logger ?? silentLogger },
         );
   let closing: Promise<void> | undefined;
   return {
