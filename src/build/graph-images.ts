@@ -3,7 +3,9 @@
 
 import { GantryError } from "../base/index.ts";
 import type { ImageResolver, ResolvedImage } from "./contract.ts";
+import { errorAt, placeOf } from "./language/dockerfile-error.ts";
 import { type BuildPlan, type PlannedStage, type Source, withTriggers } from "./language/plan.ts";
+import type { SourceRange } from "./language/source.ts";
 import { didYouMean } from "./language/suggest.ts";
 
 /** Base images bring ONBUILD triggers, and these may need further stages. */
@@ -35,16 +37,19 @@ export class GraphImages {
   }
 
   async base(planned: PlannedStage, plan: BuildPlan): Promise<ResolvedImage | undefined> {
-    const { base } = planned;
-    return isImage(base) ? await this.#resolve(base, planned, plan) : undefined;
+    const { base, stage } = planned;
+    return isImage(base) ? await this.#resolve(base, planned, plan, stage.from.range) : undefined;
   }
 
   /** Those of COPY --from and RUN --mount=from too. */
   async all(plan: BuildPlan, needed: readonly number[]): Promise<void> {
     const wanted = needed.flatMap((index) => {
       const planned = plan.stages[index]!;
-      const sources = planned.instructions.flatMap(({ sources: own }) => own);
-      return sources.filter(isImage).map((source) => this.#resolve(source, planned, plan));
+      return planned.instructions.flatMap(({ sources, instruction, isTrigger }) => {
+        // A trigger stands in no file of ours.
+        const { range } = isTrigger ? planned.stage.from : instruction;
+        return sources.filter(isImage).map((one) => this.#resolve(one, planned, plan, range));
+      });
     });
     await Promise.all(wanted);
   }
@@ -61,12 +66,13 @@ export class GraphImages {
     source: ImageSource,
     planned: PlannedStage,
     plan: BuildPlan,
+    range: SourceRange,
   ): Promise<ResolvedImage | undefined> {
     const key = keyOf(source, planned, plan);
     const known = this.#found.get(key);
     if (known !== undefined) return known;
     const resolving = this.#ask(source, planned.platform ?? plan.targetPlatform)
-      .catch((error) => Promise.reject(withHint(error, source, plan)))
+      .catch((error) => Promise.reject(withPlace(error, source, { plan, range })))
       .then((image) => {
         this.#resolved.set(key, image);
         return image;
@@ -90,15 +96,22 @@ function isImage(source: Source): source is ImageSource {
   return source.kind === "image" || source.kind === "context";
 }
 
-/** A stage's name that was mistyped is taken for an image's. */
-function withHint(error: unknown, source: ImageSource, plan: BuildPlan): unknown {
-  if (source.kind !== "image") return error;
+/** Says what was asked for and where; a stage's name that was mistyped is taken for an image's. */
+function withPlace(
+  error: unknown,
+  source: ImageSource,
+  { plan, range }: { plan: BuildPlan; range: SourceRange },
+): unknown {
+  if (!(error instanceof GantryError) || error.kind === "cancelled" || placeOf(error)) return error;
+  const { kind, message } = error;
+  const place = errorAt({ source: plan.file.source, range }, message).detail;
+  const detail = { ...error.detail, ...place };
+  if (source.kind !== "image") return new GantryError(kind, message, { cause: error, detail });
   const stages = plan.file.stages.flatMap(({ from }) => from.name ?? []);
   const written = source.reference.replace(/^docker\.io\/library\//, "").replace(/:latest$/, "");
+  const failed = `${written}: failed to resolve source metadata for ${source.reference}`;
   const hint = didYouMean(written, stages);
-  if (hint === "" || !(error instanceof GantryError) || error.kind === "cancelled") return error;
-  const { kind, detail, message } = error;
-  return new GantryError(kind, `${message}${hint}`, { cause: error, detail });
+  return new GantryError(kind, `${failed}: ${message}${hint}`, { cause: error, detail });
 }
 
 function keyOf(source: ImageSource, planned: PlannedStage, plan: BuildPlan): string {

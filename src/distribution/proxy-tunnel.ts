@@ -1,6 +1,6 @@
 // An https agent whose connections go through a proxy: CONNECT (or SOCKS5), then TLS with the real
-// host inside, so the proxy sees neither paths nor credentials. Its own because Node's agents decide
-// by rules of theirs (no CIDR ranges) and put no deadline on the proxy's answer.
+// host inside, so the proxy sees neither paths nor credentials. Its own because Node's agents
+// decide by rules of theirs (no CIDR ranges) and put no deadline on the proxy's answer.
 
 import { request as httpRequest, type IncomingMessage } from "node:http";
 import { Agent, type AgentOptions, request as httpsRequest } from "node:https";

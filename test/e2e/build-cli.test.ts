@@ -164,6 +164,16 @@ describe("gantry build", { skip }, () => {
     const typo = await build(["--progress", "plain", folder]);
     assert.equal(typo.code, 1);
     assert.match(typo.stderr, /Dockerfile:1\n[\s\S]*>>> FORM[\s\S]*unknown instruction: FORM/);
+    await fill({ Dockerfile: 'FROM payload\nSHELL ["/bin/bash", "-c"]\nRUN true\n' });
+    const shell = await build(["--progress", "plain", folder]);
+    assert.match(shell.stderr, /exit code: 127: unable to start .*exec: "\/bin\/bash": stat/);
+    await fill({ Dockerfile: "FROM payload\nCOPY --from=127.0.0.1:1/none / /\n" });
+    const image = await build(["--progress", "plain", folder]);
+    assert.match(image.stderr, /Dockerfile:2\n[\s\S]*>>> COPY --from=127\.0\.0\.1:1\/none/);
+    assert.match(image.stderr, /none: failed to resolve source metadata for 127\.0\.0\.1:1\/none/);
+    await fill({ Dockerfile: "FROM payload\nRUN --mount=source=gone,target=/x true\n" });
+    const mount = await build(["--progress", "plain", folder]);
+    assert.match(mount.stderr, /failed to calculate checksum of ref \w+: "\/gone": not found/);
     const missing = await build([join(folder, "missing")]);
     assert.match(missing.stderr, /unable to prepare context: path ".*missing" not found/);
     const both = await build(["-f", "-", "-"], { input: "" });

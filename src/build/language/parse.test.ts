@@ -265,7 +265,7 @@ test("ONBUILD keeps its trigger's text, here-documents included", () => {
 });
 
 test("faults of the whole file say what is missing", () => {
-  assert.match(fault("").message, /file with no instructions/);
+  assert.match(fault("").message, /the Dockerfile cannot be empty/);
   assert.match(fault("# only a comment\n").message, /file with no instructions/);
   assert.match(fault("ARG A=1\n").message, /contains no stages to build/);
   assert.match(fault("RUN x\nFROM a").message, /no build stage in current context/);

@@ -75,7 +75,9 @@ class Reader {
     if (length === 0) {
       throw errorAt(
         { source: this.#source, range: wholeLine(1, lines[0] ?? ""), remedy: "start with FROM" },
-        "file with no instructions",
+        lines.every((line) => line === "")
+          ? "the Dockerfile cannot be empty"
+          : "file with no instructions",
       );
     }
     return {

@@ -2,6 +2,7 @@
 // as they begin, speak and end. What is found of each step is kept for the image's config, the
 // cache's export and provenance.
 
+import { normalize } from "node:path/posix";
 import { GantryError } from "../../base/index.ts";
 import {
   type BuildGraph,
@@ -214,12 +215,11 @@ export class StepReports implements SolveObserver {
 /** What clients of BuildKit's search for; what we know beyond that stays. */
 function inBuildKitsWords({ operation, identity }: Vertex, error: GantryError): string {
   const { message } = error;
-  if (operation.kind === "copy") {
-    const sought = NOT_FOUND.exec(message);
-    if (!sought) return message;
+  const sought = operation.kind === "folder" ? null : NOT_FOUND.exec(message);
+  if (sought) {
     const [, stated, written = stated ?? "", hint = ""] = sought;
     const ref = `${identity.slice("sha256:".length).slice(0, REF_DIGITS)}`;
-    const path = JSON.stringify(`/${written.replace(/^\/+/, "")}`);
+    const path = JSON.stringify(normalize(`/${written}`));
     const checksum = `failed to calculate checksum of ref ${ref}: ${path}: not found${hint}`;
     return `failed to compute cache key: ${checksum}`;
   }
@@ -227,9 +227,11 @@ function inBuildKitsWords({ operation, identity }: Vertex, error: GantryError): 
   const command = JSON.stringify(operation.args.join(" "));
   const failed = `process ${command} did not complete successfully`;
   const { exitCode } = error.detail as { exitCode?: number };
-  if (exitCode !== undefined) return `${failed}: exit code: ${exitCode}`;
-  const start = /unable to start container process: .*/s.exec(message);
-  return start ? `${failed}: ${start[0].replace(/: unknown$/, "")}` : message;
+  const ended = exitCode === undefined ? "" : `: exit code: ${exitCode}`;
+  // A code alone would not say that it was the program, or the shell, that is missing.
+  const start = /unable to (?:start container process: |find (?:user|group) ).*/s.exec(message);
+  if (start) return `${failed}${ended}: ${start[0].replace(/: unknown$/, "")}`;
+  return ended === "" ? message : `${failed}${ended}`;
 }
 
 const isCancelled = (error: unknown): boolean =>
