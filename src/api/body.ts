@@ -72,6 +72,8 @@ function goSyntaxError(text: string, error: Error): string {
     return "unexpected content after JSON";
   }
   const position = /position (\d+)/.exec(error.message)?.[1];
+  // What V8 misses behind the last character is what is not there.
+  if (position !== undefined && Number(position) >= text.trimEnd().length) return "unexpected EOF";
   const character = position === undefined ? text.trimStart()[0] : text[Number(position)];
   // A word that begins as a literal is told where it stops to be one.
   const literal = ["true", "false", "null"].find((word) => word[0] === character);

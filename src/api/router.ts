@@ -45,6 +45,8 @@ export interface Routed {
   failure?: GantryError;
   /** A route that is known and not served. */
   refused?: RefusedRoute;
+  /** Where the client shall ask: the path was not clean. */
+  moved?: string;
 }
 
 /** Finds the row for a request. Never throws: a failure is part of the result, so that the
@@ -53,9 +55,12 @@ export function findRoute(method: string, url: string): Routed {
   const question = url.indexOf("?");
   const search = question < 0 ? "" : url.slice(question + 1);
   const base = { name: undefined, route: undefined, params: {}, asked: undefined, search };
+  const raw = question < 0 ? url : url.slice(0, question);
+  const clean = cleanPath(raw);
+  if (clean !== raw) return { ...base, path: raw, moved: `${clean}${url.slice(raw.length)}` };
   let path: string;
   try {
-    path = decodeURIComponent(question < 0 ? url : url.slice(0, question));
+    path = decodeURIComponent(raw);
   } catch {
     return { ...base, path: url, failure: new GantryError("invalid", "malformed request path") };
   }
@@ -72,6 +77,17 @@ export function findRoute(method: string, url: string): Routed {
 
 /** The handler takes the request's body as it comes. */
 export const isStream = ({ route }: Routed): boolean => route?.spec.body === "stream";
+
+/** As dockerd's router: without empty parts, `.` and `..`; a last slash stays. */
+function cleanPath(path: string): string {
+  if (!path.startsWith("/") || !/\/(\.{0,2})(\/|$)/.test(path.slice(0, -1))) return path;
+  const parts: string[] = [];
+  for (const part of path.split("/")) {
+    if (part === "..") parts.pop();
+    else if (part !== "" && part !== ".") parts.push(part);
+  }
+  return `/${parts.join("/")}${path.endsWith("/") && parts.length > 0 ? "/" : ""}`;
+}
 
 // `/containers//json` must not reach a handler with an empty reference.
 function isNormalised(path: string): boolean {
@@ -102,6 +118,9 @@ export async function dispatch(
   options: ApiOptions,
   input: { request: IncomingMessage; body: Readable; signal: AbortSignal; upgrade: boolean },
 ): Promise<Reply> {
+  if (routed.moved !== undefined) {
+    return { kind: "empty", status: 301, headers: { Location: routed.moved } };
+  }
   const version = acceptVersion(
     routed.asked,
     options.minApiVersion === undefined ? {} : { min: options.minApiVersion },

@@ -75,10 +75,8 @@ test("errors are JSON documents with docker's statuses", async () => {
     ["GET", "/v1.20/info", 400, /client version 1\.20 is too old/],
     ["GET", "/v1.99/info", 400, /client version 1\.99 is too new/],
     ["GET", "/nowhere", 404, /page not found/],
-    ["GET", "/v1.24/../x", 404, /page not found/],
     ["PUT", "/containers/json", 404, /page not found/],
     ["GET", "/%zz", 400, /malformed/],
-    ["GET", "/containers//json", 404, /page not found/],
     ["GET", "/v1.44/services", 503, /This node is not a swarm manager/],
     ["POST", "/build?version=3", 400, /invalid version 3/],
     ["POST", "/v1.24/containers/prune", 400, /requires minimum API version 1\.25/],
@@ -97,14 +95,22 @@ test("errors are JSON documents with docker's statuses", async () => {
   }
 });
 
+test("a path that is not clean is moved for good, as by dockerd", async () => {
+  const { status, headers, body } = await ask("GET", "/v1.44//containers/./json?all=1");
+  assert.deepEqual([status, body], [301, ""]);
+  assert.equal(headers.location, "/v1.44/containers/json?all=1");
+});
+
 test("bodies are checked before the engine sees them", async () => {
   const create = "/containers/create";
   const wrongType = await ask("POST", create, "{}", { "Content-Type": "text/plain" });
   assert.match(wrongType.body, /unsupported Content-Type header \(text\/plain\)/);
   const broken = await ask("POST", create, "{x", { "Content-Type": "application/json" });
   assert.match(broken.body, /invalid JSON: invalid character 'x'/);
-  const cut = await ask("POST", create, '{"Image":', { "Content-Type": "application/json" });
-  assert.match(cut.body, /unexpected EOF/);
+  for (const cut of ["{", '{"Image":', '{"Image":"x", ', "[1"]) {
+    const { body } = await ask("POST", create, cut, { "Content-Type": "application/json" });
+    assert.match(body, /invalid JSON: unexpected EOF/, cut);
+  }
   const none = await ask("POST", create);
   assert.match(none.body, /got EOF while reading request body/);
   const huge = await askJson("POST", create, { Image: "x".repeat(9 * 1024 * 1024) });
