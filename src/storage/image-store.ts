@@ -1,20 +1,20 @@
 // Images: raw configs (whose digest is the image's id), their manifests, names and parents. Kept
-// in memory as well, since there are few and everything asks for them.
+// in memory as well, since there are few and everything asks for them. What a reference means is in
+// image-lookup.ts.
 
-import { GantryError, kindOf, type Logger } from "../base/index.ts";
+import { GantryError, type Logger } from "../base/index.ts";
 import {
   chainIds,
   digestOf,
   formatReference,
   type ImageConfigDocument,
-  isDigest,
   parseReference,
-  type Reference,
 } from "../spec/index.ts";
 import type { BlobStore } from "./content-store.ts";
 import type { Descriptor, ImageStore, Layer, StoredImage } from "./contract.ts";
 import type { Database } from "./database.ts";
 import { parseImageConfig } from "./image-config.ts";
+import { findImage } from "./image-lookup.ts";
 import type { UnpackedLayers } from "./layer-store.ts";
 
 type ImageRow = {
@@ -40,10 +40,6 @@ type Image = {
 
 type Document = { raw: Uint8Array; mediaType: string };
 
-const INDEXES = [
-  "application/vnd.oci.image.index.v1+json",
-  "application/vnd.docker.distribution.manifest.list.v2+json",
-];
 const OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json";
 
 export class ImageRecords implements ImageStore {
@@ -272,58 +268,8 @@ export class ImageRecords implements ImageStore {
   }
 
   resolve(reference: string): StoredImage | undefined {
-    const id =
-      this.#byId(reference) ??
-      this.#byName(reference) ??
-      this.#byPrefix(reference) ??
-      this.#byManifest(reference);
+    const id = findImage(reference, { images: this.#images, names: this.#names });
     return id === undefined ? undefined : this.get(id);
-  }
-
-  #byId(reference: string): string | undefined {
-    const id = isDigest(reference) ? reference : `sha256:${reference}`;
-    return this.#images.has(id) ? id : undefined;
-  }
-
-  #byName(text: string): string | undefined {
-    let reference: Reference;
-    try {
-      reference = parseReference(text);
-    } catch (error) {
-      if (kindOf(error) === "invalid") return undefined;
-      throw error;
-    }
-    if (reference.digest === undefined) return this.#names.get(formatReference(reference));
-    // With a digest, a tag beside it is only decoration.
-    const { tag: _, ...exact } = reference;
-    const named = this.#names.get(formatReference(exact));
-    if (named !== undefined) return named;
-    const prefix = `${reference.registry}/${reference.repository}`;
-    const image = this.#images.get(reference.digest);
-    const hasName = [...(image?.names.keys() ?? [])].some((name) => repositoryOf(name) === prefix);
-    return hasName ? image?.id : undefined;
-  }
-
-  /** By the digest of its manifest or of an index that led to it; the one that has a name first. */
-  #byManifest(reference: string): string | undefined {
-    if (!isDigest(reference)) return undefined;
-    const found = [...this.#images.values()].filter(({ manifest, documents }) => {
-      const document = documents.get(reference);
-      return manifest?.digest === reference || INDEXES.includes(document?.mediaType ?? "");
-    });
-    return (found.find(({ names }) => names.size > 0) ?? found[0])?.id;
-  }
-
-  #byPrefix(text: string): string | undefined {
-    const prefix = text.startsWith("sha256:") ? text : `sha256:${text}`;
-    if (!/^sha256:[0-9a-f]{1,63}$/.test(prefix)) return undefined;
-    const found = [...this.#images.keys()].filter((id) => id.startsWith(prefix));
-    if (found.length > 1) {
-      throw new GantryError("invalid", `ambiguous image id prefix: ${text}`, {
-        detail: { matches: found },
-      });
-    }
-    return found[0];
   }
 
   get(id: string): StoredImage | undefined {
@@ -426,11 +372,4 @@ function fromRow(row: ImageRow): Image {
     ...(manifest ? { manifest } : {}),
     ...(row.parent === null ? {} : { parent: row.parent }),
   };
-}
-
-/** docker.io/library/alpine of docker.io/library/alpine:3.20 or …@sha256:… */
-function repositoryOf(name: string): string {
-  const bare = name.split("@", 1)[0]!;
-  const colon = bare.lastIndexOf(":");
-  return colon > bare.lastIndexOf("/") ? bare.slice(0, colon) : bare;
 }
