@@ -17,7 +17,7 @@ import { writePidfile } from "./pidfile.ts";
 import { type Program, program } from "./program.ts";
 import { reload } from "./reload.ts";
 import type { Settings } from "./settings.ts";
-import { awaitShutdown, onDumpSignal } from "./signals.ts";
+import { awaitShutdown, EarlySignals, onDumpSignal } from "./signals.ts";
 import { ServiceManager, takeServiceEnvironment } from "./systemd.ts";
 import { loadTls } from "./tls.ts";
 
@@ -59,10 +59,11 @@ export async function runDaemon(
   }
   const log = createLogger({ level: settings.logLevel, format: settings.logFormat });
   for (const warning of [...config.warnings, ...settings.warnings]) log.warn(warning);
+  const early = new EarlySignals(log);
   const dump = new Dump(settings.engine.execRoot, about, log);
   onDumpSignal(() => dump.write(), log);
   try {
-    await serve(argv, settings, { about, config, makeEngine, log, dump });
+    await serve(argv, settings, { about, config, makeEngine, log, dump, early });
     return 0;
   } catch (error) {
     log.error("Failed to start daemon", { error });
@@ -87,11 +88,16 @@ const wiredEngine: MakeEngine = async (engine, network, log) => {
   return createEngine(engine, network, log);
 };
 
-async function serve(
-  argv: readonly string[],
-  settings: Settings,
-  o: { about: Program; config: Config; makeEngine: MakeEngine; log: Logger; dump: Dump },
-): Promise<void> {
+interface Started {
+  about: Program;
+  config: Config;
+  makeEngine: MakeEngine;
+  log: Logger;
+  dump: Dump;
+  early: EarlySignals;
+}
+
+async function serve(argv: readonly string[], settings: Settings, o: Started): Promise<void> {
   const { about, makeEngine, log } = o;
   let { config } = o;
   const service = takeServiceEnvironment();
@@ -139,6 +145,7 @@ async function serve(
   await manager.ready(SERVING);
   const signal = await awaitShutdown({
     log,
+    early: o.early,
     onReload: async () => {
       await manager.reloading();
       try {

@@ -13,6 +13,29 @@ export function onDumpSignal(dump: () => Promise<unknown>, log: Logger): void {
   });
 }
 
+/** To be called first thing, too: what comes while the daemon starts (a reload from a package's
+ * script, a restart policy that fails) must not end it. */
+export class EarlySignals {
+  #isWanted = false;
+  #reload: (() => void) | undefined;
+
+  constructor(log: Logger) {
+    process.on("SIGHUP", () => {
+      if (this.#reload) this.#reload();
+      else this.#isWanted = true;
+    });
+    // Whoever read the log may go away (`gantry daemon 2>&1 | head`); the containers may not.
+    for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
+    process.on("unhandledRejection", (error) => log.error("Unhandled rejection", { error }));
+  }
+
+  /** From now on a signal calls it, and so does one that has come before. */
+  serve(reload: () => void): void {
+    this.#reload = reload;
+    if (this.#isWanted) reload();
+  }
+}
+
 /** The last file that was written is the one in force: a signal that comes while a file is read
  * has it read once more afterwards. */
 function oneAtATime(onReload: () => Promise<void>, log: Logger): () => void {
@@ -37,15 +60,14 @@ function oneAtATime(onReload: () => Promise<void>, log: Logger): () => void {
 /** Resolves with the first signal that asks to stop. */
 export function awaitShutdown({
   log,
+  early,
   onReload,
 }: {
   log: Logger;
+  early: EarlySignals;
   onReload: () => Promise<void>;
 }): Promise<string> {
-  process.on("SIGHUP", oneAtATime(onReload, log));
-  // Whoever read the log may go away (`gantry daemon 2>&1 | head`); the containers may not.
-  for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
-  process.on("unhandledRejection", (error) => log.error("Unhandled rejection", { error }));
+  early.serve(oneAtATime(onReload, log));
   return new Promise((resolve) => {
     let received = 0;
     const stop = (signal: string): void => {

@@ -1,6 +1,6 @@
 // Room that is kept for a full disk: a file of zeros beside the database, of which a part is let go
 // when what must be written finds no room, and which is laid down again as far as there is room.
-// Given up as a whole, whoever writes next (a log, say) would have it, and nothing could be removed.
+// Let go as a whole, whoever writes next (a log, say) would have it: nothing could be removed then.
 
 import { closeSync, fstatSync, ftruncateSync, openSync, writeSync } from "node:fs";
 

@@ -8,6 +8,11 @@ import { fakeEngine } from "./engine.ts";
 process.exitCode = await runDaemon(process.argv.slice(2), {
   makeEngine: async (options, _network, log) => {
     const { engine, answers } = fakeEngine();
+    if (process.env["GANTRY_FAKE_TROUBLE"]) {
+      process.kill(process.pid, "SIGHUP");
+      void Promise.reject(new Error("nobody waits for this"));
+      await new Promise((resolve) => setTimeout(resolve, 200));
+    }
     answers.set("system.info", async () => ({ Labels: options.labels, Debug: options.debug }));
     const close = async (): Promise<void> => log.info("fake engine closed");
     const nobody = {

@@ -163,6 +163,19 @@ test("SIGHUP applies what may change, and a broken file changes nothing", async 
   assert.deepEqual(JSON.parse(await get(socket, "/info")).Labels, ["stage=two"]);
 });
 
+test("what comes while the daemon starts does not end it, and a reload is made up for", async (t) => {
+  if (!isRoot) return t.skip("needs root");
+  const { args, socket } = places("early");
+  await run("mkdir", ["-p", join(folder, "early")]);
+  await writeFile(join(folder, "early", "daemon.json"), "{}");
+  process.env["GANTRY_FAKE_TROUBLE"] = "1";
+  const daemon = start(...args, "-H", `unix://${socket}`);
+  delete process.env["GANTRY_FAKE_TROUBLE"];
+  await daemon.seen(/Reloaded configuration/);
+  assert.match(daemon.log(), /Unhandled rejection.*nobody waits.*completed initialization/s);
+  assert.equal(await get(socket, "/_ping"), "OK");
+});
+
 test("with --tlsverify only clients of the CA get in", async (t) => {
   if (!isRoot) return t.skip("needs root");
   const certs = join(folder, "certs");

@@ -75,7 +75,7 @@ async function files(
       .map((row) => String(Object.values(row)[0]));
   const ids = all.map(({ Id }) => Id);
   const running = all
-    .filter(({ State }) => State.Running)
+    .filter(({ State }) => State.Pid > 0)
     .map(({ Id }) => `${Id.slice(0, 32)}.sock`);
   const problems = [
     ...differ("folders of containers", await entries(join(data, "containers")), ids),
