@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include "warm.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -52,10 +53,41 @@ const char *warm_bundle(const struct warm_program *program, const char *sources)
   return path;
 }
 
+// Nobody but root and this user can have put anything there.
+static int is_trusted_folder(const char *path) {
+  struct stat st;
+  return lstat(path, &st) == 0 && S_ISDIR(st.st_mode) && (st.st_mode & 022) == 0 &&
+         (st.st_uid == 0 || st.st_uid == geteuid());
+}
+
+// What lies in Node's cache of compiled code is executed, whatever the sources say: one that others
+// can write to (made under an umask of 0, as a daemon's children have) is not used.
+static int is_trusted_cache(const char *path) {
+  char entry[PATH_MAX];
+  mode_t mask = umask(0);
+  umask(mask);
+  if ((mask & 022) != 022 || !is_trusted_folder(path)) return 0;
+  DIR *folder = opendir(path);
+  if (!folder) return 0;
+  int trusted = 1;
+  for (struct dirent *one; trusted && (one = readdir(folder));) {
+    if (!strcmp(one->d_name, ".") || !strcmp(one->d_name, "..")) continue;
+    snprintf(entry, sizeof entry, "%.3800s/%s", path, one->d_name);
+    // Each user's is a folder; those of others are not looked into by Node.
+    struct stat st;
+    trusted = lstat(entry, &st) == 0 && (st.st_mode & 022) == 0;
+  }
+  closedir(folder);
+  return trusted;
+}
+
 void warm_environment(void) {
-  char path[PATH_MAX];
+  char parent[PATH_MAX], path[PATH_MAX];
+  warm_path(parent, ".gantry-cache");
   warm_path(path, ".gantry-cache/node");
-  setenv("NODE_COMPILE_CACHE", path, 0);
+  mkdir(parent, 0755);
+  mkdir(path, 0755);
+  if (is_trusted_folder(parent) && is_trusted_cache(path)) setenv("NODE_COMPILE_CACHE", path, 0);
   setenv("GANTRY_ROOT", warm_root, 1);
 }
 // ---- which program this is ----

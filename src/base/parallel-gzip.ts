@@ -17,7 +17,6 @@ const OPTIONS = {
   memLevel: 9,
   windowBits: 14,
   chunkSize: deflatedBytesMax,
-  finishFlush: constants.Z_SYNC_FLUSH,
 };
 /** No time, no name, "fastest", "unknown system": the same bytes on every machine. */
 const HEADER = Buffer.from([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 4, 255]);
@@ -137,8 +136,10 @@ async function deflate(block: Buffer<ArrayBuffer>, crc: number, level: number): 
   else running++;
   try {
     const bytes = await new Promise<Buffer<ArrayBuffer>>((resolve, reject) =>
-      deflateRaw(block, { ...OPTIONS, level }, (error, result) =>
-        error ? reject(error) : resolve(result),
+      deflateRaw(
+        block,
+        { ...OPTIONS, level, finishFlush: constants.Z_SYNC_FLUSH },
+        (error, result) => (error ? reject(error) : resolve(result)),
       ),
     );
     const { length } = block;

@@ -27,7 +27,9 @@ export class Caller implements Pick<Native, "run"> {
 
   /** Starts a process; with `consoleSocket` its terminal goes there, else it is kept for wait. */
   create(plan: Plan, o: CreateRequest): Promise<DirectAnswer> {
-    return this.#ask({ kind: "create", plan, ...o });
+    const answer = this.#ask({ kind: "create", plan, ...o });
+    this.io.onIdle();
+    return answer;
   }
 
   /** Waits for a process that was started by this call; signals of the caller go to it. Resolves

@@ -1,4 +1,5 @@
-// The entry of gantry-runtime's TypeScript: one call over fd 3, or a warm process for many.
+// The entry of gantry-runtime's TypeScript: one call over fd 3, a warm process for many, the first
+// of which may come over fd 4, or the rehearsal of a new bundle.
 
 import { flushCompileCache } from "node:module";
 import { Socket } from "node:net";
@@ -10,7 +11,11 @@ import { serve } from "./main.ts";
 const FLUSH_AFTER_MS = 500;
 
 const [, , first, , path, , call] = process.argv;
-if (first === "--gantry-warm" && path !== undefined) {
+/** When it has resolved, what is compiled is worth keeping (tools/with-code-cache.ts). */
+export let rehearsed: Promise<void> | undefined;
+if (first === "--gantry-rehearsal") {
+  rehearsed = import("./rehearsal.ts").then(({ rehearse }) => rehearse());
+} else if (first === "--gantry-warm" && path !== undefined) {
   const caller = call === "--call" ? new Socket({ fd: 4 }) : undefined;
   serveWarm(path, { serve, preload: leaveCgroups }, caller);
   // The next process finds the program compiled, even if this one is killed.

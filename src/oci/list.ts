@@ -9,8 +9,6 @@ import { shownState } from "./public-state.ts";
 import type { ContainerState, StateFolder } from "./state-folder.ts";
 import { statusOf } from "./status.ts";
 
-const run = promisify(execFile);
-
 export async function listContainers(
   folder: StateFolder,
   format: string,
@@ -70,7 +68,7 @@ export async function listProcesses(
   const pids = await pidsOf(state);
   if (format === "json") return `${JSON.stringify(pids)}\n`;
   if (format !== "table") throw new GantryError("invalid", "invalid format option");
-  const { stdout } = await run("ps", options.length > 0 ? [...options] : ["-ef"]);
+  const { stdout } = await promisify(execFile)("ps", options.length > 0 ? [...options] : ["-ef"]);
   const [head = "", ...lines] = stdout.split("\n");
   const column = head.trim().split(/\s+/).indexOf("PID");
   if (column < 0) throw new GantryError("invalid", "couldn't find PID field in ps output");

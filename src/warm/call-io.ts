@@ -1,9 +1,8 @@
 // The caller's streams and terminal as a warm process sees them: frames over the launcher's
 // socket. Nothing of stdin is asked for before a command reads it.
 
-import type { Socket } from "node:net";
 import { constants } from "node:os";
-import { Readable, Writable } from "node:stream";
+import { type Duplex, Readable, Writable } from "node:stream";
 import { GantryError } from "../base/index.ts";
 import { type Input, type Io, type Output, type WindowSize, wantsColor } from "./io.ts";
 import { encodeFrame, FRAME, type Hello } from "./protocol.ts";
@@ -20,7 +19,7 @@ export class CallIo implements Io {
   readonly stdin: Input;
   readonly stdout: Output;
   readonly stderr: Output;
-  #socket: Socket;
+  #socket: Duplex;
   #size: WindowSize | undefined;
   #resizeListeners = new Set<() => void>();
   #signalListeners = new Set<(name: string) => void>();
@@ -30,7 +29,11 @@ export class CallIo implements Io {
   #eventListeners = new Set<(event: number) => void>();
   #answers: { resolve(answer: Buffer): void; reject(error: Error): void }[] = [];
 
-  constructor(socket: Socket, hello: Hello, size: WindowSize | undefined) {
+  /** Its caller's process is at work for a while: what is done now delays nobody. */
+  readonly onIdle: () => void;
+
+  constructor(socket: Duplex, hello: Hello, size: WindowSize | undefined, onIdle: () => void) {
+    this.onIdle = onIdle;
     this.#socket = socket;
     this.#size = size;
     this.argv = hello.argv;

@@ -8,4 +8,5 @@ export {
   wantsColor,
   writeAll,
 } from "./io.ts";
+export { encodeFrame, FRAME, FrameReader } from "./protocol.ts";
 export { serveOneCall, serveWarm, type WarmProgram } from "./server.ts";

@@ -4,9 +4,18 @@
 // that it is the same user by a token that only this user can read, in a folder of mode 0700; the
 // launcher asks SO_PEERCRED of this side.
 
-import { randomBytes, timingSafeEqual } from "node:crypto";
-import { readlinkSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { createServer, type Socket } from "node:net";
+import { timingSafeEqual } from "node:crypto";
+import {
+  closeSync,
+  openSync,
+  readlinkSync,
+  readSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import { createServer } from "node:net";
+import type { Duplex } from "node:stream";
 import { CallIo } from "./call-io.ts";
 import type { WindowSize } from "./io.ts";
 import { decodeHello, encodeFrame, FRAME, FrameReader, type Hello } from "./protocol.ts";
@@ -16,6 +25,10 @@ const IDLE_MS_MAX = 5 * 60_000;
 /** More calls at once run in plain Node. */
 const CALLS_MAX = 64;
 const HELLO_MS_MAX = 2_000;
+const TOKEN_BYTES = 32;
+/** Whoever calls before runs plain Node. */
+const LISTEN_AFTER_MS = 100;
+const PRELOAD_AFTER_MS = 500;
 
 const NAMESPACES = ["pid", "mnt", "user", "net", "uts", "cgroup"];
 
@@ -49,50 +62,102 @@ export interface WarmProgram {
 }
 
 /** Listens on `path` until nobody has called for a while. `first` is the socket of whoever has
- * started this process for its own call. */
-export function serveWarm(path: string, program: WarmProgram, first?: Socket): void {
-  const token = randomBytes(32).toString("hex");
+ * started this process for its own call: it is served before anything is done for later ones. */
+export function serveWarm(path: string, program: WarmProgram, first?: Duplex): void {
+  const token = randomToken();
   const tokenPath = `${path}.token`;
-  // The launcher's lock makes this process the only one of its build: what lies there is stale.
-  for (const stale of [path, tokenPath]) rmSync(stale, { force: true });
-  writeFileSync(tokenPath, token, { mode: 0o600, flag: "wx" });
   let calls = 0;
+  let isDeaf = false;
   let idle: NodeJS.Timeout;
   const leave = () => {
-    for (const ours of [path, tokenPath]) rmSync(ours, { force: true });
-    process.exit(0);
+    try {
+      for (const ours of [path, tokenPath]) rmSync(ours, { force: true });
+    } finally {
+      process.exit(0);
+    }
+  };
+  /** Nobody can call any more: who has called is served to the end. */
+  const deafen = () => {
+    isDeaf = true;
+    if (calls === 0) leave();
   };
   const rest = () => {
     clearTimeout(idle);
     idle = setTimeout(leave, IDLE_MS_MAX);
   };
-  const accept = (socket: Socket, isAccepted: (hello: Hello) => boolean) => {
+  const accept = (socket: Duplex, isAccepted: (hello: Hello) => boolean, o: CallOptions = {}) => {
     calls++;
     clearTimeout(idle);
-    serveCall(socket, program, isAccepted).finally(() => {
-      if (--calls === 0) rest();
+    return serveCall(socket, program, { isAccepted, ...o }).finally(() => {
+      if (--calls > 0) return;
+      if (isDeaf) leave();
+      else rest();
     });
   };
-  const server = createServer((socket) => {
-    if (calls < CALLS_MAX) accept(socket, (hello) => isWelcome(hello, token));
-    else socket.end(encodeFrame(FRAME.decline));
+  const listen = once(() => {
+    try {
+      // The launcher's lock makes this process the only one of its build: what lies there is stale.
+      for (const stale of [path, tokenPath]) rmSync(stale, { force: true });
+      writeFileSync(tokenPath, token, { mode: 0o600, flag: "wx" });
+    } catch {
+      return deafen();
+    }
+    const server = createServer((socket) => {
+      if (calls < CALLS_MAX) void accept(socket, (hello) => isWelcome(hello, token));
+      else socket.end(encodeFrame(FRAME.decline));
+    });
+    server.on("error", deafen);
+    server.listen(path);
   });
-  server.on("error", () => process.exit(1));
-  server.listen(path);
+  const preload = once(() => void program.preload?.().catch(() => {}));
   rest();
-  if (first) accept(first, () => true);
-  void program.preload?.().catch(() => {});
+  if (!first) {
+    listen();
+    preload();
+    return;
+  }
+  // Listening takes Node some milliseconds: they pass while the caller's process is at work. The
+  // next call finds the socket at the latest when this one has its answer.
+  setTimeout(listen, LISTEN_AFTER_MS);
+  setTimeout(preload, PRELOAD_AFTER_MS).unref();
+  void accept(first, () => true, { onIdle: listen }).then(preload);
+}
+
+interface CallOptions {
+  /** Called when there is nothing to do for the call, and before its end is told. */
+  onIdle?: () => void;
+}
+
+function once(work: () => void): () => void {
+  let isDone = false;
+  return () => {
+    if (isDone) return;
+    isDone = true;
+    work();
+  };
+}
+
+/** The kernel's own random bytes: OpenSSL, which would stretch them, takes 8 ms to load. */
+function randomToken(): string {
+  const bytes = Buffer.alloc(TOKEN_BYTES);
+  const device = openSync("/dev/urandom", "r");
+  try {
+    if (readSync(device, bytes) !== bytes.length) throw new Error("/dev/urandom gives too little");
+  } finally {
+    closeSync(device);
+  }
+  return bytes.toString("hex");
 }
 
 /** Serves the one call of a socket whose other end has started this process for it. */
-export function serveOneCall(socket: Socket, program: WarmProgram): Promise<void> {
-  return serveCall(socket, program, () => true);
+export function serveOneCall(socket: Duplex, program: WarmProgram): Promise<void> {
+  return serveCall(socket, program, { isAccepted: () => true });
 }
 
 async function serveCall(
-  socket: Socket,
+  socket: Duplex,
   program: WarmProgram,
-  isAccepted: (hello: Hello) => boolean,
+  { isAccepted, onIdle = () => {} }: CallOptions & { isAccepted: (hello: Hello) => boolean },
 ): Promise<void> {
   const reader = new FrameReader();
   let io: CallIo | undefined;
@@ -112,7 +177,7 @@ async function serveCall(
       return;
     }
     socket.write(encodeFrame(FRAME.accept));
-    const call = new CallIo(socket, hello, size);
+    const call = new CallIo(socket, hello, size, onIdle);
     io = call;
     void program
       .serve(call)
@@ -120,7 +185,10 @@ async function serveCall(
         call.stderr.write(`${error instanceof Error ? error.stack : error}\n`);
         return 1;
       })
-      .then((code) => call.finish(code));
+      .then((code) => {
+        onIdle();
+        return call.finish(code);
+      });
   };
   socket.on("data", (chunk: Buffer) => {
     try {
