@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { canRun, runnablePlatforms } from "../../../src/engine/build/foreign-platform.ts";
 import { hostPlatform } from "../../../src/engine/images/find.ts";
+import type { OciSpec } from "../../../src/spec/index.ts";
 import { RuntimeFixture } from "../../support/runtime-fixture.ts";
 
 const runtime = await RuntimeFixture.make();
@@ -65,8 +66,8 @@ test("a filter that does not name 32-bit arm kills its programs", async () => {
   });
   const free = await runtime.run(["/bin/end"]);
   assert.equal(free.exit.code, 0);
-  const change = (spec: { linux?: { seccomp?: { architectures?: string[] } } }) => {
-    spec.linux!.seccomp!.architectures = ["SCMP_ARCH_AARCH64"];
+  const change = ({ linux }: OciSpec) => {
+    linux!.seccomp = { ...linux!.seccomp!, architectures: ["SCMP_ARCH_AARCH64"] };
   };
   const { exit } = await runtime.run(["/bin/end"], { change });
   assert.equal(exit.signal, 31);
