@@ -8,7 +8,6 @@
 
 #include "archive.h"
 
-#define SPARSE_MAP_BLOCKS_MAX 65536
 #define EXTENSIONS_MAX 16  // headers before one entry
 
 // What pax records and GNU long-name entries say about the entry that follows them.
@@ -32,11 +31,11 @@ void entry_free(struct entry *e) {
   *e = (struct entry){0};
 }
 
-static int bad(struct run *r, const char *what) {
+int tar_bad(struct run *r, const char *what) {
   return run_fail(r, -EBADMSG, "archive/tar: %s", what);
 }
 
-static int cut(struct run *r, int error) {
+int tar_cut(struct run *r, int error) {
   if (error == -EPIPE || error == -ENODATA) return run_fail(r, -EBADMSG, "unexpected EOF");
   return run_fail(r, error, "read archive");
 }
@@ -111,20 +110,6 @@ static bool parse_time(const char *text, struct timespec *out) {
   }
   *out = (struct timespec){.tv_sec = seconds, .tv_nsec = nanoseconds};
   return true;
-}
-
-int tar_sparse_append(struct entry *e, uint64_t offset, uint64_t length) {
-  if (e->extent_count >= EXTENTS_MAX) return -E2BIG;
-  size_t n = e->extent_count;
-  if (n == 0 || (n >= 16 && (n & (n - 1)) == 0)) {
-    struct extent *grown = realloc(e->extents, (n == 0 ? 16 : n * 2) * sizeof *grown);
-    if (grown == NULL) return -ENOMEM;
-    e->extents = grown;
-  }
-  uint64_t floor = n == 0 ? 0 : e->extents[n - 1].offset + e->extents[n - 1].length;
-  if (offset > INT64_MAX || length > INT64_MAX - offset || offset < floor) return -EBADMSG;
-  e->extents[e->extent_count++] = (struct extent){.offset = offset, .length = length};
-  return 0;
 }
 
 static int add_xattr(struct entry *e, const char *name, const char *value, size_t length) {
@@ -216,14 +201,14 @@ static int parse_pax(struct pending *p, struct entry *e) {
 
 // Reads the content of a pax header or a long name: text with a NUL after it, then the padding.
 static int read_text(struct run *r, struct source *s, int64_t size, char **text) {
-  if (size < 0 || size > PAX_BYTES_MAX) return bad(r, "header field too long");
+  if (size < 0 || size > PAX_BYTES_MAX) return tar_bad(r, "header field too long");
   free(*text);
   *text = malloc((size_t)size + 1);
   if (*text == NULL) return -ENOMEM;
   int error = size == 0 ? 0 : source_read(s, *text, (size_t)size);
   if (error == 0) error = source_skip(s, (uint64_t)-size % BLOCK);
   (*text)[error < 0 ? 0 : size] = '\0';
-  return error < 0 ? cut(r, error) : 0;
+  return error < 0 ? tar_cut(r, error) : 0;
 }
 
 static char *field_text(const unsigned char *field, size_t n) {
@@ -278,7 +263,7 @@ static int header_numbers(struct entry *e, const unsigned char *h, int64_t *size
 // The sparse map of a GNU 'S' header: four extents in it, 21 in each block that follows.
 static int gnu_sparse(struct run *r, struct source *s, struct entry *e, const unsigned char *h) {
   int64_t real;
-  if (!parse_number(h + 483, 12, &real) || real < 0) return bad(r, "invalid sparse file");
+  if (!parse_number(h + 483, 12, &real) || real < 0) return tar_bad(r, "invalid sparse file");
   e->sparse = true;
   e->size = (uint64_t)real;
   unsigned char block[BLOCK];
@@ -291,82 +276,21 @@ static int gnu_sparse(struct run *r, struct source *s, struct entry *e, const un
       if (!parse_number(at + 24 * i, 12, &offset) || !parse_number(at + 24 * i + 12, 12, &length) ||
           offset < 0 || length < 0 ||
           tar_sparse_append(e, (uint64_t)offset, (uint64_t)length) < 0) {
-        return bad(r, "invalid sparse file");
+        return tar_bad(r, "invalid sparse file");
       }
     }
     if (!more) return 0;
     int error = source_read(s, block, BLOCK);
-    if (error < 0) return cut(r, error);
+    if (error < 0) return tar_cut(r, error);
     at = block;
     count = 21;
     more = block[504] != 0;
   }
 }
 
-static int map_from_text(struct entry *e, const char *map) {
-  while (*map != '\0') {
-    char *end;
-    uint64_t offset = strtoull(map, &end, 10);
-    if (end == map || *end != ',') return -EBADMSG;
-    map = end + 1;
-    uint64_t length = strtoull(map, &end, 10);
-    if (end == map || (*end != ',' && *end != '\0')) return -EBADMSG;
-    map = *end == ',' ? end + 1 : end;
-    int error = tar_sparse_append(e, offset, length);
-    if (error < 0) return error;
-  }
-  return 0;
-}
-
-// Reads one decimal line of a pax 1.0 map; *used counts the bytes taken of `block`.
-static int map_number(struct source *s, char *block, size_t *used, uint64_t *blocks,
-                      uint64_t *number) {
-  *number = 0;
-  for (int digits = 0;; digits++) {
-    if (*used == BLOCK) {
-      if (++*blocks > SPARSE_MAP_BLOCKS_MAX) return -E2BIG;
-      int error = source_read(s, block, BLOCK);
-      if (error < 0) return error;
-      *used = 0;
-    }
-    char c = block[(*used)++];
-    if (c == '\n' && digits > 0) return 0;
-    if (!isdigit((unsigned char)c) || digits > 18) return -EBADMSG;
-    *number = *number * 10 + (uint64_t)(c - '0');
-  }
-}
-
-int tar_read_sparse_map(struct run *r, struct source *s, struct entry *e) {
-  char block[BLOCK];
-  size_t used = BLOCK;
-  uint64_t blocks = 0, count, offset, length;
-  int error = map_number(s, block, &used, &blocks, &count);
-  if (error == 0 && count > EXTENTS_MAX) error = -EBADMSG;
-  for (uint64_t i = 0; error == 0 && i < count; i++) {
-    error = map_number(s, block, &used, &blocks, &offset);
-    if (error == 0) error = map_number(s, block, &used, &blocks, &length);
-    if (error == 0) error = tar_sparse_append(e, offset, length);
-  }
-  if (error == -EPIPE || error == -ENODATA) return cut(r, error);
-  if (error < 0 || blocks * BLOCK > e->stored) return bad(r, "invalid sparse file");
-  e->stored -= blocks * BLOCK;
-  return 0;
-}
-
-static int check_sparse(struct run *r, struct entry *e) {
-  uint64_t sum = 0;
-  for (size_t i = 0; i < e->extent_count; i++) {
-    sum += e->extents[i].length;
-    if (e->extents[i].offset + e->extents[i].length > e->size || sum > e->stored) {
-      return bad(r, "invalid sparse file");
-    }
-  }
-  return sum == e->stored ? 0 : bad(r, "invalid sparse file");
-}
-
 static int finish_sparse(struct run *r, struct source *s, struct entry *e, struct pending *p) {
   if (p->sparse_v1 || p->sparse_map != NULL || p->sparse_v0) {
-    if (!p->has_real_size) return bad(r, "invalid sparse file");
+    if (!p->has_real_size) return tar_bad(r, "invalid sparse file");
     e->sparse = true;
     e->size = p->real_size;
   }
@@ -375,9 +299,9 @@ static int finish_sparse(struct run *r, struct source *s, struct entry *e, struc
     if (error < 0) return error;
   } else if (p->sparse_map != NULL) {
     e->extent_count = 0;
-    if (map_from_text(e, p->sparse_map) < 0) return bad(r, "invalid sparse file");
+    if (tar_sparse_text(e, p->sparse_map) < 0) return tar_bad(r, "invalid sparse file");
   }
-  return e->sparse ? check_sparse(r, e) : 0;
+  return e->sparse ? tar_check_sparse(r, e) : 0;
 }
 
 static char entry_type(char flag, const char *name) {
@@ -433,13 +357,13 @@ static int extension(struct run *r, struct source *s, struct entry *e, struct pe
       p->pax_bytes = (size_t)size;
       e->xattr_count = e->extent_count = 0;
       p->sparse_name = p->sparse_map = NULL;
-      if (error == 0 && parse_pax(p, e) < 0) error = bad(r, "invalid tar header");
+      if (error == 0 && parse_pax(p, e) < 0) error = tar_bad(r, "invalid tar header");
       break;
     case 'g':  // a global pax header speaks of defaults that nobody's layers use
     case 'V':  // a volume label
-      if (size > PAX_BYTES_MAX) return bad(r, "header field too long");
+      if (size > PAX_BYTES_MAX) return tar_bad(r, "header field too long");
       error = source_skip(s, ((uint64_t)size + BLOCK - 1) / BLOCK * BLOCK);
-      if (error < 0) error = cut(r, error);
+      if (error < 0) error = tar_cut(r, error);
       break;
     default: return 0;
   }
@@ -449,14 +373,14 @@ static int extension(struct run *r, struct source *s, struct entry *e, struct pe
 static int next_header(struct run *r, struct source *s, unsigned char *h, bool inside) {
   int error = source_read(s, h, BLOCK);
   if (error == -ENODATA && !inside) return 0;
-  if (error < 0) return cut(r, error);
+  if (error < 0) return tar_cut(r, error);
   if (all_zero(h)) {
     error = source_read(s, h, BLOCK);
     if (error == -ENODATA) return 0;
-    if (error < 0) return cut(r, error);
-    return all_zero(h) ? 0 : bad(r, "invalid tar header");
+    if (error < 0) return tar_cut(r, error);
+    return all_zero(h) ? 0 : tar_bad(r, "invalid tar header");
   }
-  return checksum_matches(h) ? 1 : bad(r, "invalid tar header");
+  return checksum_matches(h) ? 1 : tar_bad(r, "invalid tar header");
 }
 
 int tar_next(struct run *r, struct source *s, struct entry *e) {
@@ -467,10 +391,10 @@ int tar_next(struct run *r, struct source *s, struct entry *e) {
   int result, extensions = 0;
   for (;;) {
     result = next_header(r, s, h, extensions > 0);
-    if (result == 0 && extensions > 0) result = bad(r, "header without an entry");
+    if (result == 0 && extensions > 0) result = tar_bad(r, "header without an entry");
     if (result <= 0) break;
     if (header_numbers(e, h, &size) < 0) {
-      result = bad(r, "invalid tar header");
+      result = tar_bad(r, "invalid tar header");
       break;
     }
     result = extension(r, s, e, &p, (char)h[156], size);
@@ -479,7 +403,7 @@ int tar_next(struct run *r, struct source *s, struct entry *e) {
       if (result == 0) result = 1;
       break;
     }
-    if (result == 1 && ++extensions > EXTENSIONS_MAX) result = bad(r, "too many headers");
+    if (result == 1 && ++extensions > EXTENSIONS_MAX) result = tar_bad(r, "too many headers");
     if (result < 0) break;
   }
   free(p.name);

@@ -96,9 +96,19 @@ struct entry {
 // The next entry: 1, 0 at the end of the archive, or a negative errno with run_fail's text.
 int tar_next(struct run *r, struct source *s, struct entry *e);
 void entry_free(struct entry *e);
+// What is wrong with the archive, in the words of Go's archive/tar; a stream that ends too early.
+int tar_bad(struct run *r, const char *what);
+int tar_cut(struct run *r, int error);
+
+// ---- maps of sparse files (archive-sparse.c)
+
+int tar_sparse_append(struct entry *e, uint64_t offset, uint64_t length);
+// "OFFSET,LENGTH,…" of pax 0.1.
+int tar_sparse_text(struct entry *e, const char *map);
 // Reads the map that a pax 1.0 sparse file has before its content.
 int tar_read_sparse_map(struct run *r, struct source *s, struct entry *e);
-int tar_sparse_append(struct entry *e, uint64_t offset, uint64_t length);
+// Whether the ranges lie within the file and are the content that is stored.
+int tar_check_sparse(struct run *r, struct entry *e);
 
 // ---- what is written before a file (archive-header.c)
 
