@@ -22,13 +22,18 @@ const SHORT = [PROBE, "test/vm/guest/containers.test.ts"];
 const APPARMOR = ["apparmor=1", "security=apparmor"];
 const SELINUX = ["apparmor=0", "selinux=1", "security=selinux", "enforcing=1"];
 
-/** All that looks at a number of the kernel's, a structure, a page or a name of the processor. */
-const ARM64 = [
+/** What looks at a number of the kernel's, a structure or a name of the processor. */
+const PLATFORM = [
   "test/vm/arm64/*.test.ts",
-  "src/runtime/**/*.test.ts",
-  "src/spec/*.test.ts",
-  "test/integration/native-*.test.ts",
-  "test/integration/runtime-*.test.ts",
+  "test/integration/native-{plans,create,monitor,program}.test.ts",
+  "test/integration/runtime-{defaults,options,more-options}.test.ts",
+];
+const ARM64 = [
+  ...PLATFORM,
+  "src/runtime/seccomp/compile.test.ts",
+  "test/integration/logs-monitor.test.ts",
+  "test/integration/storage-layers.test.ts",
+  "test/integration/oci-exec.test.ts",
 ];
 
 export const MACHINES: readonly Machine[] = [
@@ -59,7 +64,7 @@ export const MACHINES: readonly Machine[] = [
     arch: "arm64",
     flavour: "16k",
     parameters: [],
-    files: SHORT,
+    files: [PROBE, ...PLATFORM],
   },
 ];
 
