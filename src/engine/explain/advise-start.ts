@@ -24,6 +24,14 @@ export async function adviseStart(
   }
 }
 
+/** Monitors outlive daemons, and an upgrade may be too far for them. */
+function olderMonitor(c: ContainerRecord): Advice {
+  return {
+    cause: `container ${c.name} was started by another version of Gantry than the daemon is of`,
+    remedy: [`restart the container: gantry restart ${c.name}`],
+  };
+}
+
 async function adviceFor(
   engine: EngineContext,
   c: ContainerRecord,
@@ -32,6 +40,7 @@ async function adviceFor(
   const failure = error.detail as unknown as Partial<PlanFailure>;
   const { operation, errno = "" } = failure;
   if (errno === "ENOSPC" || errno === "EDQUOT") return adviseNoSpace(engine, error);
+  if (error.message.includes("malformed plan")) return olderMonitor(c);
   if (operation?.op === "moveMount" || operation?.op === "openTree") {
     return adviseMount(c, operation, errno);
   }
