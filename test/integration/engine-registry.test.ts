@@ -109,6 +109,15 @@ describe("images and registries", { skip }, () => {
     const found = await images().inspect(name);
     assert.equal(found.id, made[1]!.id);
     assert.deepEqual(found.repoDigests, [`${registry.host}/a/b@${top}`]);
+    // A second platform takes the name; the first stays beside it, and goes with it.
+    await pull(name, { platform: "linux/amd64" });
+    for (const { id, architecture } of made) {
+      const platform = `linux/${architecture}`;
+      assert.equal((await images().inspect(name, { platform })).id, id);
+    }
+    assert.ok(!(await images().list({})).some(({ id }) => id === made[1]!.id));
+    await images().remove(name);
+    for (const { id } of made) await assert.rejects(images().inspect(id), { kind: "not-found" });
     await assert.rejects(pull(name, { platform: "linux/s390x" }), {
       kind: "not-found",
       message: "no matching manifest for linux/s390x in the manifest list entries",
