@@ -149,6 +149,19 @@ describe("the steps of a build", { skip: whyNoDaemon() }, () => {
     assert.match(await refused(needs), /no SSH key "default" forwarded from the client/);
   });
 
+  test("a folder that hands its group on does so for what WORKDIR and COPY make in it", async () => {
+    const tar = await pack([{ type: "directory", name: "sg", mode: 0o2777, uid: 5, gid: 6 }]);
+    await writeFile(join(context, "sg.tar"), tar);
+    const copies = ["COPY sg.tar /sg/c/x", "COPY --chown=1:2 sg.tar /sg/d/"];
+    const text = ["FROM payload", "ADD sg.tar /", "WORKDIR /sg/a/b", ...copies];
+    const asks = ["a/b", "c", "c/x", "d"].map((path) => `"stat /sg/${path}"`).join(", ");
+    const output = await built([...text, `RUN ["/bin/seq", ${asks}]`].join("\n"), "--no-cache");
+    assert.match(output, /\/sg\/a\/b mode=42755 uid=0 gid=6/);
+    assert.match(output, /\/sg\/c mode=42755 uid=0 gid=6/);
+    assert.match(output, /\/sg\/c\/x mode=100644 uid=0 gid=0/);
+    assert.match(output, /\/sg\/d mode=42755 uid=1 gid=2/);
+  });
+
   test("private key files are an agent's keys, and a signature of each is verified", async () => {
     const { privateKey, publicKey } = generateKeyPairSync("ed25519");
     const path = join(daemon.folder, "key");

@@ -25,6 +25,7 @@ import {
   emptyPlace,
   findTarget,
   folderHeader,
+  madeFolder,
   now,
   type Owner,
   type Target,
@@ -41,7 +42,6 @@ export interface CopyPlace {
   say(text: string): Promise<void> | void;
 }
 
-const FOLDER_MODE = 0o755;
 const ACCOUNT_BYTES_MAX = 4 * 1024 * 1024;
 
 /** Returns the layer's diff id. */
@@ -117,8 +117,11 @@ export async function makeFolder(
   const target = await findTarget(place, base, path);
   if (target.isFolder) return undefined;
   if (target.exists) throw new GantryError("invalid", `cannot mkdir: ${path}: not a directory`);
-  const owner = user === "" ? { uid: 0, gid: 0 } : await ownerOf(place, base, user);
-  const folders = [...target.missing, target.path].map((name) => folderHeader(name, owner));
+  const made = madeFolder(target);
+  const owner = user === "" ? made : await ownerOf(place, base, user);
+  const folders = [...target.missing, target.path].map((name) =>
+    folderHeader(name, { uid: owner.uid, gid: owner.gid }, made.mode),
+  );
   const { engine, lease, signal } = place;
   const above = await emptyPlace(place, base, target);
   if (above) {
@@ -229,18 +232,21 @@ async function* copied(plan: CopyPlan, isFolder: boolean): AsyncGenerator<Buffer
     yield tarEnd;
     return;
   }
-  const mode = madeFolderMode(request);
-  for (const path of target.missing) yield folderHeader(path, owner, mode);
+  const made = madeFolder(target);
+  const folderOwner = plan.owner ?? { uid: made.uid, gid: made.gid };
+  const mode = madeFolderMode(request, made.mode);
+  for (const path of target.missing) yield folderHeader(path, folderOwner, mode);
   const unpacked = new Set(plan.unpacked.map(({ item }) => item));
   const holds = isFolder || unpacked.size > 0 || items.some((item) => item.isFolder);
   // --chmod does not reach what comes out of an archive, nor its folder.
-  const own = unpacked.size === items.length ? FOLDER_MODE : mode;
-  if (holds && !target.isFolder) yield folderHeader(target.path, owner, own);
-  const made = new Set<string>();
+  const own = unpacked.size === items.length ? made.mode : mode;
+  if (holds && !target.isFolder) yield folderHeader(target.path, folderOwner, own);
+  const above = new Set<string>();
   for (const selection of plan.found) {
     for (const item of selection.items) {
       if (unpacked.has(item)) continue;
-      if (item.into !== "") yield* foldersAbove(target.path, item.into, { owner, mode, made });
+      if (item.into !== "")
+        yield* foldersAbove(target.path, item.into, { owner: folderOwner, mode, made: above });
       const folder = join(target.path, item.into);
       const parents = request.parents && item.isFolder;
       const beneath = item.isFolder && !parents ? folder : join(folder, item.name);
@@ -259,8 +265,8 @@ async function* copied(plan: CopyPlan, isFolder: boolean): AsyncGenerator<Buffer
 }
 
 /** Of the folders that a copy makes: as in BuildKit, an octal --chmod is theirs too. */
-function madeFolderMode({ chmod }: CopyRequest): number {
-  return chmod && "octal" in chmod ? chmod.octal : FOLDER_MODE;
+function madeFolderMode({ chmod }: CopyRequest, mode: number): number {
+  return chmod && "octal" in chmod ? chmod.octal : mode;
 }
 
 /** --parents: the folders between the destination and a file. */

@@ -16,6 +16,7 @@ export type Owner = { uid: number; gid: number };
 
 const S_IFMT = 0o170000;
 const S_IFDIR = 0o040000;
+const S_ISGID = 0o2000;
 const FOLDER_MODE = 0o755;
 
 export interface Target {
@@ -25,6 +26,8 @@ export interface Target {
   isFolder: boolean;
   /** Folders above it that are not there, outermost first. */
   missing: string[];
+  /** Of a folder that hands its group on to what is made in it, and that it does (inode(7)). */
+  group?: number;
 }
 
 /** Where `destination` leads in the base, through links that are there. */
@@ -58,7 +61,8 @@ export async function findTarget(
     const paths = rest.map((_, index) => join(stat.resolved, ...rest.slice(0, index + 1)));
     const path = paths.pop() ?? stat.resolved;
     const exists = rest.length === 0;
-    return { path, exists, isFolder: exists && isFolder, missing: paths };
+    const group = !exists && (stat.mode & S_ISGID) !== 0 ? { group: stat.gid } : {};
+    return { path, exists, isFolder: exists && isFolder, missing: paths, ...group };
   }
 }
 
@@ -106,6 +110,12 @@ async function firstFiles(
     if (found.length >= count) break;
   }
   return found.slice(0, count);
+}
+
+/** Mode and owner of folders that are made there. */
+export function madeFolder({ group }: Target): Owner & { mode: number } {
+  if (group === undefined) return { uid: 0, gid: 0, mode: FOLDER_MODE };
+  return { uid: 0, gid: group, mode: FOLDER_MODE | S_ISGID };
 }
 
 /** The time of what a step makes itself. */
