@@ -121,6 +121,7 @@ enum op_code {
   OP_ENTER_PROCESS = 130,
   OP_SEAL_UPPER = 131,
   OP_DROP_POINTS = 132,
+  OP_RELABEL_TREE = 133,
   OP_MOUNT_IMAGE = 140,
   OP_GROW_IMAGE = 141,
   OP_IMAGE_ATTACHED = 145,
@@ -467,6 +468,9 @@ enum op_argument {
   A_DROP_POINTS_ROOT = 0,
   A_DROP_POINTS_BASE = 1,
   A_DROP_POINTS_PATHS = 2,
+  A_RELABEL_TREE_PATH = 0,
+  A_RELABEL_TREE_NAME = 1,
+  A_RELABEL_TREE_VALUE = 2,
   A_MOUNT_IMAGE_PATH = 0,
   A_MOUNT_IMAGE_FSTYPE = 1,
   A_MOUNT_IMAGE_OPTIONS = 2,
@@ -600,6 +604,7 @@ op_function op_glob_path __attribute__((weak));
 op_function op_enter_process __attribute__((weak));
 op_function op_seal_upper __attribute__((weak));
 op_function op_drop_points __attribute__((weak));
+op_function op_relabel_tree __attribute__((weak));
 op_function op_mount_image __attribute__((weak));
 op_function op_grow_image __attribute__((weak));
 op_function op_image_attached __attribute__((weak));
@@ -730,6 +735,7 @@ static const struct op_info op_table[OP_CODE_MAX + 1] = {
     [130] = {"enterProcess", op_enter_process, 4, {F_INT, F_INT, F_SLOT, F_FLAG}},
     [131] = {"sealUpper", op_seal_upper, 2, {F_SLOT, F_SLOT}},
     [132] = {"dropPoints", op_drop_points, 3, {F_SLOT, F_SLOT, F_STRS}},
+    [133] = {"relabelTree", op_relabel_tree, 3, {F_STR, F_STR, F_BYTES}},
     [140] = {"mountImage", op_mount_image, 5, {F_STR, F_STR, F_STRS, F_INT, F_SLOT}},
     [141] = {"growImage", op_grow_image, 3, {F_STR, F_INT, F_SLOT}},
     [145] = {"imageAttached", op_image_attached, 1, {F_STR}},

@@ -141,6 +141,7 @@ const SAMPLES: Readonly<Record<string, unknown>> = {
   "resolv-conf": "/etc/other.conf",
   runtimes: { other: { path: "/bin/other", runtimeArgs: ["--x"] } },
   "seccomp-profile": "unconfined",
+  "selinux-enabled": true,
   "shutdown-timeout": 3,
   "storage-opts": ["overlay2.size=1G"],
   tls: true,

@@ -203,12 +203,7 @@ const containerRows: Row[] = [
     "Path to seccomp profile, or builtin, or unconfined",
     { default: "builtin", reload: true },
   ],
-  [
-    "selinux-enabled",
-    "bool",
-    "Enable selinux support",
-    refused("SELinux labelling is not supported", false),
-  ],
+  ["selinux-enabled", "bool", "Enable selinux support"],
   [
     "userns-remap",
     "string",

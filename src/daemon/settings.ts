@@ -196,6 +196,7 @@ function engineOptions(
     labels,
     debug: read.bool("debug"),
     experimental: read.bool("experimental"),
+    selinux: read.bool("selinux-enabled"),
     userns: {
       remap: read.text("userns-remap"),
       pool: read.text("userns-pool"),

@@ -17,6 +17,7 @@ import type { LogKeeper } from "./logs/index.ts";
 import type { EnginePaths } from "./paths.ts";
 import type { Plugins } from "./plugins/plugins.ts";
 import type { RuntimePlans } from "./runtime-plans.ts";
+import type { SeLinux } from "./selinux/index.ts";
 import type { UserNamespaces, UsernsOptions } from "./userns/index.ts";
 import type { VolumeRegistry } from "./volumes/registry.ts";
 
@@ -97,6 +98,8 @@ export interface EngineOptions {
   distribution: Omit<DistributionOptions, "userAgent">;
   /** All local logs together, in bytes; 0: no limit; absent: a share of the file system. */
   logBudgetBytes?: number;
+  /** Containers have SELinux labels where the kernel has a policy. */
+  selinux?: boolean;
   /** User namespaces of containers; absent: none but those that are asked for. */
   userns?: UsernsOptions;
   labels: string[];
@@ -127,6 +130,7 @@ export interface EngineContext {
   readonly volumes: VolumeRegistry;
   readonly userns: UserNamespaces;
   readonly apparmor: AppArmor;
+  readonly selinux: SeLinux;
   readonly registries: Registries;
   readonly bus: EventBus;
   readonly plugins: Plugins;

@@ -35,6 +35,7 @@ import { Plugins } from "./plugins/plugins.ts";
 import { VolumeDrivers } from "./plugins/volume-drivers.ts";
 import { applyRestartPolicies, recover } from "./recovery.ts";
 import type { RuntimePlans } from "./runtime-plans.ts";
+import { SeLinux } from "./selinux/index.ts";
 import { announceReload } from "./system/announce-reload.ts";
 import { cgroupTree } from "./system/cgroups.ts";
 import { systemDf } from "./system/df.ts";
@@ -162,6 +163,9 @@ async function makeContext(options: EngineOptions, parts: EngineParts): Promise<
       { apparmor: parts.runtime.kernel.apparmor, execRoot: options.execRoot },
       parts.log,
       (line) => parts.runtime.kernel.warnings.push(line),
+    ),
+    selinux: await SeLinux.open(options.selinux === true, parts.log, (line) =>
+      parts.runtime.kernel.warnings.push(line),
     ),
     volumes: new VolumeRegistry({
       records: records.collection<VolumeRecord>("volumes"),

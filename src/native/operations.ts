@@ -476,6 +476,10 @@ export const operations = {
    * folders that they were in where those are empty and as in `base`. What is used stays. */
   dropPoints: { code: 132, fields: { root: "slot", base: "slot?", paths: "strs" } },
 
+  /** Gives everything at and beneath `path`, which has no symlink in it, this value of an extended
+   * attribute: a security label. File systems that have none are passed over. */
+  relabelTree: { code: 133, fields: { path: "str", name: "str", value: "bytes" } },
+
   // limited areas of a disk (native/ops-disk.c)
   /** The file system inside a file as a detached mount. A loop device that has the file already
    * is used, else one is attached; the kernel frees it with the last mount. */

@@ -44,6 +44,12 @@ test("with a mount label a file system is labelled, the kernel's interfaces are 
   });
 });
 
+test("the comma in a label parts no words of mount(2)", () => {
+  const labelled = { ...context, mountLabel: "u:r:t:s0:c1,c2" };
+  const [mount] = operations({ type: "ramfs", options: ["silent", "mode=1"] }, labelled);
+  assert.ok(mount?.op === "mount" && mount.data === 'mode=1,context="u:r:t:s0:c1,c2"');
+});
+
 test("what the new mount API has no words for goes through mount(2), with its flags", () => {
   const lower = `lowerdir=${"/a".repeat(200)}`;
   const long = operations({ type: "overlay", options: [lower, "ro", "nosuid"] });

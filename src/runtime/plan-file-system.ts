@@ -43,7 +43,9 @@ export function fileSystemOperations(
   const data = fstype === "devpts" ? options.data.filter((o) => o !== "newinstance") : options.data;
   const all = labelled(data, fstype, mountLabel);
   if (fstype !== "tmpfs" && (classicFlags(options) !== 0 || !all.every(fits) || !fits(source))) {
-    return classicMount(fstype, source, { path, options, data: all });
+    // Commas part its words: those of a label stand within quotes.
+    const words = all.map((word, i) => (i < data.length ? word : word.replace(/=(.*)/, '="$1"')));
+    return classicMount(fstype, source, { path, options, data: words });
   }
   const words = [...first(fstype, source), ...all, ...superblockFlags(options)];
   // A tmpfs becomes read-only when all is in it (planDev).

@@ -103,9 +103,13 @@ export function plainOverlay(
   return [...mount, { op: "openTree", path: rootfs.upperDir, to }];
 }
 
-function overlayStrings({ lowerDirs, upperDir, workDir, volatile }: Overlay): string[] {
+function overlayStrings({ lowerDirs, upperDir, workDir, ...rest }: Overlay): string[] {
   const all = [`lowerdir=${lowerDirs.join(":")}`, `upperdir=${upperDir}`, `workdir=${workDir}`];
-  return volatile ? [...all, "volatile"] : all;
+  return [...all, ...furtherOptions(rest)];
+}
+
+function furtherOptions({ volatile, mountLabel }: Pick<Overlay, "volatile" | "mountLabel">) {
+  return [...(volatile ? ["volatile"] : []), ...(mountLabel ? [`context=${mountLabel}`] : [])];
 }
 
 function fitsStrings(rootfs: Overlay): boolean {
@@ -113,12 +117,15 @@ function fitsStrings(rootfs: Overlay): boolean {
     const value = option.slice(option.indexOf("=") + 1);
     return Buffer.byteLength(value) <= FSCONFIG_VALUE_MAX && !/[\\,]/.test(value);
   };
-  return !rootfs.lowerDirs.some((path) => path.includes(":")) && overlayStrings(rootfs).every(fits);
+  const { mountLabel: _, ...folders } = rootfs;
+  return (
+    !rootfs.lowerDirs.some((path) => path.includes(":")) && overlayStrings(folders).every(fits)
+  );
 }
 
 function layersOneByOne(
   builder: PlanBuilder,
-  { lowerDirs, upperDir, workDir, volatile }: Overlay,
+  { lowerDirs, upperDir, workDir, ...rest }: Overlay,
   to: number,
 ): Operation[] {
   const operations: Operation[] = [];
@@ -139,7 +146,7 @@ function layersOneByOne(
   for (const path of lowerDirs) add("lowerdir+", path);
   add("upperdir", upperDir);
   add("workdir", workDir);
-  if (volatile) options.push("volatile");
+  options.push(...furtherOptions(rest));
   operations.push({ op: "fsmount", fstype: "overlay", options, to });
   for (const slot of held) {
     operations.push({ op: "close", slot });
@@ -151,13 +158,15 @@ function layersOneByOne(
 /** Mounted over the upper folder, which nobody else sees: the mount namespace is the container's
  * own. What matters is the descriptor of the new root. */
 function longOverlay(rootfs: Overlay): Operation[] {
-  const { lowerDirs, upperDir, workDir, volatile } = rootfs;
+  const { lowerDirs, upperDir, workDir, volatile, mountLabel } = rootfs;
   const parent = commonFolder(lowerDirs);
   const escaped = (path: string) => path.replace(/[\\,:]/g, "\\$&");
   const lower = lowerDirs.map((path) => escaped(path.slice(parent.length + 1))).join(":");
   const words = [`lowerdir=${lower}`, `upperdir=${escaped(upperDir)}`];
   words.push(`workdir=${escaped(workDir)}`);
   if (volatile) words.push("volatile");
+  // Its categories have a comma between them.
+  if (mountLabel) words.push(`context="${mountLabel}"`);
   const data = words.join(",");
   if (Buffer.byteLength(data) > MOUNT_DATA_MAX) throw tooManyLayers(rootfs);
   return [

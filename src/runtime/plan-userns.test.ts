@@ -52,6 +52,22 @@ test("without a map nothing of this is in the plan", () => {
   ]);
 });
 
+test("everything in a labelled root has its label, however the root is mounted", () => {
+  const mountLabel = "u:object_r:f:s0:c1,c2";
+  const labelled = (root: Parameters<typeof overlayOperations>[1], o = kernel) =>
+    overlayOperations(new PlanBuilder(), { ...root, mountLabel }, { kernel: o, to: 2 });
+  const { idMaps: _, ...plain } = rootfs;
+  const strings = { ...kernel, overlayLowerdirAppend: false };
+  for (const operations of [labelled(rootfs), labelled(plain), labelled(plain, strings)]) {
+    const mount = operations.find(({ op }) => op === "fsmount");
+    assert.ok(mount?.op === "fsmount" && mount.options.includes(`context=${mountLabel}`));
+  }
+  // A page of options in one string, in which a comma stands within quotes.
+  const lowerDirs = Array.from({ length: 40 }, (_, i) => `/r/layers/${i}/diff`);
+  const long = labelled({ ...rootfs, lowerDirs }, strings).find(({ op }) => op === "mount");
+  assert.ok(long?.op === "mount" && long.data?.endsWith(`,context="${mountLabel}"`));
+});
+
 test("a kernel whose overlay takes no mapped layers is told of", () => {
   const old = { ...kernel, idmappedOverlay: false };
   assert.throws(() => overlayOperations(new PlanBuilder(), rootfs, { kernel: old, to: 2 }), {

@@ -28,6 +28,8 @@ export type RootfsMount =
       /** A size limit: upperDir and workDir are then the folders of that name in the root of this
        * file system, which whoever mounts the overlay mounts first; nothing is at their paths. */
       disk?: DiskImage;
+      /** SELinux label of everything in it, whatever the files' own are. */
+      mountLabel?: string;
       /** Root's files on the disk are those of the root of this user namespace, and so on. */
       idMaps?: IdMaps;
     }

@@ -103,6 +103,7 @@ export async function installTools(arch: Architecture): Promise<void> {
     ...BOARDS[arch].tools,
     ["/usr/sbin/depmod", "kmod"],
     ["/usr/bin/cpio", "cpio"],
+    ["/usr/bin/bzip2", "bzip2"],
     // For the quotas in the guest.
     ["/usr/sbin/mkfs.xfs", "xfsprogs"],
     ["/usr/sbin/mkfs.ext4", "e2fsprogs"],

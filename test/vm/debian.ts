@@ -57,12 +57,20 @@ async function unpackKernel(
 }
 
 /** The unpacked tree of a package of bookworm, for a program that only the guest uses. */
-export async function fetchPackage(name: string): Promise<string> {
+export const fetchPackage = (name: string): Promise<string> =>
+  fetchPackages(name, "bookworm", [name]);
+
+/** The unpacked trees of packages of a suite in one folder of the cache. */
+export async function fetchPackages(
+  name: string,
+  suite: string,
+  packages: string[],
+): Promise<string> {
   const folder = join(cache, name);
   if (!existsSync(folder)) {
     await fetch(folder, async (apt) => {
-      await apt.use("bookworm");
-      return [name];
+      await apt.use(suite);
+      return packages;
     });
   }
   return folder;

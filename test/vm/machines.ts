@@ -14,6 +14,8 @@ export interface Machine {
   files: string[];
   /** The tests run beneath systemd. */
   systemd?: true;
+  /** There is a compiled SELinux policy, which a test loads. */
+  policy?: true;
 }
 
 /** What every kernel has to pass, or to be refused by. */
@@ -65,6 +67,13 @@ export const MACHINES: readonly Machine[] = [
     flavour: "16k",
     parameters: [],
     files: [PROBE, ...PLATFORM],
+  },
+  {
+    name: "selinux",
+    kernel: "trixie",
+    parameters: SELINUX,
+    files: ["test/vm/selinux/*.test.ts"],
+    policy: true,
   },
 ];
 

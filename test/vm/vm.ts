@@ -16,6 +16,7 @@ import { arm64Built, arm64Modules, arm64Root } from "./arm64.ts";
 import { bootVm, installTools, type Share } from "./boot.ts";
 import { fetchPackage } from "./debian.ts";
 import { MACHINES, type Machine, machineFor } from "./machines.ts";
+import { fetchPolicy } from "./policy.ts";
 import { underSystemd } from "./under-systemd.ts";
 
 const LAST_LINES_CHARS = 1000;
@@ -67,6 +68,7 @@ async function boot(machine: Machine): Promise<number> {
     `cd '${root}'`,
     `export TMPDIR=/var/tmp GANTRY_TEST_DEADLINE_MS=${FILE_DEADLINE_MS}`,
     ...(machine.arch ? [] : [`export GANTRY_VM_PARSER='${parser}'`]),
+    ...(machine.policy ? [`export GANTRY_VM_POLICY='${await fetchPolicy()}'`] : []),
     values.command ?? `${tests} ${quoted}`,
   ].join("\n");
   const command = machine.systemd ? underSystemd(commands) : commands;

@@ -22,6 +22,7 @@ import { mergeConfig } from "./merge-config.ts";
 import { makeVolumes, releaseVolumes, resolveMounts } from "./mounts.ts";
 import { checkName, randomName } from "./names.ts";
 import type { ContainerRecord, MountRecord } from "./record.ts";
+import { takeLabels } from "./selinux-labels.ts";
 import { storageSize } from "./storage-size.ts";
 import { takeUserns } from "./user-namespace.ts";
 import { validateResources } from "./validate.ts";
@@ -46,6 +47,7 @@ export async function createContainer(
   undo.defer("name", () => engine.containers.releaseName(record.name, id));
 
   takeUserns(engine, record);
+  takeLabels(engine, record);
   engine.containers.put(record);
   undo.defer("record", () => engine.containers.delete(record));
 

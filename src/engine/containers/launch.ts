@@ -2,7 +2,7 @@
 // kernel) and has the pure planners make a plan of it.
 
 import { GantryError } from "../../base/index.ts";
-import { initProgramPath, type Plan } from "../../native/index.ts";
+import type { Plan } from "../../native/index.ts";
 import {
   type CreateInput,
   type ForeignRuntime,
@@ -30,6 +30,7 @@ import type { AttachedNetworks } from "./networking.ts";
 import { execSeccomp, OCI_VERSION, toExecProcess, toOciSpec } from "./oci-spec.ts";
 import type { ContainerRecord } from "./record.ts";
 import { securityDefaults } from "./security-options.ts";
+import { initPathFor, labelFiles, labelInit } from "./selinux-labels.ts";
 import { hostUid, mappedRoot } from "./user-namespace.ts";
 
 export async function prepareLaunch(
@@ -41,6 +42,8 @@ export async function prepareLaunch(
   const joined = joinedNamespaces(engine, c);
   const files = writeContainerFiles(engine, c, attached.records);
   const accounts = await readAccounts(engine, c);
+  await labelFiles(engine, c, files);
+  await labelInit(engine, c);
   const rootfs = mappedRoot(c, await engine.storage.snapshots.renew(c.id));
   const mounts = await prepareMounts(engine, c, accounts);
   const devices = await requestedDevices(engine, c.hostConfig);
@@ -103,8 +106,9 @@ export function planLaunch(
     ...(c.userns && { userns: c.userns }),
     cgroupPath: cgroupPathOf(engine, c),
     defaultUlimits: engine.options.defaults.ulimits,
-    initPath: engine.options.defaults.initPath ?? initProgramPath,
+    initPath: initPathFor(engine, c),
     defaultSecurity: securityDefaults(engine),
+    labels: c.selinux,
   });
   const spec = applyDeviceEdits(plain, devices);
   if (c.userns) requireMapped(c.userns, spec.process!.user);
@@ -217,6 +221,7 @@ export async function prepareExec(
     kernel: kernelOf(engine, c),
     defaultUlimits: engine.options.defaults.ulimits,
     defaultSecurity: securityDefaults(engine),
+    labels: c.selinux,
     ...(consoleSize && { consoleSize }),
   });
   await engine.apparmor.require(process.apparmorProfile);

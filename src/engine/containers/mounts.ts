@@ -19,6 +19,7 @@ import {
   parseVolumesFrom,
 } from "./mount-points.ts";
 import type { ContainerRecord, MountRecord } from "./record.ts";
+import { relabelMount, relabelShared } from "./selinux-labels.ts";
 
 const O_PATH = 0o10000000;
 
@@ -118,6 +119,7 @@ async function makeVolume(
   await engine.volumes.mounts.use(volume, async () => {
     locate(engine, mount, volume);
     await copyUp(engine, record, mount);
+    if (mount.anonymous) await relabelShared(engine, record, mount.Source);
   });
 }
 
@@ -132,13 +134,21 @@ function locate(engine: EngineContext, mount: MountRecord, volume: VolumeRecord)
 export async function mountVolumes(engine: EngineContext, c: ContainerRecord): Promise<void> {
   for (const mount of c.mounts) {
     if (mount.Type === "bind" && mount.createSource) await makeSource(mount.Source);
-    if (mount.Type !== "volume" || !mount.Name) continue;
-    const volume = engine.volumes.get(mount.Name);
-    if (!volume) continue;
-    const fresh = await engine.volumes.mounts.acquire(volume, c.id);
-    locate(engine, mount, volume);
-    if (fresh && volume.options?.["device"]) await copyUp(engine, c, mount);
+    await mountVolume(engine, c, mount);
+    await relabelMount(engine, c, mount);
   }
+}
+
+async function mountVolume(
+  engine: EngineContext,
+  c: ContainerRecord,
+  mount: MountRecord,
+): Promise<void> {
+  const volume = mount.Type === "volume" && mount.Name && engine.volumes.get(mount.Name);
+  if (!volume) return;
+  const fresh = await engine.volumes.mounts.acquire(volume, c.id);
+  locate(engine, mount, volume);
+  if (fresh && volume.options?.["device"]) await copyUp(engine, c, mount);
 }
 
 export async function unmountVolumes(engine: EngineContext, c: ContainerRecord): Promise<void> {

@@ -191,6 +191,20 @@ test("an exec takes over the container's process and changes what it says", () =
   assert.equal(process.cwd, "/w");
 });
 
+test("labels are the process's, also of a privileged exec, and its mounts'", () => {
+  const labels = { process: "u:r:t:s0:c1,c2", mount: "u:o:f:s0:c1,c2" };
+  const s = spec({}, {}, { labels });
+  assert.equal(s.process?.selinuxLabel, labels.process);
+  assert.equal(s.linux?.mountLabel, labels.mount);
+  const exec = { Cmd: ["id"], Privileged: true };
+  const process = toExecProcess({ exec, config: {}, hostConfig: {}, accounts, kernel, labels });
+  assert.equal(process.selinuxLabel, labels.process);
+  const free = spec({}, {}, { labels: { process: "", mount: "m" } });
+  assert.equal(free.process?.selinuxLabel, undefined);
+  assert.equal(free.linux?.mountLabel, "m");
+  assert.equal(spec().linux?.mountLabel, undefined);
+});
+
 test("users are found as docker finds them", () => {
   const find = (user: string) => {
     const { uid, gid, additionalGids, home } = resolveUser(user, accounts);

@@ -16,6 +16,7 @@ import type {
   OciSpec,
 } from "../../spec/index.ts";
 import type { SecurityDefaults } from "../context.ts";
+import type { LabelRecord } from "../selinux/index.ts";
 import { containerEnv } from "./container-env.ts";
 import { allHostDevices, mappedDevices } from "./host-devices.ts";
 import type { PreparedMount } from "./mount-sources.ts";
@@ -49,6 +50,8 @@ export interface SpecInput {
   /** Program that --init puts before the command, a file of the host. */
   initPath?: string;
   defaultSecurity?: SecurityDefaults | undefined;
+  /** Its SELinux labels. */
+  labels?: LabelRecord | undefined;
 }
 
 export const OCI_VERSION = "1.2.1";
@@ -96,6 +99,7 @@ export function toOciSpec(input: SpecInput): OciSpec {
       sysctl: sysctlsFor(host, input.userns),
       ...pathsFor(host, security, kernel),
       ...(seccomp && { seccomp }),
+      ...(input.labels?.mount && { mountLabel: input.labels.mount }),
     },
   };
 }
@@ -110,6 +114,7 @@ export function toExecProcess(input: {
   consoleSize?: [number, number];
   defaultUlimits?: { Name: string; Soft: number; Hard: number }[];
   defaultSecurity?: SecurityDefaults | undefined;
+  labels?: LabelRecord | undefined;
 }): OciProcess {
   const { exec, config, hostConfig, kernel } = input;
   const security = parseSecurityOptions(hostConfig.SecurityOpt ?? [], input.defaultSecurity);
@@ -151,10 +156,13 @@ export function execSeccomp(
   return seccompFor(host, security, capabilities, kernel);
 }
 
-type ProcessInput = Pick<SpecInput, "config" | "hostConfig" | "accounts" | "defaultUlimits">;
+type ProcessInput = Pick<
+  SpecInput,
+  "config" | "hostConfig" | "accounts" | "defaultUlimits" | "labels"
+>;
 
 function baseProcess(
-  { config, hostConfig: host, accounts, defaultUlimits }: ProcessInput,
+  { config, hostConfig: host, accounts, defaultUlimits, labels }: ProcessInput,
   security: SecurityOptions,
   capabilities: string[],
 ): OciProcess {
@@ -178,6 +186,7 @@ function baseProcess(
     noNewPrivileges: security.noNewPrivileges,
     oomScoreAdj: host.OomScoreAdj ?? 0,
     ...(apparmor && { apparmorProfile: apparmor }),
+    ...(labels?.process && { selinuxLabel: labels.process }),
   };
 }
 

@@ -11,6 +11,7 @@ import type {
   MountRequest,
 } from "../../spec/index.ts";
 import type { ContainerState, HealthResult, MountPoint } from "../contract.ts";
+import type { LabelRecord } from "../selinux/index.ts";
 import { NEVER } from "../timestamps.ts";
 import type { UsernsRecord } from "../userns/index.ts";
 import { type EndRecord, shortReason } from "./ending.ts";
@@ -75,6 +76,8 @@ export interface ContainerRecord {
   mounts: MountRecord[];
   /** Its user namespace; absent: the host's. */
   userns?: UsernsRecord;
+  /** Its SELinux labels; absent: the daemon gave none. */
+  selinux?: LabelRecord;
   intent?: "creating" | "starting" | "removing";
   /** Said with the intent to remove: anonymous volumes go too. */
   removeVolumes?: boolean;

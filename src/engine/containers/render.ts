@@ -55,8 +55,8 @@ export function renderContainer(engine: EngineContext, c: ContainerRecord): Cont
       mergedDir: overlay ? join(overlay.upperDir, "../merged") : "",
     },
     appArmorProfile: shownProfile(engine, c),
-    mountLabel: "",
-    processLabel: "",
+    mountLabel: c.selinux?.mount ?? "",
+    processLabel: c.selinux?.process ?? "",
     ...(image?.manifest && {
       imageManifest: { ...image.manifest, platform: platformOf(image.config) },
     }),

@@ -60,9 +60,10 @@ function holders({ containers }: EngineContext) {
 
 /** The layers as the container is to see them. */
 export function mappedRoot<R extends RootfsMount>(c: ContainerRecord, rootfs: R): R {
-  if (!c.userns || rootfs.kind !== "overlay") return rootfs;
-  const { uid, gid } = c.userns;
-  return { ...rootfs, idMaps: { uid, gid } };
+  if ((!c.userns && !c.selinux) || rootfs.kind !== "overlay") return rootfs;
+  const idMaps = c.userns && { uid: c.userns.uid, gid: c.userns.gid };
+  const mountLabel = c.selinux?.mount;
+  return { ...rootfs, ...(idMaps && { idMaps }), ...(mountLabel && { mountLabel }) };
 }
 
 /** From ids on the disk to ids on the host, through those that the container is to see. */

@@ -129,6 +129,8 @@ export interface ContainerFacts {
   /** The monitor's socket, by which the daemon finds it again. */
   monitor: string;
   apparmor: string;
+  /** The label of its process, or "" for none. */
+  selinux: string;
 }
 
 export interface LiveFacts {

@@ -174,6 +174,7 @@ export function containerFacts(
     },
     monitor: paths.socket,
     apparmor: spec.process?.apparmorProfile ?? "",
+    selinux: spec.process?.selinuxLabel ?? "",
   };
 }
 

@@ -37,6 +37,7 @@ export function processLines({ plan, container, live }: ExplainFacts): Line[] {
     lines.push(line("OOM score", String(process.oomScoreAdj)));
   }
   if (container.apparmor) lines.push(line("AppArmor", container.apparmor));
+  if (container.selinux) lines.push(line("SELinux", container.selinux));
   if (live) {
     lines.push(note("now", `pid ${live.pid} runs ${live.executable || live.command[0] || "?"}`));
     const { uid, gid } = live.status;

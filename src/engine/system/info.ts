@@ -120,6 +120,7 @@ function abilities(engine: EngineContext): SystemInfo {
       ...(kernel.seccompActions.length > 0
         ? [`name=seccomp,profile=${security?.seccompName ?? "builtin"}`]
         : []),
+      ...(engine.selinux.isEnabled ? ["name=selinux"] : []),
       ...(engine.userns.isDefault ? ["name=userns"] : []),
       ...(v1 ? [] : ["name=cgroupns"]),
       ...(security?.noNewPrivileges ? ["name=no-new-privileges"] : []),

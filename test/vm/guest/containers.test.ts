@@ -10,7 +10,7 @@ import { hasSelinux, selinux } from "../suites/selinux.ts";
 import { tree } from "../suites/tree.ts";
 
 const metrics = `/run/gantry-metrics-${process.pid}.sock`;
-const guest = new GuestDaemon("--metrics-addr", `unix://${metrics}`);
+const guest = new GuestDaemon("--selinux-enabled", "--metrics-addr", `unix://${metrics}`);
 const confined = await hasApparmor();
 const labelled = await hasSelinux();
 // The daemon finds apparmor_parser as dockerd does: on PATH.

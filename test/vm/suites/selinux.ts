@@ -1,5 +1,5 @@
-// SELinux that the kernel enforces, without a policy: as on a host whose daemon has not been asked
-// for labels, which is dockerd's default. What labels would change must not break anything.
+// SELinux in the kernel, without a policy (../selinux has one): the daemon is asked for labels and
+// cannot give any. What labels would change must not break anything.
 
 import assert from "node:assert/strict";
 import { mkdtemp, readFile } from "node:fs/promises";
@@ -12,9 +12,11 @@ export const hasSelinux = async (): Promise<boolean> =>
   /\bselinux\b/.test(await readFile("/sys/kernel/security/lsm", "utf8").catch(() => ""));
 
 export function selinux(guest: GuestDaemon): void {
-  test("info lists no labels, for the daemon gives none", async () => {
-    const { SecurityOptions } = await guest.daemon.dockerode.info();
+  test("a daemon that is asked for labels says that it gives none, and goes on", async () => {
+    const { SecurityOptions, Warnings } = await guest.daemon.dockerode.info();
     assert.ok(!(SecurityOptions as string[]).includes("name=selinux"));
+    assert.match(JSON.stringify(Warnings), /selinux-enabled is set, but SELinux is off/);
+    assert.match(await guest.daemon.log(), /Docker could not enable SELinux on the host system/);
   });
 
   test("options of labels are taken as by a docker without labels: nothing changes", async () => {

@@ -1,0 +1,3 @@
+// The door of selinux: which labels containers have, and the labels of what is mounted in them.
+
+export { type LabelRecord, SeLinux } from "./selinux.ts";
