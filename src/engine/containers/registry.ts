@@ -8,6 +8,7 @@ import { type ContainerRecord, isRunning, statusOf } from "./record.ts";
 export class ContainerRegistry {
   #records: Collection<ContainerRecord>;
   #byId = new Map<string, ContainerRecord>();
+  #gone = new WeakSet<ContainerRecord>();
   #idByName = new Map<string, string>();
 
   constructor(records: Collection<ContainerRecord>) {
@@ -55,18 +56,21 @@ export class ContainerRegistry {
 
   /** Remembers a new or changed record. Throws exhausted on a full disk. */
   put(record: ContainerRecord): void {
+    if (this.#gone.has(record)) return;
     this.#records.put(record.id, record);
     this.#byId.set(record.id, record);
   }
 
   /** As put(), for what has happened already: on a full disk it takes the room kept for that. */
   putFact(record: ContainerRecord): void {
+    if (this.#gone.has(record)) return; // removed while its writer waited: it stays gone
     this.#records.putFact(record.id, record);
     this.#byId.set(record.id, record);
   }
 
   delete(record: ContainerRecord): void {
     this.#records.delete(record.id);
+    this.#gone.add(record);
     this.#byId.delete(record.id);
     this.releaseName(record.name, record.id);
   }
