@@ -70,7 +70,10 @@ export async function* readLogs(
   const options = renderOptions(c, o);
   const renderer = new Renderer(options, { recycle });
   // The watch is set before the first read: a line written in between wakes it.
-  using changes = o.follow && isRunning(c) ? new LogChanges(path, o) : undefined;
+  // Any answer of the monitor comes after what it had read is written.
+  const settle = () => engine.live.of(c.id).monitor?.kill("", 0) ?? Promise.resolve();
+  const bounds = { ...o, settle };
+  using changes = o.follow && isRunning(c) ? new LogChanges(path, bounds) : undefined;
   changes?.endWith((listener) => engine.live.of(c.id).onNextExit(listener));
   const files = await openFiles(path, binary);
   const place = await placeOf(files, options, o).catch(async (error) => {
