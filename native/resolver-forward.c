@@ -1,5 +1,5 @@
 // What no table knows is asked of servers, over UDP through the sandbox's own sockets (or the
-// host's, for servers on the host's loopback). A server that is silent, that refuses, or whose
+// host's, for the host's own servers). A server that is silent, that refuses, or whose
 // machine says that nobody listens, is followed by the next. An answer counts only with our random
 // id, through the socket that asked, from the server that was asked, about the same question; a
 // socket that nothing is asked through takes a new random port first.
@@ -19,7 +19,7 @@
 #define PENDING_OF_SANDBOX_MAX 1024
 #define BUCKETS 4096
 #define ANSWERS_PER_TURN 256
-#define HOST_UPSTREAMS 4
+#define HOST_UPSTREAMS 16
 
 struct pending {
   struct pending *next_hash;

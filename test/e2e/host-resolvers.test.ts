@@ -43,6 +43,9 @@ describe("the host's name servers", { skip: whyNoDaemon() }, () => {
     await run("nsenter", [...inHost(), "umount", "/etc/resolv.conf"]);
     await daemon?.stop();
   });
+  const inHostNetwork = () => ["-t", String(daemon.namespacesPid), "-n", "--"];
+  const bridgeOf = async (network: string) =>
+    `br-${(await daemon.ok("network", "inspect", "-f", "{{.Id}}", network)).slice(0, 12)}`;
   const ask = () => container.ask({ do: "dns", name: "x.example", type: "TXT" });
   const answers = async (wanted: string) => {
     let said = await ask();
@@ -59,10 +62,35 @@ describe("the host's name servers", { skip: whyNoDaemon() }, () => {
     await answers("server 2");
   });
 
+  test("a server to which the container has no way is asked from the host", async () => {
+    await run("nsenter", [
+      ...inHostNetwork(),
+      "ip",
+      "address",
+      "add",
+      "198.51.100.53",
+      "dev",
+      "lo",
+    ]);
+    await host.ask({ do: "serve-dns", host: "198.51.100.53", answer: "a server of the host's" });
+    // Packets of the container that are for it are thrown away.
+    const rule = ["add", "pref", "1", "iif", await bridgeOf("one"), "to", "198.51.100.53"];
+    await run("nsenter", [...inHostNetwork(), "ip", "rule", "add", "pref", "5", "lookup", "local"]);
+    await run("nsenter", [...inHostNetwork(), "ip", "rule", "del", "pref", "0"]);
+    await run("nsenter", [...inHostNetwork(), "ip", "rule", ...rule, "blackhole"]);
+    await writeFile(file, "nameserver 198.51.100.53\n");
+    await answers("a server of the host's");
+  });
+
+  test("a server to which the host has no way is given up at once", async () => {
+    await writeFile(file, "nameserver 203.0.113.53\n");
+    await answers("ESERVFAIL");
+  });
+
   test("a change while the daemon was away reaches it when the daemon is back", async () => {
     await daemon.kill9();
     await writeFile(file, "nameserver 127.0.0.3\n");
-    assert.equal(await ask(), "server 2");
+    assert.equal(await ask(), "ESERVFAIL");
     await daemon.start();
     await answers("server 3");
   });

@@ -63,7 +63,7 @@ export function writeResolvConf(
   const { hostConfig } = c;
   const { defaults } = engine.options;
   const resolvConf = resolvConfFile({
-    host: hostResolvConf(engine),
+    ...hostResolvConf(engine),
     servers: serversOf(engine, c),
     search: hostConfig.DnsSearch?.length ? hostConfig.DnsSearch : defaults.dnsSearch,
     options: hostConfig.DnsOptions?.length ? hostConfig.DnsOptions : defaults.dnsOptions,
@@ -75,15 +75,17 @@ export function writeResolvConf(
 
 /** Whom the resolver asks for names that are none of a network's. */
 export function upstreamsOf(engine: EngineContext, c: ContainerRecord): string[] {
-  return upstreamServers({ host: hostResolvConf(engine), servers: serversOf(engine, c) });
+  return upstreamServers({ ...hostResolvConf(engine), servers: serversOf(engine, c) });
 }
 
 const serversOf = (engine: EngineContext, { hostConfig }: ContainerRecord): readonly string[] =>
   hostConfig.Dns?.length ? hostConfig.Dns : engine.options.defaults.dns;
 
-function hostResolvConf({ options }: EngineContext): string {
-  const text = read(options.defaults.resolvConf ?? RESOLV_CONF);
-  return /^nameserver\s+127\.0\.0\.53\s*$/m.test(text) ? read(RESOLVED) || text : text;
+function hostResolvConf({ options }: EngineContext): { host: string; path: string } {
+  const path = options.defaults.resolvConf ?? RESOLV_CONF;
+  const host = read(path);
+  const behind = /^nameserver\s+127\.0\.0\.53\s*$/m.test(host) ? read(RESOLVED) : "";
+  return behind === "" ? { host, path } : { host: behind, path: RESOLVED };
 }
 
 /** The host as the container reaches it: by the first of its networks that is not internal. */
