@@ -4,7 +4,7 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { ServiceImpl } from "@connectrpc/connect";
 import { GantryError } from "../base/index.ts";
-import type { BuildRecord, HistoryEvent } from "../engine/index.ts";
+import type { BuildRecord, BuildStatement, HistoryEvent } from "../engine/index.ts";
 import { control } from "../gen/buildkit/index.ts";
 import type { ServicePlace } from "./make-job.ts";
 import { type Fields, recordFilter } from "./record-filter.ts";
@@ -15,6 +15,7 @@ const TYPES = {
   complete: BuildHistoryEventType.COMPLETE,
   deleted: BuildHistoryEventType.DELETED,
 };
+const IN_TOTO = "application/vnd.in-toto+json";
 const CANCELLED = 1;
 const UNKNOWN = 2;
 
@@ -70,10 +71,28 @@ function recordOf(build: BuildRecord): Record {
     createdAt: timestampFromMs(build.startedAtMs),
     ...(build.completedAtMs && { completedAt: timestampFromMs(build.completedAtMs) }),
     ...(error !== undefined && { error: { code, message: error } }),
+    ...resultsOf(build.statements ?? []),
     numTotalSteps: build.stepsTotal,
     numCompletedSteps: build.stepsCompleted,
     numCachedSteps: build.stepsCached,
     numWarnings: build.warnings,
+  };
+}
+
+/** Where the provenance is found by digest (content-service.ts), for all or by platform. */
+function resultsOf(statements: readonly BuildStatement[]): Pick<Record, "result" | "results"> {
+  const told = ({ digest, size, predicateType }: BuildStatement) => ({
+    attestations: [
+      {
+        ...{ mediaType: IN_TOTO, digest, size: BigInt(size) },
+        annotations: { "in-toto.io/predicate-type": predicateType },
+      },
+    ],
+  });
+  const only = statements.find(({ platform }) => platform === undefined);
+  if (only) return { result: told(only) };
+  return {
+    results: Object.fromEntries(statements.map((one) => [one.platform ?? "", told(one)])),
   };
 }
 

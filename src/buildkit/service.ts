@@ -4,10 +4,11 @@ import type { IncomingMessage } from "node:http";
 import { createServer, type Http2ServerRequest, type Http2ServerResponse } from "node:http2";
 import type { Duplex } from "node:stream";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
-import { control, gateway, health } from "../gen/buildkit/index.ts";
+import { content, control, gateway, health } from "../gen/buildkit/index.ts";
 import { MESSAGE_BYTES_MAX } from "../wire/index.ts";
 import { bridgeService } from "./bridge-service.ts";
 import { endWhole } from "./client-connection.ts";
+import { contentService } from "./content-service.ts";
 import { controlService } from "./control-service.ts";
 import { grpcErrors } from "./grpc-errors.ts";
 import { healthService } from "./health-service.ts";
@@ -32,6 +33,7 @@ export function buildkitService(options: BuildkitOptions): Buildkit {
     routes: (router) => {
       router.service(control.Control, controlService(place));
       router.service(gateway.LLBBridge, bridgeService(place));
+      router.service(content.Content, contentService(place));
       router.service(health.Health, healthService);
     },
   });

@@ -93,7 +93,7 @@ function list(title: string, rows: readonly (readonly [string, string])[]): stri
 
 /** The help of `gantry container` and the like. */
 export function groupHelp(name: string, group: CommandGroup): string {
-  const all = [...Object.entries(group.commands), ...Object.entries(group.groups ?? {})];
+  const all = Object.entries({ ...group.groups, ...group.commands });
   const rows = all.map(([verb, { short }]) => [verb, short] as const);
   return (
     `Usage:  ${PROGRAM} ${name} COMMAND\n\n${group.short}\n` +

@@ -129,10 +129,12 @@ async function runGroup(
     return 0;
   }
   const known = Object.hasOwn(group.aliases, verb) ? group.aliases[verb]! : verb;
-  if (group.groups && Object.hasOwn(group.groups, known)) {
-    return runGroup(session, `${name} ${known}`, group.groups[known]!, args);
+  const inner = group.groups && Object.hasOwn(group.groups, known) && group.groups[known];
+  const isCommand = Object.hasOwn(group.commands, known);
+  if (inner && (!isCommand || Object.hasOwn(inner.commands, args[0] ?? ""))) {
+    return runGroup(session, `${name} ${known}`, inner, args);
   }
-  if (Object.hasOwn(group.commands, known)) {
+  if (isCommand) {
     return runCommand(session, `${name} ${known}`, group.commands[known]!, args);
   }
   if (verb.startsWith("-")) {

@@ -62,6 +62,7 @@ describe("gantry build", { skip }, () => {
     assert.equal(await readFile(files[0]!, "utf8"), stdout.trim());
     const metadata = JSON.parse(await readFile(files[1]!, "utf8")) as Record<string, unknown>;
     assert.equal(metadata["containerimage.config.digest"], stdout.trim());
+    assert.ok("invocation" in (metadata["buildx.build.provenance"] as object));
     assert.match(String(metadata["buildx.build.ref"]), /^default\/default\/\w{25}$/);
     assert.equal(await daemon.ok("image", "inspect", "-f", "{{.Id}}", "quiet:1"), stdout.trim());
   });
@@ -268,7 +269,12 @@ describe("gantry build", { skip }, () => {
     const logs = await daemon.ok("builder", "history", "logs", ref);
     assert.match(logs, /\[2\/2\] COPY a\.txt/);
     assert.match(await daemon.ok("builder", "history", "inspect", ref), /^Status: +completed$/m);
+    const attachment = ["builder", "history", "inspect", "attachment", "--type", "provenance"];
+    const { metadata } = JSON.parse(await daemon.ok(...attachment, ref));
+    assert.equal(metadata.buildInvocationID, ref);
+    assert.match(await daemon.ok("builder", "history", "inspect", "--help"), /inspect \[OPTIONS\]/);
     await daemon.ok("builder", "history", "rm", ref);
+    assert.match((await daemon.client([...attachment, ref])).stderr, /no record found for ref/);
     const gone = await daemon.client(["builder", "history", "inspect", ref]);
     assert.match(gone.stderr, /no record found for ref/);
     assert.match(await daemon.ok("buildx", "du"), /^Total: +/m);

@@ -56,6 +56,10 @@ describe("outputs that stock clients ask for", { skip }, () => {
 
   test("an image, its id and its digest are where the client says", async () => {
     const metadata = await build("-t", "plain:1", "--iidfile", path("iid"));
+    const { invocation } = metadata["buildx.build.provenance"] as never;
+    assert.deepEqual((invocation as { configSource: object }).configSource, {
+      entryPoint: "Dockerfile",
+    });
     const id = await readFile(path("iid"), "utf8");
     assert.equal(metadata["containerimage.config.digest"], id);
     assert.equal((await docker("image", "inspect", "-f", "{{.Id}}", "plain:1")).trim(), id);
@@ -100,6 +104,9 @@ describe("outputs that stock clients ask for", { skip }, () => {
       await buildx("imagetools", "inspect", "--format", "{{json .Provenance}}", name),
     );
     assert.deepEqual(Object.keys(provenance), ["linux/amd64", "linux/arm64"]);
+    for (const platform of ["linux/amd64", "linux/arm64"]) {
+      assert.ok(metadata[`buildx.build.provenance/${platform}`], Object.keys(metadata).join());
+    }
     assert.equal(provenance["linux/amd64"].SLSA.buildType, "https://mobyproject.org/buildkit@v1");
     const sbom = JSON.parse(
       await buildx("imagetools", "inspect", "--format", "{{json .SBOM}}", name),

@@ -200,6 +200,16 @@ describe("docker buildx", { skip }, () => {
     assert.match(list, /Completed/);
     assert.match(await ok(["buildx", "history", "logs"]), /RUN \["write", "\/x", "y"\]/);
     assert.match(await ok(["buildx", "history", "inspect"]), /Build Steps:/);
+    const provenance = await ok([
+      "buildx",
+      "history",
+      "inspect",
+      "attachment",
+      "--type",
+      "provenance",
+    ]);
+    const { metadata } = JSON.parse(provenance);
+    assert.ok(list.includes(metadata.buildInvocationID));
     await ok(["buildx", "history", "rm", "--all"]);
     assert.equal((await ok(["buildx", "history", "ls", "-q"]).catch(() => "")).trim(), "");
     assert.match(await ok(["buildx", "prune", "-af"]), /Total:/);

@@ -15,7 +15,8 @@ export interface CommandEntry {
 export interface CommandGroup {
   short: string;
   commands: Record<string, CommandEntry>;
-  /** Groups within the group: `builder history ls`. */
+  /** Groups within the group: `builder history ls`. One that is a command, too, is meant where one
+   * of its commands follows: `history inspect attachment`. */
   groups?: Record<string, CommandGroup>;
   aliases: Record<string, string>;
   /** Flags of every command in it, which may also stand before the command's name. */
@@ -183,6 +184,9 @@ const history: Record<string, CommandEntry> = {
   ls: entry("List builds", () => import("./build/history-ls.ts")),
   rm: entry("Forget builds", () => import("./build/history-rm.ts")),
 };
+const historyInspect: Record<string, CommandEntry> = {
+  attachment: entry("Show how a build was made", () => import("./build/history-attachment.ts")),
+};
 const imagetools: Record<string, CommandEntry> = {
   create: entry(
     "Create an image of others that are in registries",
@@ -210,6 +214,7 @@ const builderGroup: CommandGroup = {
     history: {
       short: "Manage what is known of builds",
       commands: history,
+      groups: { inspect: { short: "Show a build", commands: historyInspect, aliases: {} } },
       aliases: {},
       flags: BUILDER_NAME_FLAGS,
     },

@@ -114,8 +114,8 @@ async function commandNames(
   session: Session,
   { place, isRoot }: { place: Place; isRoot: boolean },
 ): Promise<Candidate[]> {
-  const named = [...Object.entries(place.commands), ...Object.entries(place.groups ?? {})];
-  const candidates: Candidate[] = named.map(([value, { short }]) => ({
+  const named = { ...place.groups, ...place.commands };
+  const candidates: Candidate[] = Object.entries(named).map(([value, { short }]) => ({
     value,
     description: short,
   }));

@@ -74,7 +74,8 @@ async function locateIn(
   const here = path === "" ? known : `${path} ${known}`;
   const group = own(place.groups ?? {}, known);
   const entry = own(place.commands, known);
-  if (group && !entry) return locateIn(group, here, rest, last, at);
+  if (group && (!entry || own(group.commands, rest[0] ?? "")))
+    return locateIn(group, here, rest, last, at);
   if (entry) return locateCommand(entry, canonicalPath(entry) ?? here, rest, last, at);
   if (path === "") return at({ kind: "foreign", name: word, args: [...rest, last] });
   return at({ kind: "nothing" });

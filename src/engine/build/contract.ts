@@ -4,7 +4,7 @@ import type { Duplex, Readable } from "node:stream";
 import type { Platform } from "../../spec/index.ts";
 import type { Progress, Signal } from "../contract.ts";
 import type { CacheMountEntry } from "./cache-mounts.ts";
-import type { BuildEvent, BuildJob, BuildOutcome } from "./job.ts";
+import type { BuildEvent, BuildJob, BuildOutcome, BuildStatement } from "./job.ts";
 import type { CachePruneOptions } from "./prune.ts";
 import type { BuildRequest } from "./request.ts";
 
@@ -63,6 +63,8 @@ export interface BuildRecord {
   /** What the outputs said of themselves. */
   metadata: Readonly<Record<string, string>>;
   materials: readonly { uri: string; digest: Readonly<Record<string, string>> }[];
+  /** How each platform's image was made. Absent: it failed, or an older version made the record. */
+  statements?: readonly BuildStatement[] | undefined;
   /** Kept whatever the limits say. */
   pinned: boolean;
 }
@@ -72,6 +74,8 @@ export interface BuildHistory {
   /** The newest first; running builds too. */
   list(): BuildRecord[];
   get(ref: string): BuildRecord | undefined;
+  /** The text of a statement; undefined when no record has it. */
+  statement(digest: string): Promise<string | undefined>;
   /** Throws not-found. */
   remove(ref: string): Promise<void>;
   pin(ref: string, pinned: boolean): void;

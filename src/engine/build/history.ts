@@ -3,11 +3,12 @@
 
 import { join } from "node:path";
 import { GantryError, kindOf } from "../../base/index.ts";
-import { writePlatform } from "../../spec/index.ts";
+import { digestOf, writePlatform } from "../../spec/index.ts";
 import type { Collection } from "../../storage/index.ts";
 import type { EngineContext } from "../context.ts";
 import type { BuildHistory, BuildRecord, HistoryEvent } from "./contract.ts";
-import { HistoryLogs } from "./history-log.ts";
+import { HistoryFiles } from "./history-files.ts";
+import { decodeEvents, encodeEvents } from "./history-log.ts";
 import type { BuildEvent, BuildJob, BuildOutcome } from "./job.ts";
 import type { BuildReport } from "./report.ts";
 
@@ -27,7 +28,8 @@ export class BuildRecords implements BuildHistory {
   readonly #records: Collection<BuildRecord>;
   readonly #active = new Map<string, Active>();
   readonly #listeners = new Set<Listener>();
-  readonly #logs: HistoryLogs;
+  readonly #logs: HistoryFiles;
+  readonly #statements: HistoryFiles;
   readonly #engine: EngineContext;
   readonly #afterwards: (work: Promise<void>) => void;
 
@@ -36,7 +38,9 @@ export class BuildRecords implements BuildHistory {
     this.#engine = engine;
     this.#afterwards = afterwards;
     this.#records = storage.records.collection<BuildRecord>("build-history");
-    this.#logs = new HistoryLogs(join(options.dataRoot, "build-history"));
+    const folder = join(options.dataRoot, "build-history");
+    this.#logs = new HistoryFiles(folder, ".jsonl.gz");
+    this.#statements = new HistoryFiles(folder, ".statements.json.gz");
   }
 
   begin(job: BuildJob, report: BuildReport): void {
@@ -66,9 +70,18 @@ export class BuildRecords implements BuildHistory {
     } catch (error) {
       log.warn("Cannot keep the record of a build", { ref, error }); // a full disk: no build's fault
     }
-    const written = this.#logs.write(ref, report.events()).then(() => this.#trim());
+    const kept = "outcome" in result ? result.outcome.statements : [];
+    const texts = kept.map(({ about, text }) => [about.digest, text]);
+    const written = [
+      this.#logs.write(ref, encodeEvents(report.events())),
+      ...(kept.length > 0
+        ? [this.#statements.write(ref, JSON.stringify(Object.fromEntries(texts)))]
+        : []),
+    ];
     this.#afterwards(
-      written.catch((error) => log.warn("Cannot keep what a build told", { ref, error })),
+      Promise.all(written)
+        .then(() => this.#trim())
+        .catch((error) => log.warn("Cannot keep what a build told", { ref, error })),
     );
     this.#announce({ kind: "complete", record });
   }
@@ -86,7 +99,17 @@ export class BuildRecords implements BuildHistory {
 
   /** What a build that has ended told; undefined when it is not known. */
   async events(ref: string): Promise<readonly BuildEvent[] | undefined> {
-    return this.#records.get(ref) && (await this.#logs.read(ref));
+    return this.#records.get(ref) && decodeEvents((await this.#logs.read(ref)) ?? "");
+  }
+
+  async statement(digest: string): Promise<string | undefined> {
+    for (const [ref, { statements = [] }] of this.#records.all()) {
+      if (!statements.some((one) => one.digest === digest)) continue;
+      const texts = await this.#statements.read(ref);
+      const text = texts && (JSON.parse(texts) as Record<string, string>)[digest];
+      if (text !== undefined && digestOf(text) === digest) return text;
+    }
+    return undefined;
   }
 
   async remove(ref: string): Promise<void> {
@@ -94,7 +117,7 @@ export class BuildRecords implements BuildHistory {
     if (this.#active.has(ref)) throw new GantryError("conflict", `the build ${ref} is running`);
     if (!record) throw new GantryError("not-found", `no build ${ref} in the history`);
     this.#records.delete(ref);
-    await this.#logs.remove(ref);
+    await Promise.all([this.#logs.remove(ref), this.#statements.remove(ref)]);
     this.#announce({ kind: "deleted", record });
   }
 
@@ -141,7 +164,7 @@ export class BuildRecords implements BuildHistory {
 
 const current = ({ record, report }: Active): BuildRecord => ({ ...record, ...report.counts() });
 
-function success({ images, metadata }: BuildOutcome): Partial<BuildRecord> {
+function success({ images, metadata, statements }: BuildOutcome): Partial<BuildRecord> {
   const ids = images.map(({ platform, id }) => [writePlatform(platform), id]);
   const materials = new Map(
     images.flatMap((image) => image.materials.map((one) => [one.uri, one])),
@@ -149,6 +172,7 @@ function success({ images, metadata }: BuildOutcome): Partial<BuildRecord> {
   return {
     ...{ status: "completed", images: Object.fromEntries(ids), metadata },
     materials: [...materials.values()],
+    statements: statements.map(({ about }) => about),
   };
 }
 
@@ -177,7 +201,8 @@ export function attrsOf(
   );
 }
 
-const withoutUser = (value: string): string =>
+/** An address without its user and password. */
+export const withoutUser = (value: string): string =>
   value.replace(/^((?!ssh:)[a-z][a-z0-9+.-]*:\/\/)[^/?#]*@/i, "$1");
 
 function askedAttrs(job: Parameters<typeof attrsOf>[0]): Record<string, string> {

@@ -120,7 +120,23 @@ export interface BuildOutcome {
   images: readonly BuiltImage[];
   /** What the outputs say of themselves: "containerimage.digest" and so on (--metadata-file). */
   metadata: Readonly<Record<string, string>>;
+  /** Provenance of each platform's image, whatever was asked for: the history keeps it. */
+  statements: readonly KeptStatement[];
   warnings: readonly BuildWarning[];
+}
+
+/** Provenance of a build, without the image that it is about. */
+export interface BuildStatement {
+  predicateType: string;
+  digest: string;
+  size: number;
+  /** "linux/amd64"; absent where the build is for one only. */
+  platform?: string | undefined;
+}
+export interface KeptStatement {
+  about: BuildStatement;
+  /** JSON; the digest is of it. */
+  text: string;
 }
 
 /** What happens, as BuildKit's status stream tells it. Times are milliseconds since the epoch. */

@@ -27,6 +27,7 @@ import type { CacheMounts } from "./cache-mounts.ts";
 import type { CacheStore } from "./cache-store.ts";
 import { type ContextStore, gitSecrets } from "./contexts/index.ts";
 import type { KeptSteps } from "./failed-steps.ts";
+import { statementsFor } from "./history-statements.ts";
 import type { BuildJob, BuildOutcome, BuildWarning, BuiltImage, Material } from "./job.ts";
 import { excludesOf, JobContexts } from "./job-contexts.ts";
 import { readJobFile } from "./job-file.ts";
@@ -183,7 +184,9 @@ async function build(run: JobRun): Promise<BuildOutcome> {
   };
   const metadata = await exportOutputs({ engine: place.engine }, job, images, outputs);
   Object.assign(metadata, await exportCache(place, job, images, cacheOptions));
-  return { images, metadata, warnings: warningsOf(report) };
+  const facts = { startedAtMs, completedAtMs: Date.now(), dockerfile };
+  const statements = job.isInternal ? [] : statementsFor(job, images, facts);
+  return { images, metadata, statements, warnings: warningsOf(report) };
 }
 
 /** Another job's image as a base or a source of this one's: its steps are found in the cache, or

@@ -1,9 +1,10 @@
 import { type Command, defineCommand } from "../../command.ts";
 import { showAnswer } from "./call.ts";
+import { resultMetadata, writeMetadata } from "./metadata-file.ts";
 import type { ProgressMode } from "./progress/display.ts";
 import { BUILD_FLAGS } from "./request/flags.ts";
 import { buildOptions } from "./request/options.ts";
-import { imageIdOf, metadataOf, runBuild, writeMetadata, writeResult } from "./run-build.ts";
+import { imageIdOf, runBuild, writeResult } from "./run-build.ts";
 import { showing } from "./show.ts";
 
 const command: Command<typeof BUILD_FLAGS> = defineCommand({
@@ -36,8 +37,8 @@ const command: Command<typeof BUILD_FLAGS> = defineCommand({
       await writeResult(session, values.iidfile, id);
     }
     if (values["metadata-file"] !== "") {
-      const metadata = { ...metadataOf(response), "buildx.build.ref": `default/default/${ref}` };
-      await writeMetadata(session, values["metadata-file"], metadata);
+      const { own } = await resultMetadata(session, new Map([["own", { ref, response }]]));
+      await writeMetadata(session, values["metadata-file"], own!);
     }
     if ((values.quiet || values.progress === "quiet") && id !== undefined) session.print(id);
     return 0;

@@ -4,7 +4,7 @@ import { randomBytes } from "node:crypto";
 import type { Duplex } from "node:stream";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { GantryError } from "../../../base/index.ts";
-import { control, gateway, type ops } from "../../../gen/buildkit/index.ts";
+import { content, control, gateway, type ops } from "../../../gen/buildkit/index.ts";
 import type { Session } from "../../session.ts";
 import { type Status, statusOf } from "./progress/status.ts";
 import type { CacheRequest, Exporter } from "./request/solve.ts";
@@ -121,6 +121,12 @@ export class Builder implements Disposable {
 
   history(request: MessageInitShape<typeof control.BuildHistoryRequestSchema>, o: Signal) {
     return this.#client.stream(control.Control.method.listenBuildHistory, request, o);
+  }
+
+  /** A document that a record names. */
+  async *content(digest: string, o: Signal): AsyncGenerator<Uint8Array, void, void> {
+    const { read } = content.Content.method;
+    for await (const { data } of this.#client.stream(read, { digest }, o)) yield data;
   }
 
   async forget(ref: string, o: Signal): Promise<void> {

@@ -12,7 +12,7 @@ import {
   startedMs,
   statusOfRecord,
 } from "./history-records.ts";
-import { metadataOf } from "./run-build.ts";
+import { metadataOf } from "./metadata-file.ts";
 
 const command: Command = defineCommand({
   usage: "[OPTIONS] [REF]",

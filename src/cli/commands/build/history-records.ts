@@ -9,10 +9,11 @@ export type HistoryRecord = control.BuildHistoryRecord;
 /** The newest first. */
 export async function readHistory(
   builder: Builder,
-  { signal, filter = [] }: { signal: AbortSignal; filter?: readonly string[] },
+  o: { signal: AbortSignal; filter?: readonly string[]; ref?: string },
 ): Promise<HistoryRecord[]> {
   const records = new Map<string, HistoryRecord>();
-  const request = { earlyExit: true, filter: [...filter] };
+  const { signal, filter = [], ref = "" } = o;
+  const request = { earlyExit: true, filter: [...filter], ref };
   for await (const { type, record } of builder.history(request, { signal })) {
     if (!record) continue;
     if (type === control.BuildHistoryEventType.DELETED) records.delete(record.ref);

@@ -172,35 +172,6 @@ export function imageIdOf(response: Readonly<Record<string, string>>): string | 
   return response["containerimage.config.digest"] ?? response["containerimage.digest"];
 }
 
-/** --metadata-file: what the outputs said; values that are JSON in base64 are written as JSON. */
-export function metadataOf(response: Readonly<Record<string, string>>): Record<string, unknown> {
-  const out: Record<string, unknown> = {};
-  for (const [name, value] of Object.entries(response)) {
-    out[name] = jsonInBase64(value) ?? value;
-  }
-  return out;
-}
-
-function jsonInBase64(text: string): unknown {
-  const decoded = Buffer.from(text, "base64");
-  if (decoded[0] !== 0x7b && decoded[0] !== 0x5b) return undefined;
-  if (decoded.toString("base64") !== text) return undefined;
-  try {
-    return JSON.parse(decoded.toString("utf8")) as unknown;
-  } catch {
-    return undefined;
-  }
-}
-
-export async function writeMetadata(
-  session: Session,
-  path: string,
-  metadata: Record<string, unknown>,
-): Promise<void> {
-  const sorted = Object.fromEntries(Object.entries(metadata).sort(([a], [b]) => (a < b ? -1 : 1)));
-  await writeResult(session, path, JSON.stringify(sorted, undefined, 2));
-}
-
 export async function writeResult(session: Session, path: string, text: string): Promise<void> {
   try {
     await writeFile(callerPath(session.io, path), text);

@@ -3,3 +3,4 @@
 
 export { checkOutputs } from "./check.ts";
 export { type ExportOptions, exportOutputs, type OutputPlace } from "./export.ts";
+export { type BuildFacts, provenanceOf } from "./provenance.ts";

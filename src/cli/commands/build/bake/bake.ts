@@ -2,11 +2,11 @@ import { GantryError } from "../../../../base/index.ts";
 import { type Command, defineCommand } from "../../../command.ts";
 import type { Session } from "../../../session.ts";
 import { showAnswer } from "../call.ts";
+import { resultMetadata, writeMetadata } from "../metadata-file.ts";
 import type { ProgressMode } from "../progress/display.ts";
 import { SHARED_FLAGS } from "../request/flags.ts";
 import { checkShared, type SharedValues } from "../request/options.ts";
 import { attestationShorthand, invalid, parseCall } from "../request/specs.ts";
-import { metadataOf, writeMetadata } from "../run-build.ts";
 import { showing } from "../show.ts";
 import { readBakeFiles } from "./files.ts";
 import { applyOverrides } from "./overrides.ts";
@@ -84,11 +84,8 @@ async function build(
     code = Math.max(code, showAnswer(session, asked, response));
   }
   if (values["metadata-file"] !== "") {
-    const all = [...results].map(([name, { response, ref }]) => [
-      name,
-      { ...metadataOf(response), "buildx.build.ref": `default/default/${ref}` },
-    ]);
-    await writeMetadata(session, values["metadata-file"], Object.fromEntries(all));
+    const all = await resultMetadata(session, results);
+    await writeMetadata(session, values["metadata-file"], all);
   }
   return code;
 }
