@@ -45,8 +45,20 @@ describe("links where containers may not talk", { skip: whyNoDaemon() || noFilte
     assert.match(await exec("app", second, 5432), /^hello from /);
     await daemon.restart();
     assert.match(await exec("app", second, 5432), /^hello from /, "the daemon has been restarted");
+
+    await daemon.ok("network", "disconnect", "bridge", "db");
+    for (let thief = ""; thief === "" || (await address(thief)) !== second; ) {
+      thief = await daemon.ok("run", "-d", IMAGE, "listen", "tcp", "5432");
+    }
+    assert.equal(await exec("app", second, 5432), "", "the linked one has left the network");
+    await daemon.ok("network", "connect", "bridge", "db");
+    const third = await address("db");
+    assert.match(await exec("app", third, 5432), /^hello from /);
+    await daemon.ok("network", "disconnect", "bridge", "app");
+    await daemon.ok("network", "connect", "bridge", "app");
+    assert.match(await exec("app", third, 5432), /^hello from /, "the linking one has come back");
     await daemon.ok("rm", "--link", "/app/db");
-    assert.equal(await exec("app", second, 5432), "");
+    assert.equal(await exec("app", third, 5432), "");
     await daemon.ok("rm", "-f", ...(await daemon.ok("ps", "-aq")).split("\n"));
   });
 });

@@ -3,6 +3,7 @@
 
 import type { Duplex } from "node:stream";
 import type { ExitStatus, Monitor } from "../../native/index.ts";
+import type { AttachmentRecord } from "../../network/index.ts";
 import type { ExecConfig } from "../../spec/index.ts";
 import type { MemoryAtOom, SentSignal } from "./ending.ts";
 
@@ -54,6 +55,8 @@ export class LiveContainer {
   /** Signals that were sent in the current run, oldest first. */
   sent: SentSignal[] = [];
   memoryAtOom: MemoryAtOom | undefined;
+  /** What it has of networks as of the last change; undefined: what its record says. */
+  attachments: readonly AttachmentRecord[] | undefined;
   /** Settles when the exit of the current run has been recorded. */
   exitHandled: Promise<void> = Promise.resolve();
   /** Settles when the monitor of the run before has torn down what that run had. */

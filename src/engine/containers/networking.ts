@@ -49,7 +49,6 @@ export async function attachNetworks(
     attached.attachments.push(attachment);
   }
   undo.commit();
-  for (const network of networks) announceNetwork(engine, "connect", identity(network), c.id);
   tellLinkingContainers(engine, c, attached.records);
   await openLinkedPorts(engine, c, attached.records);
   return attached;
@@ -136,12 +135,22 @@ export async function detachNetworks(
   attachments: readonly AttachmentRecord[],
 ): Promise<void> {
   rememberAddresses(c, attachments);
-  for (const record of attachments) await engine.network.detach(record);
+  // Before an address is free for others.
   await openLinkedPorts(engine, c, []);
+  for (const record of attachments) await engine.network.detach(record);
+}
+
+/** The events of a run, which steps of builds have none of. As with docker a start that failed is
+ * disconnected, though it never was connected. */
+export function announceNetworks(
+  engine: EngineContext,
+  c: ContainerRecord,
+  action: "connect" | "disconnect",
+): void {
   if (hasNoNetworkOfItsOwn(c)) return;
   for (const name of endpointNames(engine, c)) {
     const network = networkNamed(engine, name);
-    if (network) announceNetwork(engine, "disconnect", identity(network), c.id);
+    if (network) announceNetwork(engine, action, identity(network), c.id);
   }
 }
 

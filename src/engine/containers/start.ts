@@ -16,16 +16,17 @@ import type { EngineContext } from "../context.ts";
 import { adviseStart } from "../explain/advise-start.ts";
 import { foreignRuntime, foreignStarted } from "../runtimes/foreign.ts";
 import { timestamp } from "../timestamps.ts";
-import { announce, announceVolume } from "./announce.ts";
+import { announce, announceMounts, announceUnmounts } from "./announce.ts";
 import { connectPending } from "./attach.ts";
 import { connectStarted, endStray } from "./ended-monitor.ts";
 import { remember, watchExit } from "./exit.ts";
 import { startHealthChecks } from "./health.ts";
 import { runPoststart } from "./hooks.ts";
 import { prepareLaunch } from "./launch.ts";
+import { followLinks } from "./link-ports.ts";
 import type { LiveContainer } from "./live.ts";
 import { mountVolumes, unmountVolumes, volumeNames } from "./mounts.ts";
-import { attachNetworks, detachNetworks } from "./networking.ts";
+import { announceNetworks, attachNetworks, detachNetworks } from "./networking.ts";
 import {
   type ContainerRecord,
   isPaused,
@@ -123,12 +124,15 @@ async function launch(
   await live.tornDown;
   const sink = await engine.shipping.open(c);
   if (sink) undo.defer("log driver", () => sink.close());
+  undo.defer("volumes", () => unmountVolumes(engine, c));
+  await mountVolumes(engine, c);
+  undo.defer("events of volumes", async () => announceUnmounts(engine, c, volumeNames(c)));
+  announceMounts(engine, c);
+  undo.defer("events of networks", async () => announceNetworks(engine, c, "disconnect"));
   const attachments = await attachNetworks(engine, c).catch((error) => {
     throw inNetworking(error);
   });
   undo.defer("network", () => detachNetworks(engine, c, attachments.records));
-  undo.defer("volumes", () => unmountVolumes(engine, c));
-  await mountVolumes(engine, c);
   const prepare = () =>
     prepareLaunch(engine, c, attachments, {
       holdMs: live.pendingAttaches.size > 0 ? CONNECT_DEADLINE_MS : 0,
@@ -166,18 +170,12 @@ async function launch(
   await connectPending(c, live);
   engine.containers.putFact(c);
   undo.commit();
+  // Those that it links to may have come or gone since it was attached.
+  if (c.links?.length) await followLinks(engine, c);
   if (sink) await engine.shipping.begin(c, sink);
   monitor.release();
   startHealthChecks(engine, c);
-  for (const mount of c.mounts) {
-    if (mount.Type !== "volume" || !mount.Name) continue;
-    announceVolume(engine, "mount", mount.Name, {
-      container: c.id,
-      destination: mount.Destination,
-      propagation: mount.Propagation,
-      "read/write": String(mount.RW),
-    });
-  }
+  announceNetworks(engine, c, "connect");
   announce(engine, c, "start");
 }
 

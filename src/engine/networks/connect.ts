@@ -12,6 +12,7 @@ import { endpointDns } from "../containers/endpoint-names.ts";
 import { checkCompany, checkSettings } from "../containers/endpoints.ts";
 import { settleGateway } from "../containers/gateway.ts";
 import { containerOf } from "../containers/host-config.ts";
+import { openLinkedPorts } from "../containers/link-ports.ts";
 import { hostNames } from "../containers/network-files.ts";
 import { attachRequest } from "../containers/networking.ts";
 import type { ContainerRecord, RunFacts } from "../containers/record.ts";
@@ -56,6 +57,7 @@ export async function connectContainer(
     delete run.movesGateway;
     engine.containers.putFact(c);
     undo.commit();
+    await openLinkedPorts(engine, c, run.attachments);
     changeHosts(engine, c, { add: record });
     announceNetwork(engine, "connect", identity(network), id);
   });
@@ -173,9 +175,11 @@ async function leave(
   run.leaves = network;
   engine.containers.putFact(c);
   const { ports } = record;
+  const others = run.attachments.filter((other) => other !== record);
+  await openLinkedPorts(engine, c, others);
   await engine.network.disconnect(record, run);
   delete c.endpoints[network];
-  run.attachments = run.attachments.filter((other) => other !== record);
+  run.attachments = others;
   try {
     await settleGateway(engine, c, ports);
   } catch (error) {
