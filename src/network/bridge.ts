@@ -3,7 +3,6 @@
 // forks, sleeps or polls. Slots 40 to 59 of a plan belong to the network.
 
 import type { Operation } from "../native/index.ts";
-import { addressBytes } from "./addresses.ts";
 import type { AttachmentRecord } from "./contract.ts";
 import type { AttachPlan, HostTraits } from "./driver.ts";
 import { rulesOf } from "./endpoint-rules.ts";
@@ -11,7 +10,6 @@ import { planAddEndpoint, planRemoveEndpoint, sizeOfRules } from "./firewall-ele
 import type { NetlinkData } from "./netlink-message.ts";
 import type { NetworkRecord } from "./network-record.ts";
 import { NETLINK_NETFILTER } from "./nftables.ts";
-import { flushConnections } from "./nftables-read.ts";
 import { RouteWriter } from "./rtnetlink.ts";
 import { NETLINK_ROUTE } from "./rtnetlink-numbers.ts";
 
@@ -174,14 +172,6 @@ function innerEnd(o: AttachPlan, link: { slot: number }): NetlinkData {
  * much also the monitor does, whoever is faster: the name is this endpoint's alone. */
 export function planLeave(endpoint: AttachmentRecord): Operation[] {
   return [route(new RouteWriter().deleteLink(endpoint.hostInterface).finish(), { ignore: ENODEV })];
-}
-
-/** After it has left: connections tracked to its addresses are forgotten. Kernels that cannot
- * select them (ENOENT, EINVAL, EOPNOTSUPP) let them expire. */
-export function planForget(endpoint: AttachmentRecord): Operation[] {
-  return [endpoint.ipv4, endpoint.ipv6].flatMap((ip) =>
-    ip ? [nft(flushConnections(addressBytes(ip.address)))] : [],
-  );
 }
 
 /** Ends the forwarding of its ports. Only the daemon does, in order with the next owner of the

@@ -11,8 +11,9 @@ import { GantryError, KeyedMutex, type Logger, messageOf, Rollback } from "../ba
 import type { Native, Operation } from "../native/index.ts";
 import type { EndpointSettings } from "../spec/index.ts";
 import { formatMac, macBytes } from "./addresses.ts";
-import { enabledBy, planForget, planLeave, sysctlsOf, writeSysctl } from "./bridge.ts";
+import { enabledBy, planLeave, sysctlsOf, writeSysctl } from "./bridge.ts";
 import { BRIDGE_NAME } from "./bridge-options.ts";
+import { forgetConnections } from "./connections.ts";
 import type {
   Attachment,
   AttachmentRecord,
@@ -234,8 +235,7 @@ export class Networks implements NetworkLayer {
 
   async #leave(record: AttachmentRecord): Promise<void> {
     if (!(await this.#tryRun("remove an interface", this.#planLeave(record)))) return;
-    if (record.ports.length > 0)
-      await this.#native.run({ host: planForget(record) }).catch(() => {});
+    if (record.ports.length > 0) await forgetConnections(this.#native, record);
     // Where it cannot be written the address stays taken until the next start.
     const release = () => releaseAddresses(this.#ipam, record.networkId, record.endpointId, record);
     await this.#attempt("release an address", async () => release());

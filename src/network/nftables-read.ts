@@ -1,8 +1,7 @@
 // What the kernel says of nftables: chains and rules, also those of others, and whether an element
-// is there; and connection tracking's forgetting. Pure. Source: linux/netfilter/nf_tables.h.
+// is there. Pure. Source: linux/netfilter/nf_tables.h.
 
 import {
-  type NetlinkData,
   NetlinkWriter,
   NLM_F_ACK,
   NLM_F_DUMP,
@@ -136,24 +135,4 @@ export function readBaseChains(answer: Uint8Array): BaseChain[] {
         },
       ];
     });
-}
-
-const CT_DELETE = (1 << 8) | 2; // NFNL_SUBSYS_CTNETLINK, IPCTNL_MSG_CT_DELETE
-const CTA_TUPLE_REPLY = 2;
-const CTA_FILTER = 25;
-const CTA_FILTER_F_IP_SRC = 1;
-
-/** Forgets the connections that are answered by `address` (4 or 16 bytes): a client that keeps
- * its port would otherwise go on being sent to a container that is gone. */
-export function flushConnections(address: Uint8Array): NetlinkData {
-  const w = new NetlinkWriter();
-  const v4 = address.length === 4;
-  w.message(CT_DELETE, NLM_F_ACK, () => {
-    w.u8(v4 ? 2 : 10)
-      .u8(0)
-      .u16be(0);
-    w.nest(CTA_TUPLE_REPLY, () => w.nest(1, () => w.attrBytes(v4 ? 1 : 3, address)));
-    w.nest(CTA_FILTER, () => w.attrU32(1, 0).attrU32(2, CTA_FILTER_F_IP_SRC));
-  });
-  return w.finish();
 }
