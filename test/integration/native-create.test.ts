@@ -126,6 +126,21 @@ test("words in the place of a program are said on standard error, and end with t
   assert.deepEqual([said.at(-1)?.stream, said.at(-1)?.log], ["stderr", "cannot\n"]);
 });
 
+test("words that nobody reads keep no descriptor of the host, and no start from being known", async () => {
+  const text = `${"x".repeat(1 << 17)}\n`;
+  const base = containerPlan(native.rootfs, ["true"], native.config("unread"));
+  // A pipe whose other end only the two halves have: it is full at once.
+  const host: Operation[] = [{ op: "pipe", read: 20, write: 21 }, ...base.host];
+  const container: Operation[] = [
+    ...base.container.slice(0, -1),
+    { op: "dup2", slot: 21, fd: 2 },
+    { op: "sayAndExit", text, code: 255 },
+  ];
+  const { monitor } = await native.start(["true"], { host, container, deadlineMs: 5_000 });
+  assert.equal((await monitor.exited).code, 255);
+  await monitor.closed;
+});
+
 test("an end of either half ends the other", async () => {
   const config = native.config("halves");
   const base = containerPlan(native.rootfs, ["hold"], config);
