@@ -132,6 +132,8 @@ export interface StoredImage {
   digests: string[]; // docker.io/library/alpine@sha256:…
   /** Names that stand for a whole index, one of `documents`, and not for this image alone. */
   indexes: ReadonlyMap<string, string>;
+  /** Names that were pulled by an index, one of `documents`, but mean this image alone. */
+  origins: ReadonlyMap<string, string>;
   createdAt: Date; // when it was stored or last tagged
   parent?: string;
 }
@@ -156,8 +158,9 @@ export interface ImageStore {
   dropDocuments(id: string, digests: readonly string[]): Promise<void>;
   /** A manifest or index that some image came by. */
   document(digest: string): Descriptor | undefined;
-  /** `index`: the digest of the index that the name stands for; the image is its one for here. */
-  tag(id: string, reference: string, o?: { index?: string }): Promise<void>;
+  /** `index`: the digest of the index that the name stands for; the image is its one for here.
+   * `origin`: of the one that led to the image when the name was pulled. */
+  tag(id: string, reference: string, o?: { index?: string; origin?: string }): Promise<void>;
   untag(reference: string): Promise<void>;
   /** By normalised reference, digest reference, id, unambiguous id prefix (≥ 1 hex digit), or the
    * digest of its manifest or index. */

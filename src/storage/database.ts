@@ -63,6 +63,10 @@ const MIGRATIONS = [
   -- The index that a name of an image stands for; "": the image alone.
   ALTER TABLE image_names ADD COLUMN index_digest TEXT NOT NULL DEFAULT '';
   `,
+  `
+  -- The index by which a pull found the image that has the name; "": by none.
+  ALTER TABLE image_names ADD COLUMN origin_digest TEXT NOT NULL DEFAULT '';
+  `,
 ];
 
 /** Says in words of ours, and of one kind, that the disk is full or takes no writes. */

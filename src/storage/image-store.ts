@@ -34,8 +34,8 @@ type Image = {
   documents: Map<string, Descriptor>;
   parent?: string;
   createdAt: number;
-  /** Normalised name → when it was given (milliseconds), and for which index. */
-  names: Map<string, { taggedAt: number; index: string }>;
+  /** Normalised name → when it was given (milliseconds), and for or by which index. */
+  names: Map<string, { taggedAt: number; index: string; origin: string }>;
 };
 
 type Document = { raw: Uint8Array; mediaType: string };
@@ -81,9 +81,11 @@ export class ImageRecords implements ImageStore {
       image_id: string;
       tagged_at: number;
       index_digest: string;
+      origin_digest: string;
     }[];
-    for (const { name, image_id, tagged_at: taggedAt, index_digest: index } of names) {
-      this.#images.get(image_id)?.names.set(name, { taggedAt, index });
+    for (const { name, image_id, tagged_at: taggedAt, ...of } of names) {
+      const given = { taggedAt, index: of.index_digest, origin: of.origin_digest };
+      this.#images.get(image_id)?.names.set(name, given);
       this.#names.set(name, image_id);
     }
   }
@@ -243,17 +245,17 @@ export class ImageRecords implements ImageStore {
   }
 
   /** `reference` is a tag ("alpine:3.20") or a digest reference ("alpine@sha256:…"). */
-  async tag(id: string, reference: string, { index = "" } = {}): Promise<void> {
+  async tag(id: string, reference: string, { index = "", origin = "" } = {}): Promise<void> {
     const image = this.#images.get(id);
     if (image === undefined) throw new GantryError("not-found", `No such image: ${id}`);
     const name = formatReference(parseReference(reference));
     const now = Date.now();
     this.#database.sql
-      .prepare("INSERT OR REPLACE INTO image_names VALUES (?, ?, ?, ?)")
-      .run(name, id, now, index);
+      .prepare("INSERT OR REPLACE INTO image_names VALUES (?, ?, ?, ?, ?)")
+      .run(name, id, now, index, origin);
     const before = this.#names.get(name);
     if (before !== undefined) this.#images.get(before)?.names.delete(name);
-    image.names.set(name, { taggedAt: now, index });
+    image.names.set(name, { taggedAt: now, index, origin });
     this.#names.set(name, id);
   }
 
@@ -278,9 +280,10 @@ export class ImageRecords implements ImageStore {
     const names = [...image.names.keys()].sort();
     const times = [...image.names.values()].map(({ taggedAt }) => taggedAt);
     const taggedAt = Math.max(image.createdAt, ...times);
-    const indexes = [...image.names].flatMap(([name, { index }]): [string, string][] =>
-      index === "" ? [] : [[name, index]],
-    );
+    const indexesBy = (key: "index" | "origin") =>
+      new Map(
+        [...image.names].flatMap(([name, of]) => (of[key] ? [[name, of[key]] as const] : [])),
+      );
     return {
       id,
       config: image.config,
@@ -289,7 +292,8 @@ export class ImageRecords implements ImageStore {
       references: names.filter((name) => !name.includes("@")),
       digests: names.filter((name) => name.includes("@")),
       documents: [...image.documents.values()],
-      indexes: new Map(indexes),
+      indexes: indexesBy("index"),
+      origins: indexesBy("origin"),
       createdAt: new Date(taggedAt),
       ...(image.manifest ? { manifest: image.manifest } : {}),
       ...(image.parent !== undefined ? { parent: image.parent } : {}),

@@ -14,7 +14,7 @@ import {
 import type { Lease, StoredImage } from "../../storage/index.ts";
 import type { EngineContext } from "../context.ts";
 import type { Progress } from "../contract.ts";
-import { companionsOf } from "../images/companions.ts";
+import { siblingsOf } from "../images/companions.ts";
 import { hostPlatform } from "../images/find.ts";
 import { ensureHelloWorld } from "../images/hello-world.ts";
 import { pullImage } from "../images/pull.ts";
@@ -76,7 +76,8 @@ function findHere(
   const named =
     images.resolve(reference) ?? images.resolve(familiarReference(parseReference(reference)));
   if (named && fits(named, wanted)) return named;
-  const other = named && companionsOf(images.list(), named).find((image) => fits(image, wanted));
+  const others = named ? siblingsOf(images.list(), named, reference) : [];
+  const other = others.find((image) => fits(image, wanted));
   if (other) return other;
   const id = records.collection<{ id: string }>(UNNAMED).get(unnamedKey(reference, wanted))?.id;
   const found = id === undefined ? undefined : images.get(id);

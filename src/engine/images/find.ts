@@ -11,7 +11,7 @@ import {
 import type { StoredImage } from "../../storage/index.ts";
 import type { EngineContext } from "../context.ts";
 import { goodGuess } from "../explain/good-guess.ts";
-import { companionsOf } from "./companions.ts";
+import { siblingsOf } from "./companions.ts";
 
 /** What a processor runs beside its own; not every arm64 runs 32-bit programs. */
 export const alsoRuns: Readonly<Record<string, readonly string[]>> = {
@@ -35,17 +35,18 @@ export function findImageFor(
   ref: string,
   platform: string | undefined,
 ): StoredImage {
-  return platformImage(engine, findImage(engine, ref), platform);
+  return platformImage(engine, findImage(engine, ref), platform, ref);
 }
 
-/** `image` itself, or its companion for the platform. */
+/** `image` itself, or the one for the platform that stands beside it under the name. */
 export function platformImage(
   engine: EngineContext,
   image: StoredImage,
   platform: string | undefined,
+  name: string | undefined,
 ): StoredImage {
   if (!platform || isFor(image, platform)) return image;
-  const others = companionsOf(engine.storage.images.list(), image);
+  const others = siblingsOf(engine.storage.images.list(), image, name);
   return others.find((other) => isFor(other, platform)) ?? image;
 }
 

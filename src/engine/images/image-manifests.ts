@@ -37,8 +37,9 @@ export async function imageManifests(
 }
 
 /** Of a name's own index rather than of another that led to the image once. */
-function indexOf({ indexes, documents }: StoredImage): Descriptor | undefined {
-  const [named] = indexes.values();
+function indexOf({ indexes, origins, documents }: StoredImage): Descriptor | undefined {
+  const given = [...indexes, ...origins];
+  const [, named] = given.find(([name]) => !name.includes("@")) ?? given[0] ?? [];
   const all = documents.filter(({ mediaType }) => IS_INDEX.test(mediaType));
   return all.find(({ digest }) => digest === named) ?? all[0];
 }

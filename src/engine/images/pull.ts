@@ -3,8 +3,15 @@
 
 import type { Readable } from "node:stream";
 import { GantryError } from "../../base/index.ts";
-import { isBroken, messagesOf, type PullStore, pullImages } from "../../distribution/index.ts";
 import {
+  isBroken,
+  messagesOf,
+  type PulledImage,
+  type PullStore,
+  pullImages,
+} from "../../distribution/index.ts";
+import {
+  digestOf,
   familiarReference,
   type Platform,
   parseReference,
@@ -78,9 +85,13 @@ interface PullState {
 
 function pullStore(storage: Stores, { lease, brought, stored }: PullState): PullStore {
   const { images, layers, content } = storage;
-  const addNames = async (id: string, references: readonly string[]): Promise<void> => {
+  const addNames = async (
+    id: string,
+    { references, indexes }: Pick<PulledImage, "references" | "indexes">,
+  ): Promise<void> => {
     if (stored) return stored(id);
-    for (const reference of references) await images.tag(id, reference);
+    const origin = indexes[0] && digestOf(indexes[0].raw);
+    for (const name of references) await images.tag(id, name, origin ? { origin } : {});
   };
   return {
     config: (id) => images.get(id)?.rawConfig,
@@ -114,11 +125,11 @@ function pullStore(storage: Stores, { lease, brought, stored }: PullState): Pull
     commit: async ({ rawConfig, manifest, indexes, references }) => {
       const { raw, mediaType } = manifest;
       const id = await images.put(rawConfig, { manifest: raw, manifestType: mediaType, indexes });
-      await addNames(id, references);
+      await addNames(id, { references, indexes });
     },
     name: async (id, { manifest, indexes, references }) => {
       await images.addDocuments(id, [manifest, ...indexes]);
-      await addNames(id, references);
+      await addNames(id, { references, indexes });
     },
   };
 }

@@ -44,7 +44,7 @@ export async function* pushImages(
   const store = pushStore(engine);
   for (const one of namesMeant(engine, reference)) {
     const named = engine.storage.images.resolve(formatReference(one))!;
-    const image = platformImage(engine, named, o.platform);
+    const image = platformImage(engine, named, o.platform, formatReference(one));
     if (o.platform) checkImagePlatform(image, o.platform, familiarReference(one));
     const group = o.allPlatforms
       ? await wholeIndex(engine, image, one)

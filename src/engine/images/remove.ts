@@ -2,13 +2,13 @@
 // the way and what force overrides.
 
 import { GantryError } from "../../base/index.ts";
-import { familiarName, formatReference, parseReference } from "../../spec/index.ts";
+import { formatReference, parseReference } from "../../spec/index.ts";
 import type { StoredImage } from "../../storage/index.ts";
 import { type ContainerRecord, isRunning } from "../containers/record.ts";
 import type { EngineContext } from "../context.ts";
 import type { Signal } from "../contract.ts";
-import { companionIds, companionsOf } from "./companions.ts";
-import { checkImagePlatform, findImage, isFor } from "./find.ts";
+import { companionIds, companionsOf, siblingsOf } from "./companions.ts";
+import { checkImagePlatform, findImage, hostPlatform, isFor } from "./find.ts";
 import { familiar } from "./render.ts";
 import { announceImage } from "./tag.ts";
 
@@ -29,51 +29,145 @@ export async function removeImage(
   const image = findImage(engine, ref);
   const removed: RemovedItem[] = [];
   const companions = companionsOf(engine.storage.images.list(), image);
-  checkPlatforms([image, ...companions], o.platforms ?? [], ref);
-  const named = isId(ref, image) ? undefined : referenceOf(ref, image);
-  if (named !== undefined) {
-    const last = image.references.length <= 1;
-    const user = last ? usersOf(engine, image)[0] : undefined;
-    if (user && !o.force) {
-      throw new GantryError(
-        "conflict",
-        `conflict: unable to remove repository reference ${JSON.stringify(ref)} (must force) - ` +
-          `container ${short(user.id)} is using its referenced image ${short(image.id)}`,
-      );
-    }
-    await untag(engine, image, named, removed);
-    if (!last) return removed;
-    // What still uses the image keeps it, now without a name.
-    if (usersOf(engine, image).length > 0 || hasChildren(engine, image)) {
-      await deleteCompanions(engine, companions, removed, o);
-      return removed;
-    }
-  } else {
-    checkDeletable(engine, image, ref, o.force === true);
-    for (const reference of image.references) await untag(engine, image, reference, removed);
+  const siblings = siblingsOf(engine.storage.images.list(), image, ref);
+  const staying = othersThan(o.platforms ?? [], [image, ...siblings], ref);
+  if (staying.length > 0) {
+    const doomed = [image, ...siblings].filter((one) => !staying.includes(one));
+    return await removePlatforms(engine, { ref, doomed, staying }, o);
   }
-  await deleteImage(engine, image, removed, o);
+  const named = isId(ref, image) ? undefined : referenceOf(ref, image);
+  if (named === undefined) {
+    checkDeletable(engine, image, ref, o.force === true);
+    for (const name of namesOf(image)) await untag(engine, image, name, removed);
+    await deleteImage(engine, image, removed, o);
+  } else {
+    checkNotLastOfUsed(engine, image, ref, o.force === true);
+    for (const name of [named, ...digestsLeft(named, image)]) {
+      await untag(engine, image, name, removed);
+    }
+    if (!isNeeded(engine, image.id)) await deleteImage(engine, image, removed, o);
+  }
   await deleteCompanions(engine, companions, removed, o);
   return removed;
 }
 
-/** An image goes as a whole: without some of its platforms its index would say what is not so. */
-function checkPlatforms(
-  images: readonly StoredImage[],
-  platforms: readonly string[],
+const namesOf = ({ references, digests }: StoredImage): string[] => [...references, ...digests];
+
+/** With the last tag of a repository go the digests that stand beside it. */
+function digestsLeft(removed: string, { references, digests }: StoredImage): string[] {
+  if (removed.includes("@")) return [];
+  const repository = repositoryOf(removed);
+  const others = references.filter((name) => name !== removed);
+  if (others.some((name) => repositoryOf(name) === repository)) return [];
+  return digests.filter((name) => repositoryOf(name) === repository);
+}
+
+const repositoryOf = (name: string): string => {
+  const { registry, repository } = parseReference(name);
+  return `${registry}/${repository}`;
+};
+
+/** Names, containers and children keep an image, and so does an index that a name stands for. */
+function isNeeded(engine: EngineContext, id: string): boolean {
+  const { images } = engine.storage;
+  const image = images.get(id);
+  if (image === undefined || namesOf(image).length > 0) return image !== undefined;
+  if (usersOf(engine, image).length > 0 || hasChildren(engine, image)) return true;
+  return companionIds(images.list()).has(id);
+}
+
+function checkNotLastOfUsed(
+  engine: EngineContext,
+  image: StoredImage,
   ref: string,
+  force: boolean,
 ): void {
+  const user = force || !hasOneName(image) ? undefined : usersOf(engine, image)[0];
+  if (user === undefined) return;
+  throw new GantryError(
+    "conflict",
+    `conflict: unable to remove repository reference ${JSON.stringify(ref)} (must force) - ` +
+      `container ${short(user.id)} is using its referenced image ${short(image.id)}`,
+  );
+}
+
+/** A tag and the digests of its repository count as one. */
+function hasOneName(image: StoredImage): boolean {
+  if (namesOf(image).length <= 1) return true;
+  return image.references.length <= 1 && new Set(namesOf(image).map(repositoryOf)).size === 1;
+}
+
+/** The images that are of none of the platforms; throws not-found where one is of no image. */
+function othersThan(
+  platforms: readonly string[],
+  images: readonly StoredImage[],
+  ref: string,
+): StoredImage[] {
+  if (platforms.length === 0) return [];
   for (const platform of platforms) {
     const found = images.find((image) => isFor(image, platform)) ?? images[0]!;
     checkImagePlatform(found, platform, ref);
   }
-  const left = images.filter((image) => !platforms.some((platform) => isFor(image, platform)));
-  if (platforms.length === 0 || left.length === 0) return;
-  throw new GantryError(
-    "not-implemented",
-    `removing only some platforms of ${ref} is not supported: remove the image as a whole`,
-  );
+  return images.filter((image) => !platforms.some((platform) => isFor(image, platform)));
 }
+
+/** Some platforms of a name go; names that these have pass on to one that stays. Commit point: the
+ * first name is passed on, or the first image deleted. */
+async function removePlatforms(
+  engine: EngineContext,
+  {
+    ref,
+    doomed,
+    staying,
+  }: { ref: string; doomed: readonly StoredImage[]; staying: readonly StoredImage[] },
+  o: RemoveImageOptions,
+): Promise<RemovedItem[]> {
+  if (!o.force) {
+    throw new GantryError(
+      "invalid",
+      "Content will be removed from all images referencing this variant. " +
+        "Use \u2014-force to force delete.", // dockerd's dash
+    );
+  }
+  for (const one of doomed) checkDeletable(engine, one, one.id, true);
+  const heirs = doomed.map((one) => heirsOf(one, staying, ref));
+  const { images } = engine.storage;
+  for (const [name, { heir, ...of }] of heirs.flatMap((one) => [...one])) {
+    await images.tag(heir.id, name, of);
+  }
+  const removed: RemovedItem[] = [];
+  for (const one of doomed) await deleteImage(engine, one, removed, o);
+  return removed;
+}
+
+type Heir = { heir: StoredImage; index?: string; origin?: string };
+
+/** Who gets the names of an image; throws conflict where nobody can take a tag. */
+function heirsOf(
+  image: StoredImage,
+  staying: readonly StoredImage[],
+  ref: string,
+): Map<string, Heir> {
+  const heirs = new Map<string, Heir>();
+  for (const name of [...image.references, ...image.digests]) {
+    const index = image.indexes.get(name);
+    const origin = image.origins.get(name);
+    const wanted = index ?? origin;
+    const fitting = staying.filter(({ documents }) => documents.some((d) => d.digest === wanted));
+    const heir = fitting.find(isForHost) ?? fitting[0];
+    if (heir) heirs.set(name, { heir, ...(index && { index }), ...(origin && { origin }) });
+    else if (!name.includes("@")) {
+      const why = `${familiar(name)} means this platform alone`;
+      throw new GantryError("conflict", `conflict: unable to delete ${short(ref)} - ${why}`);
+    }
+  }
+  return heirs;
+}
+
+const isForHost = (image: StoredImage): boolean => {
+  const { os, architecture } = hostPlatform();
+  return isFor(image, `${os}/${architecture}`);
+};
 
 /** The other platforms of an index that has lost its name, unless something needs them. */
 async function deleteCompanions(
@@ -136,10 +230,7 @@ function checkDeletable(
     refuse("cannot be forced", "image has dependent child images");
   }
   if (force) return;
-  const repositories = new Set(
-    image.references.map((reference) => familiarName(parseReference(reference))),
-  );
-  if (repositories.size > 1) {
+  if (!hasOneName(image)) {
     refuse("must be forced", "image is referenced in multiple repositories");
   }
   const stopped = users[0];

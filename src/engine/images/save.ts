@@ -52,7 +52,7 @@ function ofPlatforms(
   { image, references }: SaveRequest,
   platforms: readonly string[],
 ): SaveRequest[] {
-  const images = platforms.map((platform) => platformImage(engine, image, platform));
+  const images = platforms.map((platform) => platformImage(engine, image, platform, references[0]));
   const found = new Map(images.map((one) => [one.id, one]));
   if (found.size > 1) {
     const fitting = [...found.values()].filter((one) => !isRefused(one, platforms));

@@ -15,17 +15,25 @@ export async function tagImage(
   const image = findImage(engine, ref);
   const reference = parseTarget(repo, tag);
   const index = indexMeant(image, ref);
-  await engine.storage.images.tag(image.id, formatReference(reference), index ? { index } : {});
+  const origin = ofName(image.origins, ref);
+  await engine.storage.images.tag(image.id, formatReference(reference), {
+    ...(index && { index }),
+    ...(origin && { origin }),
+  });
   announceImage(engine, "tag", image.id, familiarReference(reference));
 }
 
-/** A name that stands for an index hands that on. */
+/** A name that stands for an index hands that on, as one hands on the index of its pull. */
 function indexMeant({ indexes, documents }: StoredImage, ref: string): string | undefined {
   if (documents.some(({ digest }) => digest === ref) && [...indexes.values()].includes(ref)) {
     return ref;
   }
+  return ofName(indexes, ref);
+}
+
+function ofName(digests: ReadonlyMap<string, string>, ref: string): string | undefined {
   try {
-    return indexes.get(formatReference(parseReference(ref)));
+    return digests.get(formatReference(parseReference(ref)));
   } catch {
     return undefined; // an id
   }
