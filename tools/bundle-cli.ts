@@ -4,22 +4,19 @@
 // script that is compiled already: it starts in a third to half of the time of the sources. The id
 // is computed as native/warm.c does.
 
-import {
-  readdirSync,
-  readFileSync,
-  realpathSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from "node:fs";
+import { randomBytes } from "node:crypto";
+import { readdirSync, readFileSync, realpathSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { writeFileAtomic } from "../src/base/index.ts";
 import { lateModules } from "./late-modules.ts";
-import { loaderText, scriptText, writeCodeCache } from "./with-code-cache.ts";
+import { isWhole, loaderText, scriptText, summed, writeCodeCache } from "./with-code-cache.ts";
 
 const root = realpathSync(fileURLToPath(new URL("..", import.meta.url)));
 const output = join(root, "native/build");
+/** What is older was left by a bundling that was killed. */
+const BUNDLING_MS_MAX = 10 * 60_000;
+
 interface Program {
   /** As native/launcher.c and native/runtime.c name it. */
   name: string;
@@ -58,7 +55,8 @@ function inputs({ folders, files }: Program): string[] {
       .filter((file) => /\.(ts|js)$/.test(file) && !/\.(test|d)\.ts$/.test(file))
       .map((file) => join("src", folder, file)),
   );
-  return [...sources.sort(), ...files, "native/warm.c", "native/warm-relay.c", "package.json"];
+  const shared = ["warm", "warm-program", "warm-relay"].map((name) => `native/${name}.c`);
+  return [...sources.sort(), ...files, ...shared, "package.json"];
 }
 
 const FNV_OFFSET = 0xcbf29ce484222325n;
@@ -82,11 +80,8 @@ function buildId(files: readonly string[]): string {
   return id.toString(16).padStart(16, "0");
 }
 
-function replace(path: string, content: string | Uint8Array): void {
-  const temporary = `${path}.${process.pid}`;
-  writeFileSync(temporary, content);
-  renameSync(temporary, path);
-}
+/** Readable for every user, and nobody else's to write, whatever the umask. */
+const FILE_MODE = 0o644;
 
 /** Brings everything up to date. */
 export async function bundleCli(): Promise<void> {
@@ -103,11 +98,10 @@ async function bundle(program: Program): Promise<void> {
   } catch {
     // The first time.
   }
-  if (known !== list) replace(listPath, list);
+  if (known !== list) await writeFileAtomic(listPath, list, { mode: FILE_MODE });
   const name = `${program.name}-${buildId(files)}`;
-  const bundles = new RegExp(`^${program.name}-[0-9a-f]{16}\\.(cjs|js|code)$`);
-  const old = readdirSync(output).filter((file) => bundles.test(file));
-  if (old.includes(`${name}.cjs`)) return;
+  const old = readdirSync(output).filter((file) => isOld(program, file));
+  if (old.includes(`${name}.cjs`) && isUsable(name)) return;
   const esbuild = await import("esbuild").catch(() => undefined);
   if (esbuild) {
     const { outputFiles } = await esbuild.build({
@@ -125,28 +119,58 @@ async function bundle(program: Program): Promise<void> {
     });
     const text = outputFiles[0]!.text;
     if (program.rehearses) {
-      replace(join(output, `${name}.js`), scriptText(text));
-      compile(name);
-    } else replace(join(output, `${name}.cjs`), text);
+      await write(`${name}.js`, scriptText(text));
+      await compile(name);
+    } else await write(`${name}.cjs`, text);
   }
   for (const file of old) {
     if (!file.startsWith(name)) rmSync(join(output, file), { force: true });
   }
 }
 
-/** The loader comes last: where it is, all is there. */
-function compile(name: string): void {
-  const loader = join(output, `rehearsal-${process.pid}-${name}.cjs`);
-  const code = join(output, `rehearsal-${process.pid}-${name}.code`);
-  writeFileSync(loader, loaderText(name));
+const write = (name: string, content: string | Uint8Array): Promise<void> =>
+  writeFileAtomic(join(output, name), content, { mode: FILE_MODE });
+
+/** Bundles, and what a bundling that was cut short has left. */
+function isOld({ name }: Program, file: string): boolean {
+  const build = `${name}-[0-9a-f]{16}`;
+  if (new RegExp(`^${build}\\.(cjs|js|code)$`).test(file)) return true;
+  const rest = new RegExp(`^(rehearsal-.*-${build}\\.(cjs|code)|${build}\\..*\\.tmp)$`);
+  if (!rest.test(file)) return false;
+  const changedMs = statSync(join(output, file), { throwIfNoEntry: false })?.mtimeMs ?? 0;
+  return Date.now() - changedMs > BUNDLING_MS_MAX;
+}
+
+/** Not damaged since it was made: a power cut, a bad disk. */
+function isUsable(name: string): boolean {
+  const [code, script] = ["code", "js"].map((kind) => readable(join(output, `${name}.${kind}`)));
+  return code === undefined || (script !== undefined && isWhole(script, code));
+}
+
+function readable(path: string): Buffer | undefined {
   try {
-    writeCodeCache(loader, code);
-    renameSync(code, join(output, `${name}.code`));
+    return readFileSync(path);
+  } catch {
+    return undefined;
+  }
+}
+
+/** The loader comes last: where it is, all is there. */
+async function compile(name: string): Promise<void> {
+  const rehearsal = join(output, `rehearsal-${randomBytes(6).toString("hex")}-${name}`);
+  const [loader, compiled] = [`${rehearsal}.cjs`, `${rehearsal}.code`];
+  try {
+    writeFileSync(loader, loaderText(name), { flag: "wx", mode: FILE_MODE });
+    writeCodeCache(loader, compiled);
+    const script = readFileSync(join(output, `${name}.js`));
+    await write(`${name}.code`, summed(script, readFileSync(compiled)));
   } catch {
     // No cache: slower, not wrong.
-    rmSync(code, { force: true });
+    rmSync(join(output, `${name}.code`), { force: true });
+  } finally {
+    for (const path of [loader, compiled]) rmSync(path, { force: true });
   }
-  renameSync(loader, join(output, `${name}.cjs`));
+  await write(`${name}.cjs`, loaderText(name));
 }
 
 if (import.meta.main) await bundleCli();

@@ -1,17 +1,16 @@
 // The entry that is bundled, and that a warm process starts from.
 
-import { serveWarm } from "../warm/index.ts";
+import { type CallIo, serveWarm } from "../warm/index.ts";
 import { main, needsOwnProcess } from "./main.ts";
 import { plainIo } from "./plain-io.ts";
 import { startDaemon } from "./start-daemon.ts";
 
-const [, , first, , path] = process.argv;
-if (first === "--gantry-warm" && path !== undefined) {
-  serveWarm(path, {
-    serve: (call) => main(call, { startDaemon }),
-    declines: needsOwnProcess,
-    preload,
-  });
+const [, , first, , path, , listening] = process.argv;
+if (first === "--gantry-warm") {
+  const serve = (call: CallIo) => main(call, { startDaemon });
+  const program = { serve, declines: needsOwnProcess, preload };
+  // A launcher that does not listen is of another build: its callers run plain Node.
+  if (listening === "--listening") serveWarm(path!, program, { listening: 4 });
 } else {
   void main(plainIo(process.argv.slice(2)), { startDaemon }).then((code) => process.exit(code));
 }

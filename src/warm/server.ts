@@ -5,15 +5,7 @@
 // launcher asks SO_PEERCRED of this side.
 
 import { timingSafeEqual } from "node:crypto";
-import {
-  closeSync,
-  openSync,
-  readlinkSync,
-  readSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from "node:fs";
+import { readFileSync, readlinkSync, rmSync, statSync } from "node:fs";
 import { createServer } from "node:net";
 import type { Duplex } from "node:stream";
 import { CallIo } from "./call-io.ts";
@@ -25,8 +17,9 @@ const IDLE_MS_MAX = 5 * 60_000;
 /** More calls at once run in plain Node. */
 const CALLS_MAX = 64;
 const HELLO_MS_MAX = 2_000;
-const TOKEN_BYTES = 32;
-/** Whoever calls before runs plain Node. */
+/** The launcher has written them. */
+const TOKEN_CHARS = 64;
+/** The launcher has bound the socket: whoever calls before waits there. */
 const LISTEN_AFTER_MS = 100;
 const PRELOAD_AFTER_MS = 500;
 
@@ -61,17 +54,22 @@ export interface WarmProgram {
   preload?: () => Promise<unknown>;
 }
 
-/** Listens on `path` until nobody has called for a while. `first` is the socket of whoever has
- * started this process for its own call: it is served before anything is done for later ones. */
-export function serveWarm(path: string, program: WarmProgram, first?: Duplex): void {
-  const token = randomToken();
-  const tokenPath = `${path}.token`;
+/** Serves the callers of a socket that listens at `path` until nobody has called for a while.
+ * `first` is the socket of whoever has started this process for its own call: it is served before
+ * anything is done for later ones. */
+export function serveWarm(
+  path: string,
+  program: WarmProgram,
+  { listening, first }: { listening: number; first?: Duplex | undefined },
+): void {
   let calls = 0;
   let isDeaf = false;
   let idle: NodeJS.Timeout;
   const leave = () => {
     try {
-      for (const ours of [path, tokenPath]) rmSync(ours, { force: true });
+      // The lock is the last: who makes a new one finds nothing of ours, we touch nothing of it.
+      const ours = ["", ".token", ".turn", ".lock"].map((suffix) => `${path}${suffix}`);
+      for (const each of ours) rmSync(each, { force: true });
     } finally {
       process.exit(0);
     }
@@ -95,19 +93,17 @@ export function serveWarm(path: string, program: WarmProgram, first?: Duplex): v
     });
   };
   const listen = once(() => {
+    let token = "";
     try {
-      // The launcher's lock makes this process the only one of its build: what lies there is stale.
-      for (const stale of [path, tokenPath]) rmSync(stale, { force: true });
-      writeFileSync(tokenPath, token, { mode: 0o600, flag: "wx" });
-    } catch {
-      return deafen();
-    }
+      token = readFileSync(`${path}.token`, "latin1");
+    } catch {}
+    if (token.length !== TOKEN_CHARS) return deafen();
     const server = createServer((socket) => {
       if (calls < CALLS_MAX) void accept(socket, (hello) => isWelcome(hello, token));
       else socket.end(encodeFrame(FRAME.decline));
     });
     server.on("error", deafen);
-    server.listen(path);
+    server.listen({ fd: listening });
   });
   const preload = once(() => void program.preload?.().catch(() => {}));
   rest();
@@ -135,18 +131,6 @@ function once(work: () => void): () => void {
     isDone = true;
     work();
   };
-}
-
-/** The kernel's own random bytes: OpenSSL, which would stretch them, takes 8 ms to load. */
-function randomToken(): string {
-  const bytes = Buffer.alloc(TOKEN_BYTES);
-  const device = openSync("/dev/urandom", "r");
-  try {
-    if (readSync(device, bytes) !== bytes.length) throw new Error("/dev/urandom gives too little");
-  } finally {
-    closeSync(device);
-  }
-  return bytes.toString("hex");
 }
 
 /** Serves the one call of a socket whose other end has started this process for it. */
