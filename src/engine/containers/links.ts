@@ -3,13 +3,13 @@
 // That one must run; when it is started again with another address, the line follows. On networks
 // of users a link is an alias that only the linking container knows (endpoint-names.ts).
 
-import { readFileSync, writeFileSync } from "node:fs";
 import { GantryError } from "../../base/index.ts";
 import type { AttachmentRecord } from "../../network/index.ts";
 import type { HostConfig } from "../../spec/index.ts";
 import type { EngineContext } from "../context.ts";
 import { networkNamed } from "../networks/find.ts";
 import { containerOf, findNamed } from "./host-config.ts";
+import { changeHosts } from "./hosts-lines.ts";
 import type { ContainerRecord } from "./record.ts";
 
 export const DEFAULT_NETWORK = "bridge";
@@ -124,28 +124,21 @@ const hostsNames = (alias: string, { config, name }: ContainerRecord): string =>
   [...new Set([alias, config.Hostname ?? "", name])].filter((one) => one !== "").join(" ");
 
 /** A container that starts may have another address than those that link to it know. */
-export function tellLinkingContainers(
+export async function tellLinkingContainers(
   engine: EngineContext,
   c: ContainerRecord,
   records: readonly AttachmentRecord[],
-): void {
+): Promise<void> {
   const address = bridgeAddress(engine, records);
   if (address === undefined) return;
   for (const other of engine.containers.all()) {
-    if (!other.run) continue;
-    const own = (other.links ?? []).filter(({ id }) => id === c.id);
-    for (const { alias } of own) changeLine(engine, other, hostsNames(alias, c), address);
-  }
-}
-
-function changeLine(engine: EngineContext, c: ContainerRecord, names: string, ip: string): void {
-  const path = engine.paths.container(c.id).hosts;
-  try {
-    const lines = readFileSync(path, "utf8").split("\n");
-    const changed = lines.map((line) => (line.endsWith(`\t${names}`) ? `${ip}\t${names}` : line));
-    if (changed.join() !== lines.join()) writeFileSync(path, changed.join("\n"));
-  } catch (error) {
-    engine.log.warn("Failed to change the hosts file of a container", { id: c.id, error });
+    const own = (other.run && other.links?.filter(({ id }) => id === c.id)) || [];
+    if (own.length === 0) continue;
+    const lines = new Map(
+      own.map(({ alias }) => [hostsNames(alias, c), `${address}\t${hostsNames(alias, c)}`]),
+    );
+    const change = (line: string) => lines.get(line.slice(line.indexOf("\t") + 1)) ?? line;
+    await changeHosts(engine, other, (all) => all.map(change));
   }
 }
 

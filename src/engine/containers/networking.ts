@@ -49,7 +49,7 @@ export async function attachNetworks(
     attached.attachments.push(attachment);
   }
   undo.commit();
-  tellLinkingContainers(engine, c, attached.records);
+  await tellLinkingContainers(engine, c, attached.records);
   await openLinkedPorts(engine, c, attached.records);
   return attached;
 }

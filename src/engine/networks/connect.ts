@@ -2,7 +2,6 @@
 // the endpoint is in the container's record; a daemon that dies before it finds an interface that
 // no record knows, and removes it at its next start.
 
-import { readFileSync, writeFileSync } from "node:fs";
 import { GantryError, messageOf, Rollback } from "../../base/index.ts";
 import type { AttachmentRecord } from "../../network/index.ts";
 import type { EndpointSettings } from "../../spec/index.ts";
@@ -12,6 +11,7 @@ import { endpointDns } from "../containers/endpoint-names.ts";
 import { checkCompany, checkSettings } from "../containers/endpoints.ts";
 import { settleGateway } from "../containers/gateway.ts";
 import { containerOf } from "../containers/host-config.ts";
+import { changeHosts } from "../containers/hosts-lines.ts";
 import { openLinkedPorts } from "../containers/link-ports.ts";
 import { hostNames } from "../containers/network-files.ts";
 import { attachRequest } from "../containers/networking.ts";
@@ -58,7 +58,7 @@ export async function connectContainer(
     engine.containers.putFact(c);
     undo.commit();
     await openLinkedPorts(engine, c, run.attachments);
-    changeHosts(engine, c, { add: record });
+    await changeOwnLines(engine, c, { add: record });
     announceNetwork(engine, "connect", identity(network), id);
   });
 }
@@ -191,7 +191,7 @@ async function leave(
   delete run.movesGateway;
   delete run.leaves;
   engine.containers.putFact(c);
-  changeHosts(engine, c, { remove: record });
+  await changeOwnLines(engine, c, { remove: record });
 }
 
 /** At boot: what a daemon that died has left half done of a connect is undone, of a disconnect is
@@ -219,22 +219,18 @@ export async function finishMoves(engine: EngineContext, c: ContainerRecord): Pr
   engine.containers.putFact(c);
 }
 
-/** The container's own lines in its /etc/hosts; what it has written there itself is kept. */
-function changeHosts(
+/** The container's own lines in its /etc/hosts. */
+async function changeOwnLines(
   engine: EngineContext,
   c: ContainerRecord,
   { add, remove }: { add?: AttachmentRecord; remove?: AttachmentRecord },
-): void {
+): Promise<void> {
   const names = hostNames(c.config.Hostname ?? "", c.config.Domainname ?? "");
   const linesOf = (record: AttachmentRecord | undefined): string[] =>
     [record?.ipv4, record?.ipv6].flatMap((ip) => (ip ? [`${ip.address}\t${names}`] : []));
-  const path = engine.paths.container(c.id).hosts;
-  try {
-    const gone = new Set(linesOf(remove));
-    const lines = readFileSync(path, "utf8").replace(/\n$/, "").split("\n");
-    const kept = lines.filter((line) => !gone.has(line));
-    writeFileSync(path, `${[...kept, ...linesOf(add)].join("\n")}\n`);
-  } catch (error) {
-    engine.log.warn("Failed to change the hosts file of a container", { id: c.id, error });
-  }
+  const gone = new Set(linesOf(remove));
+  await changeHosts(engine, c, (lines) => [
+    ...lines.filter((line) => !gone.has(line)),
+    ...linesOf(add),
+  ]);
 }
