@@ -33,7 +33,8 @@ struct labelling {
 // A file system without labels is left as it is.
 static bool is_unlabelled(int error) { return error == -EOPNOTSUPP; }
 
-static int label_one(const struct labelling *l, int fd) {
+// Apart from what calls itself for each level: the room for a label is on the stack.
+__attribute__((noinline)) static int label_one(const struct labelling *l, int fd) {
   char at[40], now[LABEL_BYTES_MAX];
   snprintf(at, sizeof at, "/proc/self/fd/%d", fd);
   // Files that have it are not written to: they may be on a file system that is read-only.

@@ -1,10 +1,12 @@
 // SELinux labels of a container as the verbs need them: taken at a create; given to what is mounted
 // in it (`:z`, `:Z`) and to its files of the network at a start.
 
+import { createHash } from "node:crypto";
 import { copyFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { initProgramPath } from "../../native/index.ts";
 import type { EngineContext } from "../context.ts";
+import { type LabelRecord, sharedLabel } from "../selinux/index.ts";
 import { findNamed } from "./host-config.ts";
 import type { ContainerRecord, MountRecord } from "./record.ts";
 
@@ -53,18 +55,21 @@ const isAsked = ({ options }: EngineContext, { hostConfig }: ContainerRecord): b
 const hostInit = ({ options }: EngineContext): string =>
   options.defaults.initPath ?? initProgramPath;
 
-const labelledInit = ({ options }: EngineContext): string =>
-  join(options.execRoot, "init-of-containers");
+/** One for each label of files: a container may have asked for another type. */
+function labelledInit({ options }: EngineContext, { mount }: LabelRecord): string {
+  const name = createHash("sha256").update(sharedLabel(mount)).digest("hex").slice(0, 16);
+  return join(options.execRoot, `init-of-containers-${name}`);
+}
 
 /** The program that --init puts before a command. */
 export const initPathFor = (engine: EngineContext, c: ContainerRecord): string =>
-  c.selinux?.process ? labelledInit(engine) : hostInit(engine);
+  c.selinux?.process ? labelledInit(engine, c.selinux) : hostInit(engine);
 
 /** Labelled processes begin in files of containers only: for them there is a copy, which all have
  * and none may write. */
 export async function labelInit(engine: EngineContext, c: ContainerRecord): Promise<void> {
   if (!c.selinux?.process || !isAsked(engine, c)) return;
-  const path = labelledInit(engine);
+  const path = labelledInit(engine, c.selinux);
   const copy = `${path}.${c.id}`;
   try {
     await copyFile(hostInit(engine), copy);

@@ -166,7 +166,8 @@ async function* frames(bytes: AsyncIterable<Uint8Array>): AsyncGenerator<Buffer,
     held.push(Buffer.from(piece));
     count += piece.length;
     while (count >= needed) {
-      const all = Buffer.concat(held);
+      // Many in one piece: the rest is not copied for each of them.
+      const all = held.length === 1 ? held[0]! : Buffer.concat(held);
       const end = 4 + lengthAt(all);
       held = [end <= count ? all.subarray(end) : all];
       needed = end <= count ? 4 : end;
