@@ -47,6 +47,8 @@ interface Toolchain {
   arch: string;
   output: string;
 }
+/** By Node's name: what uname(1) says there. bin/gantry reads it in native/build/machine. */
+const MACHINES: Readonly<Record<string, string>> = { arm64: "aarch64", x64: "x86_64" };
 const OWN: Toolchain = { gcc: "gcc", arch: process.arch, output };
 
 function crossToolchain(arch: string, folder: string | undefined): Toolchain {
@@ -162,13 +164,17 @@ export async function ensureNative(): Promise<void> {
   if (read(stamp) === before && programs.every((program) => existsSync(program))) return;
   await buildNative();
   if (inputs() !== before) return;
-  const temporary = `${stamp}.${randomBytes(4).toString("hex")}`;
   try {
-    writeFileSync(temporary, before);
-    renameSync(temporary, stamp);
+    replace(stamp, before);
   } catch {
     // Read-only: looked at anew each time.
   }
+}
+
+function replace(path: string, content: string): void {
+  const temporary = `${path}.${randomBytes(4).toString("hex")}`;
+  writeFileSync(temporary, content);
+  renameSync(temporary, path);
 }
 
 function read(path: string): string {
@@ -185,6 +191,9 @@ export async function buildNative({ asan = false, tools = OWN } = {}): Promise<v
   mkdirSync(tools.output, { recursive: true });
   writeHeader();
   for (const target of targets(asan)) await build(target, tools);
+  const machine = `${MACHINES[tools.arch]}\n`;
+  const path = join(tools.output, "machine");
+  if (!asan && read(path) !== machine) replace(path, machine);
 }
 
 if (import.meta.main) {

@@ -110,7 +110,7 @@ export async function arm64Built(root: string, scratch: string): Promise<[string
   await mkdir(caches);
   const own = join(root, "native/build");
   for (const name of await readdir(own)) {
-    if (/\.(cjs|mjs|inputs)$/.test(name)) {
+    if (/\.(cjs|mjs|js|inputs)$/.test(name)) {
       await cp(join(own, name), join(build, name), { recursive: true, preserveTimestamps: true });
     }
   }
