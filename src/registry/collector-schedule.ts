@@ -2,7 +2,7 @@
 // each have a schedule: whoever comes second finds the first at work and waits for its next turn. A
 // run that fails is tried again the next time; stopping ends it soon.
 
-import { kindOf, type Logger } from "../base/index.ts";
+import { kindOf, type Logger, TIMER_MS_MAX } from "../base/index.ts";
 import type { ObjectStore } from "./contract.ts";
 import { collectGarbage, type GarbageOptions } from "./garbage.ts";
 import type { Metrics } from "./observe/index.ts";
@@ -31,11 +31,16 @@ export function scheduleCollector(
   const stop = new AbortController();
   let running: Promise<void> = Promise.resolve();
   let timer: NodeJS.Timeout | undefined;
-  const wait = (): void => {
-    if (everyMs === 0 || stop.signal.aborted) return;
-    const run = () => (running = collect().finally(wait));
-    timer = setTimeout(run, everyMs * (1 + Math.random() * JITTER)).unref();
-  };
+  const run = () => (running = collect().finally(wait));
+  function wait(): void {
+    if (everyMs > 0) waitFor(everyMs * (1 + Math.random() * JITTER));
+  }
+  function waitFor(ms: number): void {
+    if (stop.signal.aborted) return;
+    const next = ms > TIMER_MS_MAX ? () => waitFor(ms - TIMER_MS_MAX) : run;
+    timer = setTimeout(next, Math.min(ms, TIMER_MS_MAX));
+    timer.unref();
+  }
 
   async function collect(): Promise<void> {
     const begun = performance.now();
