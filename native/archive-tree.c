@@ -250,23 +250,30 @@ static void drop_point(struct run *r, const struct field *root, const char *path
   else if (S_ISREG(st.st_mode) && st.st_size == 0) unlinkat(parent, name, 0);
 }
 
-// The folder of a point, where it is empty and is there only because a point was made in it.
-static void drop_folder(struct run *r, const struct field *f, const char *path) {
-  char folder[PATH_MAX];
-  const char *slash = strrchr(path, '/'), *name;
-  size_t n = slash == NULL ? 0 : (size_t)(slash - path);
-  if (n == 0 || n >= sizeof folder) return;
-  memcpy(folder, path, n);
-  folder[n] = '\0';
+// A folder that is empty and as it was below is there only because a point was made in it.
+static bool drop_folder(struct run *r, const struct field *f, const char *folder) {
   struct stat st, below;
+  const char *name;
   AUTO_CLOSE int parent = run_open_parent(r, &f[0], folder, &name);
-  if (parent < 0 || fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) < 0) return;
+  if (parent < 0 || fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) < 0) return false;
   int base = f[1].num == NO_SLOT ? -1 : run_fd(r, &f[1]);
   AUTO_CLOSE int fd = base < 0 ? -1 : open_beneath(base, folder, O_PATH | O_NOFOLLOW, false);
   bool known = fd >= 0 && fstat(fd, &below) == 0;
   bool same = known && st.st_mode == below.st_mode && st.st_uid == below.st_uid &&
               st.st_gid == below.st_gid;
-  if (S_ISDIR(st.st_mode) && (!known || same)) unlinkat(parent, name, AT_REMOVEDIR);
+  return S_ISDIR(st.st_mode) && (!known || same) && unlinkat(parent, name, AT_REMOVEDIR) == 0;
+}
+
+// The folders above a point: the ones that go have changed the ones above them, too.
+static void drop_folders(struct run *r, const struct field *f, const char *path) {
+  char folder[PATH_MAX];
+  size_t n = strlen(path);
+  if (n >= sizeof folder) return;
+  memcpy(folder, path, n + 1);
+  for (char *slash; (slash = strrchr(folder, '/')) != NULL && slash > folder;) {
+    *slash = '\0';
+    if (!drop_folder(r, f, folder)) return;
+  }
 }
 
 int op_drop_points(struct run *r, const struct op *o) {
@@ -275,7 +282,7 @@ int op_drop_points(struct run *r, const struct op *o) {
   const char *cursor = f[2].ptr;
   for (uint32_t i = 0; i < f[2].count; i++) drop_point(r, &f[0], next_str(&cursor, &length));
   cursor = f[2].ptr;
-  for (uint32_t i = 0; i < f[2].count; i++) drop_folder(r, f, next_str(&cursor, &length));
+  for (uint32_t i = 0; i < f[2].count; i++) drop_folders(r, f, next_str(&cursor, &length));
   r->text[0] = '\0';
   return 0;
 }

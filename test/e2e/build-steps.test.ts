@@ -162,6 +162,31 @@ describe("the steps of a build", { skip: whyNoDaemon() }, () => {
     assert.match(output, /\/sg\/d mode=42755 uid=1 gid=2/);
   });
 
+  test("of several files that become one the last is left, and the step says so", async () => {
+    for (const name of ["one.f", "two.f"]) await writeFile(join(context, name), name);
+    await mkdir(join(context, "folder.f"), { recursive: true });
+    await writeFile(join(context, "folder.f/in"), "in");
+    const file = ["FROM payload", "COPY one.f two.f /x", "COPY <<a <<b /y", "first", "a", "last"];
+    const also = [
+      "b",
+      "COPY folder.f one.f /z",
+      'RUN ["/bin/cat", "/x", "/y", "/z/in", "/z/one.f"]',
+    ];
+    const output = await built([...file, ...also].join("\n"), "--no-cache");
+    assert.match(output, /\/x is two\.f alone, of 2 files/);
+    for (const text of [/ two\.flast$/m, / inone\.f$/m]) assert.match(output, text);
+    assert.match(await refused("FROM payload\nCOPY one.f folder.f /x\n"), /not a directory/);
+  });
+
+  test("a folder that was made only to mount on leaves nothing in its layer", async () => {
+    const mount = "--mount=type=tmpfs,target=/m/n/o/p";
+    const runs = ['RUN ["/bin/env"]', `RUN ${mount} ["/bin/env"]`];
+    await built(["FROM payload", "WORKDIR /m/n", ...runs].join("\n"), "-t", "points:1");
+    const layers = await daemon.ok("image", "inspect", "-f", "{{json .RootFS.Layers}}", "points:1");
+    const [plain, mounted] = (JSON.parse(layers) as string[]).slice(-2);
+    assert.equal(mounted, plain);
+  });
+
   test("private key files are an agent's keys, and a signature of each is verified", async () => {
     const { privateKey, publicKey } = generateKeyPairSync("ed25519");
     const path = join(daemon.folder, "key");

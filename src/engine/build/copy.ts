@@ -56,8 +56,9 @@ export async function copyFiles(place: CopyPlace, request: CopyRequest): Promise
   const owner = request.chown === undefined ? undefined : await ownerOf(place, base, request.chown);
   const target = await findTarget(place, base, request.destination);
   const unpacked = await archives(place, request, found);
-  const plan = { place, request, found, owner, target, unpacked };
-  const isFolder = targetIsFolder(plan);
+  const whole = { place, request, found, owner, target, unpacked };
+  const isFolder = targetIsFolder(whole);
+  const plan = isFolder ? whole : await lastOnly(whole);
   const above = unpacked.length === 0 ? await emptyPlace(place, base, target) : undefined;
   const files = above && (await filesOf(plan, isFolder));
   if (above && files) return await asLayer(plan, { isFolder, above, files });
@@ -187,23 +188,41 @@ interface CopiedNames {
 }
 
 /** Whether files go beneath the destination, or one file becomes it. */
-function targetIsFolder({ request, found, target }: CopyPlan): boolean {
+function targetIsFolder({ request, found, target, unpacked }: CopyPlan): boolean {
   const items = found.flatMap((selection) => selection.items);
   // A pattern may fit nothing.
   if (items.length + request.inline.length === 0) return false;
-  const several = items.length + request.inline.length > 1;
   const slash = request.destination.endsWith("/") || request.destination === "/";
-  if (several && !slash && !target.isFolder) {
-    throw new GantryError(
-      "invalid",
-      "When using COPY with more than one source file, the destination must be a directory " +
-        "and end with a /",
-    );
-  }
   if (target.exists && !target.isFolder && (slash || items.some(({ isFolder }) => isFolder))) {
     throw destinationError(undefined, request.destination);
   }
-  return slash || several || target.isFolder || request.parents;
+  if (slash || target.isFolder || request.parents) return true;
+  if (items.length + request.inline.length === 1) return false;
+  // As in BuildKit, each in its turn: what one makes of the destination is there for the next.
+  const archives = new Set(unpacked.map(({ item }) => item));
+  const first = items.findIndex((item) => item.isFolder || archives.has(item));
+  if (first > 0) throw destinationError(undefined, request.destination);
+  return first === 0;
+}
+
+/** Of several files that become the destination the last one is left. */
+async function lastOnly(plan: CopyPlan): Promise<CopyPlan> {
+  const { found, request, place } = plan;
+  const names = [
+    ...found.flatMap((selection) => selection.items.map(({ name }) => name)),
+    ...request.inline.map(({ name }) => name),
+  ];
+  if (names.length < 2) return plan;
+  await place.say(
+    `${request.destination} is ${names.at(-1)} alone, of ${names.length} files that are copied ` +
+      "there: end it with a / to copy them into a folder\n",
+  );
+  const inline = request.inline.slice(-1);
+  const last = inline.length > 0 ? undefined : found.findLast(({ items }) => items.length > 0);
+  return {
+    ...{ ...plan, request: { ...request, inline } },
+    found: last ? [{ ...last, items: last.items.slice(-1) }] : [],
+  };
 }
 
 /** The files that are archives to be unpacked. */
