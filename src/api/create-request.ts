@@ -11,6 +11,7 @@ import type {
   MountRequest,
   NetworkingConfig,
 } from "../spec/index.ts";
+import { moveInterfaceSysctls } from "./interface-sysctls.ts";
 
 /** Returns the request and warnings for the answer; throws invalid in dockerd's words. */
 export function toCreateRequest(
@@ -34,6 +35,7 @@ export function toCreateRequest(
     ...moveMacAddress(config, host, endpoints, version),
     ...fillPortBindings(host, version),
     ...volumeDriverWarning(host, version),
+    ...moveInterfaceSysctls(host, endpoints, version),
   ];
   if (host.PidsLimit != null && host.PidsLimit <= 0) host.PidsLimit = null;
   const platform = version.atLeast("1.41") ? query.platform : undefined;
@@ -53,7 +55,11 @@ type Endpoints = Record<string, EndpointSettings>;
 
 function endpointsOf(networking: NetworkingConfig): Endpoints {
   const all = Object.entries(networking.EndpointsConfig ?? {});
-  return Object.fromEntries(all.map(([name, settings]) => [name, { ...settings }]));
+  const copied = all.map(([name, settings]): [string, EndpointSettings] => {
+    if (settings !== null) return [name, { ...settings }];
+    throw invalid(`invalid config for network ${name}: EndpointsConfig is nil`);
+  });
+  return Object.fromEntries(copied);
 }
 
 function nameDefaultNetwork(host: HostConfig, endpoints: Endpoints): void {

@@ -141,7 +141,7 @@ const mount = object<MountRequest>("mount.Mount", {
     DriverConfig: object("mount.Driver", { Name: text, Options: map(text) }),
     Subpath: text,
   }),
-  ImageOptions: object("mount.ImageOptions", { Subpath: text }),
+  ImageOptions: object("mount.ImageOptions", { Subpath: text, Writable: flag }),
   TmpfsOptions: object("mount.TmpfsOptions", {
     SizeBytes: int64,
     Mode: uint32,

@@ -119,7 +119,11 @@ export interface MountRequest {
     DriverConfig?: { Name?: string; Options?: Record<string, string> | null };
     Subpath?: string;
   };
-  ImageOptions?: { Subpath?: string };
+  ImageOptions?: {
+    Subpath?: string;
+    /** Gantry's own: a layer of the container's own above the image. */
+    Writable?: boolean;
+  };
   TmpfsOptions?: { SizeBytes?: number; Mode?: number; Options?: string[][] | null };
 }
 

@@ -18,7 +18,7 @@ export function renderContainerSummary(
   ]);
   return {
     Id: container.id,
-    Names: [`/${container.name}`],
+    Names: [container.name, ...(container.linkNames ?? [])].map((name) => `/${name}`).sort(),
     Image: container.imageShown,
     ImageID: container.imageId,
     ...(imageManifest && version.atLeast("1.48") ? { ImageManifestDescriptor: imageManifest } : {}),

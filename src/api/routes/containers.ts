@@ -14,8 +14,9 @@ export const containerHandlers = ({ containers, system }: EngineDoors) =>
   ({
     containerList: async ({ query, version, signal }) => {
       const filters = new Map(query.filters);
+      // Documented until 1.24 only; since then dockerd, too, knows them as filters alone.
       for (const name of ["since", "before"] as const) {
-        if (query[name]) filters.set(name, [query[name]]);
+        if (query[name] && version.below("1.25")) filters.set(name, [query[name]]);
       }
       const limit = query.limit ?? 0;
       const found = await containers.list({

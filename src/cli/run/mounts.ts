@@ -61,6 +61,10 @@ const volume = (fields: Fields) => {
   fields.used.volume = true;
   return (fields.mount.VolumeOptions ??= { DriverConfig: {} });
 };
+const image = (fields: Fields) => {
+  fields.used.image = true;
+  return (fields.mount.ImageOptions ??= {});
+};
 const tmpfs = (fields: Fields) => {
   fields.used.tmpfs = true;
   return (fields.mount.TmpfsOptions ??= {});
@@ -144,8 +148,11 @@ const SETTERS: Record<string, Setter> = {
     driver.Options = { ...driver.Options, [name]: text };
   },
   "image-subpath": (fields, value) => {
-    fields.used.image = true;
-    fields.mount.ImageOptions = { Subpath: value };
+    image(fields).Subpath = value;
+  },
+  /** Ours alone: docker mounts images read-only. */
+  "image-writable": (fields, value, key) => {
+    image(fields).Writable = flag(value, key);
   },
   "tmpfs-size": (fields, value, key) => {
     try {
@@ -162,7 +169,7 @@ const SETTERS: Record<string, Setter> = {
 };
 
 /** A key that may stand alone, meaning true. */
-const ALONE = new Set(["readonly", "ro", "volume-nocopy", "bind-nonrecursive"]);
+const ALONE = new Set(["readonly", "ro", "volume-nocopy", "bind-nonrecursive", "image-writable"]);
 
 /** One --mount value. */
 export function parseMount(value: string): MountRequest {

@@ -30,6 +30,27 @@ export function announceVolume(
   engine.bus.publish("volume", action, name, { driver, ...attributes });
 }
 
+/** What a run has mounted, before it has its networks. */
+export function announceMounts(engine: EngineContext, c: ContainerRecord): void {
+  for (const mount of c.mounts) {
+    if (mount.Type !== "volume" || !mount.Name) continue;
+    announceVolume(engine, "mount", mount.Name, {
+      container: c.id,
+      destination: mount.Destination,
+      propagation: mount.Propagation,
+      "read/write": String(mount.RW),
+    });
+  }
+}
+
+export function announceUnmounts(
+  engine: EngineContext,
+  c: ContainerRecord,
+  names: readonly string[],
+): void {
+  for (const name of names) announceVolume(engine, "unmount", name, { container: c.id });
+}
+
 export function announceNetwork(
   engine: EngineContext,
   action: "create" | "connect" | "disconnect" | "destroy",

@@ -9,7 +9,7 @@ import { millisecondsOf, timestampOf } from "../timestamps.ts";
 import { announce, announceVolume } from "./announce.ts";
 import { endRecord, memoryNow } from "./ending.ts";
 import { endHealthChecks } from "./health.ts";
-import { detachNetworks } from "./networking.ts";
+import { announceNetworks, detachNetworks } from "./networking.ts";
 import type { ContainerRecord } from "./record.ts";
 import { removeLocked } from "./remove.ts";
 import { nextDelayMs, wantsRestart } from "./restart-policy.ts";
@@ -116,6 +116,7 @@ export async function handleExit(
   await detachNetworks(engine, c, run.attachments).catch((error) => {
     engine.log.error("Failed to release the networks of a container", { id: c.id, error });
   });
+  announceNetworks(engine, c, "disconnect");
   for (const name of run.volumes) {
     await engine.volumes.mounts.release(name, c.id);
     announceVolume(engine, "unmount", name, { container: c.id });

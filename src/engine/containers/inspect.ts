@@ -5,6 +5,7 @@ import type { EngineContext } from "../context.ts";
 import type { Container, Filters, Signal } from "../contract.ts";
 import { logShippingOf } from "../log-drivers/index.ts";
 import { matchesContainer, prepareFilters } from "./filter.ts";
+import { linkNames } from "./links.ts";
 import { type ContainerRecord, isRestarting, isRunning } from "./record.ts";
 import { renderContainer } from "./render.ts";
 
@@ -35,9 +36,12 @@ export async function listContainers(
     .sort((a, b) => (a.created < b.created ? 1 : -1));
   const limited = o.limit && o.limit > 0 ? found.slice(0, o.limit) : found;
   const containers: Container[] = [];
+  const linked = linkNames(engine);
   for (const c of limited) {
     o.signal?.throwIfAborted();
     const container = renderContainer(engine, c);
+    const names = linked.get(c.id);
+    if (names) container.linkNames = names;
     if (o.size) container.sizes = await sizesOf(engine, c);
     containers.push(container);
   }

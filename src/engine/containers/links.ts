@@ -14,10 +14,12 @@ import type { ContainerRecord } from "./record.ts";
 
 export const DEFAULT_NETWORK = "bridge";
 
-/** By the id of the linked container, so that a rename changes nothing. */
+/** By the id of the linked container, so that a rename changes nothing; `name` is for when it is
+ * there no more (absent in records of before that was kept). */
 export interface LinkRecord {
   id: string;
   alias: string;
+  name?: string;
 }
 
 /** "db", "db:alias", or as inspect shows it: "/db:/app/alias". Throws invalid. */
@@ -41,7 +43,7 @@ export function wantedLinks(engine: EngineContext, host: HostConfig): LinkRecord
     const { name, alias } = parseLink(text);
     const target = linkable(engine, name);
     if (target.hostConfig.NetworkMode === "host") throw conflicting("host");
-    return { id: target.id, alias };
+    return { id: target.id, alias, name: target.name };
   });
 }
 
@@ -69,11 +71,25 @@ const conflicting = (kind: string): GantryError =>
 
 /** HostConfig.Links as inspect shows them: "/name:/parent/alias". */
 export function shownLinks(engine: EngineContext, c: ContainerRecord): string[] | null {
-  const links = (c.links ?? []).flatMap(({ id, alias }) => {
-    const target = engine.containers.get(id);
-    return target ? [`/${target.name}:/${c.name}/${alias}`] : [];
+  const links = (c.links ?? []).flatMap((link) => {
+    const name = nameOf(engine, link);
+    return name === undefined ? [] : [`/${name}:/${c.name}/${link.alias}`];
   });
   return links.length > 0 ? links : null;
+}
+
+const nameOf = (engine: EngineContext, { id, name }: LinkRecord): string | undefined =>
+  engine.containers.get(id)?.name ?? name;
+
+/** By the id of a container: what those that link to it call it ("app/db"). */
+export function linkNames(engine: EngineContext): Map<string, string[]> {
+  const names = new Map<string, string[]>();
+  for (const c of engine.containers.all()) {
+    for (const { id, alias } of c.links ?? []) {
+      names.set(id, [...(names.get(id) ?? []), `${c.name}/${alias}`]);
+    }
+  }
+  return names;
 }
 
 export interface Link {
@@ -82,25 +98,26 @@ export interface Link {
   address: string;
 }
 
-/** Where the links of a container lead now. At its start, one to a container that does not run is a
- * conflict; later it is left out, as one to a container that was removed always is. */
+/** Where the links of a container lead now. At its start, one to a container that does not run, or
+ * was removed, is a conflict; later it is left out. */
 export function linksOf(
   engine: EngineContext,
   c: ContainerRecord,
   { starting = false }: { starting?: boolean } = {},
 ): Link[] {
   if (!(DEFAULT_NETWORK in c.endpoints)) return [];
-  return (c.links ?? []).flatMap(({ id, alias }) => {
+  return (c.links ?? []).flatMap((link) => {
+    const { id, alias } = link;
     const target = engine.containers.get(id);
-    if (!target) return [];
-    const address = bridgeAddress(engine, target.run?.attachments);
-    if (address !== undefined) return [{ alias, target, address }];
-    if (!starting) return [];
+    const address = bridgeAddress(engine, target?.run?.attachments);
+    if (target && address !== undefined) return [{ alias, target, address }];
+    const name = nameOf(engine, link);
+    if (!starting || name === undefined) return [];
     throw new GantryError(
       "conflict",
-      target.run
-        ? `Cannot link to /${target.name}, as it does not belong to the default network`
-        : `Cannot link to a non running container: /${target.name} AS /${c.name}/${alias}`,
+      target?.run
+        ? `Cannot link to /${name}, as it does not belong to the default network`
+        : `Cannot link to a non running container: /${name} AS /${c.name}/${alias}`,
     );
   });
 }

@@ -117,9 +117,11 @@ export function fromMountRequest(mount: MountRequest, bindExists: boolean): Moun
     case "image": {
       refuseFields(mount, "BindOptions", "VolumeOptions", "TmpfsOptions");
       if (!mount.Source) throw badMount("image", "field Source must not be empty");
-      checkSubpath("image", mount.ImageOptions?.Subpath);
+      const { Subpath: subpath, Writable: writable = false } = mount.ImageOptions ?? {};
+      checkSubpath("image", subpath);
+      if (writable && mount.ReadOnly) throw badMount("image", "must not be ReadOnly and Writable");
       const record = { Type: "image", Source: mount.Source, Destination: destination, Mode: "" };
-      return { ...record, RW: mount.ReadOnly !== true, Propagation: "rprivate", request: mount };
+      return { ...record, RW: writable, Propagation: "rprivate", request: mount };
     }
     default:
       throw badMount(mount.Type, "mount type unknown");

@@ -85,9 +85,10 @@ const platformOf = ({ architecture = "", os = "", variant }: ImageConfigDocument
 });
 
 function renderMount(mount: MountRecord): MountPoint {
+  const name = mount.Type === "image" ? mount.Source : mount.Name;
   return {
     Type: mount.Type,
-    ...(mount.Name && { Name: mount.Name }),
+    ...(name && { Name: name }),
     Source: mount.Source,
     Destination: mount.Destination,
     ...(mount.Driver && { Driver: mount.Driver }),

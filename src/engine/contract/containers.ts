@@ -88,6 +88,8 @@ export interface Container {
   mountLabel: string;
   processLabel: string;
   sizes?: { rw: number; rootFs: number };
+  /** In lists: how those that link to it call it ("app/db"). */
+  linkNames?: string[];
   imageManifest?: { mediaType: string; digest: string; size: number; platform?: Platform };
 }
 export interface MountPoint {
