@@ -31,7 +31,6 @@ const OUTPUT_CHARS_MAX = 16 << 20;
 /** A test file that takes more is killed before the machine is of no use to anybody. */
 const MEMORY_BYTES_MAX = 4 * 2 ** 30;
 const MEMORY_LOOK_MS = 1000;
-const PAGE_BYTES = 4096;
 const CONCURRENCY = 2;
 /** More files than this do not fail by accident. */
 const AGAIN_FILES_MAX = 3;
@@ -266,7 +265,8 @@ async function run(args: string[], deadlineMs: number): Promise<RunResult> {
 
 function residentBytes(pid: number | undefined): number {
   try {
-    return Number(readFileSync(`/proc/${pid}/statm`, "utf8").split(" ")[1]) * PAGE_BYTES;
+    const status = readFileSync(`/proc/${pid}/status`, "utf8");
+    return Number(/^VmRSS:\s*(\d+) kB$/m.exec(status)?.[1] ?? 0) * 1024; // pages differ in size
   } catch {
     return 0; // it has ended
   }
