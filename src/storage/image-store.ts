@@ -16,6 +16,7 @@ import type { Database } from "./database.ts";
 import { parseImageConfig } from "./image-config.ts";
 import { findImage } from "./image-lookup.ts";
 import type { UnpackedLayers } from "./layer-store.ts";
+import { rowsOf } from "./rows.ts";
 
 type ImageRow = {
   id: string;
@@ -65,24 +66,24 @@ export class ImageRecords implements ImageStore {
     this.#content = content;
     this.#layers = layers;
     this.#inUse = inUse;
-    const rows = database.sql.prepare("SELECT * FROM images").all() as unknown as ImageRow[];
+    const rows = rowsOf<ImageRow>(database.sql, "SELECT * FROM images");
     for (const row of rows) this.#take(fromRow(row), log);
-    const documents = database.sql.prepare("SELECT * FROM image_documents").all() as unknown as {
+    const documents = rowsOf<{
       image_id: string;
       digest: string;
       media_type: string;
       size: number;
-    }[];
+    }>(database.sql, "SELECT * FROM image_documents");
     for (const { image_id, digest, media_type: mediaType, size } of documents) {
       this.#images.get(image_id)?.documents.set(digest, { mediaType, digest, size });
     }
-    const names = database.sql.prepare("SELECT * FROM image_names").all() as unknown as {
+    const names = rowsOf<{
       name: string;
       image_id: string;
       tagged_at: number;
       index_digest: string;
       origin_digest: string;
-    }[];
+    }>(database.sql, "SELECT * FROM image_names");
     for (const { name, image_id, tagged_at: taggedAt, ...of } of names) {
       const given = { taggedAt, index: of.index_digest, origin: of.origin_digest };
       this.#images.get(image_id)?.names.set(name, given);

@@ -5,6 +5,7 @@
 import type { BlobStore } from "./content-store.ts";
 import type { Descriptor } from "./contract.ts";
 import type { Database } from "./database.ts";
+import { rowsOf } from "./rows.ts";
 
 /** Enough to mount from and to fetch again; the oldest are forgotten first. */
 const sourcesMax = 16;
@@ -37,9 +38,8 @@ export class LayerBlobs {
   }
 
   #select(where: string, value: string): Descriptor[] {
-    return this.#database.sql
-      .prepare(`SELECT digest, media_type AS mediaType, size FROM layer_blobs WHERE ${where}`)
-      .all(value) as unknown as Descriptor[];
+    const query = `SELECT digest, media_type AS mediaType, size FROM layer_blobs WHERE ${where}`;
+    return rowsOf<Descriptor>(this.#database.sql, query, value);
   }
 
   diffIdOf(digest: string): string | undefined {

@@ -20,6 +20,7 @@ import { LayerBlobs } from "./layer-blobs.ts";
 import { LayerSync } from "./layer-sync.ts";
 import { archiveError, readOutput, runWithInput } from "./native-streams.ts";
 import { openUpper } from "./overlay-mount.ts";
+import { rowsOf } from "./rows.ts";
 import { sealUpper } from "./seal-upper.ts";
 import type { StoragePaths } from "./storage-paths.ts";
 import type { Trash } from "./trash.ts";
@@ -99,7 +100,7 @@ export class UnpackedLayers implements LayerStore {
     this.#trash = trash;
     this.#sync = new LayerSync(native, paths, database, log);
     this.#sync.forgetLost(bootId);
-    const rows = database.sql.prepare("SELECT * FROM layers").all() as unknown as LayerRow[];
+    const rows = rowsOf<LayerRow>(database.sql, "SELECT * FROM layers");
     for (const row of rows) this.#remember(row);
     if (rows.some((row) => row.unsynced_boot !== "")) this.#sync.soon();
   }

@@ -12,6 +12,7 @@ import type { UnpackedLayers } from "./layer-store.ts";
 import { LimitedSnapshots } from "./limited-snapshot.ts";
 import { openUpper } from "./overlay-mount.ts";
 import { diskImage, type SizeLimit, SizeLimits } from "./quota.ts";
+import { rowsOf } from "./rows.ts";
 import type { StoragePaths } from "./storage-paths.ts";
 import type { Trash } from "./trash.ts";
 
@@ -56,7 +57,7 @@ export class OverlaySnapshots implements SnapshotStore {
     this.#database = database;
     this.#layers = layers;
     this.#limited = new LimitedSnapshots(native, paths, new SizeLimits(native));
-    const rows = database.sql.prepare("SELECT * FROM snapshots").all() as unknown as SnapshotRow[];
+    const rows = rowsOf<SnapshotRow>(database.sql, "SELECT * FROM snapshots");
     for (const row of rows) {
       this.#snapshots.set(row.id, {
         diffIds: JSON.parse(row.diff_ids) as string[],
@@ -65,10 +66,10 @@ export class OverlaySnapshots implements SnapshotStore {
         ...(row.size_limit !== "" && { limit: JSON.parse(row.size_limit) as SizeLimit }),
       });
     }
-    const inits = database.sql.prepare("SELECT key, short_id FROM inits").all() as unknown as {
-      key: string;
-      short_id: string;
-    }[];
+    const inits = rowsOf<{ key: string; short_id: string }>(
+      database.sql,
+      "SELECT key, short_id FROM inits",
+    );
     for (const { key, short_id } of inits) this.#inits.set(key, short_id);
   }
 

@@ -1,6 +1,6 @@
-// Changes of /etc/hosts while a container runs: the lines that are the engine's, what the container
-// has written there itself is kept. The file is mounted in the container, so it stays the same file,
-// and a hostile one can make it as large as the disk: such a file is left to it.
+// Changes of /etc/hosts while a container runs: the lines that are the engine's; what the container
+// has written there itself is kept. The file is mounted in the container, so it stays the same
+// file, and a hostile one can make it as large as the disk: such a file is left to it.
 
 import { type FileHandle, open } from "node:fs/promises";
 import { GantryError, KeyedMutex } from "../../base/index.ts";
