@@ -85,14 +85,18 @@ export class Exchange {
     return headers["transfer-encoding"] !== undefined || Number(headers["content-length"] ?? 0) > 0;
   }
 
-  /** The whole body; 413 when it is larger than `bytesMax`. */
+  /** The whole body; 413 when it is larger than `bytesMax`, 408 when it only trickles. */
   async bodyWhole(bytesMax: number): Promise<Buffer> {
     if (Number(this.request.headers["content-length"] ?? 0) > bytesMax) throw tooLarge(bytesMax);
+    const { idleMsMax } = this.limits;
+    const startedAt = performance.now();
     const chunks: Buffer[] = [];
     let size = 0;
     for await (const chunk of this.body().iterator({ destroyOnReturn: false })) {
       size += (chunk as Buffer).length;
       if (size > bytesMax) throw tooLarge(bytesMax);
+      // One who sends nothing at all is cut off by the socket's own timeout.
+      if (performance.now() - startedAt > idleMsMax) throw tooSlow(idleMsMax);
       chunks.push(chunk as Buffer);
     }
     return chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks);
@@ -166,5 +170,13 @@ function tooLarge(bytesMax: number): RegistryError {
   return new RegistryError("SIZE_INVALID", `the manifest is larger than ${bytesMax} bytes`, {
     status: 413,
     detail: { bytesMax },
+  });
+}
+
+function tooSlow(idleMsMax: number): RegistryError {
+  const message = `the manifest did not come within ${idleMsMax / 1000} s`;
+  return new RegistryError("MANIFEST_INVALID", message, {
+    status: 408,
+    headers: { Connection: "close" },
   });
 }

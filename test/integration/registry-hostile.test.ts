@@ -313,3 +313,29 @@ async function checkWhole(root: string): Promise<number> {
   }
   return images;
 }
+
+test("a manifest that only trickles in is given up, its connection with it", async () => {
+  await using registry = await RegistryPlace.open({ limits: { idleMsMax: 1_000 } });
+  const socket = connect(Number(new URL(registry.base).port), "127.0.0.1");
+  let answer = "";
+  socket.setEncoding("utf8").on("data", (text: string) => {
+    answer += text;
+  });
+  socket.on("error", () => {});
+  socket.write("PUT /v2/a/b/manifests/slow HTTP/1.1\r\nHost: x\r\nContent-Length: 4000\r\n");
+  socket.write("Content-Type: application/vnd.oci.image.manifest.v1+json\r\n\r\n");
+  let sent = 0;
+  const drip = setInterval(() => {
+    if (socket.writable) socket.write(" ", () => sent++);
+  }, 50);
+  try {
+    await once(socket, "close");
+  } finally {
+    clearInterval(drip);
+    socket.destroy();
+  }
+  assert.ok(sent < 4000);
+  // A machine that stood still for longer has only closed it.
+  if (answer !== "") assert.match(answer, /^HTTP\/1\.1 408 .*did not come within 1 s/s);
+  assert.equal((await registry.ask("GET", "/v2/a/b/manifests/slow")).status, 404);
+});
