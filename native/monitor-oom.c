@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <libgen.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,10 @@ static uint64_t kills;
 
 // An event that came before the kill it tells of was counted.
 static bool rung, is_v1;
+
+// What was heard when the cgroup was gone: one of it may be the removal.
+static uint64_t unclear;
+#define REMOVAL_MS_MAX 2000
 
 static bool read_kills(uint64_t *count) {
   char text[1024];
@@ -41,7 +46,9 @@ static bool read_kills(uint64_t *count) {
 static void hear_v1(void) {
   uint64_t times, now;
   if (!is_v1 || watcher.fd < 0 || read(watcher.fd, &times, sizeof times) != sizeof times) return;
-  if (read_kills(&now) || times > 1) rung = true;
+  bool exists = read_kills(&now);
+  if (!exists) unclear += times;
+  if (exists || unclear > 1) rung = true;
 }
 
 void oom_check(void) {
@@ -54,6 +61,15 @@ void oom_check(void) {
   kills = now;
   monitor.oom_killed = true;
   broadcast_oom();
+}
+
+// The removal is told a grace period after it, so what is heard first, of a container that has just
+// ended, is the kill, unless this process has had no processor for as long: the second tells.
+void oom_settle(void) {
+  oom_check();
+  struct pollfd next = {.fd = watcher.fd, .events = POLLIN};
+  if (unclear == 1 && !rung && !monitor.oom_killed && poll(&next, 1, REMOVAL_MS_MAX) == 1)
+    oom_check();
 }
 
 static void on_event(struct source *s, uint32_t events) {

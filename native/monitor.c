@@ -144,7 +144,8 @@ static void on_exit_event(struct source *s, uint32_t events) {
   p->status_signal = info.si_code == CLD_EXITED ? 0 : info.si_status;
   p->status_code = info.si_code == CLD_EXITED ? info.si_status : 128 + info.si_status;
   forget_source(s);
-  oom_check();
+  if (p->exec) oom_check();
+  else oom_settle();
   if (!p->exec) {
     monitor.running = false;
     write_exit_record(p);

@@ -152,5 +152,7 @@ void log_settle(bool ending);
 int oom_events(const char *path);
 int oom_watch(const char *path);
 void oom_check(void);
+// The same when init has ended: what is still on its way is waited for.
+void oom_settle(void);
 
 #endif

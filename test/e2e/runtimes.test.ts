@@ -2,11 +2,12 @@
 // life as those of the built-in one.
 
 import assert from "node:assert/strict";
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
 import { bundleCli } from "../../tools/bundle-cli.ts";
 import { programAt } from "./foreign-host.ts";
 import { IMAGE, root, startDaemon, type TestDaemon, whyNoDaemon } from "./harness.ts";
@@ -19,6 +20,14 @@ const RUNTIMES = [
   ["runc", runc, skip],
   ["gantry-runtime", gantry, whyNoDaemon()],
 ] as const;
+
+const notV1 = !existsSync("/sys/fs/cgroup/memory") && "needs the memory controller of cgroup v1";
+
+function statOf(pid: number): { state: string | undefined; parent: number } {
+  const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
+  const [state, parent] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return { state, parent: Number(parent) };
+}
 
 for (const [name, path, skip] of RUNTIMES) {
   describe(`containers of ${name}, registered as another runtime`, { skip }, () => {
@@ -109,6 +118,30 @@ for (const [name, path, skip] of RUNTIMES) {
       assert.equal(await daemon.ok("wait", id), "137");
       assert.equal(await daemon.ok("inspect", "-f", "{{.State.OOMKilled}}", id), "true");
       await daemon.ok("rm", id);
+    });
+
+    // Another runtime takes the cgroup away, and the count of kills with it, as soon as it can.
+    test("a monitor without a processor hears of the kill afterwards", {
+      skip: notV1,
+    }, async () => {
+      const commands = ["sleep 1", "eat 64"];
+      for (const how of ["at once", "late"]) {
+        const id = await started("-m", "16m", IMAGE, "seq", ...commands);
+        const inspected = await daemon.ok("inspect", "-f", "{{.State.Pid}}", id);
+        const runtime = statOf(Number(inspected)).parent;
+        const monitor = statOf(runtime).parent;
+        process.kill(monitor, "SIGSTOP");
+        try {
+          while (statOf(runtime).state !== "Z") await delay(1);
+          // The removal of a cgroup is told some time after it.
+          if (how === "late") await delay(500);
+        } finally {
+          process.kill(monitor, "SIGCONT");
+        }
+        assert.equal(await daemon.ok("wait", id), "137");
+        assert.equal(await daemon.ok("inspect", "-f", "{{.State.OOMKilled}}", id), "true", how);
+        await daemon.ok("rm", id);
+      }
     });
 
     test("images, parts of images and parts of volumes are mounted", async () => {

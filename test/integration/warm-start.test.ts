@@ -87,29 +87,34 @@ class Installed implements Disposable {
     return readFileSync(join(this.root, "starts"), "utf8").trim().split("\n");
   }
 
-  /** Kills its warm processes; how many there were. */
-  #kill(): number {
-    let found = 0;
-    for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
+  /** Kills its warm processes. */
+  #kill(): string[] {
+    return readdirSync("/proc").filter((pid) => {
       try {
         const words = readFileSync(`/proc/${pid}/cmdline`, "utf8");
-        if (!words.includes("--gantry-warm") || !words.includes(this.root)) continue;
-        process.kill(+pid, "SIGKILL");
-        found++;
+        if (!words.includes("--gantry-warm") || !words.includes(this.root)) return false;
+        return process.kill(+pid, "SIGKILL");
       } catch {
-        // It has ended meanwhile.
+        return false; // no process, or one that has ended meanwhile
       }
-    }
-    return found;
+    });
   }
 
-  /** Resolves when they are gone. */
+  /** Resolves when they have closed all that they had open. */
   async killed(): Promise<void> {
-    while (this.#kill() > 0) await delay(10);
+    for (const pid of this.#kill()) while (isAlive(pid)) await delay(10);
   }
 
   [Symbol.dispose](): void {
     this.#kill();
+  }
+}
+
+function isAlive(pid: string): boolean {
+  try {
+    return !/\) [ZX] /.test(readFileSync(`/proc/${pid}/stat`, "latin1"));
+  } catch {
+    return false;
   }
 }
 
