@@ -62,11 +62,22 @@ test("our own headers are read back, large sizes included", async () => {
   await assert.rejects(reading.next(), { message: "unexpected EOF" });
 });
 
+test("an archive is whole without the zeros after its last content", async () => {
+  const whole = rawEntry({ name: "f", content: "x".repeat(300) });
+  for (const length of [812, 813, 1024]) {
+    assert.deepEqual(
+      (await readAll(whole.subarray(0, length))).map(({ name }) => name),
+      ["f"],
+    );
+  }
+});
+
 test("damaged, cut and oversized archives are refused", async () => {
   const refuse = (data: Uint8Array, message: RegExp) =>
     assert.rejects(readAll(data), { kind: "corrupt", message });
   const entry = (more: Partial<RawEntry>) => rawEntry({ name: "f", content: "x", ...more });
-  await refuse(entry({}).subarray(0, 700), /unexpected EOF/);
+  const long = rawEntry({ name: "f", content: "x".repeat(300) });
+  await refuse(long.subarray(0, 811), /unexpected EOF/);
   await refuse(entry({}).subarray(0, 100), /unexpected EOF/);
   await refuse(entry({ badChecksum: true }), /invalid tar header/);
   await refuse(entry({ type: "x", content: "7 a=b" }), /invalid tar header/);

@@ -55,7 +55,8 @@ export async function* readTar(source: AsyncIterable<unknown>): AsyncGenerator<T
       body.destroy();
       await closed;
     }
-    await reader.skip(left.bytes + padding(entry.size));
+    await reader.skip(left.bytes);
+    if (!(await reader.passPadding(padding(entry.size)))) return;
   }
   await reader.drain();
 }
@@ -184,6 +185,15 @@ class ByteReader {
 
   async skip(count: number): Promise<void> {
     for (let left = count; left > 0; ) left -= (await this.some(left)).length;
+  }
+
+  /** False where the stream ends before: zeros after the last content may lack, as for Go. */
+  async passPadding(count: number): Promise<boolean> {
+    for (let left = count; left > 0; ) {
+      if (!(await this.#fill())) return false;
+      left -= (await this.some(left)).length;
+    }
+    return true;
   }
 
   async drain(): Promise<void> {

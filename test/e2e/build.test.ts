@@ -49,6 +49,15 @@ describe("docker build", { skip }, () => {
     return await daemon.ok("run", "--rm", "--network", "none", image, ...command);
   }
 
+  test("-f may name a file outside of the context", async () => {
+    await files({ "inside.txt": "inside" });
+    await writeFiles(daemon.folder, { Outside: "FROM payload\nCOPY inside.txt /a\n" });
+    const args = ["build", "-t", "outside", "-f", join(daemon.folder, "Outside"), context];
+    const { code, stdout, stderr } = await daemon.client(args, { env: CLASSIC });
+    assert.equal(code, 0, stderr + stdout);
+    assert.equal(await runs("outside", "/bin/cat", "/a"), "inside");
+  });
+
   test("the words of the classic builder, and the cache the second time", async () => {
     await files({ "a.txt": "hello" });
     const text = 'FROM payload\nCOPY a.txt /a\nRUN ["/bin/cat", "/a"]\nCMD ["/bin/cat", "/a"]\n';

@@ -275,10 +275,17 @@ test("overlay attributes in an archive are ignored", async () => {
   assert.equal(captured.size, 0);
 });
 
+test("an archive without the zeros after its last content is whole, and is rebuilt as it came", async () => {
+  const good = rawTar({ name: "f", content: randomBytes(5000) });
+  await roundTrip(good.subarray(0, 5512));
+  await roundTrip(good.subarray(0, 5600));
+});
+
 test("damaged and cut archives are refused with the reason", async () => {
   const good = rawTar({ name: "f", content: randomBytes(5000) });
   await refused(good.subarray(0, 3000), "corrupt", /unexpected EOF/);
   await refused(good.subarray(0, 300), "corrupt", /unexpected EOF/);
+  await refused(good.subarray(0, 5511), "corrupt", /unexpected EOF/);
   await refused(
     rawTar({ name: "f", content: "x", badChecksum: true }),
     "corrupt",

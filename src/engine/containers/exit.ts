@@ -27,6 +27,7 @@ const OUTPUT_DRAIN_MAX_MS = 2_000;
 export function watchExit(engine: EngineContext, c: ContainerRecord, monitor: Monitor): void {
   const live = engine.live.of(c.id);
   monitor.onOom(() => {
+    live.wasOomTold = true;
     announce(engine, c, "oom");
     void memoryNow(c.run?.cgroupPaths ?? {}).then((memory) => {
       live.memoryAtOom = { ...live.memoryAtOom, ...memory };
@@ -121,6 +122,8 @@ export async function handleExit(
     await engine.volumes.mounts.release(name, c.id);
     announceVolume(engine, "unmount", name, { container: c.id });
   }
+  // It may have been killed so before anybody listened to its monitor.
+  if (status.oomKilled && !live.wasOomTold) announce(engine, c, "oom");
   announce(engine, c, "die", {
     exitCode: String(status.code),
     execDuration: String(Math.floor(ranMs / 1000)),

@@ -57,6 +57,8 @@ export class LiveContainer {
   memoryAtOom: MemoryAtOom | undefined;
   /** What it has of networks as of the last change; undefined: what its record says. */
   attachments: readonly AttachmentRecord[] | undefined;
+  /** The current run has been said to be out of memory. */
+  wasOomTold = false;
   /** Settles when the exit of the current run has been recorded. */
   exitHandled: Promise<void> = Promise.resolve();
   /** Settles when the monitor of the run before has torn down what that run had. */

@@ -34,6 +34,31 @@ test("an ambiguous prefix is refused, and so is an unknown one", () => {
   });
 });
 
+test("a container in the making is found by nobody, though its name is taken", () => {
+  const registry = new ContainerRegistry(collection());
+  const c: ContainerRecord = { ...record("abc1", "web"), created: "", intent: "creating" };
+  registry.reserveName("web", "abc1");
+  registry.put(c);
+  for (const ref of ["abc1", "web", "ab"]) {
+    assert.throws(() => registry.find(ref), { kind: "not-found" });
+  }
+  assert.throws(() => registry.reserveName("web", "5678"), { kind: "conflict" });
+  delete c.intent;
+  for (const ref of ["abc1", "web", "ab"]) assert.equal(registry.find(ref), c);
+});
+
+test("a container that was removed stays gone, whoever writes its record late", () => {
+  const records = collection();
+  const registry = new ContainerRegistry(records);
+  const c = record("abc1", "web");
+  registry.put(c);
+  registry.delete(c);
+  registry.put(c);
+  registry.putFact(c);
+  assert.deepEqual(registry.all(), []);
+  assert.deepEqual(records.all(), []);
+});
+
 test("a name in use is refused with docker's words", () => {
   const registry = new ContainerRegistry(collection());
   registry.reserveName("web", "1234");

@@ -1,5 +1,6 @@
 // Every container the engine knows, in memory and written through to SQLite: `list` and look-ups
-// read no file. A name belongs to one container from the moment it is reserved.
+// read no file. A name belongs to one container from the moment it is reserved; the container is
+// found only when it has all that belongs to it.
 
 import { type Advice, GantryError, withAdvice } from "../../base/index.ts";
 import type { Collection } from "../../storage/index.ts";
@@ -79,7 +80,9 @@ export class ContainerRegistry {
   find(ref: string): ContainerRecord {
     if (ref === "") throw new GantryError("invalid", 'invalid name or ID supplied: ""');
     const found = this.#byId.get(ref) ?? this.byName(ref.replace(/^\//, "")) ?? this.#prefix(ref);
-    if (!found) throw new GantryError("not-found", `No such container: ${ref}`);
+    // What is being made is nobody's yet: a start or removal would get in the way of its creation.
+    if (!found || found.intent === "creating")
+      throw new GantryError("not-found", `No such container: ${ref}`);
     return found;
   }
 
@@ -87,7 +90,7 @@ export class ContainerRegistry {
     if (!/^[0-9a-f]{1,63}$/.test(ref)) return undefined;
     let found: ContainerRecord | undefined;
     for (const [id, record] of this.#byId) {
-      if (!id.startsWith(ref)) continue;
+      if (!id.startsWith(ref) || record.intent === "creating") continue;
       if (found) {
         throw new GantryError("invalid", `Multiple IDs found with provided prefix: ${ref}`);
       }

@@ -164,6 +164,7 @@ async function launch(
   delete c.intent;
   live.sent = [];
   live.memoryAtOom = undefined;
+  live.wasOomTold = false;
   live.monitor = monitor;
   // Its handling waits for this transition, so that nobody hears of an end before the start.
   watchExit(engine, c, monitor);

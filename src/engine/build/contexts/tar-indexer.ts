@@ -29,7 +29,7 @@ type State =
   | { kind: "header" }
   | { kind: "extension"; type: string; size: number }
   | { kind: "content"; node: FileNode; left: number; hash: Hash | undefined; padding: number }
-  | { kind: "skip"; left: number }
+  | { kind: "skip"; left: number; padding: number }
   | { kind: "end" };
 
 export class TarIndexer {
@@ -53,10 +53,14 @@ export class TarIndexer {
     this.#rest = bytes.length === 0 ? bytes : Buffer.from(bytes);
   }
 
-  /** The index. Throws corrupt when the tar was cut. */
+  /** The index. Throws corrupt when the tar was cut. The zeros after the last content may lack, as
+   * for Go: `docker build -f` with a file from outside the context sends such. */
   end(): FileTree {
-    const { kind } = this.#state;
-    const isWhole = kind === "end" || (kind === "header" && this.#rest.length === 0);
+    const state = this.#state;
+    const isWhole =
+      state.kind === "end" ||
+      (state.kind === "header" && this.#rest.length === 0) ||
+      (state.kind === "skip" && state.left <= state.padding);
     if (!isWhole || this.#extensions > 0) throw new GantryError("corrupt", "unexpected EOF");
     return this.#builder.finish();
   }
@@ -78,7 +82,7 @@ export class TarIndexer {
       case "extension": {
         if (bytes.length < state.size) return 0;
         this.#extension(state.type, bytes.subarray(0, state.size));
-        this.#skip(padding(state.size));
+        this.#skip(0, padding(state.size));
         return state.size;
       }
       case "header": {
@@ -89,8 +93,9 @@ export class TarIndexer {
     }
   }
 
-  #skip(count: number): void {
-    this.#state = count === 0 ? { kind: "header" } : { kind: "skip", left: count };
+  #skip(count: number, padding: number): void {
+    const left = count + padding;
+    this.#state = left === 0 ? { kind: "header" } : { kind: "skip", left, padding };
   }
 
   #content(state: State & { kind: "content" }, bytes: Buffer): number {
@@ -98,7 +103,7 @@ export class TarIndexer {
     if (state.hash === undefined && bytes.length >= state.left) {
       const taken = state.left;
       node.digest = hash("sha256", bytes.subarray(0, taken), "hex");
-      this.#skip(state.padding);
+      this.#skip(0, state.padding);
       return taken;
     }
     state.hash ??= createHash("sha256");
@@ -107,7 +112,7 @@ export class TarIndexer {
     state.left -= part.length;
     if (state.left === 0) {
       node.digest = state.hash.digest("hex");
-      this.#skip(state.padding);
+      this.#skip(0, state.padding);
     }
     return part.length;
   }
@@ -134,7 +139,7 @@ export class TarIndexer {
       return;
     }
     if (IGNORED.has(type)) {
-      this.#skip(size + padding(size));
+      this.#skip(size, padding(size));
       return;
     }
     this.#entry(header, type, size);
