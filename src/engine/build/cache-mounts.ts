@@ -12,6 +12,7 @@ import type { Collection, RootSource } from "../../storage/index.ts";
 import type { EngineContext } from "../context.ts";
 import type { Signal } from "../contract.ts";
 import { CacheMountLocks } from "./cache-mount-locks.ts";
+import { removeTree } from "./remove-tree.ts";
 import { buildsFolder } from "./workspace.ts";
 
 interface MountFacts {
@@ -272,7 +273,7 @@ export class CacheMounts {
   }
 
   async #delete(path: string): Promise<void> {
-    await this.#engine.native.run({ host: [{ op: "removeTree", path, missingOk: true }] });
+    await removeTree(this.#engine, path);
   }
 }
 

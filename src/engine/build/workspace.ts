@@ -16,6 +16,7 @@ import {
   readIndexed,
 } from "./contexts/index-files.ts";
 import { readFileIn } from "./file-content.ts";
+import { removeTree } from "./remove-tree.ts";
 import { RootSourceFiles } from "./root-source.ts";
 import type { SourceFiles } from "./source-files.ts";
 
@@ -135,7 +136,7 @@ export class Workspace {
   }
 
   async remove(path: string): Promise<void> {
-    await this.#engine.native.run({ host: [{ op: "removeTree", path, missingOk: true }] });
+    await removeTree(this.#engine, path);
   }
 
   /** Called when the build has ended. */
@@ -151,9 +152,7 @@ export class Workspace {
 
 /** What builds of an earlier engine left. */
 export async function clearWorkspaces(engine: EngineContext): Promise<void> {
-  await engine.native.run({
-    host: [{ op: "removeTree", path: buildsFolder(engine), missingOk: true }],
-  });
+  await removeTree(engine, buildsFolder(engine));
   await mkdir(buildsFolder(engine), { recursive: true, mode: 0o700 });
   // As for layers: ext4 is slow at making files where many have just been deleted (decision 42).
   await engine.native.run({ host: [{ op: "spreadFolders", path: buildsFolder(engine) }] });

@@ -8,6 +8,7 @@ import { KeyedMutex } from "../../../base/index.ts";
 import { digestOf, hexOf } from "../../../spec/index.ts";
 import type { Collection } from "../../../storage/index.ts";
 import type { EngineContext } from "../../context.ts";
+import { removeTree } from "../remove-tree.ts";
 import { KeptContext } from "./kept-context.ts";
 
 /** For `system df`: a synced folder or a fetched context. */
@@ -190,7 +191,7 @@ export class ContextStore {
       const facts = this.#facts.get(key);
       if (this.#users.has(key) || facts === undefined) return 0;
       await this.#forget(key);
-      await removeTree(this.#engine, join(this.#root, key));
+      await removeEntry(this.#engine, join(this.#root, key));
       // Whoever came meanwhile waits, and begins with nothing.
       if (!this.#users.has(key)) this.#facts.delete(key);
       return facts.size;
@@ -211,7 +212,7 @@ export class ContextStore {
     for (const [key] of this.#facts.all()) {
       if (!names.delete(key)) this.#facts.delete(key);
     }
-    for (const name of names) await removeTree(this.#engine, join(this.#root, name));
+    for (const name of names) await removeEntry(this.#engine, join(this.#root, name));
   }
 }
 
@@ -222,10 +223,10 @@ function keyOf(type: ContextType, identity: readonly string[]): string {
   return hexOf(digestOf(JSON.stringify([type, ...identity]))).slice(0, KEY_DIGITS);
 }
 
-async function removeTree(engine: EngineContext, path: string): Promise<void> {
+async function removeEntry(engine: EngineContext, path: string): Promise<void> {
   const info = await stat(path).catch(() => undefined);
   if (!info?.isDirectory()) return await rm(path, { force: true });
-  await engine.native.run({ host: [{ op: "removeTree", path, missingOk: true }] });
+  await removeTree(engine, path);
 }
 
 /** What an earlier engine left half done is removed. */
