@@ -47,6 +47,17 @@ test("several subnets of a family each have a gateway, and IPv6 ones need IPv6",
   assert.deepEqual(warnings, ["subnet fd00::/64 is not used: the network has no IPv6 (--ipv6)"]);
 });
 
+test("a gateway is shown where it was asked for, or the subnet was not", () => {
+  const shown = (o: Parameters<typeof make>[0]) =>
+    (describeNetwork(make(o).record)["IPAM"] as { Config: object[] }).Config;
+  const o = config({ Subnet: "10.1.0.0/24" }, { Subnet: "10.2.0.0/24", Gateway: "10.2.0.254" });
+  assert.deepEqual(shown(o), [
+    { Subnet: "10.1.0.0/24" },
+    { Subnet: "10.2.0.0/24", Gateway: "10.2.0.254" },
+  ]);
+  assert.deepEqual(shown({}), [{ Subnet: "172.17.0.0/16", Gateway: "172.17.0.1" }]);
+});
+
 test("what is wrong with subnets is said in docker's words, all at once", () => {
   refused(
     config({ Subnet: "10.9.0.1/24", Gateway: "10.10.0.1", IPRange: "10.9.0.0/16" }),

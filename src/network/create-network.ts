@@ -72,7 +72,7 @@ export function newNetwork(request: CreateNetworkRequest, around: CreateSurround
     ...(interfacePrefix && { interfacePrefix }),
     ...(request.ConfigFrom?.Network && { configFrom: request.ConfigFrom.Network }),
   };
-  if (record.configFrom) hideGateways(record.pools, o.IPAM?.Config ?? []);
+  hideGateways(record.pools, o.IPAM?.Config ?? []);
   if (driver === "bridge") {
     const made = bridgeConfig(o, id, around);
     record.bridge = made.bridge;
@@ -94,7 +94,7 @@ export function newNetwork(request: CreateNetworkRequest, around: CreateSurround
   return { record, warnings };
 }
 
-/** Those that the configuration does not name. */
+/** Those that were not asked for: a subnet that was given is shown as it was. */
 function hideGateways(pools: NetworkRecord["pools"], configs: readonly PoolRequest[]): void {
   for (const { Subnet, Gateway } of configs) {
     if (!Subnet || Gateway) continue;

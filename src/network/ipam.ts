@@ -35,7 +35,7 @@ export interface PoolConfig {
   auxiliary?: Record<string, string>;
   /** Chosen for the network: nobody may count on it. */
   automatic?: true;
-  /** As dockerd's, a network made from another one's configuration shows only what that says. */
+  /** As dockerd's, a network whose subnet was given shows a gateway only if that was given, too. */
   gatewayHidden?: true;
   /** The bridge's own address where it is not the gateway (--default-gateway); "": it has none. */
   bridgeAddress?: string;

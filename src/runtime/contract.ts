@@ -32,6 +32,8 @@ export interface KernelFeatures {
   cgroupFiles?: ReadonlySet<string>;
   /** Per-CPU thermal_throttle folders that exist: Docker masks them. */
   thermalThrottlePaths?: readonly string[];
+  /** Whether there is a /proc/kcore for /dev/core to lead to; absent: not looked at. */
+  kcore?: boolean;
 }
 export interface CgroupLayout {
   version: 1 | 2 | "hybrid";

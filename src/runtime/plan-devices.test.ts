@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { OciDevice } from "../spec/index.ts";
-import { nodeOf } from "./plan-devices.ts";
+import { nodeOf, planDeviceLinks } from "./plan-devices.ts";
 
 test("a device's number is never cut to that of another", () => {
   const node = (more: Partial<OciDevice>) =>
@@ -21,4 +21,10 @@ test("a device's number is never cut to that of another", () => {
   }
   assert.throws(() => node({ uid: 2 ** 32 }), /\/dev\/x: uid 4294967296 is not between/);
   assert.throws(() => node({ gid: -1 }), /\/dev\/x: gid -1 is not between/);
+});
+
+test("/dev/core is made where there is a /proc/kcore, or nobody has looked", () => {
+  const made = (kcore?: boolean) =>
+    planDeviceLinks(true, kcore).some((step) => step.op === "symlink" && step.path === "/dev/core");
+  assert.deepEqual([made(), made(true), made(false)], [true, true, false]);
 });

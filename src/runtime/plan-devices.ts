@@ -96,9 +96,11 @@ export function planDevices(
   return operations;
 }
 
-export function planDeviceLinks(fresh: boolean): Operation[] {
+/** /dev/core leads to /proc/kcore where the kernel has that, as with runc. */
+export function planDeviceLinks(fresh: boolean, kcore = true): Operation[] {
   const root = SLOT.rootfs;
-  const links = LINKS.map(([path, target]): Operation => {
+  const wanted = LINKS.filter(([path]) => kcore || path !== "/dev/core");
+  const links = wanted.map(([path, target]): Operation => {
     return { op: "symlink", root, target, path, existOk: true };
   });
   // An image's own would be of whatever devpts is the first of the host's.

@@ -43,7 +43,8 @@ export function planDev(draft: Draft): void {
   if (!brought) {
     const missing = allDevices(spec.linux?.devices).filter(({ path }) => !draft.made.has(path));
     const fresh = devMounts(spec).length > 0;
-    container.push(...planDevices(missing, draft.devices, { fresh }), ...planDeviceLinks(fresh));
+    const links = planDeviceLinks(fresh, draft.kernel.kcore);
+    container.push(...planDevices(missing, draft.devices, { fresh }), ...links);
   }
   const { terminal, openStdin } = input.monitor;
   container.push(

@@ -1,7 +1,7 @@
 // What the kernel and this host can do, found out once at start. Reads a few small files; what only
 // a trial can tell (overlay's lowerdir+) is tried through the native program where one is given.
 
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { release } from "node:os";
 import { GantryError } from "../base/index.ts";
 import type { Native } from "../native/index.ts";
@@ -56,6 +56,7 @@ export async function probeKernel(native?: Pick<Native, "run">): Promise<KernelF
     memoryTotalBytes: Number(/^MemTotal:\s*(\d+)/m.exec(read("/proc/meminfo"))?.[1] ?? 0) * 1024,
     cgroupFiles: probeCgroupFiles(cgroup),
     thermalThrottlePaths: thermalThrottlePaths(),
+    kcore: existsSync("/proc/kcore"),
   };
   features.warnings.push(...kernelWarnings(features));
   return features;

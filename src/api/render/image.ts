@@ -26,6 +26,11 @@ const CONFIG_UNTIL_1_49: ContainerConfig = {
   OnBuild: null,
   Labels: null,
 };
+/** Committed images have more of it on record: what is a container's own was never shown. */
+const CONTAINERS_OWN = new Set([
+  ...["Hostname", "Domainname", "AttachStdin", "AttachStdout", "AttachStderr", "Tty", "OpenStdin"],
+  ...["StdinOnce", "Image", "NetworkDisabled", "MacAddress", "StopTimeout"],
+]);
 /** … and until 1.51. */
 const CONFIG_UNTIL_1_51: ContainerConfig = {
   User: "",
@@ -84,6 +89,7 @@ function imageConfig(
       ? { ...CONFIG_UNTIL_1_51 }
       : {};
   for (const [field, value] of Object.entries(config ?? {})) {
+    if (CONTAINERS_OWN.has(field)) continue;
     if (value !== null && value !== undefined && value !== "" && value !== false) {
       shown[field] = value;
     }

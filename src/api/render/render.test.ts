@@ -79,6 +79,16 @@ test("top-level network fields are there until API 1.51", () => {
   assert.deepEqual(Object.keys(settings("1.52")), ["SandboxID", "SandboxKey", "Ports", "Networks"]);
 });
 
+test("what was a container's own is not shown of an image that was made from it", () => {
+  const own = { Hostname: "box", Tty: true, StopTimeout: 3, Image: "a", StopSignal: "INT" };
+  const image = imageFixture();
+  image.config = { ...image.config, config: own };
+  const shown = (version: string) => renderImageInspect(image, new ApiVersion(version))["Config"];
+  const { Hostname, Tty, Image, StopSignal } = shown("1.44") as Record<string, unknown>;
+  assert.deepEqual([Hostname, Tty, Image, StopSignal], ["", false, "", "INT"]);
+  assert.deepEqual(shown("1.52"), { StopSignal: "INT" });
+});
+
 test("images show the fields that a client's version expects", () => {
   const inspect = (version: string) => renderImageInspect(imageFixture(), new ApiVersion(version));
   assert.equal(inspect("1.43")["VirtualSize"], 7_800_000);

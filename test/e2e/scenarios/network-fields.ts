@@ -52,7 +52,7 @@ export function networkFieldScenarios(daemon: () => TestDaemon): void {
           Gateway: "10.40.0.9",
           AuxiliaryAddresses: { router: "10.40.0.200" },
         },
-        { Subnet: "fd40::/64", Gateway: "fd40::1" },
+        { Subnet: "fd40::/64" },
       ],
     });
     assert.deepEqual([shown.Attachable, shown.EnableIPv6, shown.Scope], [true, true, "local"]);
