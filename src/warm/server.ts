@@ -8,6 +8,8 @@ import { timingSafeEqual } from "node:crypto";
 import { readFileSync, readlinkSync, rmSync, statSync } from "node:fs";
 import { createServer } from "node:net";
 import type { Duplex } from "node:stream";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { CallIo } from "./call-io.ts";
 import type { WindowSize } from "./io.ts";
 import { decodeHello, encodeFrame, FRAME, FrameReader, type Hello } from "./protocol.ts";
@@ -16,6 +18,8 @@ import { decodeHello, encodeFrame, FRAME, FrameReader, type Hello } from "./prot
 const IDLE_MS_MAX = 5 * 60_000;
 /** More calls at once run in plain Node. */
 const CALLS_MAX = 64;
+/** Nobody has called for so long: who calls now and then finds no collection in the way. */
+const COLLECT_AFTER_MS = 30_000;
 const HELLO_MS_MAX = 2_000;
 /** The launcher has written them. */
 const TOKEN_CHARS = 64;
@@ -81,7 +85,10 @@ export function serveWarm(
   };
   const rest = () => {
     clearTimeout(idle);
-    idle = setTimeout(leave, IDLE_MS_MAX);
+    idle = setTimeout(() => {
+      collectGarbage();
+      idle = setTimeout(leave, IDLE_MS_MAX - COLLECT_AFTER_MS);
+    }, COLLECT_AFTER_MS);
   };
   const accept = (socket: Duplex, isAccepted: (hello: Hello) => boolean, o: CallOptions = {}) => {
     calls++;
@@ -117,6 +124,17 @@ export function serveWarm(
   setTimeout(listen, LISTEN_AFTER_MS);
   setTimeout(preload, PRELOAD_AFTER_MS).unref();
   void accept(first, () => true, { onIdle: listen }).then(preload);
+}
+
+/** Gives back what V8 keeps of garbage: while a process is idle, it never collects any. */
+function collectGarbage(): void {
+  try {
+    setFlagsFromString("--expose-gc");
+    const collect: (o: object) => void = runInNewContext("gc");
+    collect({ type: "major", execution: "sync", flavor: "last-resort" });
+  } catch {
+    // It stays larger.
+  }
 }
 
 interface CallOptions {
