@@ -19,18 +19,19 @@ export class FirewallWatch implements Disposable {
     this.#child = spawn(program, args, { stdio: ["pipe", "pipe", "ignore"], cwd: "/", env: {} });
     this.#child.once("error", (error) => this.#gone(messageOf(error)));
     this.#child.once("exit", (code, signal) => this.#gone(`it ended: ${signal ?? code}`));
-    this.#child.stdout.on("data", () => void this.#look());
-    this.#child.stdin.on("error", () => {});
+    // A process that could not be started for want of descriptors has no pipes.
+    this.#child.stdout?.on("data", () => void this.#look());
+    this.#child.stdin?.on("error", () => {});
     this.#child.unref();
     for (const pipe of [this.#child.stdin, this.#child.stdout]) {
-      (pipe as unknown as { unref?: () => void }).unref?.();
+      (pipe as unknown as { unref?: () => void } | undefined)?.unref?.();
     }
   }
 
   [Symbol.dispose](): void {
     this.#ended = true;
-    this.#child.stdin.destroy();
-    this.#child.stdout.destroy();
+    this.#child.stdin?.destroy();
+    this.#child.stdout?.destroy();
   }
 
   async #look(): Promise<void> {

@@ -99,9 +99,9 @@ async function spawnResident(kind: ResidentKind, o: ResidentStart): Promise<stri
       const message = `Failed to start the ${kind.called} ${program}`;
       reject(new GantryError("unavailable", message, { cause }));
     });
-    // It closes its standard streams when it is ready, or ends.
+    // It closes its standard streams when it is ready, or ends. None are there after EMFILE.
     child.stdout
-      .on("data", (chunk) => (said += chunk))
+      ?.on("data", (chunk) => (said += chunk))
       .once("close", () => {
         clearTimeout(timer);
         resolve(said.startsWith("ready "));
