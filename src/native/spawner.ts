@@ -4,7 +4,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { openSync } from "node:fs";
 import { join } from "node:path";
-import type { Duplex } from "node:stream";
+import { Duplex } from "node:stream";
 import { GantryError, programRoot } from "../base/index.ts";
 import type { Created, MonitorConfig, Native, PlanResults } from "./contract.ts";
 import { encodeMonitorConfig, encodePlan, encodeStrings } from "./encode.ts";
@@ -55,7 +55,9 @@ export class Spawner implements Native {
       cwd: "/",
       env: {},
     });
-    this.#socket = this.#child.stdio[3] as Duplex;
+    // A process that could not be started for want of descriptors has no pipes, only its error.
+    const pipes = this.#child.stdio as ChildProcess["stdio"] | undefined;
+    this.#socket = (pipes?.[3] ?? nowhere()) as Duplex;
     const reader = new FrameReader();
     this.#socket.on("data", (chunk: Buffer) => {
       try {
@@ -78,7 +80,7 @@ export class Spawner implements Native {
     });
     // A daemon that has nothing else to do may end: the spawner ends with it.
     this.#child.unref();
-    (this.#socket as unknown as { unref(): void }).unref();
+    (this.#socket as unknown as { unref?: () => void }).unref?.();
   }
 
   get pid(): number | undefined {
@@ -154,9 +156,9 @@ export class Spawner implements Native {
 
   /** An open request keeps this program alive; an idle spawner does not. */
   #hold(): void {
-    const socket = this.#socket as unknown as { ref(): void; unref(): void };
-    if (this.#pending.size > 0) socket.ref();
-    else socket.unref();
+    const socket = this.#socket as unknown as { ref?: () => void; unref?: () => void };
+    if (this.#pending.size > 0) socket.ref?.();
+    else socket.unref?.();
   }
 
   #answer({ id, type, payload }: Frame): void {
@@ -179,3 +181,6 @@ export class Spawner implements Native {
     for (const pending of this.#pending.values()) pending.reject(this.#ended);
   }
 }
+
+/** Takes what is written and says nothing. */
+const nowhere = (): Duplex => new Duplex({ read() {}, write: (_chunk, _encoding, done) => done() });

@@ -211,7 +211,8 @@ test("metrics are those of the engine and of each container", limits, async () =
   assert.ok(Number(of("container_memory_usage_bytes")) > 0);
   assert.equal(of("container_spec_memory_limit_bytes"), String(64 * 1024 * 1024));
   assert.equal(of("container_spec_cpu_cores"), "0.5");
-  assert.equal(of("container_processes"), "1");
+  // On cgroup v1 the process that made it may not have been reaped yet.
+  assert.match(of("container_processes"), /^[12]$/);
   assert.notEqual(of("container_network_receive_bytes_total"), "");
   assert.equal((await get(metricsSocket, "/other")).status, 404);
   await daemon.ok("rm", "-f", "metered");

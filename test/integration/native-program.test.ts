@@ -2,11 +2,13 @@
 // another program was built goes on with the one that it started with.
 
 import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
 import { copyFile, mkdtemp, readFile, rename, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { setImmediate as turn } from "node:timers/promises";
+import { promisify } from "node:util";
 import { createLogger } from "../../src/base/index.ts";
 import { ResidentNative } from "../../src/daemon/resident-native.ts";
 import { keptProgramPath, nativeProgramPath } from "../../src/native/index.ts";
@@ -65,4 +67,20 @@ test("a native program that is built later is not taken by a daemon that runs", 
   } finally {
     await native.close();
   }
+});
+
+test("without descriptors for a spawner its calls say so, and its caller goes on", async () => {
+  const door = new URL("../../src/native/index.ts", import.meta.url).href;
+  const script = `
+    import { openSync } from "node:fs";
+    import { Spawner } from "${door}";
+    try { for (;;) openSync("/dev/null"); } catch {}
+    const spawner = new Spawner({ execRoot: "${root}" });
+    await spawner.run({ host: [], deadlineMs: 1000 }).catch(({ kind, cause }) => {
+      console.log(kind, cause.code);
+    });`;
+  const { stdout } = await promisify(execFile)("sh", [
+    ...["-c", 'ulimit -n 64; exec "$0" --input-type=module -e "$1"', process.execPath, script],
+  ]);
+  assert.equal(stdout, "unavailable EMFILE\n");
 });

@@ -46,6 +46,7 @@ export const MACHINES: readonly Machine[] = [
       "test/vm/guest/*.test.ts",
       "test/e2e/isolation.test.ts",
       "test/integration/oci-update.test.ts",
+      "test/integration/network-bridge.test.ts", // connections are forgotten otherwise before 6.10
       "test/integration/userns-roots.test.ts",
       "test/e2e/userns-auto.test.ts",
     ],

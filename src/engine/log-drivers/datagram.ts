@@ -110,11 +110,12 @@ class UnixDatagrams implements DatagramSender {
     });
     this.#child.once("error", (error) => this.#end(error));
     this.#child.once("exit", () => this.#end(new Error("the sender of datagrams has ended")));
-    this.#child.stdin!.on("error", () => {});
-    this.#child.stdout!.on("data", (chunk: Buffer) => this.#take(chunk));
+    // A process that could not be started for want of descriptors has no pipes.
+    this.#child.stdin?.on("error", () => {});
+    this.#child.stdout?.on("data", (chunk: Buffer) => this.#take(chunk));
     this.#child.unref();
     for (const pipe of [this.#child.stdin, this.#child.stdout]) {
-      (pipe as unknown as { unref?: () => void }).unref?.();
+      (pipe as unknown as { unref?: () => void } | undefined)?.unref?.();
     }
   }
 
