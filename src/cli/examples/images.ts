@@ -60,6 +60,7 @@ export const imageExamples: Examples = {
   "builder dial-stdio": ["gantry buildx dial-stdio"],
   "builder du": ["gantry buildx du", "gantry buildx du --verbose"],
   "builder history inspect": ["gantry buildx history inspect"],
+  "builder history inspect attachment": ["gantry buildx history inspect attachment"],
   "builder history logs": ["gantry buildx history logs"],
   "builder history ls": ["gantry buildx history ls"],
   "builder history rm": ["gantry buildx history rm --all"],
