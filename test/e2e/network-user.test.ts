@@ -89,6 +89,20 @@ describe("user-defined networks", { skip: whyNoDaemon() }, () => {
     await ok("network", "rm", "n1", "n2");
   });
 
+  test("a connect that was refused is on no record, also after a crash", async () => {
+    await ok("network", "create", "--subnet", "10.79.0.0/24", "full");
+    const owner = await ok("run", "-d", "--network", "full", "--ip", "10.79.0.9", IMAGE, "sleep");
+    const id = await ok("run", "-d", IMAGE, "sleep");
+    const { code } = await daemon.client(["network", "connect", "--ip", "10.79.0.9", "full", id]);
+    assert.notEqual(code, 0);
+    await daemon.kill9();
+    await daemon.start();
+    const networks = JSON.parse(await inspect(id, "{{json .NetworkSettings.Networks}}"));
+    assert.deepEqual(Object.keys(networks), ["bridge"]);
+    await ok("rm", "-f", id, owner);
+    await ok("network", "rm", "full");
+  });
+
   test("names, aliases and short ids are answered on networks of the user's only", async () => {
     // Internal: nobody outside is asked for names that nobody has.
     await ok("network", "create", "--internal", "named");

@@ -31,8 +31,10 @@ export function findCommand(
     const word = words[index]!;
     const name = at.aliases[word] ?? word;
     const entry = at.commands[name];
-    if (entry) return { entry, rest: words.slice(index + 1) };
     const group = at.groups?.[name];
+    // A group with the name of a command is meant where one of its own commands follows.
+    const isGroup = group !== undefined && (words[index + 1] ?? "") in group.commands;
+    if (entry && !isGroup) return { entry, rest: words.slice(index + 1) };
     if (!group) return undefined;
     at = group;
   }

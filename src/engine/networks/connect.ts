@@ -48,6 +48,7 @@ export async function connectContainer(
     undo.defer("the move", () => void delete run.movesGateway);
     engine.containers.put(c);
     undo.defer("the gateway", async () => {
+      delete c.endpoints[network.Name]; // before it is on record again
       await settleGateway(engine, c);
       delete run.movesGateway;
       engine.containers.putFact(c);
@@ -207,7 +208,7 @@ export async function finishMoves(engine: EngineContext, c: ContainerRecord): Pr
   const attached = new Set(run.attachments.map(({ networkId }) => networkId));
   for (const name of Object.keys(c.endpoints)) {
     const network = networkNamed(engine, name);
-    if (network && !attached.has(network.Id) && network.Driver !== "null") {
+    if (!network || (!attached.has(network.Id) && network.Driver !== "null")) {
       delete c.endpoints[name];
     }
   }
