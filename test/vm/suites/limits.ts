@@ -5,6 +5,7 @@ import assert from "node:assert/strict";
 import { rmdir } from "node:fs/promises";
 import { test } from "node:test";
 import { IMAGE } from "../../e2e/harness.ts";
+import { until } from "../../support/deadline.ts";
 import { DISK, DISK_NUMBERS, type GuestDaemon, isGone, MIB, UNLOGGED } from "../containers.ts";
 
 export function limits(guest: GuestDaemon): void {
@@ -152,7 +153,9 @@ export function limits(guest: GuestDaemon): void {
       .getContainer(id)
       .exec({ Cmd: ["sleep", "100"], AttachStdout: true });
     await exec.start({ Detach: true });
-    assert.equal((await guest.read(id, "cgroup.procs")).split("\n").length, 2);
+    // The first exec may still be on its way out.
+    const processes = async () => (await guest.read(id, "cgroup.procs")).split("\n");
+    await until("the container and its exec", async () => (await processes()).length === 2);
     await guest.remove(id);
   });
 
